@@ -1,0 +1,204 @@
+"""Every error that dockwright raises on purpose.
+
+    DockwrightError                     what, where, what to do next
+    ├── UsageError                      what was asked for cannot be meant (exit code 2)
+    │   ├── SettingsError               a setting has a value that it cannot have
+    │   ├── MarkerError                 a test's markers contradict each other
+    │   ├── UnknownServiceError         a name that the stack does not declare
+    │   └── ComposeError                a Compose file is wrong: file, line, path in it
+    │       └── ComposeUnsupportedError right Compose, but dockwright cannot run it
+    ├── EngineError                     a Docker-compatible engine did not do what was asked
+    │   ├── EngineUnreachableError      nothing answers at the endpoint
+    │   ├── EnginePermissionError       it answers, but not to this user
+    │   ├── EngineTimeoutError          it took longer than the call may
+    │   ├── NoSuchObjectError           the container, network, volume or exec is gone
+    │   ├── ConflictError               the name or the state does not allow it
+    │   ├── ImageMissingError           the image is not here and cannot be had
+    │   ├── ImageBuildError             a build failed; carries its last lines
+    │   ├── PortInUseError              a host port is taken
+    │   ├── DiskFullError               no space left where the engine keeps its data
+    │   └── AddressPoolError            no subnet left for another network
+    ├── WaitError                       a condition did not come true
+    │   ├── WaitTimeoutError            ... in time
+    │   └── WaitFailedError             ... and cannot any more (the container exited)
+    ├── StackError                      a stack could not be brought to the wanted state
+    │   └── StackBrokenError            it is running but not usable; it is never leased
+    ├── LeaseError                      a stack could not be had
+    │   ├── LeaseClosedError            the lease was used after its end
+    │   └── PoolClosedError             the pool was asked after its end
+    ├── CleanupError                    something of ours could not be removed
+    └── StoreError                      the store of measurements cannot be used
+
+A message says what failed and where (stack, service, container); `hint` says what to do about it.
+Misuse by the programmer is a `RuntimeError` or `TypeError`, not one of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DockwrightError(Exception):
+    """The root of all errors that dockwright raises on purpose.
+
+    Args:
+        message: what failed and where, one sentence or a few lines.
+        hint: what the user can do about it, one sentence; shown after the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(DockwrightError):
+    """What was asked for cannot be meant; commands exit with 2."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting has a value that it cannot have."""
+
+
+class MarkerError(UsageError):
+    """A test's markers contradict each other."""
+
+
+class UnknownServiceError(UsageError):
+    """A service, port or stack name that is not declared."""
+
+
+class ComposeError(UsageError):
+    """A Compose file is wrong.
+
+    Args:
+        message: what is wrong.
+        file: the Compose (or .env) file, where known.
+        line: the line in `file`, counted from 1, where known.
+        path: the place in the document, e.g. ``services.web.ports[0]``, where known.
+        hint: what the user can do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | None = None,
+        line: int | None = None,
+        path: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        place = f"{file}:{line}" if file and line else str(file) if file else ""
+        super().__init__(": ".join(part for part in (place, path, message) if part), hint=hint)
+        self.file = file
+        self.line = line
+        self.path = path
+
+
+class ComposeUnsupportedError(ComposeError):
+    """The file is right, but dockwright cannot run what it asks for."""
+
+
+class EngineError(DockwrightError):
+    """An engine did not do what was asked."""
+
+
+class EngineUnreachableError(EngineError):
+    """Nothing answers at the endpoint."""
+
+
+class EnginePermissionError(EngineError):
+    """The endpoint exists, but this user may not use it."""
+
+
+class EngineTimeoutError(EngineError):
+    """The engine took longer than the call may."""
+
+
+class NoSuchObjectError(EngineError):
+    """The container, network, volume or exec does not exist (any more)."""
+
+
+class ConflictError(EngineError):
+    """The name is taken, or the object's state does not allow the call."""
+
+
+class ImageMissingError(EngineError):
+    """The image is not on the engine and could not be pulled."""
+
+
+class ImageBuildError(EngineError):
+    """An image build failed; the message ends with its last lines."""
+
+
+class PortInUseError(EngineError):
+    """A host port that a service publishes is taken."""
+
+
+class DiskFullError(EngineError):
+    """No space is left where the engine keeps its data."""
+
+
+class AddressPoolError(EngineError):
+    """The engine has no subnet left for another network."""
+
+
+class WaitError(DockwrightError):
+    """A condition did not come true.
+
+    Args:
+        message: what was waited for, for how long, and the last state seen.
+        elapsed_s: how long it was waited for, in seconds.
+        attempts: how often the condition was checked.
+        hint: what the user can do about it.
+    """
+
+    def __init__(
+        self, message: str, *, elapsed_s: float = 0.0, attempts: int = 0, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.elapsed_s = elapsed_s
+        self.attempts = attempts
+
+
+class WaitTimeoutError(WaitError):
+    """The condition did not come true in time."""
+
+
+class WaitFailedError(WaitError):
+    """The condition cannot come true any more, for example because its container exited."""
+
+
+class StackError(DockwrightError):
+    """A stack could not be brought to the wanted state."""
+
+
+class StackBrokenError(StackError):
+    """A stack runs but is not usable, so that it must be replaced."""
+
+
+class LeaseError(DockwrightError):
+    """A stack could not be had."""
+
+
+class LeaseClosedError(LeaseError):
+    """A lease was used after its end."""
+
+
+class PoolClosedError(LeaseError):
+    """A pool was asked for a stack after its end."""
+
+
+class CleanupError(DockwrightError):
+    """Something of ours could not be removed."""
+
+
+class StoreError(DockwrightError):
+    """The store of measurements cannot be used."""
