@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | None | Mapping[str, Json] | tuple[Json, ...] | list[Json]"
+Json: TypeAlias = (
+    "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | list[Json] | None"
+)
 """A JSON value; a document that was frozen holds tuples where it was read with lists."""
 
 Protocol: TypeAlias = Literal["tcp", "udp", "sctp"]
@@ -80,8 +82,8 @@ class ProcessSpec:
             and ``{service.url:8000}``, filled when the stack starts.
         cwd: its working directory.
         depends_on: the services and processes it waits for.
-        ready: one condition, e.g. ``{"http": "http://127.0.0.1:{port}/health"}``, ``{"tcp": 8080}``,
-            ``{"log": "listening"}``; empty: ready as soon as it runs.
+        ready: one condition, e.g. ``{"http": "http://127.0.0.1:8080/health"}``,
+            ``{"tcp": 8080}``, ``{"log": "listening"}``; empty: ready as soon as it runs.
         ready_timeout_s: how long `ready` may take, in seconds.
         stop_signal: what it is sent first when it is stopped (not when it is removed).
         stop_grace_s: how long it may take to end after `stop_signal`, in seconds.
