@@ -145,24 +145,37 @@ class Owner:
     """Who made a resource: a process, told apart from a later one with the same pid.
 
     Attributes:
-        boot_id: the machine's boot (Linux boot id; elsewhere host name and boot time).
+        boot_id: the machine's boot (Linux's boot id; elsewhere a constant).
         pid: the process id in that boot.
-        started: the process's start time, seconds since the epoch, two decimals.
+        started: when the process started, in seconds, two decimals: since the boot on Linux
+            (adjusting the clock cannot change it), elsewhere since the epoch.
+        host: the machine and process namespace in which the pid means something.
     """
 
     boot_id: str
     pid: int
     started: float
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What the ``dev.dockwright.*`` labels of one resource say."""
+    """What the ``dev.dockwright.*`` labels of one resource say.
+
+    Attributes:
+        session: the id of the run that made it; ``persistent`` for a long-lived stack.
+        project: the hash of the project's root directory.
+        stack: the name of the stack, as the project declares it.
+        owner: the process that answers for it; None for a long-lived stack, which belongs to no
+            process and goes only when it is uninstalled.
+        created: when, seconds since the epoch.
+        version: of dockwright.
+    """
 
     session: str
     project: str
     stack: str
-    owner: Owner
+    owner: Owner | None
     created: float
     version: str
 

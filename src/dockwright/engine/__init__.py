@@ -1,0 +1,53 @@
+"""The engine room: the only importer of the Docker SDK, which is loaded when an engine is used."""
+
+from dockwright.engine import batch
+from dockwright.engine.client import Engine, connect
+from dockwright.engine.endpoint import Endpoint, TlsFiles
+from dockwright.engine.events import EventHub, Subscription
+from dockwright.engine.execs import ExecStream
+from dockwright.engine.labels import (
+    PREFIX,
+    current_owner,
+    owner_is_alive,
+    ownership_labels,
+    parse_ownership,
+)
+from dockwright.engine.logs import LogStream
+from dockwright.engine.pulls import PullProgress
+from dockwright.engine.resolve import resolve_endpoint, usual_sockets
+from dockwright.engine.timestamps import parse_time
+from dockwright.engine.types import (
+    CallStatistics,
+    EngineStatistics,
+    EngineVersion,
+    Event,
+    ExecResult,
+    LogLine,
+)
+
+__all__ = [
+    "PREFIX",
+    "CallStatistics",
+    "Endpoint",
+    "Engine",
+    "EngineStatistics",
+    "EngineVersion",
+    "Event",
+    "EventHub",
+    "ExecResult",
+    "ExecStream",
+    "LogLine",
+    "LogStream",
+    "PullProgress",
+    "Subscription",
+    "TlsFiles",
+    "batch",
+    "connect",
+    "current_owner",
+    "owner_is_alive",
+    "ownership_labels",
+    "parse_ownership",
+    "parse_time",
+    "resolve_endpoint",
+    "usual_sockets",
+]

@@ -1,0 +1,120 @@
+"""The engine: one object for all that is asked of it, one for each endpoint in a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockwright.engine.archives import ArchiveCalls
+from dockwright.engine.calls import Call
+from dockwright.engine.containers import ContainerCalls
+from dockwright.engine.endpoint import Endpoint
+from dockwright.engine.events import EventHub
+from dockwright.engine.execs import ExecCalls
+from dockwright.engine.images import ImageCalls
+from dockwright.engine.logs import LogCalls
+from dockwright.engine.networks import NetworkCalls, VolumeCalls
+from dockwright.engine.pulls import PullCalls
+from dockwright.engine.resolve import resolve_endpoint
+from dockwright.engine.types import Document, EngineStatistics, EngineVersion
+
+if TYPE_CHECKING:
+    import docker
+
+    from dockwright.engine.transport import Transport
+
+
+class Engine(
+    ContainerCalls,
+    ExecCalls,
+    LogCalls,
+    ArchiveCalls,
+    NetworkCalls,
+    VolumeCalls,
+    ImageCalls,
+    PullCalls,
+):
+    """A Docker-compatible engine, to be used from any number of threads.
+
+    Every call has a timeout and raises `dockwright.errors.EngineError`, or one of its kinds.
+    `connect` makes it.
+
+    Attributes:
+        endpoint: where it is.
+        events: what happens on it.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
+        self.endpoint = transport.endpoint
+        self.events = EventHub(transport)
+        self.closed = False
+        self._sdk: docker.DockerClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def sdk(self) -> docker.DockerClient:
+        """docker-py's client on the same connections, for a user's own calls in one thread."""
+        from dockwright.engine.sdk import sdk_client
+
+        with self._lock:
+            if self._sdk is None:
+                self._sdk = sdk_client(self._http)
+            return self._sdk
+
+    def version(self) -> EngineVersion:
+        """Return which engine this is, as it said when it was connected."""
+        return self._http.version
+
+    def info(self) -> Document:
+        """Ask for everything that the engine tells about itself and its host."""
+        return self._http.document(Call("GET", "/info", "ask for the engine's state"))
+
+    def ping(self) -> None:
+        """Make the cheapest call; raises when the engine does not answer."""
+        self._http.send(Call("GET", "/_ping", "ping the engine"))
+
+    def statistics(self) -> EngineStatistics:
+        """Return what all calls until now cost."""
+        return self._http.statistics()
+
+    def close(self) -> None:
+        """End the events' thread and close the connections; `connect` then makes a new engine."""
+        self.closed = True
+        self.events.close()
+        self._http.close()
+
+
+_engines: dict[tuple[int, Endpoint], Engine] = {}
+"""The engines of this process by pid (a fork starts anew): connections are worth sharing."""
+_connecting = threading.Lock()
+
+
+def connect(
+    endpoint: Endpoint | None = None, *, timeout_s: float = 60.0, pool_size: int = 16
+) -> Engine:
+    """Return the engine at `endpoint`; the same object each time, until it is closed.
+
+    Args:
+        endpoint: where it is; None: where the docker command would look.
+        timeout_s: how long the engine may be silent during a call, in seconds.
+        pool_size: how many idle connections are kept.
+
+    Raises:
+        EngineUnreachableError: nothing answers.
+        EnginePermissionError: this user may not use it.
+        SettingsError: the environment or the docker command's configuration is wrong.
+    """
+    from dockwright.engine.transport import Transport  # the Docker SDK: 0.1 s, only when needed
+
+    where = endpoint or resolve_endpoint(os.environ, Path.home())
+    key = (os.getpid(), where)
+    with _connecting:
+        engine = _engines.get(key)
+        if engine is None or engine.closed:
+            engine = _engines[key] = Engine(
+                Transport(where, timeout_s=timeout_s, pool_size=pool_size)
+            )
+        return engine

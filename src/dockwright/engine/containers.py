@@ -1,0 +1,147 @@
+"""Containers: their life, what they are and what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
+from dockwright.engine.streams import json_lines
+from dockwright.engine.types import Document
+from dockwright.errors import ConflictError, EngineError, NoSuchObjectError
+from dockwright.model import Json
+
+_STOP_MARGIN_S = 30.0
+"""How much longer than its grace a stop may take before the call counts as hanging."""
+
+
+class ContainerCalls(EngineCalls):
+    """The calls about containers; each takes an id or a name."""
+
+    def create_container(
+        self, name: str, config: Mapping[str, Json], *, platform: str | None = None
+    ) -> str:
+        """Create a container, without starting it.
+
+        Args:
+            name: its name.
+            config: the body of the Engine API's *ContainerCreate*.
+            platform: e.g. ``linux/arm64``, where the image has several.
+
+        Returns:
+            Its id.
+
+        Raises:
+            ImageMissingError: the image is not on the engine.
+            ConflictError: the name is taken.
+        """
+        params = {"name": name, "platform": platform}
+        call = Call(
+            "POST", "/containers/create", "create container", name, params=params, json=config
+        )
+        return str(self._http.document(call)["Id"])
+
+    def start_container(self, container: str) -> None:
+        """Start a container; one that runs already is left as it is."""
+        self._http.send(_post(container, "start"))
+
+    def kill_container(self, container: str, signal: str = "SIGKILL") -> None:
+        """Send a signal to the container's first process; one that does not run is left alone."""
+        try:
+            self._http.send(_post(container, "kill", signal=signal))
+        except ConflictError as exc:
+            if "is not running" not in exc.message:
+                raise
+
+    def stop_container(self, container: str, grace_s: float = 10.0) -> None:
+        """Ask the container to end, and kill it after `grace_s` seconds."""
+        self._http.send(
+            _post(container, "stop", timeout_s=grace_s + _STOP_MARGIN_S, t=ceil(grace_s))
+        )
+
+    def restart_container(self, container: str, grace_s: float = 10.0) -> None:
+        """Stop the container as `stop_container` does, and start it again."""
+        self._http.send(
+            _post(container, "restart", timeout_s=grace_s + _STOP_MARGIN_S, t=ceil(grace_s))
+        )
+
+    def pause_container(self, container: str) -> None:
+        """Freeze all processes of the container."""
+        self._http.send(_post(container, "pause"))
+
+    def unpause_container(self, container: str) -> None:
+        """Let them go on."""
+        self._http.send(_post(container, "unpause"))
+
+    def rename_container(self, container: str, name: str) -> None:
+        """Give the container another name."""
+        self._http.send(_post(container, "rename", name=name))
+
+    def remove_container(self, container: str, *, volumes: bool = True) -> None:
+        """Kill and remove a container; one that is gone, or being removed, is fine.
+
+        Args:
+            container: its id or name.
+            volumes: whether its anonymous volumes go with it.
+        """
+        call = Call(
+            "DELETE",
+            path("containers", container),
+            "remove container",
+            container,
+            params={"force": True, "v": volumes},
+        )
+        try:
+            self._http.send(call)
+        except NoSuchObjectError:
+            return
+        except EngineError as exc:
+            if "removal" not in exc.message or "in progress" not in exc.message:
+                raise
+
+    def inspect_container(self, container: str) -> Document:
+        """Return everything that the engine knows about the container."""
+        return self._http.document(_get(container, "json", "inspect container"))
+
+    def list_containers(self, labels: LabelFilter, *, all: bool = True) -> list[Document]:  # noqa: A002
+        """Return the containers that have all `labels`, in one call, sparsely described.
+
+        Args:
+            labels: what they must be labelled with; a value of None means any.
+            all: whether stopped ones are wanted too.
+        """
+        params: dict[str, str | bool] = {"all": all, "filters": label_filter(labels)}
+        call = Call("GET", "/containers/json", "list containers", params=params)
+        return matching(self._http.documents(call), labels)
+
+    def top(self, container: str) -> Document:
+        """Return the container's processes: ``Titles`` and ``Processes``."""
+        return self._http.document(_get(container, "top", "list processes of container"))
+
+    def stats(self, container: str) -> Document:
+        """Return one sample of what the container uses, without the engine's wait for a second one.
+
+        Its ``precpu_stats`` are empty: whoever wants a rate compares two samples.
+        """
+        if self._http.version.api_at_least("1.41"):
+            once = {"stream": False, "one-shot": True}
+            return self._http.document(_get(container, "stats", "sample container", **once))
+        with self._http.stream(_get(container, "stats", "sample container", stream=True)) as stream:
+            return next(json_lines(stream))
+
+
+def _get(container: str, what: str, name: str, /, **params: str | bool) -> Call:
+    return Call("GET", path("containers", container, what), name, container, params=params)
+
+
+def _post(
+    container: str, what: str, /, timeout_s: float | None = None, **params: str | int
+) -> Call:
+    return Call(
+        "POST",
+        path("containers", container, what),
+        f"{what} container",
+        container,
+        params={key: str(value) for key, value in params.items()},
+        timeout_s=timeout_s,
+    )

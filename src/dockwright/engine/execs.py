@@ -1,0 +1,149 @@
+"""Commands run inside a container, waited for or read while they run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.streams import ByteStream, StreamName, frames
+from dockwright.engine.types import ExecResult
+from dockwright.errors import EngineTimeoutError
+from dockwright.model import Json
+
+if TYPE_CHECKING:
+    from dockwright.engine.transport import Transport
+
+
+class ExecStream:
+    """The output of one command, read while it runs: an iterable of (stream name, bytes).
+
+    `close` ends the reading at once, also from another thread; the command itself runs on, since
+    engines cannot end it.
+    """
+
+    def __init__(self, transport: Transport, exec_id: str, stream: ByteStream) -> None:
+        self._http = transport
+        self._id = exec_id
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[tuple[StreamName, bytes]]:
+        """Yield output as it comes, in pieces of at most 64 KiB, until the command ends."""
+        try:
+            yield from frames(self._stream, multiplexed=True)
+        finally:
+            self._stream.close()
+
+    def exit_code(self) -> int | None:
+        """Ask the engine for the command's exit code; None while it runs."""
+        call = Call("GET", path("exec", self._id, "json"), "inspect exec", self._id)
+        answer = self._http.document(call)
+        code: int | None = answer.get("ExitCode")
+        return None if answer.get("Running") else code
+
+    def close(self) -> None:
+        """End the reading."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class ExecCalls(EngineCalls):
+    """The calls that run commands in a container."""
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 60.0,
+    ) -> ExecResult:
+        """Run a command in a container and wait for its end.
+
+        Args:
+            container: the container's id or name.
+            argv: the command and its arguments; no shell is in between.
+            user: who runs it; empty: the container's user.
+            workdir: where it runs; None: the container's working directory.
+            env: variables beside the container's.
+            timeout_s: how long it may take, in seconds.
+
+        Returns:
+            Its exit code and output.
+
+        Raises:
+            EngineTimeoutError: it took longer; it may still run, engines cannot end it.
+        """
+        stream = self.exec_stream(container, argv, user=user, workdir=workdir, env=env)
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            stream.close()
+
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        output = {"stdout": bytearray(), "stderr": bytearray()}
+        try:
+            for name, data in stream:
+                output[name] += data
+        finally:
+            timer.cancel()
+        if expired.is_set():
+            raise EngineTimeoutError(
+                f"{' '.join(argv)!r} in container {container} took longer than {timeout_s:g} s",
+                hint="it may still run there; give it more time, or look why it hangs",
+            )
+        code = stream.exit_code()
+        return ExecResult(-1 if code is None else code, *map(bytes, output.values()))
+
+    def exec_stream(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> ExecStream:
+        """Run a command in a container and return its output as it comes.
+
+        The arguments are those of `exec`.
+        """
+        body: dict[str, Json] = {
+            "Cmd": list(argv),
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "User": user,
+            "Env": [f"{key}={value}" for key, value in (env or {}).items()],
+        }
+        if workdir is not None:
+            body["WorkingDir"] = workdir
+        create = Call(
+            "POST", path("containers", container, "exec"), "exec in container", container, json=body
+        )
+        exec_id = str(self._http.document(create)["Id"])
+        # Without "Upgrade", so that the answer is an ordinary body that ends with the command.
+        start = Call(
+            "POST",
+            path("exec", exec_id, "start"),
+            "start exec",
+            f"{argv[0]!r} in container {container}",
+            json={"Detach": False, "Tty": False},
+        )
+        return ExecStream(self._http, exec_id, self._http.stream(start, endless=True))

@@ -1,0 +1,260 @@
+"""What an engine's refusals mean and what to do about them: only here its texts are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from dockwright.engine.references import registry_of
+from dockwright.errors import (
+    AddressPoolError,
+    ConflictError,
+    DiskFullError,
+    EngineError,
+    EnginePermissionError,
+    EngineTimeoutError,
+    EngineUnreachableError,
+    ImageMissingError,
+    NoSuchObjectError,
+    PortInUseError,
+)
+
+if TYPE_CHECKING:
+    from dockwright.engine.endpoint import Endpoint
+
+_PORT = re.compile(r"(?:for |listen \w+ |exposing port \S*?)\S*?:(\d+)\b")
+_NO_IMAGE = re.compile(r"no such image|image not known|not found: does not exist or no pull", re.I)
+_IMAGE_NAME = re.compile(r"(?:no such image: |access to |image for |manifest for )(\S+)", re.I)
+
+
+class _Rule(NamedTuple):
+    pattern: re.Pattern[str]
+    error: type[EngineError]
+    hint: str
+
+
+def _rule(pattern: str, error: type[EngineError], hint: str) -> _Rule:
+    return _Rule(re.compile(pattern, re.IGNORECASE), error, hint)
+
+
+_RULES = (
+    _rule(
+        r"no space left on device|disk quota exceeded",
+        DiskFullError,
+        "free space where the engine keeps its data (`docker system df` tells by what it is used), "
+        "then try again",
+    ),
+    _rule(
+        r"non-overlapping IPv4 address pool|pools have been fully subnetted|no free .*subnet",
+        AddressPoolError,
+        "remove networks that nobody uses (`dockwright clean` removes what dead runs left), or "
+        'give the engine more subnets: "default-address-pools" in its daemon.json',
+    ),
+    _rule(
+        r"pool overlaps with other one on this address space",
+        AddressPoolError,
+        "another network has this subnet: choose another under `ipam:`, or leave it out",
+    ),
+    _rule(
+        r"port is already allocated|address already in use|ports are not available",
+        PortInUseError,
+        "another container or process of the host publishes it: `docker ps` or `ss -ltnp` tells "
+        "which; without a fixed host port the engine chooses a free one",
+    ),
+    _rule(
+        r"authorization denied|permission denied while trying to connect",
+        EnginePermissionError,
+        "ask who runs the engine for the right to use it",
+    ),
+    _rule(
+        r"container name .* already in use|name .* is already in use|network with name .* exists",
+        ConflictError,
+        "remove or rename the other one, or choose another name",
+    ),
+    _rule(
+        r"has active endpoints|volume is in use|is in use by|is being used by",
+        ConflictError,
+        "remove the containers that use it first",
+    ),
+    _rule(
+        r"executable file not found|no such file or directory: unknown|exec format error",
+        EngineError,
+        "check the command, and that the image is made for the engine's architecture",
+    ),
+)
+
+
+def refused(status: int, message: str, action: str) -> EngineError:
+    """Return the error for an answer of 400 or more.
+
+    Args:
+        status: the HTTP status.
+        message: the engine's own words.
+        action: what was asked for: ``start container web``.
+    """
+    words = message.strip().rstrip(".") or f"HTTP status {status}"
+    text = f"cannot {action}: {words}"
+    if _NO_IMAGE.search(words):
+        return _image_missing(words, action)
+    for rule in _RULES:
+        if rule.pattern.search(words):
+            if rule.error is PortInUseError:
+                return rule.error(_name_port(words, action), hint=rule.hint)
+            return rule.error(text, hint=rule.hint)
+    kinds: dict[int, tuple[type[EngineError], str | None]] = {
+        401: (EnginePermissionError, "log in to the engine or its registry"),
+        403: (ConflictError, None),  # "not supported for this object", not "not for this user"
+        404: (NoSuchObjectError, "it was removed meanwhile, or never existed"),
+        409: (ConflictError, None),
+        504: (EngineTimeoutError, None),
+    }
+    error, hint = kinds.get(status, (EngineError, None))
+    return error(text, hint=hint)
+
+
+def pull_failed(reference: str, reason: str) -> EngineError:
+    """Return the error for an image that could not be pulled."""
+    registry = registry_of(reference)
+    text = f"image {reference} is not on the engine and cannot be pulled: {reason.strip()}"
+    hints: tuple[tuple[str, str], ...] = (
+        (
+            r"no space left",
+            "free space where the engine keeps its data",
+        ),
+        (
+            r"denied|unauthorized|authentication required|no basic auth",
+            f"check the name; if the image is private: `docker login {registry}`",
+        ),
+        (
+            r"manifest.*(unknown|not found)|not found|does not exist",
+            "check the image's name and tag",
+        ),
+        (
+            r"no matching manifest|does not match the specified platform",
+            "the image is not made for the engine's architecture: set `platform:`",
+        ),
+        (
+            r"toomanyrequests|rate limit",
+            f"the registry limits anonymous pulls: `docker login {registry}`",
+        ),
+        (
+            r"dial tcp|lookup|timeout|refused|no route|TLS handshake|EOF|x509|awaiting headers",
+            f"the engine cannot reach the registry {registry}: check its network and proxy, or "
+            "build or load the image by other means",
+        ),
+    )
+    for pattern, hint in hints:
+        if re.search(pattern, reason, re.IGNORECASE):
+            error = DiskFullError if pattern == "no space left" else ImageMissingError
+            return error(text, hint=hint)
+    return ImageMissingError(text)
+
+
+def unreachable(endpoint: Endpoint, exc: Exception, action: str, timeout_s: float) -> EngineError:
+    """Return the error for a call that got no answer at all."""
+    where = f"{endpoint.url} (from {endpoint.source})"
+    causes = list(_causes(exc))
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return EnginePermissionError(
+            f"cannot {action}: this user may not use the engine at {where}",
+            hint="add the user to the group that owns the socket (`sudo usermod -aG docker $USER`, "
+            "then log in again), or use a rootless engine",
+        )
+    if _is_read_timeout(exc):
+        return EngineTimeoutError(
+            f"cannot {action}: the engine at {where} did not answer within {timeout_s:g} s",
+            hint="look whether the engine is overloaded or hangs (its own log, `docker info`)",
+        )
+    reason, hint = _why_absent(causes)
+    return EngineUnreachableError(f"cannot {action}: no engine at {where}: {reason}", hint=hint)
+
+
+def lost_connection(action: str, exc: Exception) -> EngineError:
+    """Return the error for an answer that broke off while it was read."""
+    if any(isinstance(cause, TimeoutError) for cause in _causes(exc)):
+        return EngineTimeoutError(f"{action}: the engine sent nothing for too long")
+    return EngineUnreachableError(
+        f"{action}: the engine broke off its answer ({type(exc).__name__}: {exc})",
+        hint="look in the engine's log whether it was restarted",
+    )
+
+
+def _name_port(words: str, action: str) -> str:
+    found = _PORT.search(words)
+    port = f"host port {found[1]}" if found else "a host port"
+    return f"cannot {action}: {port} is in use ({words})"
+
+
+def _image_missing(words: str, action: str) -> ImageMissingError:
+    found = _IMAGE_NAME.search(words)
+    name = found[1] if found else "its image"
+    return ImageMissingError(
+        f"cannot {action}: image {name} is not on the engine",
+        hint=f"pull it (`docker pull {name}`) or build it" if found else "pull or build it",
+    )
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what is wrapped in it, in `args`, `reason` or `__cause__`."""
+    pending: list[object] = [exc]
+    seen: set[int] = set()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, BaseException) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            pending += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+
+
+def _is_read_timeout(exc: Exception) -> bool:
+    # By name: `requests` must not be imported before an engine is used.
+    names = {type(cause).__name__ for cause in _causes(exc)}
+    return bool(names & {"ReadTimeout", "ReadTimeoutError"}) and "ConnectTimeout" not in names
+
+
+_ABSENT: tuple[tuple[Callable[[BaseException], bool], str, str], ...] = (
+    (
+        lambda cause: isinstance(cause, FileNotFoundError) and cause.filename == "ssh",
+        "the command `ssh` is not installed",
+        "install an ssh client",
+    ),
+    (
+        lambda cause: isinstance(cause, FileNotFoundError | NotADirectoryError),
+        "there is no such socket",
+        "start Docker or Podman, or say with DOCKER_HOST or a docker context where it is",
+    ),
+    (
+        lambda cause: isinstance(cause, ConnectionRefusedError),
+        "nobody listens there (a socket left by an engine that ended, or a wrong port)",
+        "start the engine (`sudo systemctl start docker`, or Docker Desktop)",
+    ),
+    (
+        lambda cause: "SSL" in type(cause).__name__ or "CERTIFICATE" in str(cause),
+        "the TLS connection failed",
+        "check the certificates (DOCKER_CERT_PATH, or the context's), and that it speaks TLS",
+    ),
+    (
+        lambda cause: (
+            "NameResolution" in type(cause).__name__ or "gaierror" in type(cause).__name__
+        ),
+        "its host name is not known",
+        "check the host name in DOCKER_HOST or in the docker context",
+    ),
+    (
+        lambda cause: "ConnectTimeout" in type(cause).__name__,
+        "it did not accept a connection in time",
+        "check the address, and that no firewall is in the way",
+    ),
+)
+
+
+def _why_absent(causes: list[BaseException]) -> tuple[str, str]:
+    for matches, reason, hint in _ABSENT:
+        if any(matches(cause) for cause in causes):
+            return reason, hint
+    last = causes[-1]
+    return (
+        f"the connection broke ({type(last).__name__}: {last})",
+        "check that an engine serves this address (for ssh: that `ssh HOST docker version` works)",
+    )

@@ -1,0 +1,117 @@
+"""Networks and volumes: made, joined, listed, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
+from dockwright.engine.types import Document
+from dockwright.errors import NoSuchObjectError
+from dockwright.model import Json
+
+
+class NetworkCalls(EngineCalls):
+    """The calls about networks; each takes an id or a name."""
+
+    def create_network(self, name: str, config: Mapping[str, Json] | None = None) -> str:
+        """Create a network.
+
+        Args:
+            name: its name.
+            config: the rest of the body of the Engine API's *NetworkCreate*.
+
+        Returns:
+            Its id.
+
+        Raises:
+            AddressPoolError: the engine has no subnet left.
+            ConflictError: the name is taken.
+        """
+        # Engines before API 1.44 make a second network of the same name unless told to check.
+        body: dict[str, Json] = {"CheckDuplicate": True, **(config or {}), "Name": name}
+        call = Call("POST", "/networks/create", "create network", name, json=body)
+        return str(self._http.document(call)["Id"])
+
+    def remove_network(self, network: str) -> None:
+        """Remove a network; one that is gone is fine."""
+        call = Call("DELETE", path("networks", network), "remove network", network)
+        try:
+            self._http.send(call)
+        except NoSuchObjectError:
+            return
+
+    def inspect_network(self, network: str) -> Document:
+        """Return everything that the engine knows about the network."""
+        call = Call("GET", path("networks", network), "inspect network", network)
+        return self._http.document(call)
+
+    def list_networks(self, labels: LabelFilter) -> list[Document]:
+        """Return the networks that have all `labels`; a value of None means any."""
+        params = {"filters": label_filter(labels)}
+        call = Call("GET", "/networks", "list networks", params=params)
+        return matching(self._http.documents(call), labels)
+
+    def connect_network(
+        self, network: str, container: str, config: Mapping[str, Json] | None = None
+    ) -> None:
+        """Attach a container to a network.
+
+        Args:
+            network: the network.
+            container: the container.
+            config: the *EndpointConfig*: ``Aliases``, ``IPAMConfig``, ...
+        """
+        body: dict[str, Json] = {"Container": container, "EndpointConfig": config or {}}
+        call = Call(
+            "POST",
+            path("networks", network, "connect"),
+            "connect",
+            f"container {container} to network {network}",
+            json=body,
+        )
+        self._http.send(call)
+
+    def disconnect_network(self, network: str, container: str) -> None:
+        """Detach a container from a network; one that is not attached, or gone, is fine."""
+        call = Call(
+            "POST",
+            path("networks", network, "disconnect"),
+            "disconnect",
+            f"container {container} from network {network}",
+            json={"Container": container, "Force": True},
+        )
+        try:
+            self._http.send(call)
+        except NoSuchObjectError:
+            return
+
+
+class VolumeCalls(EngineCalls):
+    """The calls about volumes."""
+
+    def create_volume(self, name: str, config: Mapping[str, Json] | None = None) -> None:
+        """Create a volume; one of this name that exists is left as it is.
+
+        Args:
+            name: its name.
+            config: the rest of the body of the Engine API's *VolumeCreate*.
+        """
+        body: dict[str, Json] = {**(config or {}), "Name": name}
+        self._http.send(Call("POST", "/volumes/create", "create volume", name, json=body))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone is fine."""
+        try:
+            self._http.send(Call("DELETE", path("volumes", name), "remove volume", name))
+        except NoSuchObjectError:
+            return
+
+    def inspect_volume(self, name: str) -> Document:
+        """Return everything that the engine knows about the volume."""
+        return self._http.document(Call("GET", path("volumes", name), "inspect volume", name))
+
+    def list_volumes(self, labels: LabelFilter) -> list[Document]:
+        """Return the volumes that have all `labels`; a value of None means any."""
+        params = {"filters": label_filter(labels)}
+        call = Call("GET", "/volumes", "list volumes", params=params)
+        return matching(self._http.document(call).get("Volumes") or [], labels)

@@ -1,0 +1,62 @@
+"""What the tests of all rooms share: an engine, a tiny image, names, and a look for leaks."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockwright.errors import DockwrightError
+from tests.scratch import ensure_scratch
+from tests.support import Owned, leftovers
+
+if TYPE_CHECKING:
+    from dockwright.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine that the docker command would use; skips where none answers."""
+    from dockwright.engine import connect
+
+    try:
+        found = connect()
+    except DockwrightError as exc:
+        if os.environ.get("DOCKWRIGHT_REQUIRE_ENGINE") or os.environ.get("CI"):
+            pytest.fail(f"an engine is required: {exc}")
+        pytest.skip(f"needs an engine: {exc}")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def scratch(engine: Engine) -> str:
+    """A tiny image with a shell, made on the spot where no registry can be reached."""
+    return ensure_scratch(engine)
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A name that nothing else on the engine has."""
+    return f"dwtest-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def owned(engine: Engine, unique_name: str) -> Iterator[Owned]:
+    """A maker of containers whose traces are removed after the test, also when it fails."""
+    mine = Owned(engine, unique_name, {"dockwright-test": unique_name})
+    yield mine
+    mine.remove()
+
+
+@pytest.fixture
+def assert_no_leaks(engine: Engine) -> Callable[[Mapping[str, str | None]], None]:
+    """A check that nothing with the given labels (e.g. a session's) is left on the engine."""
+
+    def check(labels: Mapping[str, str | None]) -> None:
+        assert leftovers(engine, labels) == []
+
+    return check

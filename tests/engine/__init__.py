@@ -1,0 +1,1 @@
+"""Tests of the engine room, on a real engine wherever one is touched."""
