@@ -18,8 +18,8 @@ setting() {
 
 # A string as an SQL literal.
 literal() {
-  local text=${1//\\/\\\\}
-  printf "'%s'" "${text//\'/\\\'}"
+  local text=${1//\\/\\\\} quote="'"
+  printf "'%s'" "${text//$quote/$quote$quote}"
 }
 
 docker_process_sql() {
@@ -28,8 +28,8 @@ docker_process_sql() {
 }
 
 wait_for_server() {
-  local pid=$1 attempt
-  for attempt in {1..300}; do
+  local pid=$1 _
+  for _ in {1..300}; do
     if mariadb-admin --no-defaults --socket="$socket" ping >/dev/null 2>&1; then return; fi
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
