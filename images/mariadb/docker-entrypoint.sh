@@ -56,6 +56,8 @@ run_init_files() {
 accounts_sql() {
   local root
   root=$(literal "$1")
+  # The installation's other accounts of root have no password and would win over '%'.
+  echo "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', 'root'@'$HOSTNAME';"
   echo "ALTER USER 'root'@'localhost' IDENTIFIED BY $root;"
   echo "CREATE USER 'root'@'%' IDENTIFIED BY $root;"
   echo "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
