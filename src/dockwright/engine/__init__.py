@@ -1,6 +1,7 @@
 """The engine room: the only importer of the Docker SDK, which is loaded when an engine is used."""
 
 from dockwright.engine import batch
+from dockwright.engine.build_request import BuildRequest
 from dockwright.engine.client import Engine, connect
 from dockwright.engine.endpoint import Endpoint, TlsFiles
 from dockwright.engine.events import EventHub, Subscription
@@ -27,6 +28,7 @@ from dockwright.engine.types import (
 
 __all__ = [
     "PREFIX",
+    "BuildRequest",
     "CallStatistics",
     "Endpoint",
     "Engine",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from dockwright.engine.types import Document
@@ -38,9 +38,9 @@ class Call:
     path: str
     name: str
     subject: str = ""
-    params: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    params: Mapping[str, str | int | bool | list[str] | None] = field(default_factory=dict)
     json: Mapping[str, Json] | None = None
-    data: bytes | Iterable[bytes] | None = None
+    data: bytes | Iterable[bytes] | IO[bytes] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
 

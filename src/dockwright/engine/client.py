@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.engine.archives import ArchiveCalls
+from dockwright.engine.builds import BuildCalls
 from dockwright.engine.calls import Call
 from dockwright.engine.containers import ContainerCalls
 from dockwright.engine.endpoint import Endpoint
@@ -35,6 +36,7 @@ class Engine(
     VolumeCalls,
     ImageCalls,
     PullCalls,
+    BuildCalls,
 ):
     """A Docker-compatible engine, to be used from any number of threads.
 

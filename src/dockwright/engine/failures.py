@@ -15,6 +15,7 @@ from dockwright.errors import (
     EnginePermissionError,
     EngineTimeoutError,
     EngineUnreachableError,
+    ImageBuildError,
     ImageMissingError,
     NoSuchObjectError,
     PortInUseError,
@@ -115,40 +116,57 @@ def refused(status: int, message: str, action: str) -> EngineError:
 
 def pull_failed(reference: str, reason: str) -> EngineError:
     """Return the error for an image that could not be pulled."""
-    registry = registry_of(reference)
     text = f"image {reference} is not on the engine and cannot be pulled: {reason.strip()}"
-    hints: tuple[tuple[str, str], ...] = (
-        (
-            r"no space left",
-            "free space where the engine keeps its data",
-        ),
-        (
-            r"denied|unauthorized|authentication required|no basic auth",
-            f"check the name; if the image is private: `docker login {registry}`",
-        ),
-        (
-            r"manifest.*(unknown|not found)|not found|does not exist",
-            "check the image's name and tag",
-        ),
-        (
-            r"no matching manifest|does not match the specified platform",
-            "the image is not made for the engine's architecture: set `platform:`",
-        ),
-        (
-            r"toomanyrequests|rate limit",
-            f"the registry limits anonymous pulls: `docker login {registry}`",
-        ),
-        (
-            r"dial tcp|lookup|timeout|refused|no route|TLS handshake|EOF|x509|awaiting headers",
-            f"the engine cannot reach the registry {registry}: check its network and proxy, or "
-            "build or load the image by other means",
-        ),
+    if _is_disk_full(reason):
+        return DiskFullError(text, hint=_RULES[0].hint)
+    return ImageMissingError(text, hint=_pull_hint(reason, registry_of(reference)))
+
+
+def build_failed(name: str, reason: str, lines: list[str]) -> EngineError:
+    """Return the error for a build that failed, with the last lines that the builder wrote."""
+    text = "\n    ".join([f"cannot build image {name}: {reason.strip()}", *lines])
+    if _is_disk_full(text):
+        return DiskFullError(text, hint=_RULES[0].hint)
+    is_about_base = re.search(r"pull access denied|manifest|registry|dial tcp", reason)
+    return ImageBuildError(
+        text, hint=_pull_hint(reason, "of its base image") if is_about_base else None
     )
-    for pattern, hint in hints:
+
+
+_PULL_HINTS = (
+    (
+        r"denied|unauthorized|authentication required|no basic auth",
+        "check the name; if the image is private: `docker login` to the registry {}",
+    ),
+    (
+        r"no matching manifest|does not match the specified platform",
+        "the image is not made for the engine's architecture: set `platform:`",
+    ),
+    (
+        r"toomanyrequests|rate limit",
+        "the registry limits anonymous pulls: `docker login` to the registry {}",
+    ),
+    (
+        r"dial tcp|lookup|timeout|refused|no route|TLS handshake|EOF|x509|awaiting headers",
+        "the engine cannot reach the registry {}: check its network and proxy, or build or load "
+        "the image by other means",
+    ),
+    (
+        r"manifest.*(unknown|not found)|not found|does not exist",
+        "check the image's name and tag",
+    ),
+)
+
+
+def _pull_hint(reason: str, registry: str) -> str | None:
+    for pattern, hint in _PULL_HINTS:
         if re.search(pattern, reason, re.IGNORECASE):
-            error = DiskFullError if pattern == "no space left" else ImageMissingError
-            return error(text, hint=hint)
-    return ImageMissingError(text)
+            return hint.format(registry)
+    return None
+
+
+def _is_disk_full(text: str) -> bool:
+    return _RULES[0].pattern.search(text) is not None
 
 
 def unreachable(endpoint: Endpoint, exc: Exception, action: str, timeout_s: float) -> EngineError:

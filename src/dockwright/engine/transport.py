@@ -210,7 +210,7 @@ class Transport:
         )
 
 
-def _query(value: str | int | bool | None) -> str | int | None:  # noqa: FBT001
+def _query(value: str | int | bool | list[str]) -> str | int | list[str]:  # noqa: FBT001
     return ("1" if value else "0") if isinstance(value, bool) else value
 
 

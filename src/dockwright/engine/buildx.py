@@ -1,0 +1,145 @@
+"""A build by BuildKit, through the docker command and its buildx plugin."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from dockwright.engine.build_request import BuildRequest
+from dockwright.engine.endpoint import Endpoint
+from dockwright.errors import EngineError, EngineTimeoutError
+
+_PROBE_TIMEOUT_S = 20.0
+
+
+def has_buildx() -> bool:
+    """Tell whether the docker command and its buildx plugin are installed."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        probe = subprocess.run(
+            [docker, "buildx", "version"],
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return probe.returncode == 0
+
+
+def build_with_buildx(
+    endpoint: Endpoint, request: BuildRequest, on_line: Callable[[str], None], timeout_s: float
+) -> str:
+    """Build an image and load it into the engine.
+
+    Args:
+        endpoint: the engine.
+        request: what to build.
+        on_line: called with each line of the builder's output.
+        timeout_s: how long the build may take, in seconds.
+
+    Returns:
+        The image's id.
+
+    Raises:
+        EngineError: the build failed; its reason is in the lines.
+    """
+    with tempfile.TemporaryDirectory(prefix="dockwright-build-") as directory:
+        id_file = Path(directory) / "id"
+        _run(
+            ["docker", "buildx", "build", f"--iidfile={id_file}", *arguments(request)],
+            endpoint,
+            request.dockerfile_inline,
+            on_line,
+            timeout_s,
+        )
+        return id_file.read_text().strip()
+
+
+def arguments(request: BuildRequest) -> list[str]:
+    """Return the options of ``docker buildx build`` that say what `request` says."""
+    options = ["--load", "--progress=plain"]
+    values: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("tag", request.tags),
+        ("build-arg", tuple(f"{key}={value}" for key, value in request.args.items())),
+        ("label", tuple(f"{key}={value}" for key, value in request.labels.items())),
+        ("target", (request.target,) if request.target else ()),
+        ("cache-from", request.cache_from),
+        ("cache-to", request.cache_to),
+        ("network", (request.network,) if request.network else ()),
+        ("platform", request.platforms),
+        ("secret", tuple(f"id={key},src={path}" for key, path in request.secret_files.items())),
+        ("secret", tuple(f"id={key},env={name}" for key, name in request.secret_variables.items())),
+        ("ssh", request.ssh),
+        ("add-host", request.extra_hosts),
+        ("shm-size", (str(request.shm_size_bytes),) if request.shm_size_bytes else ()),
+        ("build-context", tuple(f"{k}={v}" for k, v in request.additional_contexts.items())),
+    )
+    options += [f"--{name}={value}" for name, several in values for value in several]
+    options += ["--no-cache"] if request.no_cache else []
+    options += ["--pull"] if request.pull else []
+    inline = request.dockerfile_inline is not None
+    options += ["--file", "-" if inline else str(request.dockerfile_path)]
+    return [*options, "--", str(request.context)]
+
+
+def _run(
+    command: list[str],
+    endpoint: Endpoint,
+    stdin: str | None,
+    on_line: Callable[[str], None],
+    timeout_s: float,
+) -> None:
+    with tempfile.TemporaryFile("w+") as inline:
+        inline.write(stdin or "")
+        inline.seek(0)
+        process = subprocess.Popen(
+            command,
+            env=_environment(endpoint),
+            stdin=inline,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_s, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        with process:
+            for line in process.stdout or ():
+                on_line(line.rstrip())
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        timer.cancel()
+    if expired.is_set():
+        raise EngineTimeoutError(f"it took longer than {timeout_s:g} s")
+    if process.returncode:
+        raise EngineError(f"`docker buildx build` ended with exit code {process.returncode}")
+
+
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return the environment in which the docker command uses `endpoint` and no other."""
+    ours = {"DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
+    environ = {key: value for key, value in os.environ.items() if key not in ours}
+    environ["DOCKER_HOST"] = endpoint.url
+    if tls := endpoint.tls:
+        environ["DOCKER_TLS_VERIFY" if tls.verify else "DOCKER_TLS"] = "1"
+        if known := tls.ca or tls.cert:
+            environ["DOCKER_CERT_PATH"] = str(known.parent)
+    return environ
