@@ -20,7 +20,8 @@
     │   └── AddressPoolError            no subnet left for another network
     ├── WaitError                       a condition did not come true
     │   ├── WaitTimeoutError            ... in time
-    │   └── WaitFailedError             ... and cannot any more (the container exited)
+    │   ├── WaitFailedError             ... and cannot any more (the container exited)
+    │   └── WaitCancelledError          ... before the wait was called off
     ├── StackError                      a stack could not be brought to the wanted state
     │   └── StackBrokenError            it is running but not usable; it is never leased
     ├── LeaseError                      a stack could not be had
@@ -174,6 +175,10 @@ class WaitTimeoutError(WaitError):
 
 class WaitFailedError(WaitError):
     """The condition cannot come true any more, for example because its container exited."""
+
+
+class WaitCancelledError(WaitError):
+    """The wait was called off: a sibling failed, or the run is ending."""
 
 
 class StackError(DockwrightError):

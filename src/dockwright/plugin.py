@@ -1,1 +1,118 @@
 """pytest hooks; each a few lines that delegate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from dockwright import markers
+from dockwright.errors import UsageError
+from dockwright.run import FAILED, LEASES, RUN, WORKER_OUTPUT, Run, add_options, settings_of
+from dockwright.settings import DEFAULT_STACK
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the settings; fires in every process."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the settings and register markers and fixtures; fires in every process."""
+    for name, text in markers.HELP.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    try:
+        settings = settings_of(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    config.stash[RUN] = Run(settings, workers=workers)
+    config.pluginmanager.import_plugin("dockwright.fixtures")
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.import_plugin("dockwright.xdist")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Show the settings that are not default; fires in the main process."""
+    settings = config.stash[RUN].settings
+    changed = [
+        f"{name}={_shown(value)} ({settings.origins[name]})"
+        for name, value in settings.changed().items()
+    ]
+    return f"dockwright: {', '.join(changed)}" if changed else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check every test's markers before anything starts; fires where tests are collected."""
+    stacks = [DEFAULT_STACK, *config.stash[RUN].settings.stacks]
+    try:
+        for item in items:
+            if item.own_markers or markers.uses_stack(item):
+                markers.check(item, stacks)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the stacks that the selected tests need, while pytest gets ready to run them."""
+    config = session.config
+    if config.option.collectonly or _only_distributes(config):
+        return
+    names = {
+        markers.requirement_of(item).stack for item in session.items if markers.uses_stack(item)
+    }
+    if names:
+        config.stash[RUN].session.prepare(sorted(names))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the time of a test with a stack, and show its services' logs where it failed."""
+    report = yield
+    leases = item.stash.get(LEASES, None)
+    if leases:
+        run = item.config.stash[RUN]
+        if call.when == "call":
+            run.session.ledger.add("call", call.duration)
+        if report.failed and call.when != "teardown":
+            item.stash[FAILED] = True
+            for lease in leases:
+                report.sections.extend(run.session.log_sections(lease))
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove all stacks; fires in every process, also after Ctrl-C."""
+    config = session.config
+    run = config.stash[RUN]
+    if not run.close():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    output = getattr(config, "workeroutput", None)
+    summary = run.summary()
+    if output is not None and summary is not None:
+        output[WORKER_OUTPUT] = summary.to_json()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Tell where the time went; fires in the main process."""
+    lines = config.stash[RUN].summary_lines()
+    if lines:
+        terminalreporter.section("dockwright")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _only_distributes(config: pytest.Config) -> bool:
+    """Tell whether this is xdist's main process, which runs no test itself."""
+    return config.pluginmanager.hasplugin("dsession")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(each) for each in value)
+    return str(value)

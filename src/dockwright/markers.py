@@ -1,0 +1,93 @@
+"""The markers as decorators, and what a test's markers ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from dockwright.errors import MarkerError
+from dockwright.model import Requirement
+from dockwright.settings import DEFAULT_STACK
+
+stateless = pytest.mark.stateless
+stateful = pytest.mark.stateful
+module_cleanup = pytest.mark.module_cleanup
+
+HELP: Mapping[str, str] = {
+    "stateless": "only reads: shares one stack with any number of tests",
+    "stateful": "changes state: has a stack to itself, which is reset afterwards (the default)",
+    "module_cleanup": "the tests of the module share one stack to themselves, reset at its end",
+    "stack(name)": "which of the declared stacks the test uses",
+}
+"""The registered markers, each with one line for ``pytest --markers``."""
+
+MODES = ("stateless", "stateful", "module_cleanup")
+
+
+def requirement_of(item: pytest.Item) -> Requirement:
+    """Return what a test asks for; of several markers the closest one to the test counts.
+
+    Raises:
+        MarkerError: its markers contradict each other or are misused; names the test.
+    """
+    mode = _mode(item)
+    module = item.getparent(pytest.Module)
+    per_module = mode == "module_cleanup" and module is not None
+    return Requirement(
+        stack=_stack_name(item),
+        exclusive=mode != "stateless",
+        scope="module" if per_module else "function",
+        holder=module.nodeid if per_module and module is not None else item.nodeid,
+    )
+
+
+def _mode(item: pytest.Item) -> str:
+    found: dict[object, list[str]] = {}
+    for node, mark in item.iter_markers_with_node():
+        if mark.name in MODES:
+            found.setdefault(node, []).append(mark.name)
+    if not found:
+        return "stateful"
+    closest = set(next(iter(found.values())))
+    if len(closest) > 1:
+        names = " and ".join(name for name in MODES if name in closest)
+        raise MarkerError(
+            f"{item.nodeid}: is marked {names} at once",
+            hint="keep the one that is true: stateless only reads, stateful changes state, "
+            "module_cleanup shares one stack among the tests of a module",
+        )
+    return closest.pop()
+
+
+def _stack_name(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("stack")
+    if mark is None:
+        return DEFAULT_STACK
+    if len(mark.args) != 1 or mark.kwargs or not isinstance(mark.args[0], str):
+        raise MarkerError(
+            f"{item.nodeid}: the stack marker takes one name",
+            hint="write @pytest.mark.stack('mail'), with a name from dockwright_stacks",
+        )
+    return mark.args[0]
+
+
+def uses_stack(item: pytest.Item) -> bool:
+    """Tell whether the test asks for a stack, itself or through its fixtures."""
+    return "stack" in getattr(item, "fixturenames", ())
+
+
+def check(item: pytest.Item, stacks: list[str]) -> Requirement:
+    """Return what a test asks for, after checking that its stack is declared.
+
+    Raises:
+        MarkerError: see `requirement_of`, or no such stack; lists those that are declared.
+    """
+    requirement = requirement_of(item)
+    if requirement.stack not in stacks:
+        raise MarkerError(
+            f"{item.nodeid}: no stack {requirement.stack!r} is declared",
+            hint=f"the stacks are: {', '.join(stacks)}; "
+            "declare more with dockwright_stacks = ['NAME=FILE']",
+        )
+    return requirement

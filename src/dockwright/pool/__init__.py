@@ -1,0 +1,22 @@
+"""The stacks that exist now: leased, reset, removed, and reaped where their owner died."""
+
+from dockwright.pool.factory import Factory, FactoryOptions, project_hash
+from dockwright.pool.kept import KeptStacks
+from dockwright.pool.lease import Lease, LeasedStack
+from dockwright.pool.pool import Pool, PoolStatistics
+from dockwright.pool.reaper import Estate, reap, remove, survey
+
+__all__ = [
+    "Estate",
+    "Factory",
+    "FactoryOptions",
+    "KeptStacks",
+    "Lease",
+    "LeasedStack",
+    "Pool",
+    "PoolStatistics",
+    "project_hash",
+    "reap",
+    "remove",
+    "survey",
+]

@@ -1,0 +1,101 @@
+"""Makes fresh copies of one declared stack, each with a name and owner of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dockwright.engine import Engine, current_owner
+from dockwright.model import Ownership, StackSpec
+from dockwright.stack import Baseline, Identity, Images, Stack, StackOptions
+
+_NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
+
+
+def project_hash(root: Path) -> str:
+    """Return the label value that stands for a project's root directory."""
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryOptions:
+    """What all copies that one session makes have in common.
+
+    Attributes:
+        session: the id of the session, part of every name.
+        project: the hash of the project's root directory.
+        version: of dockwright, for the label.
+        directory: where the session keeps baselines and logs.
+        ready_timeout_s: how long one service may take to become ready, in seconds.
+    """
+
+    session: str
+    project: str
+    version: str
+    directory: Path
+    ready_timeout_s: float
+
+
+@dataclass(slots=True)
+class Factory:
+    """Makes the copies of one declared stack.
+
+    Attributes:
+        name: of the declared stack.
+        spec: what a copy consists of.
+        engine: where copies run.
+        options: what they have in common.
+    """
+
+    name: str
+    spec: StackSpec
+    engine: Engine
+    options: FactoryOptions
+    _images: Images = field(init=False)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self._images = Images(self.engine)
+
+    def new(self) -> Stack:
+        """Return a stack that does not run yet."""
+        return Stack(
+            self.spec,
+            self.engine,
+            Identity(self._project_name(), self._ownership()),
+            StackOptions(
+                log_directory=self.options.directory,
+                ready_timeout_s=self.options.ready_timeout_s,
+                images=self._images,
+            ),
+        )
+
+    def baseline(self, stack: Stack) -> Baseline:
+        """Return the (not yet captured) baseline of a stack that this factory made."""
+        return Baseline(stack, self._scratch(stack))
+
+    def discard(self, stack: Stack) -> None:
+        """Delete what is kept on disk for a stack that was removed."""
+        shutil.rmtree(self._scratch(stack), ignore_errors=True)
+
+    def _scratch(self, stack: Stack) -> Path:
+        return self.options.directory / stack.identity.project
+
+    def _project_name(self) -> str:
+        short = re.sub(r"[^a-z0-9-]", "-", self.spec.name.lower())[:_NAME_LIMIT].strip("-")
+        return f"dw-{short or self.name}-{self.options.session}-{next(self._numbers)}"
+
+    def _ownership(self) -> Ownership:
+        return Ownership(
+            session=self.options.session,
+            project=self.options.project,
+            stack=self.name,
+            owner=current_owner(),
+            created=time.time(),
+            version=self.options.version,
+        )

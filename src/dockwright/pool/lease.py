@@ -1,0 +1,157 @@
+"""A lease, and the stack as a test that holds one sees it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dockwright.errors import LeaseClosedError
+from dockwright.model import Address, Requirement
+from dockwright.stack import CommandResult, Stack
+
+
+class LeasedStack:
+    """What a test may do with the stack that it holds; it ends with the lease.
+
+    Ports and names differ from copy to copy: ask for them, do not write them down.
+    """
+
+    def __init__(self, stack: Stack, holder: str) -> None:
+        self._stack: Stack | None = stack
+        self._holder = holder
+
+    def __repr__(self) -> str:
+        return f"<stack {self._stack.identity.project if self._stack else '(lease closed)'}>"
+
+    @property
+    def name(self) -> str:
+        """The stack's name, as the project declares it."""
+        return self._open().identity.ownership.stack
+
+    @property
+    def project(self) -> str:
+        """This copy's Compose project name: ``docker compose -p PROJECT ps`` lists it."""
+        return self._open().identity.project
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of its services and native processes."""
+        return tuple(self._open().graph.dependencies)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables that tell a subprocess where the declared TCP ports are.
+
+        ``WEB_HOST``, ``WEB_PORT`` (the first one) and ``WEB_PORT_8000`` for a service ``web``.
+        """
+        stack = self._open()
+        variables: dict[str, str] = {}
+        for unit in stack.graph.dependencies:
+            prefix = re.sub(r"[^A-Z0-9]", "_", unit.upper())
+            for key, text in stack.addresses.published(unit).items():
+                number, _, protocol = key.partition("/")
+                if protocol == "tcp":
+                    host, _, port = text.rpartition(":")
+                    variables.setdefault(f"{prefix}_HOST", host)
+                    variables.setdefault(f"{prefix}_PORT", port)
+                    variables[f"{prefix}_PORT_{number}"] = port
+        return variables
+
+    def address(self, service: str, port: int) -> Address:
+        """Return where the service's own TCP port `port` is reached: an object with host and port.
+
+        Raises:
+            UnknownServiceError: no such service.
+            StackError: the port cannot be reached from here; tells which can.
+        """
+        return self._open().address(service, port)
+
+    def url(self, service: str, port: int, path: str = "", *, scheme: str = "http") -> str:
+        """Return a URL such as ``http://127.0.0.1:49312`` that reaches the service's port."""
+        suffix = path if not path or path.startswith("/") else f"/{path}"
+        return f"{scheme}://{self.address(service, port)}{suffix}"
+
+    def container(self, service: str) -> str:
+        """Return the id of the service's container, e.g. for ``docker_client.containers.get``."""
+        return self._open().container(service)
+
+    def exec(
+        self,
+        service: str,
+        command: Sequence[str],
+        *,
+        user: str = "",
+        environment: Mapping[str, str] | None = None,
+        timeout_s: float = 60.0,
+    ) -> CommandResult:
+        """Run a command in the service's container.
+
+        Returns:
+            Its ``exit_code``, ``stdout`` and ``stderr`` (texts); a failing command does not raise.
+
+        Raises:
+            EngineTimeoutError: it ran longer than `timeout_s`.
+        """
+        return self._open().exec(
+            service, command, user=user, environment=environment, timeout_s=timeout_s
+        )
+
+    def logs(self, service: str, *, tail: int = 1000) -> str:
+        """Return the last `tail` lines that the service wrote."""
+        return "\n".join(self._open().last_lines(service, tail))
+
+    def restart(self, service: str | None = None) -> None:
+        """Stop the service (None: all) as it declares, start it, and wait until it is ready."""
+        self._open().restart(_units(service))
+
+    def stop(self, service: str | None = None) -> None:
+        """Stop the service (None: all) with its own stop signal and grace."""
+        self._open().stop(_units(service))
+
+    def kill(self, service: str | None = None) -> None:
+        """Kill the service (None: all) at once, as a crash would."""
+        self._open().kill(_units(service))
+
+    def start(self, service: str | None = None) -> None:
+        """Start a stopped service (None: all) and wait until it is ready."""
+        self._open().start(_units(service))
+
+    def _open(self) -> Stack:
+        if self._stack is None:
+            raise LeaseClosedError(
+                f"the stack was used after the lease of {self._holder} ended",
+                hint="ask for the stack fixture in the test that uses it",
+            )
+        return self._stack
+
+    def close(self) -> None:
+        """End the use: every later call raises `LeaseClosedError`. Called by the lease's owner."""
+        self._stack = None
+
+
+def _units(service: str | None) -> list[str] | None:
+    return None if service is None else [service]
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right of one holder to use one stack, from `Pool.acquire` to `Pool.release`.
+
+    Attributes:
+        requirement: what was asked for.
+        stack: the stack itself.
+        leased: the stack as the holder sees it.
+        waited_s: how long the holder waited for it, in seconds.
+        began_s: when it began, seconds since the epoch (as log lines are stamped).
+    """
+
+    requirement: Requirement
+    stack: Stack
+    waited_s: float
+    leased: LeasedStack = field(init=False)
+    began_s: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.leased = LeasedStack(self.stack, self.requirement.holder)

@@ -1,0 +1,134 @@
+"""Finds what dockwright made and removes what a dead owner left.
+
+Only what bears our labels is ever seen here, and only what belongs to a dead owner is removed
+without being named: never by name prefix, never by prune.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from dockwright.engine import PREFIX, Engine, batch, owner_is_alive, parse_ownership
+from dockwright.model import Ownership
+from dockwright.pool.kept import KeptStacks
+from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Estate:
+    """All that exists of one copy of a stack.
+
+    Attributes:
+        project: its Compose project name.
+        ownership: whose it is.
+        alive: whether its owner lives (a long-lived stack's always does).
+        kept: whether it was kept after a failed test.
+        containers: their ids.
+        networks: their ids.
+        volumes: their names.
+        processes: its native processes and their children.
+    """
+
+    project: str
+    ownership: Ownership
+    alive: bool
+    kept: bool
+    containers: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+    processes: list[MarkedProcess] = field(default_factory=list)
+
+    @property
+    def long_lived(self) -> bool:
+        """Whether it belongs to no process and goes only when it is uninstalled."""
+        return self.ownership.owner is None
+
+    @property
+    def removable(self) -> bool:
+        """Whether its owner is dead, so that nobody will remove it if we do not."""
+        return not self.alive and not self.long_lived
+
+    def age_s(self) -> float:
+        """Seconds since it was created."""
+        return max(0.0, time.time() - self.ownership.created)
+
+    def __len__(self) -> int:
+        return len(self.containers) + len(self.networks) + len(self.volumes) + len(self.processes)
+
+
+def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
+    """Return everything on the engine and this host that bears our labels, by copy, oldest first.
+
+    Args:
+        engine: where to look.
+        kept: tells which copies were kept on purpose.
+    """
+    estates: dict[str, Estate] = {}
+    kept_names = kept.names()
+
+    def estate(project: str | None, ownership: Ownership | None) -> Estate | None:
+        if project is None or ownership is None:
+            return None
+        if project not in estates:
+            alive = ownership.owner is None or owner_is_alive(ownership.owner)
+            estates[project] = Estate(project, ownership, alive, project in kept_names)
+        return estates[project]
+
+    ours = {f"{PREFIX}session": None}
+    for kind, key, documents in (
+        ("containers", "Id", engine.list_containers(ours)),
+        ("networks", "Id", engine.list_networks(ours)),
+        ("volumes", "Name", engine.list_volumes(ours)),
+    ):
+        for document in documents:
+            labels = document.get("Labels") or {}
+            found = estate(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
+            if found is not None:
+                getattr(found, kind).append(document[key])
+    for marked in marked_processes():
+        found = estate(marked.project, marked.ownership)
+        if found is not None:
+            found.processes.append(marked)
+    return sorted(estates.values(), key=lambda each: each.ownership.created)
+
+
+def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
+    """Remove everything of `estates`, at once.
+
+    Raises:
+        EngineError: or an `ExceptionGroup` of them: something could not be removed.
+    """
+    doomed = list(estates)
+    kill_processes(marked.process for estate in doomed for marked in estate.processes)
+    batch.run(
+        [partial(engine.remove_container, each) for estate in doomed for each in estate.containers]
+    )
+    batch.run(
+        [partial(engine.remove_network, each) for estate in doomed for each in estate.networks]
+        + [partial(engine.remove_volume, each) for estate in doomed for each in estate.volumes]
+    )
+    for estate in doomed:
+        kept.forget(estate.project)
+
+
+def reap(engine: Engine, project: str, kept: KeptStacks) -> int:
+    """Remove what dead owners of the project with this hash left, except what was kept on purpose.
+
+    Returns:
+        How many containers, networks, volumes and processes are gone.
+    """
+    doomed = [
+        estate
+        for estate in survey(engine, kept)
+        if estate.removable and not estate.kept and estate.ownership.project == project
+    ]
+    if doomed:
+        _log.info("reap projects=%s", [estate.project for estate in doomed])
+        remove(engine, doomed, kept)
+    return sum(len(estate) for estate in doomed)

@@ -1,0 +1,28 @@
+"""One running copy of a Compose project: its services, networks, volumes and native processes."""
+
+from dockwright.stack.baseline import Baseline
+from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
+from dockwright.stack.images import Images
+from dockwright.stack.process import MarkedProcess, kill_processes, marked_processes
+from dockwright.stack.progress import Listener, StartTimes, UnitEvent
+from dockwright.stack.stack import CommandResult, Stack, StackOptions
+from dockwright.stack.status import UnitStatus, statuses
+
+__all__ = [
+    "COMPOSE_PROJECT",
+    "COMPOSE_SERVICE",
+    "Baseline",
+    "CommandResult",
+    "Identity",
+    "Images",
+    "Listener",
+    "MarkedProcess",
+    "Stack",
+    "StackOptions",
+    "StartTimes",
+    "UnitEvent",
+    "UnitStatus",
+    "kill_processes",
+    "marked_processes",
+    "statuses",
+]

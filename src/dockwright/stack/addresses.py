@@ -1,0 +1,121 @@
+"""Where the services and processes of one copy listen, as the test's process reaches them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from dockwright.engine import Engine
+from dockwright.errors import StackError, UnknownServiceError
+from dockwright.model import Address
+from dockwright.stack.process import NativeProcess
+
+_LOOPBACK = "127.0.0.1"
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - the engine's words for "published on all addresses"
+
+
+class Addresses:
+    """Looks addresses up and remembers them until a container starts anew.
+
+    Args:
+        engine: where the containers run.
+        containers: ids by service; read, never changed.
+        processes: by name; read, never changed.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        containers: Mapping[str, str],
+        processes: Mapping[str, NativeProcess],
+    ) -> None:
+        self._engine = engine
+        self._containers = containers
+        self._processes = processes
+        self._networks: dict[str, Mapping[str, Any]] = {}  # "NetworkSettings" as the engine has it
+
+    def of(self, unit: str, port: int) -> Address:
+        """Return the address that reaches `unit`'s own TCP port `port`.
+
+        A published port is reached through the engine's host; any other through the container's
+        own address, where this host can reach it.
+
+        Raises:
+            UnknownServiceError: no such unit.
+            StackError: the port cannot be reached; tells which can.
+        """
+        if unit in self._processes:
+            return Address(_LOOPBACK, self._processes[unit].port(port))
+        settings = self._settings(unit)
+        published = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
+        for binding in published:
+            host = binding["HostIp"]
+            reachable = self._engine.endpoint.host_ip if host in _ANY else host
+            return Address(reachable, int(binding["HostPort"]))
+        own = self._container_address(settings)
+        if own and self.containers_reachable:
+            return Address(own, port)
+        known = ", ".join(sorted(settings.get("Ports") or {})) or "none"
+        raise StackError(
+            f"service {unit}: port {port} cannot be reached from this host (published: {known})",
+            hint=f"declare it under services.{unit}.ports or .expose in the Compose file",
+        )
+
+    def host(self, unit: str) -> str:
+        """Return the host under which `unit` is reached, whatever the port."""
+        if unit in self._processes:
+            return _LOOPBACK
+        own = self._container_address(self._settings(unit))
+        return own if own and self.containers_reachable else self._engine.endpoint.host_ip
+
+    def published(self, unit: str) -> dict[str, str]:
+        """Return ``host:port`` by the unit's own port, for every port that is published."""
+        if unit in self._processes:
+            ports = self._processes[unit].ports
+            return {f"{asked}/tcp": f"{_LOOPBACK}:{given}" for asked, given in ports.items()}
+        found: dict[str, str] = {}
+        for port, bindings in (self._settings(unit).get("Ports") or {}).items():
+            for binding in bindings or ():
+                host = binding["HostIp"]
+                reachable = self._engine.endpoint.host_ip if host in _ANY else host
+                found.setdefault(port, f"{reachable}:{binding['HostPort']}")
+        return found
+
+    def forget(self, unit: str) -> None:
+        """Forget what is known of `unit`: it starts anew, and ports change with that."""
+        self._networks.pop(unit, None)
+
+    @property
+    def containers_reachable(self) -> bool:
+        """Whether this host has a route to the containers' own addresses.
+
+        It has on Linux with a rootful engine of its own; not where the engine runs in a virtual
+        machine (Docker Desktop, Colima), in a user namespace (rootless) or elsewhere.
+        """
+        endpoint = self._engine.endpoint
+        if sys.platform != "linux" or not endpoint.url.startswith("unix://"):
+            return False
+        info = self._engine.info()
+        options = cast("list[str]", info.get("SecurityOptions") or [])
+        return info.get("OperatingSystem") != "Docker Desktop" and not any(
+            "rootless" in option for option in options
+        )
+
+    def _settings(self, unit: str) -> Mapping[str, Any]:
+        if unit not in self._containers:
+            known = ", ".join([*self._containers, *self._processes]) or "none"
+            raise UnknownServiceError(
+                f"no service {unit!r} in this stack", hint=f"the services are: {known}"
+            )
+        if unit not in self._networks:
+            details = self._engine.inspect_container(self._containers[unit])
+            self._networks[unit] = details["NetworkSettings"]
+        return self._networks[unit]
+
+    @staticmethod
+    def _container_address(settings: Mapping[str, Any]) -> str:
+        for network in (settings.get("Networks") or {}).values():
+            if network.get("IPAddress"):
+                return str(network["IPAddress"])
+        return str(settings.get("IPAddress") or "")

@@ -1,0 +1,80 @@
+"""The state that every exclusive lease of a copy starts from, and the way back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from dockwright.engine import Engine, batch
+from dockwright.model import Address, ServiceSpec
+from dockwright.reset import STRATEGIES, Strategy, choose
+from dockwright.stack.stack import Stack
+
+
+class _Service:
+    """One service of the copy, as its strategy sees it (see `Resettable`)."""
+
+    def __init__(self, stack: Stack, name: str, scratch: Path) -> None:
+        self.spec: ServiceSpec = stack.spec.services[name]
+        self.engine: Engine = stack.engine
+        self.scratch = scratch
+        self._stack = stack
+
+    def container(self) -> str:
+        return self._stack.container(self.spec.name)
+
+    def volumes(self) -> Mapping[str, str]:
+        return self._stack.volumes_of(self.spec.name)
+
+    def address(self, port: int) -> Address:
+        return self._stack.address(self.spec.name, port)
+
+
+class Baseline:
+    """Remembers the state of one started stack and brings the stack back to it.
+
+    Args:
+        stack: a copy that is started.
+        scratch: a directory for what is remembered; it goes with the copy.
+
+    Raises:
+        ComposeError: a service declares a strategy that does not exist.
+    """
+
+    def __init__(self, stack: Stack, scratch: Path) -> None:
+        self._stack = stack
+        self._strategies: dict[str, Strategy] = {
+            name: choose(_Service(stack, name, scratch), STRATEGIES) for name in stack.spec.services
+        }
+
+    def capture(self) -> None:
+        """Remember the state; nobody uses the stack."""
+        batch.run([strategy.capture for strategy in self._strategies.values()])
+
+    def reset(self) -> None:
+        """Bring the stack back; it is ready when this returns.
+
+        Raises:
+            DockwrightError: a strategy or a new container failed: the stack is broken.
+        """
+        in_place = self._having("in place")
+        batch.run([self._strategies[name].reset for name in in_place])
+        replaced = [*self._having("recreate"), *self._stack.processes]
+        if replaced:
+            self._stack.recreate(replaced, fill=self._fill)
+        self._await_dependents({*in_place, *replaced})
+
+    def _having(self, manner: str) -> list[str]:
+        return [name for name, each in self._strategies.items() if each.manner == manner]
+
+    def _fill(self, service: str) -> None:
+        if self._strategies[service].manner == "recreate":
+            self._strategies[service].reset()
+
+    def _await_dependents(self, changed: set[str]) -> None:
+        # What was left alone may have lost its connections to what was not: it must serve again.
+        dependents = [
+            name for name in self._stack.graph.with_dependents(changed) if name not in changed
+        ]
+        batch.run([partial(self._stack.await_ready, name) for name in dependents])

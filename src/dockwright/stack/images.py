@@ -1,0 +1,136 @@
+"""Gets the image of each service: there already, pulled, or built."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from dockwright.engine import BuildRequest, Engine, PullProgress
+from dockwright.errors import ImageMissingError
+from dockwright.model import Json, ServiceSpec, StackSpec
+
+OnMessage = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyImage:
+    """An image that is on the engine.
+
+    Attributes:
+        reference: what containers name it by.
+        details: its description, as the engine's inspect has it.
+    """
+
+    reference: str
+    details: Mapping[str, Json]
+
+    @property
+    def volumes(self) -> list[str]:
+        """The mount targets that the image declares with ``VOLUME``."""
+        config = cast("Mapping[str, Json]", self.details.get("Config") or {})
+        return list(cast("Mapping[str, Json]", config.get("Volumes") or {}))
+
+
+class Images:
+    """Makes sure of images on one engine; several stacks may ask for the same one at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._inspected: dict[tuple[str, str], ReadyImage] = {}
+
+    def ensure(self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage) -> ReadyImage:
+        """Return the service's image once it is on the engine.
+
+        The first caller pulls or builds, as ``pull_policy`` says; the others wait for it.
+
+        Raises:
+            ImageMissingError: it is neither there nor to be had.
+            ImageBuildError: its build failed.
+        """
+        reference = service.image or f"{spec.name}-{service.name}"
+        # A built image depends on more than its name: two specs may build the same name.
+        key = (reference, spec.content_hash if service.config.get("build") else "")
+        with self._lock:
+            if key not in self._inspected:
+                details = self._get(reference, service, on_message)
+                self._inspected[key] = ReadyImage(reference, details)
+            return self._inspected[key]
+
+    def _get(
+        self, reference: str, service: ServiceSpec, on_message: OnMessage
+    ) -> Mapping[str, Json]:
+        policy = str(service.config.get("pull_policy") or "missing")
+        build = cast("Mapping[str, Json] | None", service.config.get("build"))
+        if build is not None and policy not in ("always", "never"):
+            # The engine's layer cache makes an unchanged build cheap; a stale image would be a lie.
+            on_message(f"building {reference}")
+            self._engine.build_image(build_request(build, reference), on_progress=on_message)
+        elif policy == "always" or (policy != "never" and not self._engine.has_image(reference)):
+            self._pull(reference, service, on_message)
+        try:
+            return self._engine.inspect_image(reference)
+        except ImageMissingError as exc:
+            raise ImageMissingError(
+                f"service {service.name}: {exc.message}",
+                hint=exc.hint or f"pull or build {reference} first (pull_policy is {policy})",
+            ) from exc
+
+    def _pull(self, reference: str, service: ServiceSpec, on_message: OnMessage) -> None:
+        on_message(f"pulling {reference}")
+        platform = service.config.get("platform")
+        try:
+            self._engine.pull_image(
+                reference,
+                platform=str(platform) if platform else None,
+                on_progress=lambda progress: on_message(_told(progress)),
+            )
+        except ImageMissingError as exc:
+            raise ImageMissingError(
+                f"service {service.name}: {exc.message}", hint=exc.hint
+            ) from exc
+
+
+def _told(progress: PullProgress) -> str:
+    received, total = (size / 1e6 for size in (progress.received_bytes, progress.total_bytes))
+    return (
+        f"pulling {progress.image}: {progress.done} of {progress.layers} layers, "
+        f"{received:.1f} of {total:.1f} MB"
+    )
+
+
+def build_request(build: Mapping[str, Json], tag: str) -> BuildRequest:
+    """Translate a service's ``build`` (normalised) into a build that tags its image `tag`."""
+
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(str(each) for each in cast("Sequence[Json]", build.get(key) or ()))
+
+    def mapping(key: str) -> dict[str, str]:
+        declared = cast("Mapping[str, Json]", build.get(key) or {})
+        return {name: str(value) for name, value in declared.items() if value is not None}
+
+    def text(key: str) -> str | None:
+        return None if build.get(key) is None else str(build[key])
+
+    return BuildRequest(
+        context=Path(str(build["context"])),
+        tags=(tag, *texts("tags")),
+        dockerfile=text("dockerfile"),
+        dockerfile_inline=text("dockerfile_inline"),
+        args=mapping("args"),
+        labels=mapping("labels"),
+        target=text("target"),
+        cache_from=texts("cache_from"),
+        cache_to=texts("cache_to"),
+        network=text("network"),
+        platforms=texts("platforms"),
+        no_cache=bool(build.get("no_cache")),
+        pull=bool(build.get("pull")),
+        ssh=texts("ssh"),
+        extra_hosts=tuple(host.replace("=", ":", 1) for host in texts("extra_hosts")),
+        shm_size_bytes=int(str(build["shm_size"])) if build.get("shm_size") else None,
+        additional_contexts=mapping("additional_contexts"),
+    )

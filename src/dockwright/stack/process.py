@@ -1,0 +1,256 @@
+"""Native processes of a stack: started in a session of their own, ended as a group.
+
+Every process bears what a container bears as labels in its environment, so that its children,
+whatever they do, are found and removed with it, also after its owner has died.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from dockwright.engine import ownership_labels, parse_ownership
+from dockwright.errors import StackError
+from dockwright.model import Ownership, ProcessSpec
+from dockwright.stack.identity import Identity
+
+_PREFIX = "DOCKWRIGHT_LABEL_"
+_PROJECT = f"{_PREFIX}PROJECT_NAME"
+_UNIT = f"{_PREFIX}UNIT"
+_PORTS = f"{_PREFIX}PORTS"
+_LOG = f"{_PREFIX}LOG"
+_KILL_WAIT_S = 5.0
+
+
+def label_environment(identity: Identity, unit: str) -> dict[str, str]:
+    """Return the variables that mark a process (and its children) as part of a stack's copy."""
+    labels = ownership_labels(identity.ownership)
+    marks = {_PREFIX + key.replace(".", "__"): value for key, value in labels.items()}
+    return marks | {_PROJECT: identity.project, _UNIT: unit}
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedProcess:
+    """A process on this host that bears our marks.
+
+    Attributes:
+        process: the process.
+        project: the project name of its copy.
+        unit: its name in the stack spec.
+        ownership: whose it is.
+        ports: the host port it was given for each port it asked for.
+        log: the file that it writes to.
+    """
+
+    process: psutil.Process
+    project: str
+    unit: str
+    ownership: Ownership
+    ports: Mapping[int, int]
+    log: Path
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this is the process that was started, not one of its children."""
+        return os.getsid(self.process.pid) == self.process.pid
+
+
+def marked_processes(project: str | None = None) -> list[MarkedProcess]:
+    """Find the processes of this user that bear our marks; only `project`'s, where given."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue  # another user's, or gone meanwhile: not ours to judge
+        marked = _read_marks(process, environment)
+        if marked is not None and project in (None, marked.project):
+            found.append(marked)
+    return found
+
+
+def _read_marks(process: psutil.Process, environment: Mapping[str, str]) -> MarkedProcess | None:
+    if _PROJECT not in environment or _UNIT not in environment:
+        return None
+    labels = {
+        key.removeprefix(_PREFIX).replace("__", "."): value
+        for key, value in environment.items()
+        if key.startswith(_PREFIX)
+    }
+    ownership = parse_ownership(labels)
+    if ownership is None:
+        return None
+    pairs = (pair.split("=") for pair in environment.get(_PORTS, "").split(",") if "=" in pair)
+    return MarkedProcess(
+        process=process,
+        project=environment[_PROJECT],
+        unit=environment[_UNIT],
+        ownership=ownership,
+        ports={int(asked): int(given) for asked, given in pairs},
+        log=Path(environment.get(_LOG, os.devnull)),
+    )
+
+
+def kill_processes(processes: Iterable[psutil.Process]) -> None:
+    """Kill `processes` at once and wait until they are gone.
+
+    Raises:
+        StackError: one is still there after 5 s.
+    """
+    doomed = list(processes)
+    for process in doomed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, alive = psutil.wait_procs(doomed, timeout=_KILL_WAIT_S)
+    if alive:
+        pids = ", ".join(str(process.pid) for process in alive)
+        raise StackError(f"killed processes are still there after {_KILL_WAIT_S:g} s: {pids}")
+
+
+class NativeProcess:
+    """One declared native process of one copy of a stack.
+
+    Args:
+        spec: how it is declared.
+        identity: of the copy.
+        log: the file that takes its output.
+    """
+
+    def __init__(self, spec: ProcessSpec, identity: Identity, log: Path) -> None:
+        self.spec = spec
+        self.log = log
+        self.ports: dict[int, int] = {}
+        self._identity = identity
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._leader: psutil.Process | None = None
+
+    def port(self, asked: int) -> int:
+        """Return the host port that this copy uses where the process asks for port `asked`.
+
+        The port was free when it was chosen; each copy gets its own.
+        """
+        if asked not in self.ports:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.ports[asked] = int(probe.getsockname()[1])
+        return self.ports[asked]
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None where it does not run."""
+        return self._leader.pid if self._leader and self.running else None
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs (a zombie does not)."""
+        if self._popen is not None:
+            return self._popen.poll() is None
+        return bool(self._leader and self._leader.is_running())
+
+    @property
+    def child(self) -> subprocess.Popen[bytes] | None:
+        """The process, where this process started it."""
+        return self._popen
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, or None while it runs and where it is not our child."""
+        return self._popen.poll() if self._popen else None
+
+    @property
+    def started_s(self) -> float | None:
+        """When it started, seconds since the epoch."""
+        return self._leader.create_time() if self._leader and self.running else None
+
+    def adopt(self, marked: MarkedProcess) -> None:
+        """Take over a process that an earlier command started."""
+        self._leader = marked.process
+        self.ports = dict(marked.ports)
+        self.log = marked.log
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start it with its templates filled in.
+
+        Raises:
+            StackError: the command cannot be started; tells why.
+        """
+        ports = ",".join(f"{asked}={given}" for asked, given in self.ports.items())
+        marks = label_environment(self._identity, self.spec.name)
+        marks |= {_PORTS: ports, _LOG: str(self.log)}
+        complete = {**os.environ, **environment, **marks}
+        # As execvp does: a command is looked up in the PATH that the process itself gets.
+        executable = shutil.which(command[0], path=complete.get("PATH")) or command[0]
+        self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with self.log.open("ab") as output:
+                self._popen = subprocess.Popen(
+                    [executable, *command[1:]],
+                    env=complete,
+                    cwd=self.spec.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            raise StackError(
+                f"process {self.spec.name}: cannot start {command[0]!r} in {self.spec.cwd}: "
+                f"{exc.strerror}",
+                hint=f"see x-dockwright.processes.{self.spec.name}.command in the Compose file",
+            ) from exc
+        self._leader = psutil.Process(self._popen.pid)
+
+    def stop(self) -> None:
+        """Send the declared stop signal to the group, wait the declared grace, then kill."""
+        if self._leader is not None and self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self._leader.pid, signal.Signals[self.spec.stop_signal])
+            psutil.wait_procs([self._leader], timeout=self.spec.stop_grace_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill it and everything that it started, and wait until they are gone."""
+        kill_processes(self._family())
+        if self._popen is not None:
+            self._popen.wait(timeout=_KILL_WAIT_S)
+
+    def remove_log(self) -> None:
+        """Delete its log file."""
+        self.log.unlink(missing_ok=True)
+
+    def last_lines(self, count: int) -> list[str]:
+        """Return the last lines that it wrote, reading at most 64 KiB of the file."""
+        return tail(self.log, count)
+
+    def uptime_s(self) -> float | None:
+        """Seconds since it started, or None where it does not run."""
+        started = self.started_s
+        return None if started is None else max(0.0, time.time() - started)
+
+    def _family(self) -> list[psutil.Process]:
+        leader = [self._leader] if self._leader is not None and self._leader.is_running() else []
+        marked = [
+            each.process
+            for each in marked_processes(self._identity.project)
+            if each.unit == self.spec.name and each.process not in leader
+        ]
+        return leader + marked
+
+
+def tail(file: Path, count: int, limit_bytes: int = 65_536) -> list[str]:
+    """Return the last `count` lines of `file`, from its last `limit_bytes`; none if absent."""
+    if count <= 0 or not file.exists():
+        return []
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - limit_bytes))
+        return stream.read().decode(errors="replace").splitlines()[-count:]

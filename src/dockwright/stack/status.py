@@ -1,0 +1,77 @@
+"""What a running copy of a stack looks like to a reader."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dockwright.engine import parse_time
+from dockwright.stack.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """One service or native process.
+
+    Attributes:
+        name: its name.
+        kind: which of the two.
+        state: the engine's word (``running``, ``exited``, ...), or ``missing``.
+        health: ``healthy``, ``unhealthy``, ``starting``, or empty where no check is declared.
+        exit_code: of one that has exited, else None.
+        ports: ``host:port`` by the unit's own port, e.g. ``{"8000/tcp": "127.0.0.1:49312"}``.
+        uptime_s: seconds since its start, or None where it does not run.
+        identifier: the container's name, or the process's pid.
+    """
+
+    name: str
+    kind: Literal["service", "process"]
+    state: str
+    health: str
+    exit_code: int | None
+    ports: Mapping[str, str]
+    uptime_s: float | None
+    identifier: str
+
+
+def statuses(stack: Stack) -> list[UnitStatus]:
+    """Return the state of every unit of an attached stack, in start order."""
+    return [
+        _process(stack, name) if name in stack.processes else _service(stack, name)
+        for name in stack.graph.ordered()
+    ]
+
+
+def _process(stack: Stack, name: str) -> UnitStatus:
+    process = stack.processes[name]
+    return UnitStatus(
+        name=name,
+        kind="process",
+        state="running" if process.running else "missing",
+        health="",
+        exit_code=process.exit_code,
+        ports=stack.addresses.published(name),
+        uptime_s=process.uptime_s(),
+        identifier=str(process.pid or ""),
+    )
+
+
+def _service(stack: Stack, name: str) -> UnitStatus:
+    if name not in stack.containers:
+        return UnitStatus(name, "service", "missing", "", None, {}, None, "")
+    details = stack.engine.inspect_container(stack.containers[name])
+    state = details["State"]
+    running = state["Status"] in ("running", "paused")
+    started = parse_time(state["StartedAt"]) if running else None
+    return UnitStatus(
+        name=name,
+        kind="service",
+        state=state["Status"],
+        health=(state.get("Health") or {}).get("Status", ""),
+        exit_code=None if running else state["ExitCode"],
+        ports=stack.addresses.published(name) if running else {},
+        uptime_s=None if started is None else max(0.0, time.time() - started),
+        identifier=details["Name"].lstrip("/"),
+    )
