@@ -1,0 +1,50 @@
+"""The wait room: conditions to wait for, driven by events first and by polling as the backstop."""
+
+from dockwright.wait.cadence import Cadence
+from dockwright.wait.clock import CancelToken, Clock, SystemClock
+from dockwright.wait.combine import AllOf, AnyOf, all_of, any_of
+from dockwright.wait.command import Exec
+from dockwright.wait.containers import Exited, Running
+from dockwright.wait.files import File, FileDeleted
+from dockwright.wait.healthy import Healthy
+from dockwright.wait.http import Http
+from dockwright.wait.log import Log
+from dockwright.wait.loop import WaitOptions, WaitReport, until
+from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
+from dockwright.wait.strategy import Check, Strategy, Wait, wait_for
+from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
+from dockwright.wait.tcp import Tcp
+
+__all__ = [
+    "AllOf",
+    "AnyOf",
+    "Cadence",
+    "CancelToken",
+    "Check",
+    "Clock",
+    "ContainerTarget",
+    "Continue",
+    "Exec",
+    "Exited",
+    "Failed",
+    "File",
+    "FileDeleted",
+    "Healthy",
+    "Http",
+    "Log",
+    "Outcome",
+    "ProcessTarget",
+    "Ready",
+    "Running",
+    "Strategy",
+    "SystemClock",
+    "Target",
+    "Tcp",
+    "Wait",
+    "WaitOptions",
+    "WaitReport",
+    "all_of",
+    "any_of",
+    "until",
+    "wait_for",
+]

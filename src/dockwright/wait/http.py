@@ -1,0 +1,133 @@
+"""Waiting for an HTTP answer."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from dockwright.model import Address
+from dockwright.wait.outcome import Continue, Outcome, Ready
+from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.tcp import reason, require_port
+from dockwright.wait.worker import begin_probing
+
+BODY_BYTES = 1024 * 1024
+"""So much of an answer's body is read; the rest does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A URL is answered as wanted; redirections are answers, they are not followed.
+
+    Args:
+        url: a whole URL, or a path on `port` of the target.
+        port: the port in the container, where `url` is a path.
+        method: the request's method.
+        headers: the request's headers.
+        body: the request's body.
+        status: the status that is wanted, or a function of it; default: 200 to 399.
+        answer: a regular expression searched in the answer's body, or a function of its first
+            1 MiB; default: any body will do.
+        tls: whether a path is asked for over https.
+        verify: whether the server's certificate has to be valid.
+        attempt_s: how long one request may be without progress, in seconds.
+    """
+
+    url: str
+    port: int | None = None
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    status: int | Callable[[int], bool] | None = None
+    answer: str | Callable[[bytes], bool] | None = None
+    tls: bool = False
+    verify: bool = True
+    attempt_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.port is not None:
+            require_port(self.port)
+        if self.url.startswith("/"):
+            if self.port is None:
+                raise ValueError(f"the path {self.url} needs a port, or make it a whole URL")
+        elif not is_url(self.url):
+            raise ValueError(f"{self.url!r} is neither a path nor an http:// or https:// URL")
+        elif self.port is not None:
+            raise ValueError(f"{self.url} has its port already; port={self.port} goes with a path")
+
+    @property
+    def survives_exit(self) -> bool:
+        """Nothing answers after an exit."""
+        return False
+
+    def __str__(self) -> str:
+        where = self.url if self.port is None else f"{self.url} on port {self.port}"
+        return f"to answer {self.method} {where}"
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to ask repeatedly."""
+
+        def probe() -> Outcome:
+            limit_s = max(0.1, min(self.attempt_s, wait.remaining_s()))
+            try:
+                return self._ask(self._parts(wait), limit_s)
+            except (OSError, http.client.HTTPException) as error:
+                return Continue(reason(error))
+
+        return begin_probing(wait, "http", probe)
+
+    def _parts(self, wait: Wait) -> SplitResult:
+        if self.port is None:
+            return urlsplit(self.url)
+        address: Address = wait.target.address(self.port)
+        return urlsplit(f"{'https' if self.tls else 'http'}://{address}{self.url}")
+
+    def _ask(self, parts: SplitResult, limit_s: float) -> Outcome:
+        connection = _connection(parts, limit_s, verify=self.verify)
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request(self.method, path, self.body, dict(self.headers))
+            answer = connection.getresponse()
+            seen = f"status {answer.status} {answer.reason}".rstrip()
+            if not self._is_wanted(answer.status):
+                return Continue(seen)
+            content = answer.read(BODY_BYTES)
+            if not self._is_answer(content):
+                start = content[:200].decode(errors="replace")
+                return Continue(f"{seen}, but not with the wanted body: {start!r}")
+            return Ready(answer.status)
+        finally:
+            connection.close()
+
+    def _is_wanted(self, status: int) -> bool:
+        if self.status is None:
+            return 200 <= status < 400
+        return self.status(status) if callable(self.status) else status == self.status
+
+    def _is_answer(self, content: bytes) -> bool:
+        if self.answer is None:
+            return True
+        if callable(self.answer):
+            return self.answer(content)
+        return re.search(self.answer, content.decode(errors="replace")) is not None
+
+
+def is_url(text: str) -> bool:
+    """Tell whether `text` is an http or https URL with a host."""
+    parts = urlsplit(text)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _connection(parts: SplitResult, limit_s: float, *, verify: bool) -> http.client.HTTPConnection:
+    host = parts.hostname or ""  # `is_url` has looked
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, parts.port, timeout=limit_s)
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, parts.port, timeout=limit_s, context=context)

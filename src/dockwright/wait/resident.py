@@ -1,0 +1,168 @@
+"""Runs a health check inside its container until it succeeds, by one `exec` that stays there."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from dockwright.errors import ConflictError, EngineError, NoSuchObjectError
+from dockwright.wait.command import describe_exit
+from dockwright.wait.loop import in_words
+from dockwright.wait.outcome import Continue, Outcome, Ready
+from dockwright.wait.worker import Worker, repeat
+
+if TYPE_CHECKING:
+    from dockwright.engine import ExecStream
+    from dockwright.wait.strategy import Wait
+    from dockwright.wait.target import ContainerTarget
+
+LIFETIME_S = 30.0
+"""A loop in the container ends by itself after this time, since engines cannot end it: none stays
+for long when we die. While the wait lasts, another follows."""
+
+_NOT_USABLE = frozenset({64, 126, 127})
+"""Exit codes that tell that the loop cannot run there: 126 and 127, no shell; 64, its own."""
+
+_PAUSE_S = 1.0
+"""The longest pause of the loop between two checks."""
+
+_KILL_TIMEOUT_S = 5.0
+
+
+class _End(Enum):
+    READY = auto()
+    NOT_USABLE = auto()
+    TRY_AGAIN = auto()
+
+
+class HealthProbe:
+    """Runs one health check until it succeeds or the wait ends.
+
+    Args:
+        target: the container.
+        argv: the check's command.
+        timeout_s: a check that takes longer has failed, in seconds.
+        wait: the wait that this is part of.
+    """
+
+    def __init__(
+        self, target: ContainerTarget, argv: list[str], timeout_s: float, wait: Wait
+    ) -> None:
+        self._target = target
+        self._argv = argv
+        self._timeout_s = timeout_s
+        self._wait = wait
+        self._clock = wait.options.clock
+        self._outcome: Outcome = Continue("its health check has not ended yet")
+        self._attempts = 0
+        self._stream: ExecStream | None = None
+        self._shell_pid: int | None = None
+        self._alive_at = self._clock.now()
+        self._worker = Worker(wait, "health", self._run)
+        wait.closing.callback(self._close)
+
+    def check(self) -> Outcome:
+        """Return what the check said last; end one that hangs."""
+        self._worker.raise_failure()
+        silent_s = self._clock.now() - self._alive_at
+        if self._shell_pid is not None and silent_s > self._timeout_s + _PAUSE_S:
+            self._end_hanging_check(self._shell_pid)
+        return self._outcome
+
+    def _run(self, worker: Worker) -> None:
+        while not worker.closed.is_set():
+            try:
+                end = self._run_resident(worker)
+            except (ConflictError, NoSuchObjectError) as error:
+                # Not started yet, paused, being restarted, or gone: the guard tells which.
+                self._outcome = Continue(error.message)
+                end = _End.TRY_AGAIN
+            if end is _End.READY:
+                return
+            if end is _End.NOT_USABLE:
+                repeat(worker, self._wait, self._run_once, self._publish)
+                return
+            self._clock.wait(worker.closed, self._wait.options.cadence.first_s)
+
+    def _run_resident(self, worker: Worker) -> _End:
+        lifetime_s = min(self._wait.remaining_s() + _PAUSE_S, LIFETIME_S)
+        loop = ["/bin/sh", "-c", _script(), "sh", str(round(lifetime_s * 100)), *self._argv]
+        self._stream = self._target.engine.exec_stream(self._target.container_id, loop)
+        with self._stream as stream:
+            if not worker.closed.is_set():
+                self._read(stream)
+            self._shell_pid = None
+            if isinstance(self._outcome, Ready):
+                return _End.READY
+            if worker.closed.is_set():
+                return _End.TRY_AGAIN
+            return _End.NOT_USABLE if stream.exit_code() in _NOT_USABLE else _End.TRY_AGAIN
+
+    def _read(self, stream: ExecStream) -> None:
+        rest, output = b"", b""
+        self._alive_at = self._clock.now()
+        for name, data in stream:
+            if name == "stderr":
+                output = (output + data)[-200:]
+                continue
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line.isdigit():  # else it is the engine, saying why the loop cannot run
+                    self._take(int(line), output)
+                    output = b""
+            if isinstance(self._outcome, Ready):
+                return  # not waiting for the shell's end saves a millisecond
+
+    def _take(self, number: int, output: bytes) -> None:
+        """Take a line of the loop: its shell's pid first, then the exit code of each check."""
+        self._alive_at = self._clock.now()
+        if self._shell_pid is None:
+            self._shell_pid = number
+        else:
+            self._publish(_outcome(number, output.decode(errors="replace")))
+
+    def _run_once(self) -> Outcome:
+        """Run the check by an `exec` of its own, where the loop cannot run."""
+        try:
+            result = self._target.run(self._argv, timeout_s=self._timeout_s)
+        except (ConflictError, NoSuchObjectError) as error:
+            return Continue(error.message)
+        if result is None:
+            return self._hanging()
+        return _outcome(result.exit_code, result.output)
+
+    def _publish(self, outcome: Outcome) -> None:
+        self._attempts += 1
+        if isinstance(outcome, Continue):
+            outcome = Continue(f"its health check failed (run {self._attempts}): {outcome.message}")
+        self._outcome = outcome
+        if isinstance(outcome, Ready):
+            self._wait.wakeup.set()
+
+    def _hanging(self) -> Continue:
+        return Continue(f"it took longer than its timeout of {in_words(self._timeout_s)}")
+
+    def _end_hanging_check(self, shell_pid: int) -> None:
+        self._alive_at = self._clock.now()
+        kill = ["/bin/sh", "-c", f"kill -USR1 {shell_pid}"]
+        try:
+            self._target.run(kill, timeout_s=min(_KILL_TIMEOUT_S, self._wait.remaining_s() + 0.1))
+        except EngineError as error:
+            self._outcome = Continue(f"its health check hangs and cannot be ended: {error.message}")
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _outcome(code: int, output: str) -> Outcome:
+    return Ready() if code == 0 else Continue(describe_exit(code, output))
+
+
+@cache
+def _script() -> str:
+    """Return the loop's text, without its comments: it is sent with each wait."""
+    lines = files("dockwright.wait").joinpath("resident.sh").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -1,0 +1,122 @@
+"""What a strategy is, what it is given while it waits, and `wait_for`, which runs one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from dockwright.errors import WaitTimeoutError
+from dockwright.wait.loop import WaitOptions, WaitReport, require_duration, until
+from dockwright.wait.outcome import Continue, Failed, Outcome
+
+if TYPE_CHECKING:
+    from dockwright.wait.target import Target
+
+T = TypeVar("T")
+Check: TypeAlias = Callable[[], Outcome]
+"""Looks at a condition once; must not block."""
+
+
+class Wait:
+    """One running wait.
+
+    Attributes:
+        target: what is waited for.
+        options: the cadence, cancel token and clock.
+        wakeup: to be set, from any thread, when it is worth checking again.
+        closing: what to close when the wait ends, however it ends.
+    """
+
+    def __init__(self, target: Target, timeout_s: float, options: WaitOptions) -> None:
+        self.target = target
+        self.options = options
+        self.wakeup = threading.Event()
+        self.closing = ExitStack()
+        self._ends = options.clock.now() + timeout_s
+        self._shared: dict[type[Any], Any] = {}
+
+    def remaining_s(self) -> float:
+        """Return how long the wait still lasts, in seconds; never negative."""
+        return max(0.0, self._ends - self.options.clock.now())
+
+    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
+        """Return the wait's one object of this kind, made by the first who asks."""
+        if kind not in self._shared:
+            self._shared[kind] = make()
+        found: T = self._shared[kind]
+        return found
+
+
+class Strategy(Protocol):
+    """A condition to wait for; its text completes a sentence: ``to be healthy``."""
+
+    @property
+    def survives_exit(self) -> bool:
+        """Whether it may come true after the target has exited; otherwise an exit fails it."""
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to observe the condition and return its check.
+
+        What is opened here is registered with `wait.closing`.
+        """
+
+
+def wait_for(
+    target: Target,
+    strategy: Strategy,
+    *,
+    timeout_s: float = 60.0,
+    options: WaitOptions | None = None,
+) -> WaitReport:
+    """Wait until `strategy`'s condition holds for `target`.
+
+    Args:
+        target: a container, a process, or just this host.
+        strategy: the condition.
+        timeout_s: how long to wait, in seconds.
+        options: cadence, cancel token and clock, where the defaults do not do.
+
+    Raises:
+        WaitTimeoutError: not in time; tells what was last seen, the state of the target, its exit
+            code and its last log lines.
+        WaitFailedError: it cannot come true any more, for example because the container exited.
+        WaitCancelledError: the options' cancel token was cancelled.
+        EngineError: the engine could not be asked.
+    """
+    require_duration(timeout_s)
+    options = options or WaitOptions()
+    wait = Wait(target, timeout_s, options)
+    with wait.closing:
+        check = begin_guarded(strategy, wait)
+        try:
+            return until(
+                check,
+                subject=f"{target.name} {strategy}",
+                timeout_s=timeout_s,
+                wakeup=wait.wakeup,
+                options=options,
+            )
+        except WaitTimeoutError as error:
+            raise WaitTimeoutError(
+                "\n".join([error.message, *target.diagnosis()]),
+                elapsed_s=error.elapsed_s,
+                attempts=error.attempts,
+            ) from None
+
+
+def begin_guarded(strategy: Strategy, wait: Wait) -> Check:
+    """Begin `strategy`; unless it survives an exit, its check fails once the target has exited."""
+    if strategy.survives_exit:
+        return strategy.begin(wait)
+    exited = wait.target.begin_guard(wait)
+    check = strategy.begin(wait)
+
+    def guarded() -> Outcome:
+        outcome = check()
+        if isinstance(outcome, Continue) and isinstance(verdict := exited(), Failed):
+            return verdict
+        return outcome
+
+    return guarded

@@ -1,0 +1,219 @@
+"""What can be waited for: a container, a native process, or just something on this host."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockwright.errors import EngineError, EngineTimeoutError, UsageError
+from dockwright.model import Address
+from dockwright.wait.log_sources import ContainerLog, FileLog, LogSource
+from dockwright.wait.outcome import Continue, Failed, Outcome
+from dockwright.wait.process_exit import wake_on_exit
+from dockwright.wait.state import StateWatch, describe_state
+
+if TYPE_CHECKING:
+    from dockwright.engine import Engine
+    from dockwright.wait.strategy import Check, Wait
+
+TAIL_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command gave: its exit code and the end of its output."""
+
+    exit_code: int
+    output: str
+
+
+class Target:
+    """Something on this host that is neither a container nor a process of ours.
+
+    Args:
+        name: what messages call it.
+        address_of: where one of its ports is reached; default: on this host.
+    """
+
+    def __init__(
+        self, name: str = "this host", *, address_of: Callable[[int], Address] | None = None
+    ) -> None:
+        self.name = name
+        self._address_of = address_of
+
+    def address(self, port: int) -> Address:
+        """Return where `port` is reached from here."""
+        return self._address_of(port) if self._address_of else Address("127.0.0.1", port)
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult | None:
+        """Run a command where the target is; None: it took longer than `timeout_s` seconds."""
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        except OSError as error:
+            return CommandResult(127, str(error))
+        return CommandResult(done.returncode, done.stdout.decode(errors="replace"))
+
+    def log(self) -> LogSource:
+        """Return where its output can be read."""
+        raise UsageError(
+            f"cannot wait for the log of {self.name}: it is neither a container nor a process "
+            "whose output is kept"
+        )
+
+    def begin_guard(self, wait: Wait) -> Check:  # noqa: ARG002  (there is nothing to observe)
+        """Return a check that is `Failed` once the target has exited, else `Continue`."""
+        return lambda: Continue(f"{self.name} cannot exit")
+
+    def diagnosis(self) -> list[str]:
+        """Return lines for the message of a failed wait: state, exit code, last log lines."""
+        return []
+
+
+class ContainerTarget(Target):
+    """A container.
+
+    Args:
+        engine: the engine that it is on.
+        container_id: its id or name.
+        name: what messages call it, e.g. its service; default: its short id.
+        address_of: where one of its ports is reached; default: where it is published.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        container_id: str,
+        *,
+        name: str | None = None,
+        address_of: Callable[[int], Address] | None = None,
+    ) -> None:
+        super().__init__(name or container_id[:12], address_of=address_of)
+        self.engine = engine
+        self.container_id = container_id
+
+    def address(self, port: int) -> Address:
+        """Return where `port` is reached from here."""
+        if self._address_of:
+            return self._address_of(port)
+        ports = self.engine.inspect_container(self.container_id)["NetworkSettings"]["Ports"] or {}
+        if not (published := ports.get(f"{port}/tcp")):
+            raise UsageError(
+                f"port {port} of {self.name} is not published",
+                hint=f"publish it (ports: [{port}]), or wait for the service to be healthy",
+            )
+        return Address(self.engine.endpoint.host_ip, int(published[0]["HostPort"]))
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult | None:
+        """Run a command in the container; None: it took longer than `timeout_s` seconds."""
+        try:
+            done = self.engine.exec(self.container_id, argv, timeout_s=timeout_s)
+        except EngineTimeoutError:
+            return None
+        return CommandResult(done.exit_code, (done.stdout + done.stderr).decode(errors="replace"))
+
+    def log(self) -> LogSource:
+        """Return where its output can be read."""
+        return ContainerLog(self.engine, self.container_id)
+
+    def begin_guard(self, wait: Wait) -> Check:
+        """Return a check that is `Failed` once the container has exited, else `Continue`."""
+        watch = self.state_watch(wait)
+
+        def check() -> Outcome:
+            state = watch.state()
+            if state.has_exited:
+                return Failed("\n".join([f"it {state}", *self.tail()]), hint=state.hint)
+            return Continue(f"it {state}")
+
+        return check
+
+    def state_watch(self, wait: Wait) -> StateWatch:
+        """Return what follows the container's state during `wait`; all its parts share one."""
+        return wait.shared(StateWatch, lambda: StateWatch(self.engine, self.container_id, wait))
+
+    def diagnosis(self) -> list[str]:
+        """Return lines for the message of a failed wait: state, exit code, last log lines."""
+        try:
+            state = describe_state(self.engine.inspect_container(self.container_id))
+        except EngineError as error:
+            return [f"  its state could not be read: {error.message}"]
+        return [f"  container {self.container_id[:12]} {state}", *self.tail()]
+
+    def tail(self) -> list[str]:
+        """Return its last log lines for a message, with a heading."""
+        try:
+            return tail_lines(self.log())
+        except EngineError as error:
+            return [f"  its log could not be read: {error.message}"]
+
+
+class ProcessTarget(Target):
+    """A native process that this process started.
+
+    Args:
+        process: the process.
+        name: what messages call it.
+        log_file: where its output goes, or None where it is not kept.
+        address_of: where one of its ports is reached; default: on this host.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        name: str,
+        *,
+        log_file: Path | None = None,
+        address_of: Callable[[int], Address] | None = None,
+    ) -> None:
+        super().__init__(name, address_of=address_of)
+        self.process = process
+        self._log_file = log_file
+
+    def log(self) -> LogSource:
+        """Return where its output can be read."""
+        return FileLog(self._log_file) if self._log_file else super().log()
+
+    def begin_guard(self, wait: Wait) -> Check:
+        """Return a check that is `Failed` once the process has ended, else `Continue`."""
+        wait.closing.callback(wake_on_exit(self.process.pid, wait.wakeup.set))
+
+        def check() -> Outcome:
+            if self.process.poll() is None:
+                return Continue("it is running")
+            return Failed("\n".join([f"it {self._state()}", *self.tail()]))
+
+        return check
+
+    def diagnosis(self) -> list[str]:
+        """Return lines for the message of a failed wait: state, exit code, last log lines."""
+        return [f"  process {self.process.pid} {self._state()}", *self.tail()]
+
+    def _state(self) -> str:
+        code = self.process.poll()
+        if code is None:
+            return "is running"
+        return f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
+
+    def tail(self) -> list[str]:
+        """Return its last log lines for a message, with a heading."""
+        return tail_lines(FileLog(self._log_file)) if self._log_file else []
+
+
+def tail_lines(source: LogSource) -> list[str]:
+    """Return the last lines of a log for a message, with a heading."""
+    lines = source.tail(TAIL_LINES)
+    if not lines:
+        return ["  it wrote no log"]
+    return ["  last log lines:", *(f"    {line}" for line in lines)]
