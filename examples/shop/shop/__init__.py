@@ -1,0 +1,1 @@
+"""A small shop: products, carts, orders and accounts behind a JSON API."""
