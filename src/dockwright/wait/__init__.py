@@ -4,13 +4,21 @@ from dockwright.wait.cadence import Cadence
 from dockwright.wait.clock import CancelToken, Clock, SystemClock
 from dockwright.wait.combine import AllOf, AnyOf, all_of, any_of
 from dockwright.wait.command import Exec
-from dockwright.wait.containers import Exited, Running
+from dockwright.wait.exits import Exited, Running
 from dockwright.wait.files import File, FileDeleted
 from dockwright.wait.healthy import Healthy
 from dockwright.wait.http import Http
 from dockwright.wait.log import Log
 from dockwright.wait.loop import WaitOptions, WaitReport, until
 from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
+from dockwright.wait.polls import (
+    poll_for_container_stop,
+    poll_for_file_deletion,
+    poll_for_process_exit,
+    poll_for_service_health,
+)
+from dockwright.wait.processes import ProcessExited
+from dockwright.wait.ready import parse_ready
 from dockwright.wait.strategy import Check, Strategy, Wait, wait_for
 from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
 from dockwright.wait.tcp import Tcp
@@ -33,6 +41,7 @@ __all__ = [
     "Http",
     "Log",
     "Outcome",
+    "ProcessExited",
     "ProcessTarget",
     "Ready",
     "Running",
@@ -45,6 +54,11 @@ __all__ = [
     "WaitReport",
     "all_of",
     "any_of",
+    "parse_ready",
+    "poll_for_container_stop",
+    "poll_for_file_deletion",
+    "poll_for_process_exit",
+    "poll_for_service_health",
     "until",
     "wait_for",
 ]

@@ -26,7 +26,7 @@ class File:
 
     def begin(self, wait: Wait) -> Check:
         """Start to observe the file's directory."""
-        path = Path(self.path).absolute()
+        path = (wait.target.cwd / self.path).absolute()
         wait.closing.callback(wake_on_change(path, wait.wakeup.set))
         return lambda: _look(path, wanted=True)
 
@@ -47,7 +47,7 @@ class FileDeleted:
 
     def begin(self, wait: Wait) -> Check:
         """Start to observe the file's directory."""
-        path = Path(self.path).absolute()
+        path = (wait.target.cwd / self.path).absolute()
         wait.closing.callback(wake_on_change(path, wait.wakeup.set))
         return lambda: _look(path, wanted=False)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockwright.engine.types import Document
+from dockwright.errors import UsageError
 from dockwright.model import Healthcheck
-from dockwright.wait.containers import Running, require_container
+from dockwright.wait.exits import Running
 from dockwright.wait.outcome import Outcome, Ready
 from dockwright.wait.resident import HealthProbe
 from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.target import ContainerTarget
 
 _DEFAULT_TIMEOUT_S = 30.0
 
@@ -39,7 +41,12 @@ class Healthy:
 
     def begin(self, wait: Wait) -> Check:
         """Start to run the check in the container."""
-        target = require_container(wait.target, self)
+        target = wait.target
+        if not isinstance(target, ContainerTarget):
+            raise UsageError(
+                f"cannot wait for {target.name} {self}: only containers have a health check",
+                hint="wait for http, tcp, log, exec or file instead",
+            )
         config = target.engine.inspect_container(target.container_id)["Config"]
         healthcheck = self.healthcheck or declared_healthcheck(config)
         if healthcheck is None or not (argv := probe_command(healthcheck, config)):

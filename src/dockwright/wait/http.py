@@ -54,7 +54,7 @@ class Http:
         if self.url.startswith("/"):
             if self.port is None:
                 raise ValueError(f"the path {self.url} needs a port, or make it a whole URL")
-        elif not is_url(self.url):
+        elif not _is_url(self.url):
             raise ValueError(f"{self.url!r} is neither a path nor an http:// or https:// URL")
         elif self.port is not None:
             raise ValueError(f"{self.url} has its port already; port={self.port} goes with a path")
@@ -116,14 +116,17 @@ class Http:
         return re.search(self.answer, content.decode(errors="replace")) is not None
 
 
-def is_url(text: str) -> bool:
-    """Tell whether `text` is an http or https URL with a host."""
-    parts = urlsplit(text)
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+def _is_url(text: str) -> bool:
+    """Tell whether `text` is an http or https URL with a host and, if any, a possible port."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        return False
 
 
 def _connection(parts: SplitResult, limit_s: float, *, verify: bool) -> http.client.HTTPConnection:
-    host = parts.hostname or ""  # `is_url` has looked
+    host = parts.hostname or ""  # `_is_url` has looked
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port, timeout=limit_s)
     context = ssl.create_default_context()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockwright.wait.log_sources import LogFollower
-from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
+from dockwright.wait.outcome import Continue, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.worker import Worker
 
@@ -33,6 +33,8 @@ class Log:
             raise ValueError(f"{self.pattern!r} is not a regular expression: {error}") from error
         if self.times < 1:
             raise ValueError(f"a line can be awaited 1 time or more, not {self.times}")
+        if self.stream not in {None, "stdout", "stderr"}:
+            raise ValueError(f"a stream is stdout or stderr, not {self.stream!r}")
 
     @property
     def survives_exit(self) -> bool:
@@ -45,7 +47,7 @@ class Log:
 
     def begin(self, wait: Wait) -> Check:
         """Start to follow the log."""
-        exited = wait.target.begin_guard(wait)
+        state_of = wait.target.begin_state(wait)
         follower = wait.target.log().follow()
         wait.closing.callback(follower.close)
         search = _Search(self, follower)
@@ -56,11 +58,10 @@ class Log:
             ended = worker.ended  # before looking: all that was read by then is seen
             if search.found is not None:
                 return Ready(search.found)
-            verdict = exited()
-            if isinstance(verdict, Failed):
+            if (state := state_of()).has_exited:
                 follower.finish()
                 if ended:
-                    return verdict
+                    return wait.target.failure(state)
             return Continue(search.describe())
 
         return check

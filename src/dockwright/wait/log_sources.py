@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from dockwright.engine import LogLine, parse_time
 from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.wait.file_watch import wake_on_change
-from dockwright.wait.state import describe_state
+from dockwright.wait.state import container_state
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine, LogStream
@@ -82,7 +82,7 @@ class _ContainerFollower:
                 since = (line.time_s or 0.0) + 1e-6  # the engine repeats those at `since` itself
                 yield line
             document = self._engine.inspect_container(self._container_id)
-            if describe_state(document).has_exited:
+            if container_state(document).has_exited:
                 return
             self._closed.wait(_RETRY_S)  # not started yet, or being restarted
 

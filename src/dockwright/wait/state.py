@@ -1,4 +1,4 @@
-"""A container's state, read again when the engine tells that something happened to it."""
+"""A target's state; a container's is read again when the engine tells that it may have changed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _ACTIONS = ("start", "die", "oom", "pause", "unpause", "destroy", "health_status
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerState:
-    """What a container does now; as a text it completes a sentence: ``exited with code 1``.
+class State:
+    """What a container or process does now; its text completes a sentence: ``exited with code 1``.
 
     Attributes:
         status: the engine's word: ``created``, ``running``, ``exited``... or ``removed``.
-        exit_code: the code of its last exit; None where it did not exit or nobody knows.
+        exit_code: the code of its last exit, negative for a signal that ended a process; None
+            where it did not exit or nobody knows.
         out_of_memory: whether the kernel ended it for want of memory.
         health: the engine's verdict (``starting``, ``healthy``, ``unhealthy``); empty: none.
     """
@@ -50,19 +51,21 @@ class ContainerState:
     def __str__(self) -> str:
         if not self.has_exited:
             return f"is {self.status}" + (f", health {self.health}" if self.health else "")
+        if self.exit_code is None:
+            return "was removed" if self.status == "removed" else "exited"
+        if self.exit_code < 0:
+            return f"was ended by signal {-self.exit_code}"
         why = " (out of memory)" if self.out_of_memory else ""
-        code = "" if self.exit_code is None else f" with code {self.exit_code}{why}"
-        if self.status == "removed":
-            return f"exited{code} and was removed" if code else "was removed"
-        return f"exited{code}"
+        then = " and was removed" if self.status == "removed" else ""
+        return f"exited with code {self.exit_code}{why}{then}"
 
 
-def describe_state(document: Document) -> ContainerState:
+def container_state(document: Document) -> State:
     """Return the state that an inspect answer tells."""
     state = document["State"]
     status = str(state["Status"])
     ended = status not in {"created", "running", "paused"}
-    return ContainerState(
+    return State(
         status=status,
         exit_code=int(state["ExitCode"]) if ended else None,
         out_of_memory=bool(state.get("OOMKilled")),
@@ -71,41 +74,44 @@ def describe_state(document: Document) -> ContainerState:
 
 
 class StateWatch:
-    """Follows one container's state for one wait, and wakes it when the state may have changed."""
+    """Follows one container's state for one wait, and wakes it when the state may have changed.
+
+    Attributes:
+        became_healthy: whether the engine's own probe found it healthy since the wait began.
+    """
 
     def __init__(self, engine: Engine, container_id: str, wait: Wait) -> None:
+        self.became_healthy = False
         self._engine = engine
         self._container_id = container_id
         self._wait = wait
         self._stale = True
         self._read_at = 0.0
-        self._state = ContainerState("unknown")
+        self._state: State | None = None
         self._died_with: int | None = None
         self._closed = False
-        self.became_healthy = False
-        """Whether the engine's own probe found it healthy since the wait began."""
         # Subscribed before the state is first read, so that no change falls between the two.
         self._subscription = engine.events.subscribe(container=container_id, actions=_ACTIONS)
         self._listener = threading.Thread(target=self._listen, name="dockwright-state", daemon=True)
         wait.closing.callback(self._close)
         self._listener.start()
 
-    def state(self) -> ContainerState:
+    def state(self) -> State:
         """Return the state, as fresh as the last event or the backstop."""
         now = self._wait.options.clock.now()
-        if self._stale or now - self._read_at >= BACKSTOP_S:
+        if self._state is None or self._stale or now - self._read_at >= BACKSTOP_S:
             self._stale = False  # before reading: an event meanwhile makes it stale again
             self._read_at = now
             self._state = self._read()
         return self._state
 
-    def _read(self) -> ContainerState:
+    def _read(self) -> State:
         try:
-            return describe_state(self._engine.inspect_container(self._container_id))
+            return container_state(self._engine.inspect_container(self._container_id))
         except NoSuchObjectError:
-            if self._state.status == "unknown" and self._died_with is None:
+            if self._state is None:
                 raise  # it never was there: that is the caller's mistake
-            return ContainerState("removed", exit_code=self._died_with)
+            return State("removed", exit_code=self._died_with)
 
     def _listen(self) -> None:
         while not self._closed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from dockwright.errors import WaitTimeoutError
 from dockwright.wait.loop import WaitOptions, WaitReport, require_duration, until
-from dockwright.wait.outcome import Continue, Failed, Outcome
+from dockwright.wait.outcome import Continue, Outcome
 
 if TYPE_CHECKING:
     from dockwright.wait.target import Target
@@ -110,13 +110,13 @@ def begin_guarded(strategy: Strategy, wait: Wait) -> Check:
     """Begin `strategy`; unless it survives an exit, its check fails once the target has exited."""
     if strategy.survives_exit:
         return strategy.begin(wait)
-    exited = wait.target.begin_guard(wait)
+    state_of = wait.target.begin_state(wait)
     check = strategy.begin(wait)
 
     def guarded() -> Outcome:
         outcome = check()
-        if isinstance(outcome, Continue) and isinstance(verdict := exited(), Failed):
-            return verdict
+        if isinstance(outcome, Continue) and (state := state_of()).has_exited:
+            return wait.target.failure(state)
         return outcome
 
     return guarded

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 from dockwright.errors import EngineError, EngineTimeoutError, UsageError
 from dockwright.model import Address
 from dockwright.wait.log_sources import ContainerLog, FileLog, LogSource
-from dockwright.wait.outcome import Continue, Failed, Outcome
+from dockwright.wait.outcome import Failed
 from dockwright.wait.process_exit import wake_on_exit
-from dockwright.wait.state import StateWatch, describe_state
+from dockwright.wait.state import State, StateWatch, container_state
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
-    from dockwright.wait.strategy import Check, Wait
+    from dockwright.wait.strategy import Wait
 
 TAIL_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command gave: its exit code and the end of its output."""
+    """What a command gave: its exit code and its output."""
 
     exit_code: int
     output: str
@@ -36,12 +36,18 @@ class Target:
     Args:
         name: what messages call it.
         address_of: where one of its ports is reached; default: on this host.
+        cwd: what relative paths mean and where commands run; default: the caller's directory.
     """
 
     def __init__(
-        self, name: str = "this host", *, address_of: Callable[[int], Address] | None = None
+        self,
+        name: str = "this host",
+        *,
+        address_of: Callable[[int], Address] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
+        self.cwd = cwd or Path()
         self._address_of = address_of
 
     def address(self, port: int) -> Address:
@@ -53,6 +59,7 @@ class Target:
         try:
             done = subprocess.run(
                 argv,
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -66,18 +73,29 @@ class Target:
         return CommandResult(done.returncode, done.stdout.decode(errors="replace"))
 
     def log(self) -> LogSource:
-        """Return where its output can be read."""
+        """Return where its output can be read.
+
+        Raises:
+            UsageError: it has none.
+        """
         raise UsageError(
             f"cannot wait for the log of {self.name}: it is neither a container nor a process "
             "whose output is kept"
         )
 
-    def begin_guard(self, wait: Wait) -> Check:  # noqa: ARG002  (there is nothing to observe)
-        """Return a check that is `Failed` once the target has exited, else `Continue`."""
-        return lambda: Continue(f"{self.name} cannot exit")
+    def begin_state(self, wait: Wait) -> Callable[[], State]:  # noqa: ARG002  (for those below)
+        """Start to follow its state during `wait`; return what tells it."""
+        return lambda: State("running")
+
+    def failure(self, state: State) -> Failed:
+        """Return the outcome of a wait that its exit ended."""
+        return Failed("\n".join([f"it {state}", *self._tail()]), hint=state.hint)
 
     def diagnosis(self) -> list[str]:
-        """Return lines for the message of a failed wait: state, exit code, last log lines."""
+        """Return lines for the message of a wait that timed out: state, last log lines."""
+        return []
+
+    def _tail(self) -> list[str]:
         return []
 
 
@@ -104,14 +122,18 @@ class ContainerTarget(Target):
         self.container_id = container_id
 
     def address(self, port: int) -> Address:
-        """Return where `port` is reached from here."""
+        """Return where `port` is reached from here.
+
+        Raises:
+            UsageError: it is not published.
+        """
         if self._address_of:
             return self._address_of(port)
         ports = self.engine.inspect_container(self.container_id)["NetworkSettings"]["Ports"] or {}
         if not (published := ports.get(f"{port}/tcp")):
             raise UsageError(
                 f"port {port} of {self.name} is not published",
-                hint=f"publish it (ports: [{port}]), or wait for the service to be healthy",
+                hint="publish it, or wait for the service to be healthy",
             )
         return Address(self.engine.endpoint.host_ip, int(published[0]["HostPort"]))
 
@@ -127,35 +149,26 @@ class ContainerTarget(Target):
         """Return where its output can be read."""
         return ContainerLog(self.engine, self.container_id)
 
-    def begin_guard(self, wait: Wait) -> Check:
-        """Return a check that is `Failed` once the container has exited, else `Continue`."""
-        watch = self.state_watch(wait)
-
-        def check() -> Outcome:
-            state = watch.state()
-            if state.has_exited:
-                return Failed("\n".join([f"it {state}", *self.tail()]), hint=state.hint)
-            return Continue(f"it {state}")
-
-        return check
+    def begin_state(self, wait: Wait) -> Callable[[], State]:
+        """Start to follow its state during `wait`; return what tells it."""
+        return self.state_watch(wait).state
 
     def state_watch(self, wait: Wait) -> StateWatch:
-        """Return what follows the container's state during `wait`; all its parts share one."""
+        """Return what follows its state during `wait`; all parts of the wait share one."""
         return wait.shared(StateWatch, lambda: StateWatch(self.engine, self.container_id, wait))
 
     def diagnosis(self) -> list[str]:
-        """Return lines for the message of a failed wait: state, exit code, last log lines."""
+        """Return lines for the message of a wait that timed out: state, last log lines."""
         try:
-            state = describe_state(self.engine.inspect_container(self.container_id))
+            state = container_state(self.engine.inspect_container(self.container_id))
         except EngineError as error:
             return [f"  its state could not be read: {error.message}"]
-        return [f"  container {self.container_id[:12]} {state}", *self.tail()]
+        return [f"  container {self.container_id[:12]} {state}", *self._tail()]
 
-    def tail(self) -> list[str]:
-        """Return its last log lines for a message, with a heading."""
+    def _tail(self) -> list[str]:
         try:
-            return tail_lines(self.log())
-        except EngineError as error:
+            return _shown(self.log())
+        except EngineError as error:  # it was removed, or its log driver keeps nothing
             return [f"  its log could not be read: {error.message}"]
 
 
@@ -167,6 +180,7 @@ class ProcessTarget(Target):
         name: what messages call it.
         log_file: where its output goes, or None where it is not kept.
         address_of: where one of its ports is reached; default: on this host.
+        cwd: what relative paths mean and where commands run; default: the caller's directory.
     """
 
     def __init__(
@@ -176,43 +190,38 @@ class ProcessTarget(Target):
         *,
         log_file: Path | None = None,
         address_of: Callable[[int], Address] | None = None,
+        cwd: Path | None = None,
     ) -> None:
-        super().__init__(name, address_of=address_of)
+        super().__init__(name, address_of=address_of, cwd=cwd)
         self.process = process
         self._log_file = log_file
 
     def log(self) -> LogSource:
-        """Return where its output can be read."""
+        """Return where its output can be read.
+
+        Raises:
+            UsageError: it is not kept.
+        """
         return FileLog(self._log_file) if self._log_file else super().log()
 
-    def begin_guard(self, wait: Wait) -> Check:
-        """Return a check that is `Failed` once the process has ended, else `Continue`."""
+    def begin_state(self, wait: Wait) -> Callable[[], State]:
+        """Start to follow its state during `wait`; return what tells it."""
         wait.closing.callback(wake_on_exit(self.process.pid, wait.wakeup.set))
-
-        def check() -> Outcome:
-            if self.process.poll() is None:
-                return Continue("it is running")
-            return Failed("\n".join([f"it {self._state()}", *self.tail()]))
-
-        return check
+        return self._state
 
     def diagnosis(self) -> list[str]:
-        """Return lines for the message of a failed wait: state, exit code, last log lines."""
-        return [f"  process {self.process.pid} {self._state()}", *self.tail()]
+        """Return lines for the message of a wait that timed out: state, last log lines."""
+        return [f"  process {self.process.pid} {self._state()}", *self._tail()]
 
-    def _state(self) -> str:
+    def _state(self) -> State:
         code = self.process.poll()
-        if code is None:
-            return "is running"
-        return f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
+        return State("running") if code is None else State("exited", exit_code=code)
 
-    def tail(self) -> list[str]:
-        """Return its last log lines for a message, with a heading."""
-        return tail_lines(FileLog(self._log_file)) if self._log_file else []
+    def _tail(self) -> list[str]:
+        return _shown(FileLog(self._log_file)) if self._log_file else []
 
 
-def tail_lines(source: LogSource) -> list[str]:
-    """Return the last lines of a log for a message, with a heading."""
+def _shown(source: LogSource) -> list[str]:
     lines = source.tail(TAIL_LINES)
     if not lines:
         return ["  it wrote no log"]

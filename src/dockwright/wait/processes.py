@@ -1,0 +1,145 @@
+"""Waiting for processes on this host to end: one that is known, or all that bear a name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import psutil
+
+from dockwright.wait.outcome import Continue, Outcome, Ready
+from dockwright.wait.process_exit import wake_on_exit
+from dockwright.wait.strategy import Check, Wait
+
+ProcessLike: TypeAlias = (
+    "int | str | subprocess.Popen[bytes] | subprocess.Popen[str] | psutil.Process"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExited:
+    """Processes have ended; one that ended but was not reaped by its parent counts as ended.
+
+    Args:
+        process: a pid, a `Popen` (which is reaped), a `psutil.Process`, or a text: all processes
+            whose name is that text or whose command line contains it, except this process and
+            those that it descends from.
+    """
+
+    process: ProcessLike
+
+    def __post_init__(self) -> None:
+        _require_process(self.process)
+
+    @property
+    def survives_exit(self) -> bool:
+        """An exit is what is waited for."""
+        return True
+
+    def __str__(self) -> str:
+        return f"to see {_described(self.process)} ended"
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to observe the processes that are meant."""
+        if isinstance(self.process, subprocess.Popen):
+            popen = self.process
+            wait.closing.callback(wake_on_exit(popen.pid, wait.wakeup.set))
+            return lambda: Ready() if popen.poll() is not None else _running([popen.pid])
+        if isinstance(self.process, str):
+            name = self.process
+            return _NamedProcesses(lambda: find_processes(name), wait).check
+        if isinstance(self.process, int):
+            pid = self.process
+            # Later a process with the same pid may be another, so it is looked for only once.
+            return _NamedProcesses(_once(lambda: _by_pid(pid)), wait).check
+        process = self.process
+        return _NamedProcesses(_once(lambda: [process]), wait).check
+
+
+class _NamedProcesses:
+    """Observes processes, then looks whether there are new ones: a supervisor may restart them."""
+
+    def __init__(self, find: Callable[[], list[psutil.Process]], wait: Wait) -> None:
+        self._find = find
+        self._wait = wait
+        self._processes: list[psutil.Process] = []
+
+    def check(self) -> Outcome:
+        """Tell whether all have ended."""
+        self._processes = [each for each in self._processes if not has_ended(each)]
+        if not self._processes:
+            self._processes = self._find()
+            for process in self._processes:
+                self._wait.closing.callback(wake_on_exit(process.pid, self._wait.wakeup.set))
+            # Again, since one that ended before it was observed wakes nobody.
+            self._processes = [each for each in self._processes if not has_ended(each)]
+        return _running([each.pid for each in self._processes]) if self._processes else Ready()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def find_processes(name: str) -> list[psutil.Process]:
+    """Return the running processes that bear `name`, without this one and its ancestors.
+
+    Args:
+        name: a process's whole name, or a part of its command line.
+    """
+    own = psutil.Process()
+    excluded = {own.pid, *(parent.pid for parent in own.parents())}
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.pid not in excluded
+        and (name == process.info["name"] or name in " ".join(process.info["cmdline"] or ()))
+        and not has_ended(process)
+    ]
+
+
+def _by_pid(pid: int) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _once(find: Callable[[], list[psutil.Process]]) -> Callable[[], list[psutil.Process]]:
+    answers = iter([find()])
+    return lambda: next(answers, [])
+
+
+def _running(pids: list[int]) -> Continue:
+    if len(pids) == 1:
+        return Continue(f"process {pids[0]} is running")
+    return Continue(f"{len(pids)} processes are running: {', '.join(map(str, pids[:10]))}")
+
+
+def _described(process: ProcessLike) -> str:
+    if isinstance(process, str):
+        return f"all processes named {process!r}"
+    return f"process {process if isinstance(process, int) else process.pid}"
+
+
+def _require_process(process: object) -> None:
+    if isinstance(process, bool) or not isinstance(
+        process, int | str | subprocess.Popen | psutil.Process
+    ):
+        raise TypeError(
+            "a process is a pid, a name, a subprocess.Popen or a psutil.Process, "
+            f"not {type(process).__name__}"
+        )
+    if isinstance(process, str) and not process.strip():
+        raise ValueError("a process's name must not be empty")
+    pid = process if isinstance(process, int) else getattr(process, "pid", None)
+    if isinstance(pid, int) and pid <= 0:
+        raise ValueError(f"a pid is a positive number, not {pid}")
+    if pid == os.getpid():
+        raise ValueError(f"process {pid} is the caller itself: it cannot wait for its own end")

@@ -1,0 +1,159 @@
+"""Reads a ready condition as it is declared in a Compose file: ``{"http": "http://..."}``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockwright.errors import ComposeError
+from dockwright.model import Json
+from dockwright.wait.combine import all_of, any_of
+from dockwright.wait.command import Exec
+from dockwright.wait.exits import Exited, Running
+from dockwright.wait.files import File, FileDeleted
+from dockwright.wait.healthy import Healthy
+from dockwright.wait.http import Http
+from dockwright.wait.log import Log
+from dockwright.wait.strategy import Strategy
+from dockwright.wait.tcp import Tcp
+
+Options = dict[str, Any]  # keyword arguments of a strategy: each checks its own
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of condition.
+
+    Attributes:
+        make: its strategy.
+        options: what each option has to be.
+        main: the option that a bare value means.
+        needed: whether `main` has to be given.
+    """
+
+    make: Callable[..., Strategy]
+    options: Mapping[str, str] = field(default_factory=dict)
+    main: str | None = None
+    needed: bool = True
+
+
+_TYPES: dict[str, Any] = {
+    "a text": str,
+    "a whole number": int,
+    "a number of seconds": (int, float),
+    "true or false": bool,
+    "a mapping": Mapping,
+    "a text or a list": (str, list, tuple),
+}
+
+_KINDS = {
+    "healthy": _Kind(Healthy),
+    "running": _Kind(Running),
+    "exited": _Kind(Exited, {"code": "a whole number"}, "code", needed=False),
+    "log": _Kind(
+        Log, {"pattern": "a text", "times": "a whole number", "stream": "a text"}, "pattern"
+    ),
+    "http": _Kind(
+        Http,
+        {
+            "url": "a text",
+            "port": "a whole number",
+            "method": "a text",
+            "headers": "a mapping",
+            "body": "a text",
+            "status": "a whole number",
+            "answer": "a text",
+            "tls": "true or false",
+            "verify": "true or false",
+            "attempt_s": "a number of seconds",
+        },
+        "url",
+    ),
+    "tcp": _Kind(
+        Tcp,
+        {"port": "a whole number", "host": "a text", "attempt_s": "a number of seconds"},
+        "port",
+    ),
+    "exec": _Kind(
+        Exec,
+        {"argv": "a text or a list", "code": "a whole number", "attempt_s": "a number of seconds"},
+        "argv",
+    ),
+    "file": _Kind(File, {"path": "a text"}, "path"),
+    "file_deleted": _Kind(FileDeleted, {"path": "a text"}, "path"),
+}
+
+_COMBINATIONS: dict[str, Callable[..., Strategy]] = {"all_of": all_of, "any_of": any_of}
+
+
+def parse_ready(ready: Json, path: str) -> Strategy:
+    """Return the strategy that a declared condition means.
+
+    Args:
+        ready: a mapping with one entry: the kind of condition, and its value or its options.
+        path: where it stands in the Compose file, for messages.
+
+    Raises:
+        ComposeError: it is none; tells the place and what would be right.
+    """
+    if isinstance(ready, str) and ready in {"healthy", "running"}:
+        ready = {ready: None}
+    if not isinstance(ready, Mapping) or len(ready) != 1:
+        raise ComposeError(
+            "a ready condition is a mapping with one entry",
+            path=path,
+            hint='for example {tcp: 8080}; several conditions go below "all_of" or "any_of"',
+        )
+    [(kind, value)] = ready.items()
+    path = f"{path}.{kind}"
+    if kind in _COMBINATIONS:
+        if not isinstance(value, list | tuple) or not value:
+            raise ComposeError("a list of conditions is needed", path=path)
+        parts = [parse_ready(each, f"{path}[{number}]") for number, each in enumerate(value)]
+        return _COMBINATIONS[kind](*parts)
+    if kind not in _KINDS:
+        known = ", ".join([*_KINDS, *_COMBINATIONS])
+        raise ComposeError(f"unknown ready condition; known are {known}", path=path)
+    return _strategy(kind, value, path)
+
+
+def _strategy(name: str, value: Json, path: str) -> Strategy:
+    kind = _KINDS[name]
+    options = _options(kind, value, path)
+    for option, each in options.items():
+        _require_option(kind, option, each, path)
+    if kind.main and kind.needed and kind.main not in options:
+        raise ComposeError(f"the option {kind.main} is needed", path=path)
+    try:
+        return kind.make(**_converted(name, options))
+    except (TypeError, ValueError) as error:
+        raise ComposeError(str(error), path=path) from error
+
+
+def _options(kind: _Kind, value: Json, path: str) -> Options:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if value is None or (kind.main is None and value is True):
+        return {}
+    if kind.main is None:
+        raise ComposeError(f"it has no options, so it cannot be {value!r}", path=path)
+    return {kind.main: value}
+
+
+def _require_option(kind: _Kind, option: str, value: object, path: str) -> None:
+    if option not in kind.options:
+        known = ", ".join(kind.options) or "none"
+        raise ComposeError(f"unknown option {option}; known are {known}", path=path)
+    wanted = kind.options[option]
+    is_flag = isinstance(value, bool)
+    if not isinstance(value, _TYPES[wanted]) or (is_flag and wanted != "true or false"):
+        raise ComposeError(f"{option} has to be {wanted}, not {value!r}", path=path)
+
+
+def _converted(name: str, options: Options) -> Options:
+    if name == "http" and "body" in options:
+        return options | {"body": options["body"].encode()}
+    if name == "exec" and not isinstance(options["argv"], str):
+        return options | {"argv": tuple(map(str, options["argv"]))}
+    return options
