@@ -27,7 +27,7 @@ def test_transfers_at_once_keep_the_sum(shop: ShopClient) -> None:
     shop.assert_baseline()
     pairs = [("alice", "bob"), ("bob", "alice"), ("bob", "shop"), ("shop", "alice")] * 4
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda pair: shop.pay(*pair, 100), pairs))
+        answers = list(pool.map(lambda pair: shop.pay(pair[0], pair[1], 100), pairs))
     assert {answer.status for answer in answers} == {201}
     assert shop.get("/statistics").json["money_cents"] == sum(BALANCES.values())
     assert shop.balance("shop") == 50000

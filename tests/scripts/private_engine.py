@@ -1,0 +1,75 @@
+"""A second Docker daemon for tests that must not touch the images of the one that others use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+START_TIMEOUT_S = 60.0
+
+
+def why_not() -> str | None:
+    """Return why this machine cannot run a second daemon, or None."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if shutil.which("dockerd") is None:
+        return "needs dockerd"
+    return None
+
+
+class PrivateEngine:
+    """A daemon with its own data, socket and processes, without any network of containers.
+
+    Args:
+        home: an empty directory with a short path (it holds sockets).
+        mirror: the registry that it asks before Docker's.
+    """
+
+    def __init__(self, home: Path, mirror: str) -> None:
+        self.address = f"unix://{home}/docker.sock"
+        self._log = home / "dockerd.log"
+        command = ["dockerd", "--host", self.address, "--registry-mirror", mirror]
+        command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
+        command += ["--pidfile", str(home / "pid"), "--bridge", "none", "--iptables=false"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self._log.read_text()
+            if self.run("docker", "version").returncode == 0:
+                return
+        raise AssertionError(f"dockerd does not answer:\n{self._log.read_text()}")
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command for which this is the engine."""
+        variables = {**os.environ, "DOCKER_HOST": self.address, **environment}
+        return subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=110, check=False
+        )
+
+    def load(self, image: str) -> None:
+        """Copy an image from the default engine."""
+        saved = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
+        with saved:
+            subprocess.run(
+                ["docker", "--host", self.address, "load", "--quiet"],
+                stdin=saved.stdout,
+                stdout=subprocess.DEVNULL,
+                check=True,
+                timeout=110,
+            )
+
+    def close(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
