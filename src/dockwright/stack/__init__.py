@@ -1,6 +1,7 @@
 """One running copy of a Compose project: its services, networks, volumes and native processes."""
 
 from dockwright.stack.baseline import Baseline
+from dockwright.stack.change import start_whole
 from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
 from dockwright.stack.images import Images
 from dockwright.stack.process import MarkedProcess, kill_processes, marked_processes
@@ -24,5 +25,6 @@ __all__ = [
     "UnitStatus",
     "kill_processes",
     "marked_processes",
+    "start_whole",
     "statuses",
 ]

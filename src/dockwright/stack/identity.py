@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from dockwright.engine import ownership_labels
-from dockwright.model import Ownership, StackSpec
+from dockwright.engine import PREFIX, ownership_labels
+from dockwright.model import Json, Ownership, StackSpec
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_CONFIG_HASH = "com.docker.compose.config-hash"
 _COMPOSE = "com.docker.compose."
+
+# They decide when a container is started and how its image is made, not what the container is.
+_NOT_THE_CONTAINER = ("build", "depends_on", "profiles", "pull_policy", "scale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,12 @@ class Identity:
         """Return the labels of every resource of this copy."""
         return {**ownership_labels(self.ownership), COMPOSE_PROJECT: self.project}
 
+    def selector(self) -> dict[str, str]:
+        """Return labels that everything of this copy bears, whichever command made it."""
+        labels = ownership_labels(self.ownership)
+        kept = {key: labels[key] for key in (f"{PREFIX}session", f"{PREFIX}project")}
+        return {**kept, COMPOSE_PROJECT: self.project}
+
     def container_labels(self, spec: StackSpec, service: str) -> dict[str, str]:
         """Return the labels of one service's container, as Compose v2 sets them beside ours."""
         return self.labels() | {
@@ -38,7 +52,7 @@ class Identity:
             f"{_COMPOSE}oneoff": "False",
             f"{_COMPOSE}project.working_dir": str(spec.working_dir),
             f"{_COMPOSE}project.config_files": ",".join(str(file) for file in spec.files),
-            f"{_COMPOSE}config-hash": spec.content_hash,
+            COMPOSE_CONFIG_HASH: config_hash(spec, service),
         }
 
     def network_labels(self, key: str) -> dict[str, str]:
@@ -48,3 +62,28 @@ class Identity:
     def volume_labels(self, key: str) -> dict[str, str]:
         """Return the labels of the volume that the file calls `key`."""
         return self.labels() | {f"{_COMPOSE}volume": key}
+
+
+def config_hash(spec: StackSpec, unit: str) -> str:
+    """Return a hash of what a service's container, or a native process, is made from.
+
+    The image is not part of it: a container knows its own.
+    """
+    if unit in spec.processes:
+        process = spec.processes[unit]
+        made_from: Json = [list(process.command), process.environment, str(process.cwd)]
+    else:
+        config = spec.services[unit].config
+        contents = {kind: _definitions(spec, config, kind) for kind in ("configs", "secrets")}
+        made_from = [
+            {key: value for key, value in config.items() if key not in _NOT_THE_CONTAINER},
+            contents,
+        ]
+    text = json.dumps(made_from, sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _definitions(spec: StackSpec, config: Mapping[str, Json], kind: str) -> Json:
+    declared = cast("Mapping[str, Json]", spec.document.get(kind) or {})
+    uses = cast("Sequence[Mapping[str, Json]]", config.get(kind) or ())
+    return [declared.get(str(use["source"])) for use in uses]

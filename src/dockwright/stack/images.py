@@ -28,6 +28,11 @@ class ReadyImage:
     details: Mapping[str, Json]
 
     @property
+    def id(self) -> str:
+        """The engine's own name of it."""
+        return str(self.details["Id"])
+
+    @property
     def volumes(self) -> list[str]:
         """The mount targets that the image declares with ``VOLUME``."""
         config = cast("Mapping[str, Json]", self.details.get("Config") or {})

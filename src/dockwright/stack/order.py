@@ -69,6 +69,14 @@ class Graph:
                 found.add(name)
         return self.ordered(found)
 
+    def restarted_with(self, names: Iterable[str]) -> set[str]:
+        """Return the units that declare (``restart: true``) to restart when one of `names` does."""
+        found = set(names)
+        for name in self.ordered():
+            if any(each.restart and each.service in found for each in self.dependencies[name]):
+                found.add(name)
+        return found - set(names)
+
     def awaited_to_completion(self, name: str) -> bool:
         """Tell whether another unit waits for `name` to have exited with 0."""
         return any(
@@ -86,15 +94,16 @@ def creation_waves(spec: StackSpec) -> list[list[str]]:
     return list(_waves(sorter))
 
 
-def entangled(spec: StackSpec, names: Iterable[str]) -> set[str]:
+def entangled(spec: StackSpec, names: Iterable[str], *, by_volume: bool = True) -> set[str]:
     """Return `names` and the units that cannot outlive them.
 
-    Those share a named volume, or live in a namespace or the volumes of one of their containers.
+    Those live in a namespace or the volumes of one of their containers, or (`by_volume`) share a
+    named volume.
     """
     found = set(names)
     grown = True
     while grown:
-        volumes = {key for name in found for key in _volume_keys(spec, name)}
+        volumes = {key for name in found if by_volume for key in _volume_keys(spec, name)}
         more = {
             name
             for name, service in spec.services.items()

@@ -29,6 +29,7 @@ _PROJECT = f"{_PREFIX}PROJECT_NAME"
 _UNIT = f"{_PREFIX}UNIT"
 _PORTS = f"{_PREFIX}PORTS"
 _LOG = f"{_PREFIX}LOG"
+_CONFIG_HASH = f"{_PREFIX}CONFIG_HASH"
 _KILL_WAIT_S = 5.0
 
 
@@ -50,6 +51,7 @@ class MarkedProcess:
         ownership: whose it is.
         ports: the host port it was given for each port it asked for.
         log: the file that it writes to.
+        config_hash: of the declaration that it was started from.
     """
 
     process: psutil.Process
@@ -58,6 +60,7 @@ class MarkedProcess:
     ownership: Ownership
     ports: Mapping[int, int]
     log: Path
+    config_hash: str
 
     @property
     def is_leader(self) -> bool:
@@ -98,6 +101,7 @@ def _read_marks(process: psutil.Process, environment: Mapping[str, str]) -> Mark
         ownership=ownership,
         ports={int(asked): int(given) for asked, given in pairs},
         log=Path(environment.get(_LOG, os.devnull)),
+        config_hash=environment.get(_CONFIG_HASH, ""),
     )
 
 
@@ -124,11 +128,14 @@ class NativeProcess:
         spec: how it is declared.
         identity: of the copy.
         log: the file that takes its output.
+        config_hash: of its declaration.
     """
 
-    def __init__(self, spec: ProcessSpec, identity: Identity, log: Path) -> None:
+    def __init__(self, spec: ProcessSpec, identity: Identity, log: Path, config_hash: str) -> None:
         self.spec = spec
         self.log = log
+        self.config_hash = config_hash
+        self.outdated = False
         self.ports: dict[int, int] = {}
         self._identity = identity
         self._popen: subprocess.Popen[bytes] | None = None
@@ -137,8 +144,11 @@ class NativeProcess:
     def port(self, asked: int) -> int:
         """Return the host port that this copy uses where the process asks for port `asked`.
 
-        The port was free when it was chosen; each copy gets its own.
+        A long-lived stack's process gets what it asks for. Of several copies each gets one of its
+        own, which was free when it was chosen.
         """
+        if not self._identity.isolated:
+            self.ports[asked] = asked
         if asked not in self.ports:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
@@ -177,6 +187,7 @@ class NativeProcess:
         self._leader = marked.process
         self.ports = dict(marked.ports)
         self.log = marked.log
+        self.outdated = marked.config_hash != self.config_hash
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it with its templates filled in.
@@ -186,7 +197,7 @@ class NativeProcess:
         """
         ports = ",".join(f"{asked}={given}" for asked, given in self.ports.items())
         marks = label_environment(self._identity, self.spec.name)
-        marks |= {_PORTS: ports, _LOG: str(self.log)}
+        marks |= {_PORTS: ports, _LOG: str(self.log), _CONFIG_HASH: self.config_hash}
         complete = {**os.environ, **environment, **marks}
         # As execvp does: a command is looked up in the PATH that the process itself gets.
         executable = shutil.which(command[0], path=complete.get("PATH")) or command[0]
@@ -209,6 +220,7 @@ class NativeProcess:
                 hint=f"see x-dockwright.processes.{self.spec.name}.command in the Compose file",
             ) from exc
         self._leader = psutil.Process(self._popen.pid)
+        self.outdated = False
 
     def stop(self) -> None:
         """Send the declared stop signal to the group, wait the declared grace, then kill."""

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from dockwright.engine import Engine, LogStream, batch
-from dockwright.errors import NoSuchObjectError, UnknownServiceError
+from dockwright.errors import NoSuchObjectError, UnknownServiceError, WaitCancelledError
 from dockwright.model import Address, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import stop_grace_s
+from dockwright.stack.change import is_set_aside
 from dockwright.stack.create import Creator, Existing
-from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
+from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, config_hash
 from dockwright.stack.images import Images, ReadyImage
 from dockwright.stack.launch import Launch
 from dockwright.stack.order import Graph, creation_waves, entangled
@@ -78,28 +79,29 @@ class Stack:
         self.identity = identity
         self.graph = Graph.of(spec)
         self.containers: dict[str, str] = {}
+        prefix = options.log_directory / identity.project
         self.processes = {
             name: NativeProcess(
-                process, identity, options.log_directory / f"{identity.project}-{name}.log"
+                each, identity, Path(f"{prefix}-{name}.log"), config_hash(spec, name)
             )
-            for name, process in spec.processes.items()
+            for name, each in spec.processes.items()
         }
         self.addresses = Addresses(engine, self.containers, self.processes)
         self._images = options.images or Images(engine)
         self._options = options
         self._cancel = CancelToken()
         self._closing = False
-        self._ready_images: dict[str, ReadyImage] = {}
+        self.ready_images: dict[str, ReadyImage] = {}
         self._creator = Creator(engine, spec, identity, self.addresses)
 
     # -- life --------------------------------------------------------------------------------
 
     def attach(self) -> Stack:
         """Find the containers and processes of this copy that exist already; return itself."""
-        labels = {COMPOSE_PROJECT: self.identity.project}
-        for found in self.engine.list_containers(labels):
+        self.containers.clear()
+        for found in self.engine.list_containers(self.identity.selector()):
             service = found["Labels"].get(COMPOSE_SERVICE)
-            if service in self.spec.services:
+            if service in self.spec.services and not is_set_aside(found["Names"][0]):
                 self.containers[service] = found["Id"]
         if self.processes:
             for marked in marked_processes(self.identity.project):
@@ -186,7 +188,7 @@ class Stack:
             EngineError: or an `ExceptionGroup` of them: something could not be removed.
         """
         self.cancel()
-        labels = self.identity.labels()
+        labels = self.identity.selector()
         doomed = [found["Id"] for found in self.engine.list_containers(labels)]
         if self.processes:
             kill_processes(each.process for each in marked_processes(self.identity.project))
@@ -253,11 +255,15 @@ class Stack:
             )
         return self.containers[service]
 
+    def container_name(self, service: str) -> str:
+        """Return the name that a service's container has or will have."""
+        return self._creator.names.container(service)
+
     def volumes_of(self, service: str) -> dict[str, str]:
         """Return the engine's names of the volumes that belong to this copy, by mount target."""
         if service not in self.spec.services:
             return {}
-        return self._creator.volumes_of(self.spec.services[service], self._ready_images[service])
+        return self._creator.volumes_of(self.spec.services[service], self.ready_images[service])
 
     def address(self, unit: str, port: int) -> Address:
         """Return the address that reaches the unit's own port `port` from this process."""
@@ -313,7 +319,7 @@ class Stack:
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
-        batch.run([partial(self._image, name, listener, stopwatch) for name in missing])
+        batch.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
         labels = {COMPOSE_PROJECT: self.identity.project}
         existing = Existing(
             networks=frozenset(each["Name"] for each in self.engine.list_networks(labels)),
@@ -329,18 +335,26 @@ class Stack:
                 ]
             )
 
-    def _image(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
+    def ensure_image(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
+        """Make sure of a service's image: there already, pulled, or built."""
+
         def tell(message: str) -> None:
+            self._check_wanted()
             listener(UnitEvent(name, "image", stopwatch.elapsed_s, message))
 
-        self._ready_images[name] = self._images.ensure(self.spec, self.spec.services[name], tell)
+        self.ready_images[name] = self._images.ensure(self.spec, self.spec.services[name], tell)
 
     def _create_one(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
+        self._check_wanted()
         listener(UnitEvent(name, "create", stopwatch.elapsed_s))
         self.containers[name] = self._creator.container(
-            self.spec.services[name], self._ready_images[name]
+            self.spec.services[name], self.ready_images[name]
         )
         self.addresses.forget(name)
+
+    def _check_wanted(self) -> None:
+        if self._closing:
+            raise WaitCancelledError(_REMOVED)
 
     def _launch(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         units = self._units()

@@ -1,0 +1,201 @@
+"""A start that is whole or not at all: what it replaces is set aside until it has succeeded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dockwright.engine import batch
+from dockwright.errors import DockwrightError
+from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
+from dockwright.stack.order import entangled
+from dockwright.stack.process import kill_processes, marked_processes
+from dockwright.stack.progress import Listener, StartTimes, Stopwatch
+
+if TYPE_CHECKING:
+    from dockwright.stack.stack import Stack
+
+_SET_ASIDE = "-set-aside"
+
+
+def is_set_aside(name: str) -> bool:
+    """Tell whether a container of this name was replaced by a start that has not succeeded yet."""
+    return name.endswith(_SET_ASIDE)
+
+
+def start_whole(
+    stack: Stack, units: Iterable[str] | None = None, *, listener: Listener
+) -> StartTimes:
+    """Start a long-lived stack: leave what runs unchanged, replace what is outdated.
+
+    A container is outdated when its service's configuration or its image has changed since it was
+    made; its successor gets its volumes.
+
+    Args:
+        stack: an attached stack.
+        units: the services and processes to start, with what they depend on; None: all.
+        listener: is told what happens, from several threads.
+
+    Raises:
+        DockwrightError: it failed or was cancelled (`Stack.cancel`). What it had created is removed
+            and what it had replaced is back.
+    """
+    names = stack.graph.ordered() if units is None else stack.known_with_dependencies(units)
+    _restore(stack)  # a start that was killed could not do it itself
+    before = _Existing.of(stack)
+    try:
+        _set_aside(stack, _outdated(stack, names, before, listener))
+        times = stack.start(names, listener=listener)
+    except BaseException as failure:
+        problems = _undo(stack, before)
+        if problems:
+            raise BaseExceptionGroup(
+                "the start failed, and not all of it could be taken back", [failure, *problems]
+            ) from None
+        raise
+    batch.run([partial(stack.engine.remove_container, each) for each in _kept_aside(stack)])
+    return times
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """A container as the engine's list has it."""
+
+    id: str
+    name: str
+    service: str
+    running: bool
+    image: str
+    config_hash: str
+
+    @classmethod
+    def read(cls, listed: Mapping[str, Any]) -> _Container:
+        return cls(
+            id=listed["Id"],
+            name=listed["Names"][0].lstrip("/"),
+            service=listed["Labels"][COMPOSE_SERVICE],
+            running=listed["State"] == "running",
+            image=listed["ImageID"].removeprefix("sha256:"),
+            config_hash=listed["Labels"].get(COMPOSE_CONFIG_HASH, ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Existing:
+    """What there is of one copy at one moment."""
+
+    containers: Mapping[str, _Container]
+    networks: frozenset[str]
+    volumes: frozenset[str]
+    processes: frozenset[int]
+
+    @classmethod
+    def of(cls, stack: Stack) -> _Existing:
+        labels = stack.identity.selector()
+        marked = marked_processes(stack.identity.project) if stack.processes else []
+        return cls(
+            containers={each.id: each for each in _containers(stack)},
+            networks=frozenset(each["Id"] for each in stack.engine.list_networks(labels)),
+            volumes=frozenset(each["Name"] for each in stack.engine.list_volumes(labels)),
+            processes=frozenset(each.process.pid for each in marked),
+        )
+
+
+def _containers(stack: Stack) -> list[_Container]:
+    listed = stack.engine.list_containers(stack.identity.selector())
+    return [_Container.read(each) for each in listed if each["Names"]]
+
+
+def _kept_aside(stack: Stack) -> dict[str, _Container]:
+    return {each.id: each for each in _containers(stack) if is_set_aside(each.name)}
+
+
+def _outdated(
+    stack: Stack, names: Sequence[str], before: _Existing, listener: Listener
+) -> set[str]:
+    existing = [name for name in names if name in stack.containers]
+    stopwatch = Stopwatch()
+    batch.run([partial(stack.ensure_image, name, listener, stopwatch) for name in existing])
+    changed = {
+        name
+        for name in existing
+        if _differs(stack, name, before.containers[stack.containers[name]])
+    }
+    # What lives in a namespace of a container cannot outlive it.
+    replaced = entangled(stack.spec, changed, by_volume=False) & set(stack.containers)
+    return replaced | {
+        name for name in names if name in stack.processes and stack.processes[name].outdated
+    }
+
+
+def _differs(stack: Stack, service: str, container: _Container) -> bool:
+    image = stack.ready_images[service].id.removeprefix("sha256:")
+    return container.image != image or container.config_hash != config_hash(stack.spec, service)
+
+
+def _set_aside(stack: Stack, units: set[str]) -> None:
+    """Stop units, and rename their containers, so that new ones can have their names."""
+    stack.stop(units | stack.graph.restarted_with(units))
+    for name in units & set(stack.containers):
+        container = stack.containers.pop(name)
+        stack.engine.rename_container(container, stack.container_name(name) + _SET_ASIDE)
+
+
+def _restore(stack: Stack) -> None:
+    """Put the containers that were set aside back in the place of their successors."""
+    kept = _kept_aside(stack)
+    services = {each.service for each in kept.values()}
+    for container in _containers(stack):
+        if container.service in services and container.id not in kept:
+            stack.engine.remove_container(container.id)
+    for container in kept.values():
+        stack.engine.rename_container(container.id, container.name.removesuffix(_SET_ASIDE))
+    stack.attach()
+
+
+def _undo(stack: Stack, before: _Existing) -> list[Exception]:
+    """Bring everything back to what it was; return what went wrong with that."""
+    steps: tuple[Callable[[Stack, _Existing], None], ...] = (
+        _remove_new_processes,
+        _remove_new_containers,
+        _run_what_ran,
+        _remove_new_networks_and_volumes,
+    )
+    problems: list[Exception] = []
+    for step in steps:
+        try:
+            step(stack, before)
+        except (DockwrightError, ExceptionGroup) as problem:
+            problems.append(problem)
+    return problems
+
+
+def _remove_new_processes(stack: Stack, before: _Existing) -> None:
+    marked = marked_processes(stack.identity.project) if stack.processes else []
+    kill_processes(each.process for each in marked if each.process.pid not in before.processes)
+
+
+def _remove_new_containers(stack: Stack, before: _Existing) -> None:
+    new = [each.id for each in _containers(stack) if each.id not in before.containers]
+    batch.run([partial(stack.engine.remove_container, each) for each in new])
+    _restore(stack)
+
+
+def _run_what_ran(stack: Stack, before: _Existing) -> None:
+    now = _containers(stack)
+    ran = {key for key, each in before.containers.items() if each.running}
+    stack.stop({each.service for each in now if each.running and each.id not in ran})
+    for container in now:
+        if not container.running and container.id in ran:
+            stack.engine.start_container(container.id)
+
+
+def _remove_new_networks_and_volumes(stack: Stack, before: _Existing) -> None:
+    now = _Existing.of(stack)
+    networks, volumes = now.networks - before.networks, now.volumes - before.volumes
+    batch.run(
+        [partial(stack.engine.remove_network, each) for each in networks]
+        + [partial(stack.engine.remove_volume, each) for each in volumes]
+    )
