@@ -123,11 +123,13 @@ class StackSpec:
         working_dir: the directory that relative paths in the files mean.
         files: the Compose files it was read from, in merge order.
         document: the whole project as ``docker compose config --format json`` prints it
-            (enabled profiles only), without ``x-`` extensions resolved into anything.
+            (enabled profiles only), except that a literal dollar is ``$`` and not ``$$``.
         services: the enabled services by name, in the file's order.
         processes: the native processes by name.
         content_hash: SHA-256 (hex) over the document and processes: equal specs start equal stacks.
         warnings: what the files hold that dockwright does not use.
+        yaml_document: the same as ``docker compose config`` prints it in YAML, with the ``x-``
+            extensions that JSON leaves out.
     """
 
     name: str
@@ -138,6 +140,7 @@ class StackSpec:
     processes: Mapping[str, ProcessSpec]
     content_hash: str
     warnings: tuple[SpecWarning, ...] = ()
+    yaml_document: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

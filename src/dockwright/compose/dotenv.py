@@ -1,0 +1,170 @@
+"""Reads ``.env`` and ``env_file`` files in the dialect of Compose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dockwright.compose.interpolation import RequiredError, TemplateError, substitute
+from dockwright.compose.reading import read_text
+from dockwright.errors import ComposeError
+
+Lookup = Callable[[str], str | None]
+
+_BLANK = " \t\v\f\r\x85\xa0"
+_KEY = re.compile(r"[\w.\-\[\]]+")
+_STATEMENT_NAME = re.compile(r"[^=:\n]*")
+_ESCAPE = re.compile(r"\\([abcfnrtv'\"$\\])")
+_ESCAPED = {"a": "\a", "b": "\b", "c": "\\c", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def read_env_file(
+    file: Path, lookup: Lookup = lambda _name: None, *, raw: bool = False
+) -> dict[str, str | None]:
+    """Return the variables of one file.
+
+    Args:
+        file: the file.
+        lookup: values for variables that the file refers to but does not set before.
+        raw: take every value as it stands: no quotes, no comments, no variables.
+
+    Returns:
+        Values by name; a name that stands alone has the value that `lookup` gives, or None.
+
+    Raises:
+        ComposeError: the file is missing or a line in it cannot be read.
+    """
+    text = read_text(file)
+    return _read_raw(text) if raw else _Parser(text.removeprefix("\ufeff"), file, lookup).read()
+
+
+def _read_raw(text: str) -> dict[str, str | None]:
+    result: dict[str, str | None] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            name, equals, value = line.partition("=")
+            result[name.strip()] = value if equals else None
+    return result
+
+
+class _Scope(Mapping[str, str]):
+    """What a reference in the file means: earlier lines of the file, then the lookup."""
+
+    def __init__(self, known: dict[str, str | None], lookup: Lookup) -> None:
+        self._known = known
+        self._lookup = lookup
+
+    def __getitem__(self, name: str) -> str:
+        value = self._lookup(name)
+        if value is None:
+            value = self._known.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # Mapping wants it; nobody iterates a scope
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class _Parser:
+    def __init__(self, text: str, file: Path, lookup: Lookup) -> None:
+        self.text = text.replace("\r\n", "\n")
+        self.file = file
+        self.position = 0
+        self.result: dict[str, str | None] = {}
+        self.lookup = lookup
+        self.scope = _Scope(self.result, lookup)
+
+    def read(self) -> dict[str, str | None]:
+        while self._skip_to_statement():
+            name, alone = self._name()
+            if alone:
+                value = self.lookup(name)
+                if value is not None:
+                    self.result[name] = value
+                continue
+            self.result[name] = self._value()
+        return self.result
+
+    def _error(self, message: str, position: int) -> ComposeError:
+        line = self.text.count("\n", 0, position) + 1
+        return ComposeError(message, file=self.file, line=line)
+
+    def _skip_to_statement(self) -> bool:
+        text = self.text
+        while self.position < len(text):
+            if text[self.position].isspace():
+                self.position += 1
+            elif text[self.position] == "#":
+                self._end_of_line()
+            else:
+                return True
+        return False
+
+    def _end_of_line(self) -> str:
+        end = self.text.find("\n", self.position)
+        end = len(self.text) if end < 0 else end
+        rest, self.position = self.text[self.position : end], end
+        return rest
+
+    def _name(self) -> tuple[str, bool]:
+        start = self.position
+        stop = _STATEMENT_NAME.match(self.text, start).end()  # type: ignore[union-attr]  # matches ""
+        name = re.sub(r"^export\s+", "", self.text[start:stop]).strip()
+        alone = stop == len(self.text) or self.text[stop] == "\n"
+        if " " in name or "\t" in name:
+            raise self._error(f"the name {name!r} cannot hold a space", start)
+        if not _KEY.fullmatch(name):
+            raise self._error(f"{name!r} is not a variable's name", start)
+        self.position = min(stop + 1, len(self.text))
+        while self.position < len(self.text) and self.text[self.position] in _BLANK and not alone:
+            self.position += 1
+        return name, alone
+
+    def _value(self) -> str:
+        start = self.position
+        quote = self.text[start : start + 1]
+        if quote not in ("'", '"') or not quote:
+            return self._expand(self._unquoted(), start)
+        end = self._closing(quote, start)
+        inside, self.position = self.text[start + 1 : end], end + 1
+        if quote == "'":
+            return inside.replace("\\'", "'")
+        return self._expand(_unescape(inside), start)
+
+    def _unquoted(self) -> str:
+        line = self._end_of_line()
+        return re.split(r"\s#", line, maxsplit=1)[0].strip()
+
+    def _closing(self, quote: str, start: int) -> int:
+        escaped = False
+        for index in range(start + 1, len(self.text)):
+            char = self.text[index]
+            if char == quote and not escaped:
+                return index
+            escaped = char == "\\" and not escaped
+        raise self._error(f"the quote {quote} is not closed", start)
+
+    def _expand(self, value: str, position: int) -> str:
+        try:
+            return substitute(value, self.scope)
+        except TemplateError as exc:
+            raise self._error(f"{value!r} holds a wrong variable reference", position) from exc
+        except RequiredError as exc:
+            reason = f": {exc.message}" if exc.message else ""
+            message = f"required variable {exc.name} is missing a value{reason}"
+            raise self._error(message, position) from exc
+
+
+def _unescape(text: str) -> str:
+    """Replace ``\\n`` and the like; ``\\$`` becomes ``$$``, which is a dollar when substituted."""
+
+    def replace(match: re.Match[str]) -> str:
+        char = match[1]
+        return "$$" if char == "$" else _ESCAPED.get(char, char)
+
+    return _ESCAPE.sub(replace, text)

@@ -1,0 +1,65 @@
+"""The variables of services: ``environment`` without values, ``env_file`` and ``label_file``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.source import Origins, Tree
+
+
+def fill_variables(tree: Tree, variables: Mapping[str, str]) -> None:
+    """Give ``environment`` entries without a value the one that the caller's environment has."""
+    for service in (tree.get("services") or {}).values():
+        environment = (service or {}).get("environment")
+        for name, value in (environment or {}).items():
+            if value is None and name in variables:
+                environment[name] = variables[name]
+
+
+def read_env_files(
+    service: Tree, name: str, variables: Mapping[str, str], origins: Origins
+) -> None:
+    """Put the variables of a service's ``env_file`` under its ``environment``, in place.
+
+    Raises:
+        ComposeError: a required file is missing, or one cannot be read.
+    """
+    found: dict[str, str | None] = {}
+
+    def lookup(variable: str) -> str | None:
+        value = found.get(variable)
+        return variables.get(variable) if value is None else value
+
+    for index, entry in enumerate(service.pop("env_file", ())):
+        file = Path(entry["path"])
+        path = ("services", name, "env_file", index)
+        if entry.get("format") not in (None, ""):
+            raise origins.error(path, f"unknown format {entry['format']!r}")
+        if file.is_file():
+            found |= read_env_file(file, lookup)
+        elif entry["required"]:
+            raise origins.error(
+                path,
+                f"there is no file {file}",
+                hint="write 'required: false' beside its path where it may be missing",
+            )
+    if found or "environment" in service:
+        service["environment"] = found | (service.get("environment") or {})
+
+
+def read_label_files(service: Tree, name: str, origins: Origins) -> None:
+    """Put the labels of a service's ``label_file`` under its ``labels``, in place.
+
+    Raises:
+        ComposeError: a file is missing or cannot be read.
+    """
+    found: dict[str, str | None] = {}
+    for index, text in enumerate(service.pop("label_file", ())):
+        if not Path(text).is_file():
+            path = ("services", name, "label_file", index)
+            raise origins.error(path, f"there is no file {text}")
+        found |= read_env_file(Path(text))
+    if found:
+        service["labels"] = found | (service.get("labels") or {})

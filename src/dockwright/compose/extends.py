@@ -1,0 +1,100 @@
+"""``extends``: a service takes over another one, of the same file or of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dockwright.compose.document import Scope, complete, documents
+from dockwright.compose.merge import drop, merge
+from dockwright.compose.paths import rebase
+from dockwright.compose.reading import Document
+from dockwright.compose.source import Origins, Tree
+from dockwright.errors import ComposeError
+
+_Seen = tuple[tuple[Path, str], ...]
+
+
+def apply_extends(document: Document, scope: Scope) -> None:
+    """Resolve every ``extends`` of a document in long form, in place.
+
+    Raises:
+        ComposeError: the base is missing, or the chain leads back to itself.
+    """
+    services = document.tree.get("services") or {}
+    resolver = _Resolver(scope)
+    for name in services:
+        services[name] = resolver.resolve(name, document, document.origins.file, ())
+
+
+class _Resolver:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._files: dict[Path, Document] = {}
+
+    def resolve(self, name: str, document: Document, file: Path, seen: _Seen) -> Tree:
+        """Return one service with everything that it extends merged under it."""
+        service = document.tree["services"][name]
+        if not isinstance(service, dict) or not service.get("extends"):
+            return service
+        path = ("services", name)
+        if (file, name) in seen:
+            raise self._cycle(document.origins, name, (*seen, (file, name)))
+        reference = service["extends"]
+        wanted = reference["service"]
+        base_file = Path(reference["file"]) if "file" in reference else file
+        other = document if base_file == file else self._read(base_file, wanted, document, name)
+        if wanted not in (other.tree.get("services") or {}):
+            raise document.origins.error(
+                (*path, "extends"), f"there is no service {wanted!r} in {base_file}"
+            )
+        base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
+        base = {"services": {name: dict(base or {})}}
+        drop(base, document.resets)
+        rest = {key: value for key, value in service.items() if key != "extends"}
+        document.origins.graft(other.origins, ("services", wanted), path)
+        return merge(base["services"][name], rest, document.origins, path)
+
+    def _read(self, file: Path, wanted: str, user: Document, name: str) -> Document:
+        """Read another file; only the service that is wanted from it is checked."""
+        if file not in self._files:
+            try:
+                self._files[file] = _joined(documents(file, self._scope))
+            except ComposeError as exc:
+                if file.exists():
+                    raise
+                path = ("services", name, "extends", "file")
+                raise user.origins.error(path, f"there is no file {file}") from exc
+        raw = self._files[file]
+        chosen = _needed(raw.tree, wanted)
+        tree = rebase(complete({"services": chosen}, raw.origins), file.parent)
+        return Document(tree, raw.origins, raw.resets)
+
+    def _cycle(self, origins: Origins, name: str, seen: _Seen) -> ComposeError:
+        chain = " -> ".join(service for _, service in seen)
+        return origins.error(("services", name, "extends"), f"services extend each other: {chain}")
+
+
+def _joined(found: list[Document]) -> Document:
+    first = found[0]
+    for document in found[1:]:
+        drop(first.tree, document.resets)
+        first.tree = merge(first.tree, document.tree, first.origins)
+        first.origins.absorb(document.origins)
+    return first
+
+
+def _needed(tree: Tree, wanted: str) -> Tree:
+    """Return the service that is wanted and those of the same file that it extends in turn."""
+    services = tree.get("services")
+    services = services if isinstance(services, dict) else {}
+    needed: dict[str, Tree] = {}
+    name: object = wanted
+    while isinstance(name, str) and name in services and name not in needed:
+        needed[name] = services[name]
+        extends = services[name].get("extends") if isinstance(services[name], dict) else None
+        name = (
+            extends.get("service")
+            if isinstance(extends, dict) and "file" not in extends
+            else extends
+        )
+    return needed

@@ -1,0 +1,87 @@
+"""``include``: other Compose projects whose services and resources become part of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from dockwright.compose.document import Scope
+from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.paths import absolute
+from dockwright.compose.reading import Document
+from dockwright.compose.source import Origins, Tree
+from dockwright.errors import ComposeError
+
+LoadFiles = Callable[[tuple[Path, ...], Scope], tuple[Tree, Origins]]
+"""Loads the files of an included project: its merged tree and where its values stand."""
+
+_SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
+
+
+def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> None:
+    """Bring what a document in long form includes into it, in place.
+
+    Raises:
+        ComposeError: a missing file, a file that includes itself, or a name that both define
+            differently.
+    """
+    for index, entry in enumerate(document.tree.pop("include", None) or ()):
+        path = ("include", index)
+        files = tuple(Path(absolute(text, scope.directory)) for text in entry.get("path") or ())
+        if not files:
+            raise document.origins.error(path, "names no path")
+        for file in files:
+            if not file.is_file():
+                raise document.origins.error(path, f"there is no file {file}")
+        if files[0] in scope.chain:
+            chain = " -> ".join(str(file) for file in (*scope.chain, files[0]))
+            raise document.origins.error(path, f"files include each other: {chain}")
+        inner = _inner_scope(entry, files[0], scope, document.origins, path)
+        tree, origins = load_files(files, inner)
+        _import(tree, origins, document, path)
+
+
+def _inner_scope(
+    entry: Tree, main: Path, scope: Scope, origins: Origins, path: tuple[str | int, ...]
+) -> Scope:
+    directory = main.parent
+    if entry.get("project_directory"):
+        directory = Path(absolute(entry["project_directory"], scope.directory))
+    env_files = [Path(absolute(text, scope.directory)) for text in entry.get("env_file") or ()]
+    for file in env_files:
+        if not file.is_file():
+            raise origins.error((*path, "env_file"), f"there is no file {file}")
+    if not env_files and (directory / ".env").is_file():
+        env_files = [directory / ".env"]
+    variables = dict(scope.variables)
+    found: dict[str, str] = {}
+    for file in env_files:
+        known = {**found, **variables}
+        values = read_env_file(file, known.get)
+        found |= {name: value for name, value in values.items() if value is not None}
+    return replace(scope, directory=directory, variables={**found, **variables})
+
+
+def _import(tree: Tree, origins: Origins, document: Document, path: tuple[str | int, ...]) -> None:
+    for section in _SECTIONS:
+        for name, value in (tree.get(section) or {}).items():
+            own = document.tree.get(section)
+            own = document.tree[section] = {} if own is None else own
+            if name in own and own[name] != value:
+                raise _conflict(document.origins, section, name, path)
+            own[name] = value
+            document.origins.graft(origins, (section, name), (section, name))
+
+
+def _conflict(
+    origins: Origins, section: str, name: str, path: tuple[str | int, ...]
+) -> ComposeError:
+    file, line = origins.find(path)
+    return ComposeError(
+        f"is defined here and, differently, in what {file.name} line {line} includes",
+        file=origins.find((section, name))[0],
+        line=origins.find((section, name))[1],
+        path=f"{section}.{name}",
+        hint="override included services in a second file, not in the one that includes them",
+    )

@@ -1,0 +1,184 @@
+"""The kinds of values in the canonical form, and how each is read and written.
+
+A kind turns a YAML value into what ``docker compose config`` prints for it, or into `ABSENT` where
+Compose leaves the key out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from dockwright.compose import casts, shellwords
+from dockwright.compose.scalars import go_text
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.units import format_duration, parse_bytes, parse_duration
+
+Form: TypeAlias = Literal["json", "yaml"]
+ABSENT: Final[Any] = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands and in which form it is wanted."""
+
+    path: DocPath
+    origins: Origins
+    form: Form
+
+    def at(self, part: str | int) -> Place:
+        """The place of an entry of this value."""
+        return Place((*self.path, part), self.origins, self.form)
+
+
+Kind: TypeAlias = Callable[[Tree, Place], Any]
+
+
+def _reading(read: Callable[[Tree], Any], *, keep_zero: bool) -> Kind:
+    def kind(value: Tree, place: Place) -> Any:
+        try:
+            result = read(value)
+        except ValueError as exc:
+            raise place.origins.error(place.path, str(exc)) from exc
+        return result if keep_zero or result else ABSENT
+
+    return kind
+
+
+def _flag(value: Tree) -> bool:
+    return casts.to_bool(value) if isinstance(value, str) else bool(value)
+
+
+def _whole(value: Tree) -> int:
+    return casts.to_int(value) if isinstance(value, str) else int(value)
+
+
+def _real(value: Tree) -> int | float:
+    """Round to single precision, and print the fewest digits that give the same number."""
+    number = casts.to_float(value) if isinstance(value, str) else float(value)
+    single = struct.unpack("f", struct.pack("f", number))[0]
+    for digits in range(1, 10):
+        short = float(f"{single:.{digits}g}")
+        if struct.unpack("f", struct.pack("f", short))[0] == single:
+            return int(short) if short.is_integer() else short
+    return float(single)
+
+
+def _size(value: Tree) -> str:
+    size = parse_bytes(value) if isinstance(value, str) else int(value)
+    return str(size) if size else ""
+
+
+def _argv(value: Tree) -> Any:
+    return shellwords.split(value) if isinstance(value, str) else value
+
+
+def _count(value: Tree) -> int:
+    return -1 if value == "all" else _whole(value)
+
+
+TEXT = _reading(go_text, keep_zero=False)
+OPTIONAL_TEXT = _reading(go_text, keep_zero=True)
+FLAG = _reading(_flag, keep_zero=False)
+OPTIONAL_FLAG = _reading(_flag, keep_zero=True)
+WHOLE = _reading(_whole, keep_zero=False)
+OPTIONAL_WHOLE = _reading(_whole, keep_zero=True)
+COUNT = _reading(_count, keep_zero=False)
+REAL = _reading(_real, keep_zero=False)
+SIZE = _reading(_size, keep_zero=False)
+SPAN = _reading(lambda value: format_duration(parse_duration(value)), keep_zero=True)
+ARGV = _reading(_argv, keep_zero=True)
+TEXTS = _reading(lambda value: [go_text(entry) for entry in value], keep_zero=False)
+LABELS = _reading(
+    lambda value: {name: go_text(value[name]) for name in sorted(value)}, keep_zero=False
+)
+VARIABLES = _reading(lambda value: {name: value[name] for name in sorted(value)}, keep_zero=False)
+HOSTS = _reading(
+    lambda value: [f"{name}={address}" for name in sorted(value) for address in value[name]],
+    keep_zero=False,
+)
+ANYTHING = _reading(lambda value: value, keep_zero=False)
+
+
+def plain(value: Tree, form: Form) -> Any:
+    """Return an ``x-`` extension's value as it is printed: keys sorted, whole floats as integers."""
+    if isinstance(value, dict):
+        return {key: plain(value[key], form) for key in sorted(value)}
+    if isinstance(value, list):
+        return [plain(entry, form) for entry in value]
+    if form == "json" and isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return int(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A mapping with Compose's own keys, printed in this order; `inline` records are never absent.
+
+    Attributes:
+        fields: the kinds by key.
+        inline: whether JSON prints ``{}`` where there is nothing in it.
+        always: keys that JSON prints as null where they are not given.
+        extensions_in_json: whether JSON prints ``x-`` keys as YAML always does.
+    """
+
+    fields: dict[str, Kind]
+    inline: bool = False
+    always: tuple[str, ...] = ()
+    extensions_in_json: bool = False
+
+    def __call__(self, value: Tree, place: Place) -> Any:
+        """Write the keys that are there."""
+        value = value or {}
+        result: dict[str, Any] = {}
+        for key, kind in self.fields.items():
+            nested = isinstance(kind, Record) and kind.inline
+            if value.get(key) is not None or nested:
+                written = kind(value.get(key), place.at(key))
+                if written is not ABSENT:
+                    result[key] = written
+            elif key in self.always and place.form == "json":
+                result[key] = None
+        if place.form == "yaml" or self.extensions_in_json:
+            names = sorted(name for name in value if name.startswith("x-"))
+            result |= {name: plain(value[name], place.form) for name in names}
+        return ABSENT if self.inline and not result and place.form == "yaml" else result
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of one kind."""
+
+    kind: Kind
+
+    def __call__(self, value: Tree, place: Place) -> Any:
+        """Write every entry."""
+        return [self.kind(entry, place.at(i)) for i, entry in enumerate(value)] or ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping from the user's names to one kind, sorted; `nullable` entries may be null."""
+
+    kind: Kind
+    nullable: bool = False
+
+    def __call__(self, value: Tree, place: Place) -> Any:
+        """Write every entry."""
+        result = {
+            name: None
+            if self.nullable and value[name] is None
+            else self.kind(value[name], place.at(name))
+            for name in sorted(value)
+        }
+        return result or ABSENT
+
+
+def limit(value: Tree, place: Place) -> Any:
+    """Write a ulimit: one number, or soft and hard."""
+    return LIMIT_PAIR(value, place) if isinstance(value, dict) else OPTIONAL_WHOLE(value, place)
+
+
+LIMIT_PAIR = Record({"single": WHOLE, "soft": WHOLE, "hard": WHOLE})

@@ -1,0 +1,143 @@
+"""Loads a Compose project: from files, variables and profiles to a `StackSpec`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dockwright.compose.consistency import check_consistency
+from dockwright.compose.discover import discover
+from dockwright.compose.document import Scope, check_shape, complete, documents
+from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.environment import fill_variables, read_env_files, read_label_files
+from dockwright.compose.extends import apply_extends
+from dockwright.compose.include import apply_include
+from dockwright.compose.interpolate import interpolate
+from dockwright.compose.merge import drop, merge
+from dockwright.compose.normalise import normalise, prune
+from dockwright.compose.options import LoadOptions
+from dockwright.compose.paths import absolute, rebase
+from dockwright.compose.profiles import is_enabled
+from dockwright.compose.project_name import check_name, normalise_name
+from dockwright.compose.reading import read
+from dockwright.compose.source import Origins, Tree
+from dockwright.compose.spec import build_spec
+from dockwright.compose.unique import uniquify
+from dockwright.compose.warnings import Warnings
+from dockwright.errors import ComposeError
+from dockwright.model import StackSpec
+
+
+def load(options: LoadOptions | None = None) -> StackSpec:
+    """Load a Compose project.
+
+    Args:
+        options: which one, and how; default: the one of the current directory.
+
+    Returns:
+        The enabled services, normalised. A literal dollar in a value is ``$``: the doubled ``$$``
+        of ``docker compose config`` is made only by `to_json` and `to_yaml`.
+
+    Raises:
+        ComposeError: no file, or something wrong in one; names file, line and path.
+        ComposeUnsupportedError: right, but nothing that dockwright can run.
+    """
+    options = options or LoadOptions()
+    files, directory, variables = _circumstances(options)
+    name = _name(options, files, directory, variables)
+    variables["COMPOSE_PROJECT_NAME"] = name
+    scope = Scope(directory, variables, Warnings())
+    tree, origins = load_files(files, scope)
+    _enable(tree, options.profiles, variables)
+    normalise(tree, name, variables)
+    check_consistency(tree, origins)
+    for key, service in tree["services"].items():
+        read_env_files(service, key, variables, origins)
+        read_label_files(service, key, origins)
+    prune(tree)
+    return build_spec(tree, name, directory, files, origins, scope.warnings)
+
+
+def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
+    """Load and merge the files of one project or include, paths and variables resolved."""
+    tree: Tree = {}
+    origins = Origins(files[0])
+    for number, file in enumerate(files):
+        for document in documents(file, scope):
+            document.tree = rebase(complete(document.tree, document.origins), scope.directory)
+            apply_extends(document, scope)
+            chain = (*scope.chain, file) if number == 0 else scope.chain
+            apply_include(document, replace(scope, chain=chain), load_files)
+            drop(tree, document.resets)
+            if tree:
+                origins.absorb(document.origins)
+                tree = uniquify(merge(tree, document.tree, origins))
+            else:
+                tree, origins = document.tree, document.origins
+    check_shape(tree, origins, partial=False)
+    fill_variables(tree, scope.variables)
+    return tree, origins
+
+
+def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) -> None:
+    """Keep the services that the active profiles enable, in place."""
+    listed = variables.get("COMPOSE_PROFILES", "").split(",")
+    active = {*profiles, *(name.strip() for name in listed if name.strip())}
+    services = tree.get("services") or {}
+    tree["services"] = {
+        name: service for name, service in services.items() if is_enabled(service, active)
+    }
+
+
+def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[str, str]]:
+    """Return the files, the project directory, and the variables that interpolation sees."""
+    start = (options.start or Path.cwd()).absolute()
+    given = tuple(start / file for file in options.env_files)
+    variables = _with_env_files(
+        dict(options.environ), given or _dotenv(options.working_dir or start)
+    )
+    files = tuple(start / file for file in options.files) or discover(start, variables)
+    directory = Path(absolute(str(options.working_dir or files[0].parent), start))
+    if not given:
+        variables = _with_env_files(variables, _dotenv(directory))
+    return files, directory, variables
+
+
+def _dotenv(directory: Path) -> tuple[Path, ...]:
+    file = directory / ".env"
+    return (file,) if file.is_file() else ()
+
+
+def _with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[str, str]:
+    """Add the variables of files; earlier variables win, and a later file over an earlier one."""
+    found: dict[str, str] = {}
+    for file in files:
+        known = found | variables
+        values = read_env_file(file, known.get)
+        found |= {name: value for name, value in values.items() if value is not None}
+    return found | variables
+
+
+def _name(
+    options: LoadOptions, files: tuple[Path, ...], directory: Path, variables: dict[str, str]
+) -> str:
+    given = options.project_name or variables.get("COMPOSE_PROJECT_NAME")
+    if given:
+        return check_name(given)
+    name = normalise_name(_name_in_files(files, variables)) or normalise_name(directory.name)
+    if not name:
+        raise ComposeError(
+            f"no project name can be made from the directory {directory}",
+            hint="set one with -p, COMPOSE_PROJECT_NAME or 'name:' in the file",
+        )
+    return name
+
+
+def _name_in_files(files: tuple[Path, ...], variables: dict[str, str]) -> str:
+    name = ""
+    for file in files:
+        for document in read(file):
+            value = document.tree.get("name") if isinstance(document.tree, dict) else None
+            if isinstance(value, str) and value:
+                name = interpolate(value, variables, document.origins, Warnings(), ("name",))
+    return name

@@ -1,0 +1,104 @@
+"""Merges one document over another, both in long form: mappings by key, lists by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dockwright.compose.patterns import Patterns
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.unique import unique
+
+Merge = Callable[[Tree, Tree, DocPath, Origins], Tree]
+
+
+def merge(base: Tree, over: Tree, origins: Origins, path: DocPath = ()) -> Tree:
+    """Return `over` merged into `base`; neither is changed.
+
+    Mappings are merged key by key, lists are appended (entries with the same key replace each
+    other), anything else is replaced. Commands, and logging with another driver, are replaced
+    whole. ``x-`` extensions are replaced.
+
+    Raises:
+        ComposeError: one is a mapping or list and the other is not.
+    """
+    special = _SPECIAL.find(path)
+    if special:
+        return special(base, over, path, origins)
+    if over is None:
+        return base
+    if isinstance(base, dict):
+        if not isinstance(over, dict):
+            raise origins.error(path, "cannot replace a mapping by something else")
+        return _mappings(base, over, path, origins)
+    if isinstance(base, list):
+        if not isinstance(over, list):
+            raise origins.error(path, "cannot replace a list by something else")
+        return unique([*base, *over], path)
+    return over
+
+
+def drop(tree: Tree, paths: tuple[DocPath, ...]) -> None:
+    """Remove from `tree`, in place, what ``!reset`` and ``!override`` name in it."""
+    for path in paths:
+        place = tree
+        for part in path[:-1]:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict) and path:
+            place.pop(path[-1], None)
+
+
+def _mappings(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+    result = dict(base)
+    for key, value in over.items():
+        if key not in base or key.startswith("x-"):
+            result[key] = value
+        else:
+            result[key] = merge(base[key], value, origins, (*path, key))
+    return result
+
+
+def _replace(_base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
+    return over
+
+
+def _limit(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+    both = isinstance(base, dict) and isinstance(over, dict)
+    return _mappings(base, over, path, origins) if both else over
+
+
+def _logging(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+    drivers = {entry["driver"] for entry in (base, over) if "driver" in entry}
+    return over if len(drivers) > 1 else _mappings(base, over, path, origins)
+
+
+def _hosts(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
+    result = dict(base)
+    for name, addresses in over.items():
+        known = result.get(name, [])
+        result[name] = [*known, *(a for a in addresses if a not in known)]
+    return result
+
+
+def _ipam(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+    """Merge address pools with the same subnet; add the others."""
+    result = list(base)
+    for pool in over:
+        same = [i for i, known in enumerate(base) if known.get("subnet") == pool.get("subnet")]
+        for index in same:
+            result[index] = _mappings(result[index], pool, (*path, index), origins)
+        result += [] if same else [pool]
+    return result
+
+
+_SPECIAL: Patterns[Merge] = Patterns(
+    [
+        ("networks.*.ipam.config", _ipam),
+        ("services.*.build.extra_hosts", _hosts),
+        ("services.*.command", _replace),
+        ("services.*.entrypoint", _replace),
+        ("services.*.extra_hosts", _hosts),
+        ("services.*.healthcheck.test", _replace),
+        ("services.*.logging", _logging),
+        ("services.*.ulimits.*", _limit),
+    ]
+)

@@ -1,0 +1,121 @@
+"""Adds what a merged project leaves unsaid: default network, names, implied dependencies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockwright.compose.source import Tree
+
+_NAMED = ("networks", "volumes", "secrets", "configs")
+_NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
+
+
+def normalise(tree: Tree, name: str, variables: dict[str, str]) -> None:
+    """Complete a merged project in long form, in place.
+
+    Args:
+        tree: the project.
+        name: its name.
+        variables: values for build arguments that have none.
+    """
+    tree["name"] = name
+    services = tree.get("services") or {}
+    for service in services.values():
+        _service(service, variables)
+    _default_network(tree, services)
+    for section in _NAMED:
+        for key, resource in list((tree.get(section) or {}).items()):
+            tree[section][key] = _named(resource or {}, key, name)
+
+
+def prune(tree: Tree) -> None:
+    """Remove the networks, volumes, secrets and configs that no service uses, in place."""
+    used: dict[str, set[str]] = {section: set() for section in _NAMED}
+    for service in (tree.get("services") or {}).values():
+        used["networks"] |= set(service.get("networks") or ())
+        used["volumes"] |= {
+            mount.get("source", "")
+            for mount in service.get("volumes") or ()
+            if mount["type"] == "volume"
+        }
+        mounts = service.get("secrets") or []
+        mounts = mounts + ((service.get("build") or {}).get("secrets") or [])
+        used["secrets"] |= {mount["source"] for mount in mounts}
+        used["configs"] |= {mount["source"] for mount in service.get("configs") or ()}
+    for section in _NAMED:
+        kept = tree.get(section) or {}
+        tree[section] = {key: kept[key] for key in kept if key in used[section]}
+
+
+def _service(service: dict[str, Any], variables: dict[str, str]) -> None:
+    if not service.get("networks") and not service.get("network_mode"):
+        service["networks"] = {"default": None}
+    if service.get("pull_policy") == "if_not_present":
+        service["pull_policy"] = "missing"
+    if service.get("build") is not None:
+        _build(service["build"], variables)
+    for mount in service.get("secrets") or ():
+        if not mount.get("target"):
+            mount["target"] = f"/run/secrets/{mount.get('source')}"
+        elif "/" not in mount["target"]:
+            pass
+    for request in [
+        *(service.get("gpus") or ()),
+        *_reserved_devices(service),
+    ]:
+        if "count" not in request and "device_ids" not in request:
+            request["count"] = -1
+    health = service.get("healthcheck") or {}
+    if isinstance(health.get("test"), str):
+        health["test"] = ["CMD-SHELL", health["test"]]
+    _implied_dependencies(service)
+
+
+def _reserved_devices(service: dict[str, Any]) -> list[dict[str, Any]]:
+    resources = (service.get("deploy") or {}).get("resources") or {}
+    devices: list[dict[str, Any]] = (resources.get("reservations") or {}).get("devices") or []
+    return devices
+
+
+def _build(build: dict[str, Any], variables: dict[str, str]) -> None:
+    if not build.get("dockerfile") and not build.get("dockerfile_inline"):
+        build["dockerfile"] = "Dockerfile"
+    args = build.get("args") or {}
+    filled = {key: variables.get(key) if value is None else value for key, value in args.items()}
+    build["args"] = {key: value for key, value in filled.items() if value is not None}
+    ssh = build.get("ssh") or {}
+    if isinstance(ssh, dict):
+        build["ssh"] = [key if value is None else f"{key}: {value}" for key, value in ssh.items()]
+
+
+def _implied_dependencies(service: dict[str, Any]) -> None:
+    implied: dict[str, bool] = {}
+    for link in service.get("links") or ():
+        implied.setdefault(link.partition(":")[0], True)
+    for key in _NAMESPACES:
+        kind, colon, target = (service.get(key) or "").partition(":")
+        if kind == "service" and colon:
+            implied.setdefault(target, True)
+    for source in service.get("volumes_from") or ():
+        if not source.startswith("container:"):
+            implied.setdefault(source.partition(":")[0], False)
+    depends_on = dict(service.get("depends_on") or {})
+    for name, restart in implied.items():
+        entry = {"condition": "service_started", "required": True}
+        depends_on.setdefault(name, entry | ({"restart": True} if restart else {}))
+    if depends_on:
+        service["depends_on"] = depends_on
+
+
+def _default_network(tree: Tree, services: dict[str, Any]) -> None:
+    networks = tree.get("networks") or {}
+    if any("default" in (service.get("networks") or {}) for service in services.values()):
+        networks.setdefault("default", None)
+    tree["networks"] = networks
+
+
+def _named(resource: dict[str, Any], key: str, project: str) -> dict[str, Any]:
+    if resource.get("name"):
+        return resource
+    external = resource.get("external") is True
+    return {"name": key if external else f"{project}_{key}"} | resource

@@ -1,0 +1,35 @@
+"""What is asked for when a Compose project is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def _process_environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Which files make up the project, and under which name and circumstances.
+
+    Attributes:
+        files: the Compose files in merge order; empty: ``COMPOSE_FILE``, else discovery from `start`.
+        project_name: the name; None: ``COMPOSE_PROJECT_NAME``, the files' ``name:``, the directory.
+        working_dir: what relative paths mean; None: the directory of the first file.
+        profiles: the active profiles, beside those of ``COMPOSE_PROFILES``; ``*`` is all.
+        env_files: files with variables for interpolation; empty: ``.env`` in the project directory.
+        environ: the caller's environment; its variables win over those of `env_files`.
+        start: where discovery begins; None: the current directory.
+    """
+
+    files: tuple[Path, ...] = ()
+    project_name: str | None = None
+    working_dir: Path | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[Path, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=_process_environment)
+    start: Path | None = None

@@ -1,0 +1,98 @@
+"""Makes the relative paths of one document absolute, as seen from the directory they belong to."""
+
+from __future__ import annotations
+
+import os.path
+import posixpath
+from collections.abc import Callable
+from pathlib import Path
+
+from dockwright.compose.mounts import is_file_path
+from dockwright.compose.patterns import Patterns
+from dockwright.compose.source import DocPath, Tree
+
+Rebase = Callable[[Tree, Path], Tree]
+
+_REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
+
+
+def rebase(tree: Tree, base: Path, path: DocPath = ()) -> Tree:
+    """Return a document in long form with every path that Compose resolves made absolute.
+
+    Args:
+        tree: the document.
+        base: the directory that its relative paths mean.
+        path: where `tree` stands.
+    """
+    rule = _PATHS.find(path)
+    if rule and tree is not None:
+        return rule(tree, base)
+    if isinstance(tree, dict):
+        return {
+            k: v if k.startswith("x-") else rebase(v, base, (*path, k)) for k, v in tree.items()
+        }
+    if isinstance(tree, list):
+        return [rebase(entry, base, (*path, i)) for i, entry in enumerate(tree)]
+    return tree
+
+
+def absolute(text: str, base: Path) -> str:
+    """Return one path, absolute and without ``..``; ``~`` is the user's home."""
+    text = os.path.expanduser(text)  # noqa: PTH111 - a Path would lose a trailing meaning such as './'
+    return posixpath.normpath(posixpath.join(str(base), text)) if text else text
+
+
+def _file(value: Tree, base: Path) -> Tree:
+    return absolute(value, base)
+
+
+def _context(value: Tree, base: Path) -> Tree:
+    if "://" in value or value.startswith((*_REMOTE, "service:", "target:")):
+        return value
+    return absolute(value, base)
+
+
+def _contexts(value: Tree, base: Path) -> Tree:
+    return {name: text and _context(text, base) for name, text in value.items()}
+
+
+def _keys(value: Tree, base: Path) -> Tree:
+    return {name: text and absolute(text, base) for name, text in value.items()}
+
+
+def _mount(value: Tree, base: Path) -> Tree:
+    source = value.get("source")
+    if value.get("type") != "bind" or not source or _is_windows(source):
+        return value
+    return value | {"source": absolute(source, base)}
+
+
+def _is_windows(source: str) -> bool:
+    return is_file_path(source) and not source.startswith((".", "/", "~"))
+
+
+def _volume(value: Tree, base: Path) -> Tree:
+    options = value.get("driver_opts") or {}
+    if value.get("driver", "local") != "local" or options.get("o") != "bind":
+        return value
+    device = options.get("device")
+    return (
+        value | {"driver_opts": options | {"device": absolute(device, base)}} if device else value
+    )
+
+
+_PATHS: Patterns[Rebase] = Patterns(
+    [
+        ("services.*.build.context", _context),
+        ("services.*.build.additional_contexts", _contexts),
+        ("services.*.build.ssh", _keys),
+        ("services.*.develop.watch.*.path", _file),
+        ("services.*.env_file.*.path", _file),
+        ("services.*.extends.file", _file),
+        ("services.*.label_file.*", _file),
+        ("services.*.volumes.*", _mount),
+        ("volumes.*", _volume),
+        ("configs.*.file", _file),
+        ("secrets.*.file", _file),
+    ]
+)

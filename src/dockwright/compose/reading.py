@@ -1,0 +1,224 @@
+"""Reads YAML into plain values, with the line of each and the paths tagged ``!reset``/``!override``.
+
+libyaml's events are composed here rather than by PyYAML: an anchor may be defined again, merge keys
+follow Go's yaml.v3, and every value keeps its line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from dockwright.compose.scalars import Scalar, as_float, resolve
+from dockwright.compose.source import DocPath, Origins, Tree, show
+from dockwright.errors import ComposeError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_STANDARD = "tag:yaml.org,2002:"
+_MAX_ALIASED = 200_000
+"""How many values aliases may add to a document: a bound against exponential expansion."""
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document.
+
+    Attributes:
+        tree: its value.
+        origins: where its values stand.
+        resets: the paths tagged ``!reset`` or ``!override``: what they name in a document that this
+            one is merged over is dropped first.
+    """
+
+    tree: Tree
+    origins: Origins
+    resets: tuple[DocPath, ...] = ()
+
+
+@dataclass(slots=True)
+class _Node:
+    kind: Literal["scalar", "list", "map"]
+    line: int
+    tag: str | None = None
+    text: str = ""
+    plain: bool = False
+    children: list[_Node] = field(default_factory=list)
+    open: bool = True
+
+
+def read(file: Path) -> list[Document]:
+    """Read every document of a YAML file; empty ones are left out.
+
+    Raises:
+        ComposeError: the file is missing, unreadable or not YAML.
+    """
+    return parse(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text, or say why it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise ComposeError("no such file", file=file) from exc
+    except IsADirectoryError as exc:
+        raise ComposeError("is a directory, not a file", file=file) from exc
+    except UnicodeDecodeError as exc:
+        raise ComposeError(f"is not UTF-8 text (byte {exc.start})", file=file) from exc
+    except OSError as exc:
+        raise ComposeError(f"cannot be read: {exc.strerror}", file=file) from exc
+
+
+def parse(text: str, file: Path) -> list[Document]:
+    """Read every document of a YAML text; `file` is used in messages only."""
+    try:
+        roots = list(_compose(text, file))
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else None
+        message = " ".join(part for part in (exc.context, exc.problem) if part)
+        raise ComposeError(f"not YAML: {message}", file=file, line=line) from exc
+    except yaml.YAMLError as exc:
+        raise ComposeError(f"not YAML: {exc}", file=file) from exc
+    builders = [(root, _Builder(file)) for root in roots]
+    documents = [
+        Document(builder.build(root, ()), builder.origins, tuple(builder.resets))
+        for root, builder in builders
+    ]
+    return [document for document in documents if document.tree is not None]
+
+
+def _compose(text: str, file: Path) -> Iterator[_Node]:
+    anchors: dict[str, _Node] = {}
+    stack: list[_Node] = []
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            node = anchors.get(event.anchor)
+            line = event.start_mark.line + 1
+            if node is None:
+                raise ComposeError(f"no anchor named {event.anchor!r}", file=file, line=line)
+            if node.open:
+                raise ComposeError(f"anchor {event.anchor!r} contains itself", file=file, line=line)
+            stack[-1].children.append(node)
+        elif isinstance(event, yaml.NodeEvent):
+            node = _node(event)
+            if event.anchor:
+                anchors[event.anchor] = node
+            if stack:
+                stack[-1].children.append(node)
+            if node.open:
+                stack.append(node)
+            elif not stack:
+                yield node
+        elif isinstance(event, yaml.CollectionEndEvent):
+            node = stack.pop()
+            node.open = False
+            if not stack:
+                yield node
+        elif isinstance(event, yaml.DocumentStartEvent):
+            anchors = {}
+
+
+def _node(event: yaml.NodeEvent) -> _Node:
+    line = event.start_mark.line + 1
+    if isinstance(event, yaml.ScalarEvent):
+        plain = bool(event.implicit[0])
+        return _Node("scalar", line, event.tag, event.value, plain=plain, open=False)
+    kind: Literal["list", "map"] = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
+    return _Node(kind, line, event.tag)
+
+
+class _Builder:
+    """Turns the nodes of one document into plain values."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.origins = Origins(file)
+        self.resets: list[DocPath] = []
+        self._seen: set[int] = set()
+        self._aliased = 0
+
+    def error(self, message: str, node: _Node, path: DocPath = ()) -> ComposeError:
+        return ComposeError(message, file=self.file, line=node.line, path=show(path) or None)
+
+    def build(self, node: _Node, path: DocPath) -> Tree:
+        self._count(node)
+        self.origins.note(path, node.line)
+        if node.tag == "!override":
+            self.resets.append(path)
+        if node.kind == "map":
+            mapping: dict[str, Tree] = {}
+            self._fill(node, path, mapping)
+            return mapping
+        if node.kind == "list":
+            kept = [child for child in node.children if child.tag != "!reset"]
+            return [self.build(child, (*path, index)) for index, child in enumerate(kept)]
+        return self._scalar(node, path)
+
+    def _count(self, node: _Node) -> None:
+        if id(node) in self._seen:
+            self._aliased += 1
+            if self._aliased > _MAX_ALIASED:
+                raise self.error("aliases expand to too many values", node)
+        self._seen.add(id(node))
+
+    def _fill(self, node: _Node, path: DocPath, result: dict[str, Tree]) -> None:
+        """Add a mapping's entries, then what its ``<<`` names; what `result` has already stays."""
+        inherited: list[_Node] = []
+        lines: dict[str, int] = {}
+        for key, value in zip(node.children[::2], node.children[1::2], strict=True):
+            merge = key.plain and key.text == "<<"
+            name = "<<" if merge else self._key(key, path)
+            if name in lines:
+                message = f"key {name!r} is already defined at line {lines[name]}"
+                raise self.error(message, key, path)
+            lines[name] = key.line
+            if merge:
+                inherited = value.children if value.kind == "list" else [value]
+            elif name in result:
+                continue
+            elif value.tag == "!reset":
+                self.resets.append((*path, name))
+            else:
+                result[name] = self.build(value, (*path, name))
+                self.origins.note((*path, name), key.line)
+        for base in inherited:
+            if base.kind != "map":
+                raise self.error("'<<' needs a mapping or a list of mappings", base, path)
+            self._fill(base, path, result)
+
+    def _key(self, node: _Node, path: DocPath) -> str:
+        key = self._scalar(node, path) if node.kind == "scalar" else None
+        if not isinstance(key, str):
+            shown = node.text if node.kind == "scalar" else f"a {node.kind}"
+            raise self.error(f"keys must be strings, not {shown or 'null'}", node, path)
+        return key
+
+    def _scalar(self, node: _Node, path: DocPath) -> Scalar:
+        tag, text = node.tag or "", node.text
+        if not tag.startswith(_STANDARD):
+            return resolve(text) if node.plain and not tag else text
+        tag = tag.removeprefix(_STANDARD)
+        value: Scalar = resolve(text)
+        if tag == "float":
+            value = as_float(text)
+        elif tag == "binary":
+            value = _binary(text)
+        elif tag == "str":
+            return text
+        wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "binary": str}
+        if tag in wanted and type(value) is not wanted[tag]:
+            raise self.error(f"{text!r} is not a !!{tag}", node, path)
+        return value
+
+
+def _binary(text: str) -> str | None:
+    try:
+        return base64.b64decode(text, validate=False).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,383 @@
+"""The shape of a Compose file: which keys exist, and of which type their values are."""
+
+from __future__ import annotations
+
+import re
+
+from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]+")
+
+STR = Scalar(("string",))
+INT = Scalar(("integer", "string"))
+NUMBER = Scalar(("number", "string"))
+BOOL = Scalar(("boolean", "string"))
+NULL = Scalar(("null",))
+STRINGS = ListOf(STR, unique=True)
+LIST = ListOf(STR)
+ONE_OR_MORE = AnyOf((STR, STRINGS))
+PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), STRINGS))
+OPTIONS = MapOf(Scalar(("string", "number")))
+COMMAND = AnyOf((NULL, STR, LIST))
+HOSTS = AnyOf((MapOf(AnyOf((STR, LIST))), STRINGS))
+LIMIT = AnyOf((INT, Struct({"hard": INT, "soft": INT}, required=("soft", "hard"))))
+LIMITS = MapOf(LIMIT, re.compile(r"[a-z]+"))
+MOUNTS = ListOf(
+    AnyOf((STR, Struct({"source": STR, "target": STR, "uid": STR, "gid": STR, "mode": NUMBER})))
+)
+HOOK = Struct(
+    {
+        "command": COMMAND,
+        "user": STR,
+        "privileged": BOOL,
+        "working_dir": STR,
+        "environment": PAIRS,
+    }
+)
+
+
+def _choice(*choices: str) -> Shape:
+    return Scalar(("string",), choices)
+
+
+_BUILD = Struct(
+    {
+        "context": STR,
+        "dockerfile": STR,
+        "dockerfile_inline": STR,
+        "entitlements": LIST,
+        "args": PAIRS,
+        "ssh": PAIRS,
+        "labels": PAIRS,
+        "cache_from": LIST,
+        "cache_to": LIST,
+        "no_cache": BOOL,
+        "additional_contexts": PAIRS,
+        "network": STR,
+        "pull": BOOL,
+        "target": STR,
+        "shm_size": INT,
+        "extra_hosts": HOSTS,
+        "isolation": STR,
+        "privileged": BOOL,
+        "secrets": MOUNTS,
+        "tags": LIST,
+        "ulimits": LIMITS,
+        "platforms": LIST,
+    }
+)
+_RATES = ListOf(Struct({"path": STR, "rate": INT}, extensions=False))
+_BLKIO = Struct(
+    {
+        "device_read_bps": _RATES,
+        "device_read_iops": _RATES,
+        "device_write_bps": _RATES,
+        "device_write_iops": _RATES,
+        "weight": INT,
+        "weight_device": ListOf(Struct({"path": STR, "weight": INT}, extensions=False)),
+    },
+    extensions=False,
+)
+_DEPENDENCY = Struct(
+    {
+        "restart": BOOL,
+        "required": Scalar(("boolean",)),
+        "condition": _choice(
+            "service_started", "service_healthy", "service_completed_successfully"
+        ),
+    },
+    required=("condition",),
+)
+_DEVICE = {
+    "capabilities": STRINGS,
+    "count": INT,
+    "device_ids": STRINGS,
+    "driver": STR,
+    "options": PAIRS,
+}
+_UPDATE = Struct(
+    {
+        "parallelism": INT,
+        "delay": STR,
+        "failure_action": STR,
+        "monitor": STR,
+        "max_failure_ratio": NUMBER,
+        "order": _choice("start-first", "stop-first"),
+    }
+)
+_GENERIC = Struct({"discrete_resource_spec": Struct({"kind": STR, "value": NUMBER})})
+_DEPLOY = Struct(
+    {
+        "mode": STR,
+        "endpoint_mode": STR,
+        "replicas": INT,
+        "labels": PAIRS,
+        "rollback_config": _UPDATE,
+        "update_config": _UPDATE,
+        "resources": Struct(
+            {
+                "limits": Struct({"cpus": NUMBER, "memory": STR, "pids": INT}),
+                "reservations": Struct(
+                    {
+                        "cpus": NUMBER,
+                        "memory": STR,
+                        "generic_resources": ListOf(_GENERIC),
+                        "devices": ListOf(Struct(_DEVICE, required=("capabilities",))),
+                    }
+                ),
+            }
+        ),
+        "restart_policy": Struct(
+            {"condition": STR, "delay": STR, "max_attempts": INT, "window": STR}
+        ),
+        "placement": Struct(
+            {
+                "constraints": LIST,
+                "preferences": ListOf(Struct({"spread": STR})),
+                "max_replicas_per_node": INT,
+            }
+        ),
+    }
+)
+_WATCH = Struct(
+    {
+        "ignore": LIST,
+        "path": STR,
+        "action": _choice("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
+        "target": STR,
+        "exec": HOOK,
+    },
+    required=("path", "action"),
+)
+_HEALTHCHECK = Struct(
+    {
+        "disable": BOOL,
+        "interval": STR,
+        "retries": NUMBER,
+        "test": AnyOf((STR, LIST)),
+        "timeout": STR,
+        "start_period": STR,
+        "start_interval": STR,
+    }
+)
+_ATTACHMENT = Struct(
+    {
+        "aliases": STRINGS,
+        "ipv4_address": STR,
+        "ipv6_address": STR,
+        "link_local_ips": STRINGS,
+        "mac_address": STR,
+        "driver_opts": OPTIONS,
+        "priority": Scalar(("number",)),
+        "gw_priority": Scalar(("number",)),
+    }
+)
+_PORT = Struct(
+    {
+        "name": STR,
+        "mode": STR,
+        "host_ip": STR,
+        "target": INT,
+        "published": INT,
+        "protocol": STR,
+        "app_protocol": STR,
+    }
+)
+_VOLUME_MOUNT = Struct(
+    {
+        "type": STR,
+        "source": STR,
+        "target": STR,
+        "read_only": BOOL,
+        "consistency": STR,
+        "bind": Struct(
+            {
+                "propagation": STR,
+                "create_host_path": BOOL,
+                "recursive": _choice("enabled", "disabled", "writable", "readonly"),
+                "selinux": _choice("z", "Z"),
+            }
+        ),
+        "volume": Struct({"nocopy": BOOL, "subpath": STR}),
+        "tmpfs": Struct({"size": Scalar(("integer", "string"), low=0), "mode": NUMBER}),
+    },
+    required=("type",),
+)
+_ENV_FILE = Struct(
+    {"path": STR, "format": STR, "required": BOOL}, required=("path",), extensions=False
+)
+
+SERVICE = Struct(
+    {
+        "develop": AnyOf((Struct({"watch": ListOf(_WATCH)}), NULL)),
+        "deploy": AnyOf((_DEPLOY, NULL)),
+        "annotations": PAIRS,
+        "attach": BOOL,
+        "build": AnyOf((STR, _BUILD)),
+        "blkio_config": _BLKIO,
+        "cap_add": STRINGS,
+        "cap_drop": STRINGS,
+        "cgroup": _choice("host", "private"),
+        "cgroup_parent": STR,
+        "command": COMMAND,
+        "configs": MOUNTS,
+        "container_name": STR,
+        "cpu_count": Scalar(("string", "integer"), low=0),
+        "cpu_percent": Scalar(("string", "integer"), low=0, high=100),
+        "cpu_shares": NUMBER,
+        "cpu_quota": NUMBER,
+        "cpu_period": NUMBER,
+        "cpu_rt_period": NUMBER,
+        "cpu_rt_runtime": NUMBER,
+        "cpus": NUMBER,
+        "cpuset": STR,
+        "credential_spec": Struct({"config": STR, "file": STR, "registry": STR}),
+        "depends_on": AnyOf((STRINGS, MapOf(_DEPENDENCY, _NAME))),
+        "device_cgroup_rules": STRINGS,
+        "devices": ListOf(
+            AnyOf(
+                (
+                    STR,
+                    Struct(
+                        {"source": STR, "target": STR, "permissions": STR}, required=("source",)
+                    ),
+                )
+            )
+        ),
+        "dns": ONE_OR_MORE,
+        "dns_opt": STRINGS,
+        "dns_search": ONE_OR_MORE,
+        "domainname": STR,
+        "entrypoint": COMMAND,
+        "env_file": AnyOf((STR, ListOf(AnyOf((STR, _ENV_FILE))))),
+        "label_file": AnyOf((STR, LIST)),
+        "environment": PAIRS,
+        "expose": ListOf(NUMBER, unique=True),
+        "extends": AnyOf(
+            (STR, Struct({"service": STR, "file": STR}, required=("service",), extensions=False))
+        ),
+        "external_links": STRINGS,
+        "extra_hosts": HOSTS,
+        "gpus": AnyOf((_choice("all"), ListOf(Struct(_DEVICE)))),
+        "group_add": ListOf(NUMBER, unique=True),
+        "healthcheck": _HEALTHCHECK,
+        "hostname": STR,
+        "image": STR,
+        "init": BOOL,
+        "ipc": STR,
+        "isolation": STR,
+        "labels": PAIRS,
+        "links": STRINGS,
+        "logging": Struct({"driver": STR, "options": MapOf(Scalar(("string", "number", "null")))}),
+        "mac_address": STR,
+        "mem_limit": NUMBER,
+        "mem_reservation": INT,
+        "mem_swappiness": INT,
+        "memswap_limit": NUMBER,
+        "network_mode": STR,
+        "networks": AnyOf((STRINGS, MapOf(AnyOf((_ATTACHMENT, NULL)), _NAME))),
+        "oom_kill_disable": BOOL,
+        "oom_score_adj": Scalar(("string", "integer"), low=-1000, high=1000),
+        "pid": Scalar(("string", "null")),
+        "pids_limit": NUMBER,
+        "platform": STR,
+        "ports": ListOf(AnyOf((NUMBER, _PORT)), unique=True),
+        "post_start": ListOf(HOOK),
+        "pre_stop": ListOf(HOOK),
+        "privileged": BOOL,
+        "profiles": STRINGS,
+        "pull_policy": _choice("always", "never", "if_not_present", "build", "missing"),
+        "read_only": BOOL,
+        "restart": STR,
+        "runtime": STR,
+        "scale": INT,
+        "security_opt": STRINGS,
+        "shm_size": NUMBER,
+        "secrets": MOUNTS,
+        "sysctls": PAIRS,
+        "stdin_open": BOOL,
+        "stop_grace_period": STR,
+        "stop_signal": STR,
+        "storage_opt": MapOf(Anything()),
+        "tmpfs": ONE_OR_MORE,
+        "tty": BOOL,
+        "ulimits": LIMITS,
+        "user": STR,
+        "uts": STR,
+        "userns_mode": STR,
+        "volumes": ListOf(AnyOf((STR, _VOLUME_MOUNT)), unique=True),
+        "volumes_from": STRINGS,
+        "working_dir": STR,
+    }
+)
+_EXTERNAL = AnyOf((BOOL, Struct({"name": STR})))
+_NETWORK = Struct(
+    {
+        "name": STR,
+        "driver": STR,
+        "driver_opts": OPTIONS,
+        "ipam": Struct(
+            {
+                "driver": STR,
+                "config": ListOf(
+                    Struct(
+                        {
+                            "subnet": STR,
+                            "ip_range": STR,
+                            "gateway": STR,
+                            "aux_addresses": MapOf(STR),
+                        }
+                    )
+                ),
+                "options": MapOf(STR),
+            }
+        ),
+        "external": _EXTERNAL,
+        "internal": BOOL,
+        "enable_ipv4": BOOL,
+        "enable_ipv6": BOOL,
+        "attachable": BOOL,
+        "labels": PAIRS,
+    }
+)
+_VOLUME = Struct(
+    {"name": STR, "driver": STR, "driver_opts": OPTIONS, "external": _EXTERNAL, "labels": PAIRS}
+)
+_SECRET = Struct(
+    {
+        "name": STR,
+        "environment": STR,
+        "file": STR,
+        "external": AnyOf((BOOL, Struct({"name": STR}))),
+        "labels": PAIRS,
+        "driver": STR,
+        "driver_opts": OPTIONS,
+        "template_driver": STR,
+    }
+)
+_CONFIG = Struct(
+    {
+        "name": STR,
+        "content": STR,
+        "environment": STR,
+        "file": STR,
+        "external": AnyOf((BOOL, Struct({"name": STR}))),
+        "labels": PAIRS,
+        "template_driver": STR,
+    }
+)
+_INCLUDE = Struct(
+    {"path": ONE_OR_MORE, "env_file": ONE_OR_MORE, "project_directory": STR}, extensions=False
+)
+PROJECT = Struct(
+    {
+        "version": STR,
+        "name": STR,
+        "include": ListOf(AnyOf((STR, _INCLUDE))),
+        "services": MapOf(SERVICE, _NAME),
+        "networks": MapOf(AnyOf((_NETWORK, NULL)), _NAME),
+        "volumes": MapOf(AnyOf((_VOLUME, NULL)), _NAME),
+        "secrets": MapOf(_SECRET, _NAME),
+        "configs": MapOf(_CONFIG, _NAME),
+    }
+)

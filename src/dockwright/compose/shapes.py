@@ -1,0 +1,183 @@
+"""A small language for the shape of YAML values, and the check of a value against a shape."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dockwright.compose.source import DocPath, Tree
+
+Report: TypeAlias = Callable[[DocPath, str], Exception]
+"""Makes the error for a wrong value at a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One scalar whose type is among `types` (names as in JSON Schema)."""
+
+    types: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list; `unique` forbids an entry that was there before."""
+
+    entry: Shape
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping whose keys are the user's names."""
+
+    value: Shape
+    names: re.Pattern[str] = field(default=re.compile(r".+", re.DOTALL))
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A mapping whose keys are Compose's own; ``x-`` extensions are allowed with `extensions`."""
+
+    fields: Mapping[str, Shape]
+    required: tuple[str, ...] = ()
+    extensions: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One of several shapes that the type of the value tells apart."""
+
+    options: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Whatever the user likes."""
+
+
+Shape: TypeAlias = "Scalar | ListOf | MapOf | Struct | AnyOf | Anything"
+
+_ARTICLES = {"integer": "an integer", "object": "a mapping", "array": "a list", "null": "empty"}
+
+
+def check(value: Tree, shape: Shape, path: DocPath, report: Report, *, partial: bool) -> None:
+    """Raise what `report` makes of the first value that does not fit.
+
+    Args:
+        value: a YAML value.
+        shape: what it must look like.
+        path: where it stands.
+        report: makes the error.
+        partial: whether required keys may be missing and values null, because a merge follows.
+    """
+    if partial and value is None:
+        return
+    if isinstance(shape, AnyOf):
+        shape = _choose(value, shape, path, report)
+    if not set(type_names(value)) & set(accepted(shape)):
+        wanted = " or ".join(_ARTICLES.get(name, f"a {name}") for name in accepted(shape))
+        raise report(path, f"must be {wanted}, not {describe(value)}")
+    if isinstance(shape, Scalar):
+        _check_scalar(value, shape, path, report)
+    elif isinstance(shape, ListOf):
+        for index, entry in enumerate(value):
+            check(entry, shape.entry, (*path, index), report, partial=partial)
+        if shape.unique:
+            _check_unique(value, path, report)
+    elif isinstance(shape, MapOf):
+        for name, entry in value.items():
+            if not shape.names.fullmatch(name):
+                raise report((*path, name), f"{name!r} is not a valid name here")
+            check(entry, shape.value, (*path, name), report, partial=partial)
+    elif isinstance(shape, Struct):
+        _check_struct(value, shape, path, report, partial=partial)
+
+
+def type_names(value: Tree) -> tuple[str, ...]:
+    """Return the JSON Schema types that a value has."""
+    if isinstance(value, bool):
+        return ("boolean",)
+    if isinstance(value, int):
+        return ("integer", "number")
+    if isinstance(value, float):
+        return ("number", "integer") if value.is_integer() else ("number",)
+    if isinstance(value, str):
+        return ("string",)
+    if isinstance(value, dict):
+        return ("object",)
+    return ("array",) if isinstance(value, list) else ("null",)
+
+
+def describe(value: Tree) -> str:
+    """Say what a wrong value is, for a message."""
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None:
+        return "empty"
+    name = (
+        "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
+    )
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"the {name} {shown}"
+
+
+def accepted(shape: Shape) -> tuple[str, ...]:
+    """Return the JSON Schema types that a shape can take."""
+    if isinstance(shape, Scalar):
+        return shape.types
+    if isinstance(shape, AnyOf):
+        return tuple(dict.fromkeys(name for option in shape.options for name in accepted(option)))
+    if isinstance(shape, Anything):
+        return ("string", "number", "integer", "boolean", "object", "array", "null")
+    return ("array",) if isinstance(shape, ListOf) else ("object",)
+
+
+def unknown(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    """Word the complaint about a name that is not known, with the closest known one."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _choose(value: Tree, shape: AnyOf, path: DocPath, report: Report) -> Shape:
+    names = set(type_names(value))
+    for option in shape.options:
+        if names & set(accepted(option)):
+            return option
+    wanted = " or ".join(_ARTICLES.get(name, f"a {name}") for name in accepted(shape))
+    raise report(path, f"must be {wanted}, not {describe(value)}")
+
+
+def _check_scalar(value: Tree, shape: Scalar, path: DocPath, report: Report) -> None:
+    if shape.choices and value not in shape.choices:
+        raise report(path, f"must be one of {', '.join(shape.choices)}, not {value!r}")
+    if isinstance(value, (int, float)):
+        if shape.low is not None and value < shape.low:
+            raise report(path, f"must be at least {shape.low}, not {value}")
+        if shape.high is not None and value > shape.high:
+            raise report(path, f"must be at most {shape.high}, not {value}")
+
+
+def _check_unique(value: list[Tree], path: DocPath, report: Report) -> None:
+    for index, entry in enumerate(value):
+        if entry in value[:index] and type(entry) is not bool:
+            shown = repr(entry) if isinstance(entry, (str, int, float)) else "this entry"
+            raise report((*path, index), f"{shown} stands here twice")
+
+
+def _check_struct(
+    value: dict[str, Tree], shape: Struct, path: DocPath, report: Report, *, partial: bool
+) -> None:
+    for name, entry in value.items():
+        if name in shape.fields:
+            check(entry, shape.fields[name], (*path, name), report, partial=partial)
+        elif not (shape.extensions and name.startswith("x-")):
+            raise report((*path, name), unknown(name, shape.fields))
+    for name in () if partial else shape.required:
+        if name not in value:
+            raise report(path, f"needs the key {name!r}")

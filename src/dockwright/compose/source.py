@@ -1,0 +1,74 @@
+"""Where a value stands in the files: paths in a document, and errors that name file, line and path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dockwright.errors import ComposeError
+
+Tree: TypeAlias = Any
+"""A YAML value: dict, list or scalar. `schema` has checked its shape before other modules read it."""
+
+DocPath: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in a document: ``("services", "web", "ports", 0)``."""
+
+
+def show(path: Iterable[str | int]) -> str:
+    """Write a path as users do: ``services.web.ports[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class Origins:
+    """Knows in which file and line the values of one (merged) document stand."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._marks: dict[DocPath, tuple[Path, int]] = {}
+
+    def note(self, path: DocPath, line: int) -> None:
+        """Remember that the value at `path` begins at `line` of this file."""
+        self._marks[path] = (self.file, line)
+
+    def paths(self) -> Iterator[DocPath]:
+        """Every path whose place is known."""
+        return iter(self._marks)
+
+    def find(self, path: DocPath) -> tuple[Path, int | None]:
+        """Return file and line of the value at `path`, or of the closest one around it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._marks:
+                return self._marks[path[:end]]
+        return self.file, None
+
+    def absorb(self, other: Origins) -> None:
+        """Take over the places of a document that is merged over this one.
+
+        Entries of lists are forgotten: merging moves them, and no line is better than a wrong one.
+        """
+        marks = self._marks | other._marks
+        self._marks = {
+            path: mark for path, mark in marks.items() if all(isinstance(p, str) for p in path)
+        }
+
+    def graft(self, other: Origins, source: DocPath, target: DocPath) -> None:
+        """Take over the places below `source` in `other`, for values that now stand at `target`."""
+        for path, mark in other._marks.items():
+            if path[: len(source)] == source:
+                self._marks.setdefault(target + path[len(source) :], mark)
+
+    def error(
+        self,
+        path: DocPath,
+        message: str,
+        *,
+        hint: str | None = None,
+        kind: type[ComposeError] = ComposeError,
+    ) -> ComposeError:
+        """Make the error for a wrong value at `path`."""
+        file, line = self.find(path)
+        return kind(message, file=file, line=line, path=show(path) or None, hint=hint)

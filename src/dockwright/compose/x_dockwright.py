@@ -1,0 +1,208 @@
+"""``x-dockwright``: what dockwright itself understands in a Compose file.
+
+Beside a service: ``reset`` and options for its reset. At the top: ``processes``, native processes
+that run beside the containers.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from dockwright.compose.consistency import check_cycles
+from dockwright.compose.mappings import pairs
+from dockwright.compose.paths import absolute
+from dockwright.compose.schema import STR
+from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Struct, check
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.units import parse_duration
+from dockwright.errors import ComposeError
+from dockwright.model import Dependency, DependencyCondition, Json, ProcessSpec, ServiceSpec
+
+KEY = "x-dockwright"
+_RESETS = ("postgres", "redis", "mysql", "volume", "recreate", "command", "none")
+READY = ("http", "tcp", "log", "exec", "file", "healthy")
+
+_LIST = ListOf(STR)
+_PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), _LIST))
+_CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+_DEPENDENCY = Struct(
+    {
+        "condition": Scalar(("string",), _CONDITIONS),
+        "required": Scalar(("boolean",)),
+        "restart": Scalar(("boolean",)),
+    },
+    extensions=False,
+)
+_READY = Struct(
+    {
+        "http": STR,
+        "tcp": Scalar(("integer", "string")),
+        "log": STR,
+        "exec": AnyOf((STR, _LIST)),
+        "file": STR,
+        "healthy": Scalar(("boolean", "string")),
+        "timeout": Scalar(("string", "number")),
+    },
+    extensions=False,
+)
+_PROCESS = Struct(
+    {
+        "command": AnyOf((STR, _LIST)),
+        "environment": _PAIRS,
+        "cwd": STR,
+        "depends_on": AnyOf((ListOf(STR, unique=True), MapOf(_DEPENDENCY))),
+        "ready": _READY,
+        "stop_signal": STR,
+        "stop_grace_period": Scalar(("string", "number")),
+    },
+    required=("command",),
+    extensions=False,
+)
+_TOP = Struct({"processes": MapOf(_PROCESS)}, extensions=False)
+_SERVICE = Struct(
+    {
+        "reset": Scalar(("string",), _RESETS),
+        "reset_command": AnyOf((STR, _LIST)),
+        "reset_timeout": Scalar(("string", "number")),
+        "databases": _LIST,
+        "user": STR,
+        "volumes": _LIST,
+        "ready": _READY,
+        "options": MapOf(Anything()),
+    },
+    extensions=False,
+)
+
+
+def read_service_options(
+    name: str, service: Tree, origins: Origins
+) -> tuple[str | None, Mapping[str, Json]]:
+    """Return the reset strategy and the other options of one service.
+
+    Raises:
+        ComposeError: an unknown key or a wrong type.
+    """
+    options = service.get(KEY)
+    if options is None:
+        return None, {}
+    path = ("services", name, KEY)
+    _check(options, _SERVICE, path, origins)
+    if options.get("reset") == "command" and not options.get("reset_command"):
+        raise origins.error(path, "'reset: command' needs the key 'reset_command'")
+    return options.get("reset"), {key: value for key, value in options.items() if key != "reset"}
+
+
+def read_processes(
+    tree: Tree, directory: Path, services: Mapping[str, ServiceSpec], origins: Origins
+) -> dict[str, ProcessSpec]:
+    """Return the native processes of a project by name.
+
+    Raises:
+        ComposeError: an unknown key or wrong type, a name that a service has too, a dependency
+            that is not there, or a cycle through processes and services.
+    """
+    top = tree.get(KEY)
+    if top is None:
+        return {}
+    _check(top, _TOP, (KEY,), origins)
+    declared = top.get("processes") or {}
+    result = {}
+    for name, process in declared.items():
+        path = (KEY, "processes", name)
+        if name in services:
+            raise origins.error(path, f"there is a service {name!r} too; they share one name space")
+        result[name] = _process(name, process, path, directory, origins)
+    for name, spec in result.items():
+        for dependency in spec.depends_on:
+            if dependency.required and dependency.service not in {*services, *result}:
+                path = (KEY, "processes", name, "depends_on")
+                message = f"there is no enabled service or process {dependency.service!r}"
+                raise origins.error(path, message)
+    everything = {**services, **result}
+    check_cycles(
+        {name: [d.service for d in spec.depends_on] for name, spec in everything.items()}, origins
+    )
+    return result
+
+
+def _process(
+    name: str, process: Tree, path: DocPath, directory: Path, origins: Origins
+) -> ProcessSpec:
+    ready = dict(process.get("ready") or {})
+    timeout = ready.pop("timeout", None)
+    if len(ready) > 1:
+        raise origins.error((*path, "ready"), f"takes one condition, not {' and '.join(ready)}")
+    defaults = ProcessSpec(name, (), {}, directory)
+    return ProcessSpec(
+        name=name,
+        command=_command(process["command"], (*path, "command"), origins),
+        environment={key: text or "" for key, text in pairs(process.get("environment")).items()},
+        cwd=Path(absolute(process.get("cwd") or ".", directory)),
+        depends_on=_dependencies(process.get("depends_on")),
+        ready=ready,
+        ready_timeout_s=_seconds(
+            timeout, defaults.ready_timeout_s, (*path, "ready", "timeout"), origins
+        ),
+        stop_signal=_signal(
+            process.get("stop_signal") or defaults.stop_signal, (*path, "stop_signal"), origins
+        ),
+        stop_grace_s=_seconds(
+            process.get("stop_grace_period"),
+            defaults.stop_grace_s,
+            (*path, "stop_grace_period"),
+            origins,
+        ),
+    )
+
+
+def _check(value: Tree, shape: Struct, path: DocPath, origins: Origins) -> None:
+    def report(place: DocPath, message: str) -> ComposeError:
+        return origins.error(place, message)
+
+    check(value, shape, path, report, partial=False)
+
+
+def _command(value: Tree, path: DocPath, origins: Origins) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(value) if isinstance(value, str) else value)
+    except ValueError as exc:
+        raise origins.error(path, f"{value!r} cannot be split into words: {exc}") from exc
+    if not words:
+        raise origins.error(path, "is empty")
+    return words
+
+
+def _dependencies(value: Tree) -> tuple[Dependency, ...]:
+    if isinstance(value, list):
+        return tuple(Dependency(name) for name in value)
+    return tuple(
+        Dependency(
+            service=name,
+            condition=cast(DependencyCondition, entry.get("condition", "service_started")),
+            required=entry.get("required", True),
+            restart=entry.get("restart", False),
+        )
+        for name, entry in (value or {}).items()
+    )
+
+
+def _signal(name: str, path: DocPath, origins: Origins) -> str:
+    full = name if name.startswith("SIG") else f"SIG{name}"
+    if full not in signal.Signals.__members__:
+        raise origins.error(path, f"there is no signal {name!r}")
+    return full
+
+
+def _seconds(value: Tree, default: float, path: DocPath, origins: Origins) -> float:
+    if value is None:
+        return default
+    if isinstance(value, (int, float)):
+        return float(value)
+    try:
+        return parse_duration(value) / 1e9
+    except ValueError as exc:
+        raise origins.error(path, str(exc)) from exc
