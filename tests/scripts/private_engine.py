@@ -31,6 +31,7 @@ class PrivateEngine:
     def __init__(self, home: Path, mirror: str) -> None:
         self.address = f"unix://{home}/docker.sock"
         self._log = home / "dockerd.log"
+        self._namespace = home / "exec" / "netns" / "default"
         command = ["dockerd", "--host", self.address, "--registry-mirror", mirror]
         command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
         command += ["--pidfile", str(home / "pid"), "--bridge", "none", "--iptables=false"]
@@ -73,3 +74,5 @@ class PrivateEngine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        # The daemon leaves this mount, and nobody could delete the directory.
+        subprocess.run(["umount", str(self._namespace)], capture_output=True, check=False)

@@ -133,7 +133,7 @@ def private(registry: Registry) -> Iterator[PrivateEngine]:
     reason = why_not()
     if reason:
         pytest.skip(f"a second daemon {reason}")
-    with tempfile.TemporaryDirectory(prefix="dwtest-", ignore_cleanup_errors=True) as home:
+    with tempfile.TemporaryDirectory(prefix="dwtest-engine-") as home:
         private = PrivateEngine(Path(home), registry.url)
         try:
             private.wait_until_it_answers()
