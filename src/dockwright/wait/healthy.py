@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dockwright.engine.types import Document
 from dockwright.errors import UsageError
 from dockwright.model import Healthcheck
+from dockwright.wait.cadence import Cadence
 from dockwright.wait.exits import Running
 from dockwright.wait.outcome import Outcome, Ready
 from dockwright.wait.resident import HealthProbe
@@ -14,6 +15,10 @@ from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.target import ContainerTarget
 
 _DEFAULT_TIMEOUT_S = 30.0
+
+_CADENCE = Cadence(first_s=0.010, ceiling_s=0.050, share=0.01)
+"""Quicker than other waits, since a run in the container is cheap: with a check of 1 ms it uses a
+tenth of a processor in the first second, then less than a twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,11 @@ class Healthy:
 
     Args:
         healthcheck: the check; default: the container's own, or its image's.
+        cadence: the pauses between two runs of the check in the container, to 10 ms.
     """
 
     healthcheck: Healthcheck | None = None
+    cadence: Cadence = _CADENCE
 
     @property
     def survives_exit(self) -> bool:
@@ -52,7 +59,9 @@ class Healthy:
         if healthcheck is None or not (argv := probe_command(healthcheck, config)):
             return Running().begin(wait)
         state = target.state_watch(wait)
-        probe = HealthProbe(target, argv, healthcheck.timeout_s, wait)
+        probe = HealthProbe(
+            target, argv, timeout_s=healthcheck.timeout_s, cadence=self.cadence, wait=wait
+        )
 
         def check() -> Outcome:
             return Ready() if state.became_healthy else probe.check()

@@ -15,6 +15,7 @@ from dockwright.wait.worker import Worker, repeat
 
 if TYPE_CHECKING:
     from dockwright.engine import ExecStream
+    from dockwright.wait.cadence import Cadence
     from dockwright.wait.strategy import Wait
     from dockwright.wait.target import ContainerTarget
 
@@ -44,15 +45,23 @@ class HealthProbe:
         target: the container.
         argv: the check's command.
         timeout_s: a check that takes longer has failed, in seconds.
+        cadence: the pauses between two checks in the container, to a hundredth of a second.
         wait: the wait that this is part of.
     """
 
     def __init__(
-        self, target: ContainerTarget, argv: list[str], timeout_s: float, wait: Wait
+        self,
+        target: ContainerTarget,
+        argv: list[str],
+        *,
+        timeout_s: float,
+        cadence: Cadence,
+        wait: Wait,
     ) -> None:
         self._target = target
         self._argv = argv
         self._timeout_s = timeout_s
+        self._cadence = cadence
         self._wait = wait
         self._clock = wait.options.clock
         self._outcome: Outcome = Continue("its health check has not ended yet")
@@ -88,7 +97,10 @@ class HealthProbe:
 
     def _run_resident(self, worker: Worker) -> _End:
         lifetime_s = min(self._wait.remaining_s() + _PAUSE_S, LIFETIME_S)
-        loop = ["/bin/sh", "-c", _script(), "sh", str(round(lifetime_s * 100)), *self._argv]
+        cadence = self._cadence
+        times = (lifetime_s, cadence.first_s, cadence.ceiling_s, cadence.share)
+        numbers = [str(max(1, round(each * 100))) for each in times]
+        loop = ["/bin/sh", "-c", _script(), "sh", *numbers, *self._argv]
         self._stream = self._target.engine.exec_stream(self._target.container_id, loop)
         with self._stream as stream:
             if not worker.closed.is_set():
