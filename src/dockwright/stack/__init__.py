@@ -4,7 +4,7 @@ from dockwright.stack.baseline import Baseline
 from dockwright.stack.change import start_whole
 from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
 from dockwright.stack.images import Images
-from dockwright.stack.process import MarkedProcess, kill_processes, marked_processes
+from dockwright.stack.process import MarkedProcess, NativeProcess, kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, UnitEvent
 from dockwright.stack.stack import CommandResult, Stack, StackOptions
 from dockwright.stack.status import UnitStatus, statuses
@@ -18,6 +18,7 @@ __all__ = [
     "Images",
     "Listener",
     "MarkedProcess",
+    "NativeProcess",
     "Stack",
     "StackOptions",
     "StartTimes",
