@@ -5,6 +5,7 @@ from dockwright.engine.build_request import BuildRequest
 from dockwright.engine.client import Engine, connect
 from dockwright.engine.endpoint import Endpoint, TlsFiles
 from dockwright.engine.events import EventHub, Subscription
+from dockwright.engine.exec_session import ExecSession
 from dockwright.engine.execs import ExecStream
 from dockwright.engine.labels import (
     PREFIX,
@@ -37,6 +38,7 @@ __all__ = [
     "Event",
     "EventHub",
     "ExecResult",
+    "ExecSession",
     "ExecStream",
     "LogLine",
     "LogStream",

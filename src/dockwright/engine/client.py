@@ -13,6 +13,7 @@ from dockwright.engine.calls import Call
 from dockwright.engine.containers import ContainerCalls
 from dockwright.engine.endpoint import Endpoint
 from dockwright.engine.events import EventHub
+from dockwright.engine.exec_session import ExecSessionCalls
 from dockwright.engine.execs import ExecCalls
 from dockwright.engine.images import ImageCalls
 from dockwright.engine.logs import LogCalls
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 class Engine(
     ContainerCalls,
     ExecCalls,
+    ExecSessionCalls,
     LogCalls,
     ArchiveCalls,
     NetworkCalls,

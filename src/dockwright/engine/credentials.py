@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+from collections.abc import Iterable
 
 from docker import auth
 from docker.credentials.errors import StoreError
@@ -21,7 +23,9 @@ def pull_headers(image: str) -> dict[str, str]:
     """
     registry = registry_of(image)
     try:
-        login = auth.load_config().resolve_authconfig(registry)
+        config = auth.load_config()
+        _require_helpers([config.get_credential_store(registry)])
+        login = config.resolve_authconfig(registry)
     except (DockerException, StoreError, ValueError) as exc:
         raise _no_credentials(registry, exc) from exc
     if not login:
@@ -32,7 +36,9 @@ def pull_headers(image: str) -> dict[str, str]:
 def build_headers() -> dict[str, str]:
     """Return the headers with the logins of all registries: a build may pull from any."""
     try:
-        logins = auth.load_config().get_all_credentials()  # type: ignore[no-untyped-call]  # stubs
+        config = auth.load_config()
+        _require_helpers([config.creds_store, *config.cred_helpers.values()])
+        logins = config.get_all_credentials()  # type: ignore[no-untyped-call]  # stubs
     except (DockerException, StoreError, ValueError) as exc:
         raise _no_credentials("the registries", exc) from exc
     known = {registry: login for registry, login in logins.items() if login}
@@ -40,6 +46,13 @@ def build_headers() -> dict[str, str]:
         return {}
     encoded = base64.urlsafe_b64encode(json.dumps(known).encode()).decode()
     return {"X-Registry-Config": encoded}
+
+
+def _require_helpers(stores: Iterable[str | None]) -> None:
+    for store in stores:
+        # docker-py itself only warns, and goes on as if nobody had logged in.
+        if store and not shutil.which(f"docker-credential-{store}"):
+            raise StoreError(f"docker-credential-{store} is not installed")
 
 
 def _no_credentials(registry: str, exc: Exception) -> EngineError:

@@ -181,7 +181,8 @@ class EventHub:
         subscription = Subscription(self, container=container, types=types, actions=actions)
         with self._lock:
             self._subscriptions |= {subscription}
-            if self._thread is None:
+            # A forked child has the object but not the thread.
+            if self._thread is None or not self._thread.is_alive():
                 self._position = _Position(time.time())
                 self._thread = threading.Thread(
                     target=self._listen, name="dockwright-events", daemon=True

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _PORT = re.compile(r"(?:for |listen \w+ |exposing port \S*?)\S*?:(\d+)\b")
 _NO_IMAGE = re.compile(r"no such image|image not known|not found: does not exist or no pull", re.I)
-_IMAGE_NAME = re.compile(r"(?:no such image: |access to |image for |manifest for )(\S+)", re.I)
+_IMAGE_NAME = re.compile(
+    r"(?:no such image: |access to |image for |manifest for )(\S+?):?(?:\s|$)", re.I
+)
 
 
 class _Rule(NamedTuple):

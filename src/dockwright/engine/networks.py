@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
 from dockwright.engine.types import Document
-from dockwright.errors import NoSuchObjectError
+from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json
 
 
@@ -84,6 +84,9 @@ class NetworkCalls(EngineCalls):
             self._http.send(call)
         except NoSuchObjectError:
             return
+        except EngineError as exc:
+            if "is not connected to" not in exc.message:
+                raise
 
 
 class VolumeCalls(EngineCalls):

@@ -75,6 +75,15 @@ class ByteStream:
             parts += data
         return bytes(parts)
 
+    def send(self, data: bytes) -> None:
+        """Send `data` the other way, to a command whose output this is."""
+        if self._closed or self._socket is None:
+            raise lost_connection(self._action, EOFError("the connection is closed"))
+        try:
+            self._socket.sendall(data)
+        except OSError as exc:
+            raise lost_connection(self._action, exc) from exc
+
     def close(self) -> None:
         """End the stream; a read that waits in another thread returns b"" at once."""
         self._closed = True

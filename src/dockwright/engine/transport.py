@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import Any
 
 import requests
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
-from dockwright.engine.adapters import adapter_for
+from dockwright.engine.adapters import LOCAL_URL, adapter_for
 from dockwright.engine.calls import Call
 from dockwright.engine.endpoint import Endpoint
 from dockwright.engine.failures import refused, unreachable
@@ -108,7 +109,9 @@ class Transport:
     def mount(self, session: requests.Session) -> str:
         """Let a session of docker-py use these connections; return the URL before its paths."""
         session.mount(self._base_url, self._adapter)
-        for option, value in self._tls_options().items():
+        # Or variables such as REQUESTS_CA_BUNDLE would win over the endpoint's own files.
+        session.trust_env = False
+        for option, value in self._connection_options().items():
             setattr(session, option, value)
         return self._base_url
 
@@ -118,9 +121,7 @@ class Transport:
 
     def _connect(self) -> None:
         self._pid = os.getpid()
-        self._base_url, self._adapter = adapter_for(
-            self.endpoint, pool_size=self._pool_size, timeout_s=self.timeout_s
-        )
+        self._base_url, self._adapter = adapter_for(self.endpoint, pool_size=self._pool_size)
         self._counting = threading.Lock()
         self._counters: dict[str, tuple[int, float]] = {}
 
@@ -155,25 +156,24 @@ class Transport:
         ).prepare()
 
     def _options(self, call: Call) -> dict[str, Any]:  # the keyword arguments of `adapter.send`
-        options: dict[str, Any] = {
-            "stream": True,
-            "timeout": (CONNECT_TIMEOUT_S, call.timeout_s or self.timeout_s),
-        }
-        if self._base_url.startswith(("http://", "https://")):
-            options["proxies"] = requests.utils.get_environ_proxies(self._base_url)
-        return options | self._tls_options()
-
-    def _tls_options(self) -> dict[str, Any]:
-        tls = self.endpoint.tls
-        if tls is None:
-            return {}
-        if not tls.verify:
-            # The user asked for it in the context or the environment; once is enough.
-            warnings.filterwarnings("ignore", category=InsecureRequestWarning)
+        timeout_s = call.timeout_s or self.timeout_s
         return {
-            "verify": tls.verify and (str(tls.ca) if tls.ca else True),
-            "cert": (str(tls.cert), str(tls.key)) if tls.cert and tls.key else None,
+            "stream": True,
+            "timeout": (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
+            **self._connection_options(),
         }
+
+    def _connection_options(self) -> dict[str, Any]:  # what both `send` and sessions understand
+        if self._base_url == LOCAL_URL:
+            return {}
+        options: dict[str, Any] = {"proxies": get_environ_proxies(self._base_url)}
+        if tls := self.endpoint.tls:
+            options["verify"] = tls.verify and (str(tls.ca) if tls.ca else True)
+            options["cert"] = (str(tls.cert), str(tls.key)) if tls.cert and tls.key else None
+            if not tls.verify:
+                # The user asked for it in the context or the environment; once is enough.
+                warnings.filterwarnings("ignore", category=InsecureRequestWarning)
+        return options
 
     @contextmanager
     def _translated(self, call: Call) -> Iterator[None]:

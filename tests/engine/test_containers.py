@@ -1,0 +1,182 @@
+"""Containers on the real engine: their life, and what is refused."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+
+from dockwright.engine import Engine, batch
+from dockwright.errors import (
+    ConflictError,
+    EngineError,
+    ImageMissingError,
+    NoSuchObjectError,
+    PortInUseError,
+)
+from dockwright.model import Json
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+
+def state(engine: Engine, container: str) -> str:
+    return str(engine.inspect_container(container)["State"]["Status"])
+
+
+def test_the_life_of_a_container(engine: Engine, owned: Owned, scratch: str) -> None:
+    container = owned.create(scratch, "sleep", "600")
+    assert state(engine, container) == "created"
+    engine.start_container(container)
+    engine.start_container(container)  # runs already: fine
+    assert state(engine, container) == "running"
+    engine.pause_container(container)
+    assert state(engine, container) == "paused"
+    engine.unpause_container(container)
+    engine.restart_container(container, grace_s=0)
+    assert state(engine, container) == "running"
+    engine.kill_container(container)
+    with engine.events.subscribe(container=container, actions=("die",)) as events:
+        while state(engine, container) == "running":
+            events.get(1)
+    engine.kill_container(container)  # does not run: fine
+    assert state(engine, container) == "exited"
+    engine.rename_container(container, f"{owned.name}-renamed")
+    assert engine.inspect_container(f"{owned.name}-renamed")["Id"] == container
+
+
+def test_a_stop_gives_the_grace_that_was_asked_for(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    deaf = owned.run(scratch, "sh", "-c", "trap '' TERM; while :; do sleep 60; done")
+    began = time.monotonic()
+    engine.stop_container(deaf, grace_s=1)
+    assert 0.9 < time.monotonic() - began < 8
+    assert engine.inspect_container(deaf)["State"]["ExitCode"] == 137
+
+
+def test_removing_is_done_when_it_is_gone_or_being_removed(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    container = owned.run(scratch, "sleep", "600")
+    batch.run([lambda: engine.remove_container(container)] * 6)
+    engine.remove_container(container)
+    with pytest.raises(NoSuchObjectError) as caught:
+        engine.inspect_container(container)
+    assert caught.value.message.startswith(f"cannot inspect container {container}: ")
+    assert "removed meanwhile" in str(caught.value.hint)
+    assert owned.left() == []
+
+
+def test_anonymous_volumes_go_with_their_container_named_ones_stay(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    engine.create_volume(owned.name, {"Labels": owned.labels})
+    container = owned.create(
+        scratch,
+        "true",
+        Volumes={"/anonymous": {}},
+        HostConfig={"Binds": [f"{owned.name}:/named"]},
+    )
+    mounts = engine.inspect_container(container)["Mounts"]
+    anonymous = next(each["Name"] for each in mounts if each["Destination"] == "/anonymous")
+    engine.remove_container(container)
+    with pytest.raises(NoSuchObjectError):
+        engine.inspect_volume(anonymous)
+    assert owned.left() == [f"volume {owned.name}"]
+
+
+def test_listing_is_one_call_and_filters_by_labels(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    running = owned.run(scratch, "sleep", "600")
+    created = owned.create(scratch, "true")
+    before = engine.statistics().calls
+    found = engine.list_containers(owned.labels)
+    assert engine.statistics().calls == before + 1
+    assert {each["Id"] for each in found} == {running, created}
+    assert [each["Id"] for each in engine.list_containers(owned.labels, all=False)] == [running]
+    assert engine.list_containers({**owned.labels, "another": None}) == []
+    assert engine.list_containers({"dockwright-test": "another"}) == []
+
+
+def test_processes_and_one_sample_of_usage(engine: Engine, owned: Owned, scratch: str) -> None:
+    container = owned.run(scratch, "sleep", "601")
+    assert any("sleep 601" in " ".join(row) for row in engine.top(container)["Processes"])
+    began = time.monotonic()
+    sample = engine.stats(container)
+    assert time.monotonic() - began < 0.9  # the engine's own second sample comes after a second
+    assert sample["memory_stats"]["usage"] > 0
+    assert sample["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+
+
+def test_a_missing_image_is_named(engine: Engine, owned: Owned) -> None:
+    with pytest.raises(ImageMissingError) as caught:
+        owned.create("dockwright-test/no-such-image:7", "true")
+    assert "image dockwright-test/no-such-image:7 is not on the engine" in caught.value.message
+    assert caught.value.message.startswith(f"cannot create container {owned.name}-")
+    assert "docker pull dockwright-test/no-such-image:7" in str(caught.value.hint)
+
+
+def test_a_name_that_is_taken(engine: Engine, owned: Owned, scratch: str) -> None:
+    body: dict[str, Json] = {"Image": scratch, "Cmd": ["true"], "Labels": owned.labels}
+    engine.create_container(owned.name, body)
+    with pytest.raises(ConflictError, match="already in use by container") as caught:
+        engine.create_container(owned.name, body)
+    assert "choose another name" in str(caught.value.hint)
+
+
+def test_a_host_port_that_another_container_has(engine: Engine, owned: Owned, scratch: str) -> None:
+    def publish(host_port: str) -> str:
+        return owned.create(
+            scratch,
+            "sleep",
+            "600",
+            ExposedPorts={"80/tcp": {}},
+            HostConfig={"PortBindings": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": host_port}]}},
+        )
+
+    first = publish("")
+    engine.start_container(first)
+    ports = engine.inspect_container(first)["NetworkSettings"]["Ports"]
+    taken = ports["80/tcp"][0]["HostPort"]
+    second = publish(taken)
+    with pytest.raises(PortInUseError) as caught:
+        engine.start_container(second)
+    assert caught.value.message.startswith(f"cannot start container {second}: host port {taken} is")
+    assert "`ss -ltnp`" in str(caught.value.hint)
+
+
+def test_a_host_port_that_a_process_has(engine: Engine, owned: Owned, scratch: str) -> None:
+    import socket
+
+    if not engine.endpoint.is_local:
+        pytest.skip("the engine publishes on another host")
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = str(server.getsockname()[1])
+        container = owned.create(
+            scratch,
+            "sleep",
+            "600",
+            ExposedPorts={"80/tcp": {}},
+            HostConfig={"PortBindings": {"80/tcp": [{"HostPort": port}]}},
+        )
+        with pytest.raises(PortInUseError, match=f"host port {port} is in use"):
+            engine.start_container(container)
+
+
+def test_a_command_that_does_not_exist_is_told(engine: Engine, owned: Owned, scratch: str) -> None:
+    with pytest.raises(
+        EngineError, match=r"cannot start container .*executable file not found"
+    ) as e:
+        owned.run(scratch, "no-such-command")
+    assert "check the command" in str(e.value)
+
+
+def test_sixteen_starts_at_once(engine: Engine, owned: Owned, scratch: str) -> None:
+    containers = batch.run([lambda: owned.create(scratch, "sleep", "600")] * 16)
+    batch.run([partial(engine.start_container, each) for each in containers])
+    assert len(engine.list_containers(owned.labels, all=False)) == 16
+    batch.run([partial(engine.remove_container, each) for each in containers])
+    assert owned.left() == []

@@ -1,0 +1,163 @@
+"""What engines say when they refuse (recorded words), and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockwright.engine.failures import build_failed, refused
+from dockwright.errors import (
+    AddressPoolError,
+    ConflictError,
+    DiskFullError,
+    EngineError,
+    EnginePermissionError,
+    ImageBuildError,
+    ImageMissingError,
+    NoSuchObjectError,
+    PortInUseError,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "error", "text", "hint"),
+    [
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web (4f0d): Bind for "
+            "0.0.0.0:8080 failed: port is already allocated",
+            PortInUseError,
+            "host port 8080 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web (4f0d): Error "
+            "starting userland proxy: listen tcp4 0.0.0.0:5432: bind: address already in use",
+            PortInUseError,
+            "host port 5432 is in use",
+            "engine chooses a free one",
+        ),
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web: Bind for :::443 "
+            "failed: port is already allocated",
+            PortInUseError,
+            "host port 443 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "rootlessport listen tcp 0.0.0.0:8081: bind: address already in use",
+            PortInUseError,
+            "host port 8081 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "Ports are not available: exposing port TCP 0.0.0.0:3000 -> 0.0.0.0:0: listen tcp "
+            "0.0.0.0:3000: bind: address already in use",
+            PortInUseError,
+            "host port 3000 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "mkdir /var/lib/docker/overlay2/5c: no space left on device",
+            DiskFullError,
+            "no space left on device",
+            "docker system df",
+        ),
+        (
+            500,
+            "could not find an available, non-overlapping IPv4 address pool among the defaults to "
+            "assign to the network",
+            AddressPoolError,
+            "cannot do it: could not find an available",
+            "default-address-pools",
+        ),
+        (
+            500,
+            "all predefined address pools have been fully subnetted",
+            AddressPoolError,
+            "fully subnetted",
+            "dockwright clean",
+        ),
+        (
+            404,
+            "No such image: redis:77",
+            ImageMissingError,
+            "image redis:77 is not on the engine",
+            "docker pull redis:77",
+        ),
+        (
+            404,
+            "redis:77: image not known",
+            ImageMissingError,
+            "is not on the engine",
+            "pull or build it",
+        ),
+        (404, "No such container: c", NoSuchObjectError, "No such container: c", "removed"),
+        (404, "get v: no such volume", NoSuchObjectError, "no such volume", "removed"),
+        (
+            409,
+            'Conflict. The container name "/web" is already in use by container "ab". You have to '
+            "remove (or rename) that container to be able to reuse that name.",
+            ConflictError,
+            'The container name "/web" is already in use',
+            "choose another name",
+        ),
+        (
+            403,
+            "error while removing network: network n id 1 has active endpoints",
+            ConflictError,
+            "has active endpoints",
+            "containers that use it",
+        ),
+        (
+            403,
+            "authorization denied by plugin opa: no",
+            EnginePermissionError,
+            "authorization denied",
+            "ask who runs the engine",
+        ),
+        (
+            400,
+            'OCI runtime create failed: exec: "x": executable file not found in $PATH: unknown',
+            EngineError,
+            "executable file not found",
+            "check the command",
+        ),
+        (401, "unauthorized", EnginePermissionError, "unauthorized", "log in"),
+    ],
+)
+def test_a_refusal_is_told_apart_and_says_what_to_do(
+    status: int, words: str, error: type[EngineError], text: str, hint: str
+) -> None:
+    found = refused(status, words, "do it")
+    assert type(found) is error
+    assert found.message.startswith("cannot do it: ")
+    assert text in found.message
+    assert hint in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(409, ConflictError), (500, EngineError), (400, EngineError)]
+)
+def test_other_refusals_keep_the_engines_words(status: int, error: type[EngineError]) -> None:
+    found = refused(status, "something new.\n", "do it")
+    assert type(found) is error
+    assert found.message == "cannot do it: something new"
+    assert found.hint is None
+    assert refused(status, "", "do it").message == f"cannot do it: HTTP status {status}"
+
+
+def test_a_build_that_fills_the_disk_is_told_as_such() -> None:
+    found = build_failed("shop", "exit code: 1", ["tar: write error: No space left on device"])
+    assert isinstance(found, DiskFullError)
+    assert "cannot build image shop: exit code: 1" in found.message
+
+
+def test_a_build_that_fails_ends_with_its_last_lines() -> None:
+    found = build_failed("shop", "exit code: 1", ["one", "two"])
+    assert type(found) is ImageBuildError
+    assert found.message == "cannot build image shop: exit code: 1\n    one\n    two"

@@ -1,0 +1,103 @@
+"""Networks and volumes on the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dockwright.engine import Engine
+from dockwright.errors import AddressPoolError, ConflictError, EngineError, NoSuchObjectError
+from dockwright.model import Json
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def network(engine: Engine, owned: Owned) -> Iterator[str]:
+    made = engine.create_network(owned.name, {"Labels": owned.labels})
+    yield made
+    for container in engine.list_containers(owned.labels):
+        engine.remove_container(container["Id"])
+    engine.remove_network(made)
+
+
+def test_containers_find_each_other_by_alias(
+    engine: Engine, owned: Owned, scratch: str, network: str
+) -> None:
+    one, two = owned.run(scratch, "sleep", "600"), owned.run(scratch, "sleep", "600")
+    engine.connect_network(network, one, {"Aliases": ["db"]})
+    engine.connect_network(network, two)
+    addresses = engine.inspect_network(network)["Containers"]
+    address = addresses[one]["IPv4Address"].partition("/")[0]
+    # Not ping or wget: a static binary's own resolver crashes without glibc's modules.
+    found = engine.exec(two, ["busybox", "nslookup", "db"])
+    assert f"Address: {address}" in found.stdout.decode()
+    engine.disconnect_network(network, one)
+    assert one not in engine.inspect_network(network)["Containers"]
+    engine.disconnect_network(network, one)  # not attached: fine
+
+
+def test_a_network_in_use_cannot_be_removed(
+    engine: Engine, owned: Owned, scratch: str, network: str
+) -> None:
+    container = owned.run(scratch, "sleep", "600", HostConfig={"NetworkMode": owned.name})
+    with pytest.raises(ConflictError, match="has active endpoints") as caught:
+        engine.remove_network(network)
+    assert "remove the containers that use it first" in str(caught.value.hint)
+    engine.remove_container(container)
+    engine.remove_network(network)
+    engine.remove_network(network)  # gone: fine
+    with pytest.raises(NoSuchObjectError):
+        engine.inspect_network(network)
+
+
+def test_a_networks_name_is_not_given_twice(engine: Engine, owned: Owned, network: str) -> None:
+    with pytest.raises(ConflictError, match="already exists"):
+        engine.create_network(owned.name, {"Labels": owned.labels})
+
+
+def test_networks_are_listed_by_label(engine: Engine, owned: Owned, network: str) -> None:
+    assert [each["Id"] for each in engine.list_networks(owned.labels)] == [network]
+    assert engine.list_networks({"dockwright-test": "another"}) == []
+
+
+def test_a_subnet_that_another_network_has(engine: Engine, owned: Owned, network: str) -> None:
+    subnet = engine.inspect_network(network)["IPAM"]["Config"][0]["Subnet"]
+    config: dict[str, Json] = {"Labels": owned.labels, "IPAM": {"Config": [{"Subnet": subnet}]}}
+    with pytest.raises(AddressPoolError, match="overlaps") as caught:
+        engine.create_network(f"{owned.name}-2", config)
+    assert "choose another under `ipam:`" in str(caught.value.hint)
+
+
+def test_volumes_are_made_listed_and_removed(engine: Engine, owned: Owned) -> None:
+    engine.create_volume(owned.name, {"Labels": owned.labels})
+    engine.create_volume(owned.name, {"Labels": owned.labels})  # exists: left as it is
+    assert [each["Name"] for each in engine.list_volumes(owned.labels)] == [owned.name]
+    assert engine.inspect_volume(owned.name)["Labels"] == dict(owned.labels)
+    engine.remove_volume(owned.name)
+    engine.remove_volume(owned.name)  # gone: fine
+    assert owned.left() == []
+
+
+def test_a_volume_in_use_cannot_be_removed(engine: Engine, owned: Owned, scratch: str) -> None:
+    engine.create_volume(owned.name, {"Labels": owned.labels})
+    owned.create(scratch, "true", HostConfig={"Binds": [f"{owned.name}:/data"]})
+    with pytest.raises(ConflictError, match="volume is in use"):
+        engine.remove_volume(owned.name)
+
+
+def test_a_driver_that_does_not_exist_is_told(engine: Engine, owned: Owned) -> None:
+    with pytest.raises(EngineError, match=f"cannot create volume {owned.name}: .*no-such-driver"):
+        engine.create_volume(owned.name, {"Driver": "no-such-driver", "Labels": owned.labels})
+
+
+def test_no_leak_is_told_by_the_check(
+    engine: Engine, owned: Owned, assert_no_leaks: object
+) -> None:
+    assert callable(assert_no_leaks)
+    assert_no_leaks(owned.labels)
+    engine.create_volume(owned.name, {"Labels": owned.labels})
+    with pytest.raises(AssertionError):
+        assert_no_leaks(owned.labels)
