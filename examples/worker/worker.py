@@ -15,8 +15,9 @@ Reply = bytes | int | list["Reply"] | None
 class Queue:
     """One connection to Redis that speaks just enough of its protocol."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._socket = socket.create_connection((host, port), timeout=5)
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=5)
         self._socket.settimeout(None)  # waiting for a job may take for ever
         self._replies: BinaryIO = self._socket.makefile("rb")
 
@@ -64,7 +65,7 @@ def work(queue: Queue) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    queue = Queue(os.environ["QUEUE_HOST"], int(os.environ["QUEUE_PORT"]))
+    queue = Queue(os.environ["QUEUE_ADDRESS"])
     print("waiting for jobs", flush=True)
     try:
         work(queue)
