@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -75,6 +75,18 @@ def _stack_name(item: pytest.Item) -> str:
 def uses_stack(item: pytest.Item) -> bool:
     """Tell whether the test asks for a stack, itself or through its fixtures."""
     return "stack" in getattr(item, "fixturenames", ())
+
+
+def demand(items: Iterable[pytest.Item]) -> dict[str, int]:
+    """Return how many exclusive leases the tests will ask for, for each stack that they use."""
+    leases: dict[str, set[str]] = {}
+    for item in items:
+        if uses_stack(item):
+            requirement = requirement_of(item)
+            holders = leases.setdefault(requirement.stack, set())
+            if requirement.exclusive:
+                holders.add(requirement.holder)
+    return {stack: len(holders) for stack, holders in leases.items()}
 
 
 def check(item: pytest.Item, stacks: list[str]) -> Requirement:

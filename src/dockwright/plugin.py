@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 
 import pytest
@@ -26,8 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    config.stash[RUN] = Run(settings, workers=workers)
+    config.stash[RUN] = Run(settings)
     config.pluginmanager.import_plugin("dockwright.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.import_plugin("dockwright.xdist")
@@ -59,11 +57,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or _only_distributes(config):
         return
-    names = {
-        markers.requirement_of(item).stack for item in session.items if markers.uses_stack(item)
-    }
-    if names:
-        config.stash[RUN].session.prepare(sorted(names))
+    demand = markers.demand(session.items)
+    if demand:
+        config.stash[RUN].session.prepare(demand)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,12 +83,13 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove all stacks; fires in every process, also after Ctrl-C."""
     config = session.config
-    run = config.stash[RUN]
-    if not run.close():
+    summary = config.stash[RUN].close()
+    if summary is None:
+        return
+    if summary.problems:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output = getattr(config, "workeroutput", None)
-    summary = run.summary()
-    if output is not None and summary is not None:
+    if output is not None:
         output[WORKER_OUTPUT] = summary.to_json()
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from dockwright.errors import DockwrightError
 from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
 
 if TYPE_CHECKING:
@@ -18,25 +17,13 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What one pytest process knows: its settings, and its session once there is one.
+    """What one pytest process knows: its settings, and its session once there is one."""
 
-    Args:
-        settings: of the run.
-        workers: how many pytest processes work on this run.
-    """
-
-    def __init__(self, settings: Settings, *, workers: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.remote: list[Summary] = []
-        self.problems: list[str] = []
-        self._workers = workers
+        self.summaries: list[Summary] = []
         self._began = time.monotonic()
         self._session: Session | None = None
-
-    @property
-    def opened(self) -> Session | None:
-        """The session, if a stack was asked for."""
-        return self._session
 
     @property
     def session(self) -> Session:
@@ -44,36 +31,26 @@ class Run:
         if self._session is None:
             from dockwright.session import Session
 
-            self._session = Session(self.settings, os.environ, workers=self._workers)
+            self._session = Session(self.settings, os.environ)
         return self._session
 
-    def close(self) -> bool:
-        """Remove all stacks; tell whether everything went."""
-        if self._session is not None:
-            try:
-                self._session.close()
-            except DockwrightError as error:
-                self.problems.append(str(error))
-        return not self.problems
-
-    def summary(self) -> Summary | None:
-        """Return what this process and its workers have to tell, or None where it is nothing."""
-        own = self._session.summary() if self._session is not None else None
-        parts = [*self.remote, *([own] if own else [])]
-        if not parts:
+    def close(self) -> Summary | None:
+        """Leave the pool and return what this process has to tell, if it used a stack."""
+        if self._session is None:
             return None
-        from dockwright.measure import Summary
-
-        return Summary.added([*parts, Summary(problems=tuple(self.problems))])
+        summary = self._session.close()
+        if summary is not None:
+            self.summaries.append(summary)
+        return summary
 
     def summary_lines(self) -> list[str]:
         """Return the lines for the end of the run; none where no stack was used."""
-        summary = self.summary()
-        if summary is None:
+        if not self.summaries:
             return []
+        from dockwright.measure import Summary
         from dockwright.report import summary_lines
 
-        return summary_lines(summary, time.monotonic() - self._began)
+        return summary_lines(Summary.added(self.summaries), time.monotonic() - self._began)
 
 
 RUN = pytest.StashKey[Run]()
@@ -134,9 +111,8 @@ def add_options(parser: pytest.Parser) -> None:
                 metavar=option.metavar,
                 help=option.help,
             )
-        parser.addini(
-            option.ini_name, option.help, type="linelist" if option.many else "string", default=None
-        )
+        kind: Literal["linelist", "string"] = "linelist" if option.many else "string"
+        parser.addini(option.ini_name, option.help, type=kind, default=None)
 
 
 def _destination(name: str) -> str:

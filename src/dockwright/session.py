@@ -1,91 +1,65 @@
-"""One pytest run: builds, owns and closes the engine, the pool and the ledger."""
+"""One pytest process: finds the engine, talks to the pool, and keeps the times that it knows."""
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import shutil
-import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
-from dockwright import __version__
-from dockwright.compose import LoadOptions, discover, load
-from dockwright.engine import Engine, connect, resolve_endpoint
+from dockwright.compose import LoadOptions
+from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Summary
-from dockwright.model import Requirement, StackSpec
-from dockwright.pool import (
-    Factory,
-    FactoryOptions,
-    KeptStacks,
-    Lease,
-    Pool,
-    project_hash,
-    reap,
-)
+from dockwright.model import Requirement
+from dockwright.pool import Lease, PoolClient, PoolOptions, state_directory
 from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.wait import Cadence
+
+__all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
 
 _log = logging.getLogger(__name__)
 
-_BYTES_PER_STACK = 2 << 30  # with less memory than this to spare for each, one stack at a time
 
-
-def state_directory() -> Path:
-    """Return where dockwright keeps, for this user, what outlives a run."""
-    return platformdirs.user_state_path("dockwright")
+def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
+    """Return the engine's address; an empty text means the one that the docker CLI would use."""
+    return resolve_endpoint(environ, Path.home(), explicit=url or None)
 
 
 def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
     """Return the engine at `url`; an empty text means the one that the docker CLI would use."""
-    return connect(resolve_endpoint(environ, Path.home(), explicit=url or None))
+    return connect(find_endpoint(url, environ))
 
 
-def load_spec(settings: Settings, name: str, environ: Mapping[str, str]) -> StackSpec:
-    """Load the Compose project of one declared stack.
-
-    Raises:
-        ComposeError: its files are wrong, or there are none.
-    """
-    if name == DEFAULT_STACK:
-        files: tuple[Path, ...] = settings.compose or discover(settings.root, environ)
-    else:
-        files = (settings.stacks[name],)
-    return load(
-        LoadOptions(
-            files=files,
-            profiles=settings.profiles,
-            env_files=settings.env_files,
-            environ=environ,
-        )
+def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> LoadOptions:
+    """Return how the Compose project of one declared stack is loaded."""
+    files = settings.compose if name == DEFAULT_STACK else (settings.stacks[name],)
+    return LoadOptions(
+        files=files,
+        profiles=settings.profiles,
+        env_files=settings.env_files,
+        environ=environ,
+        start=settings.root,
     )
 
 
 class Session:
-    """One run. Nothing is touched before the first stack is asked for.
+    """What one pytest process needs. Nothing is touched before the first stack is asked for.
 
     Args:
         settings: of the run.
         environ: the environment of the run.
-        workers: how many processes of this run hold a pool of their own on this engine.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], *, workers: int = 1) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.settings = settings
         self.ledger = Ledger()
-        self.kept = KeptStacks(state_directory() / "kept")
-        self.kept_project: str | None = None
+        self._kept_project: str | None = None
         self._environ = environ
-        self._workers = workers
         self._lock = threading.RLock()
         self._engine: Engine | None = None
-        self._pool: Pool | None = None
-        self._directory: Path | None = None
-        self._unavailable: DockwrightError | None = None
+        self._pool: PoolClient | None = None
+        self._unavailable: dict[str, DockwrightError] = {}
 
     @property
     def stack_names(self) -> list[str]:
@@ -103,17 +77,23 @@ class Session:
                 self._engine = connect_engine(self.settings.engine, self._environ)
             return self._engine
 
-    def prepare(self, names: Iterable[str]) -> None:
-        """Start the stacks that will be needed, in the background; failures show when leasing."""
-        try:
-            for name in names:
-                self._open_pool().prepare(name)
-        except DockwrightError as unavailable:
-            _log.info("prepare failed: %s", unavailable)
+    def prepare(self, demand: Mapping[str, int]) -> None:
+        """Have stacks started in the background; failures show when they are leased.
+
+        Args:
+            demand: how many exclusive leases will be asked for, by the stack's name.
+        """
+        for name, exclusive in demand.items():
+            try:
+                self._pool_for(name).prepare(name, exclusive=exclusive)
+            except DockwrightError as unavailable:
+                _log.info("prepare of stack %s failed: %s", name, unavailable)
 
     def acquire(self, requirement: Requirement) -> Lease:
         """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
-        return self._open_pool().acquire(requirement, timeout_s=self.settings.start_timeout * 2)
+        pool = self._pool_for(requirement.stack)
+        with self.ledger.timed("queue"):
+            return pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
 
     def release(self, lease: Lease, *, failed: bool = False) -> None:
         """End a lease.
@@ -122,25 +102,29 @@ class Session:
             lease: what `acquire` returned.
             failed: whether a test that held it failed; the first such stack is kept if wanted.
         """
-        keep = failed and self.settings.keep_failed and self.kept_project is None
+        keep = failed and self.settings.keep_failed and self._kept_project is None
         if keep:
-            self.kept_project = lease.stack.identity.project
-            self.kept.add(self.kept_project)
-        self._open_pool().release(lease, keep=keep)
+            self._kept_project = lease.stack.identity.project
+        if self._pool is not None:
+            self._pool.release(lease, keep=keep)
 
-    def summary(self) -> Summary | None:
-        """Return what to tell at the end, or None where no stack was used."""
-        if self._pool is None or self._engine is None:
+    def close(self) -> Summary | None:
+        """Leave the pool; its last client returns when everything is removed.
+
+        Returns:
+            What this process and, since somebody was told last, the pool have to tell; None where
+            no stack was used.
+        """
+        with self._lock:
+            pool, self._pool = self._pool, None
+            engine, self._engine = self._engine, None
+        told = pool.close() if pool is not None else None
+        if engine is not None:
+            engine.close()
+        if told is None:
             return None
-        pool = self._pool.statistics()
-        counts = {
-            "started": pool.started,
-            "leases": pool.leases,
-            "resets": pool.resets,
-            "replaced": pool.replaced,
-            "engine_calls": self._engine.statistics().calls,
-        }
-        return Summary(self.ledger.totals(), counts, kept=self._kept_notes())
+        own = Summary(self.ledger.totals(), kept=self._kept_notes())
+        return Summary.added([own, told])
 
     def log_sections(self, lease: Lease) -> list[tuple[str, str]]:
         """Return a title and the last log lines, since the lease began, of each of its services."""
@@ -155,72 +139,43 @@ class Session:
         return sections
 
     def _kept_notes(self) -> tuple[str, ...]:
-        if self.kept_project is None:
+        if self._kept_project is None:
             return ()
         return (
-            f"kept the stack of the first failed test: {self.kept_project}\n"
-            f"  look:    docker ps --filter label=com.docker.compose.project={self.kept_project}\n"
-            f"  connect: docker exec -it {self.kept_project}-SERVICE-1 sh\n"
+            f"kept the stack of the first failed test: {self._kept_project}\n"
+            f"  look:    docker ps --filter label=com.docker.compose.project={self._kept_project}\n"
+            f"  connect: docker exec -it {self._kept_project}-SERVICE-1 sh\n"
             f"  remove:  dockwright clean --kept",
         )
 
-    def close(self) -> None:
-        """Remove all stacks of this run and close the engine; more than once is a no-op.
+    def _pool_for(self, name: str) -> PoolClient:
+        """Return the pool, with the stack declared to it.
 
         Raises:
-            CleanupError: something could not be removed.
+            DockwrightError: the engine or the stack cannot be used; the same again each time.
         """
         with self._lock:
-            pool, engine, directory = self._pool, self._engine, self._directory
-            self._directory = None
-        try:
-            if pool is not None:
-                pool.close()
-        finally:
-            if directory is not None and self.kept_project is None:
-                shutil.rmtree(directory, ignore_errors=True)
-            if engine is not None:
-                engine.close()
-
-    def _open_pool(self) -> Pool:
-        with self._lock:
-            if self._unavailable is not None:
-                raise self._unavailable
-            if self._pool is None:
-                try:
-                    self._pool = self._new_pool()
-                except DockwrightError as unavailable:
-                    # It would fail for every test in the same way; the first time is slow enough.
-                    self._unavailable = unavailable
-                    raise
+            if name in self._unavailable:
+                raise self._unavailable[name]
+            try:
+                if self._pool is None:
+                    self._pool = PoolClient(self._pool_options())
+                self._pool.declare(name, load_options(self.settings, name, self._environ))
+            except DockwrightError as unavailable:
+                # It would fail for every test in the same way; the first time is slow enough.
+                self._unavailable[name] = unavailable
+                raise
             return self._pool
 
-    def _new_pool(self) -> Pool:
-        engine = self.engine()
-        project = project_hash(self.settings.root)
-        reap(engine, project, self.kept)
-        self._directory = Path(tempfile.mkdtemp(prefix="dockwright-"))
-        options = FactoryOptions(
-            session=secrets.token_hex(4),
-            project=project,
-            version=__version__,
-            directory=self._directory,
-            ready_timeout_s=self.settings.start_timeout,
+    def _pool_options(self) -> PoolOptions:
+        settings = self.settings
+        return PoolOptions(
+            root=settings.root,
+            engine=self.engine,
+            engine_url=find_endpoint(settings.engine, self._environ).url,
+            engine_setting=settings.engine,
+            keep_warm_s=0.0 if self._environ.get("CI") else settings.keep_warm,
+            max_stacks=settings.max_stacks,
+            start_timeout_s=settings.start_timeout,
+            cadence=Cadence(settings.poll_first, settings.poll_ceiling),
         )
-        factories = {
-            name: Factory(name, spec, engine, options) for name, spec in self._specs().items()
-        }
-        limit = self.settings.max_stacks or self._automatic_limit()
-        return Pool(factories, max_stacks=limit, ledger=self.ledger)
-
-    def _specs(self) -> dict[str, StackSpec]:
-        specs = {name: load_spec(self.settings, name, self._environ) for name in self.stack_names}
-        for spec in specs.values():
-            for warning in spec.warnings:
-                _log.warning("%s", warning)
-        return specs
-
-    def _automatic_limit(self) -> int:
-        memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        roomy = memory_bytes / self._workers >= 2 * _BYTES_PER_STACK
-        return 2 if roomy and self._workers == 1 else 1

@@ -144,6 +144,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
     ),
     Option(
+        "keep_warm",
+        parse_duration,
+        "how long the stacks stay after the run, for the next one, e.g. 10m; 0: not; never in CI",
+        metavar="DURATION",
+    ),
+    Option(
         "start_timeout",
         parse_duration,
         "how long a stack may take to become ready",
@@ -205,6 +211,7 @@ class Settings:
         env_files: files for interpolation; empty: ``.env`` beside the Compose file.
         engine: explicit engine URL, or an empty text.
         max_stacks: most stacks at once; 0 means: decide by memory and cores.
+        keep_warm: seconds that the stacks stay after the run.
         start_timeout: seconds until a starting stack is given up.
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
@@ -221,6 +228,7 @@ class Settings:
     env_files: tuple[Path, ...] = ()
     engine: str = ""
     max_stacks: int = 0
+    keep_warm: float = 0.0
     start_timeout: float = 120.0
     keep_failed: bool = False
     log_tail: int = 20

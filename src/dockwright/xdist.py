@@ -16,4 +16,4 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     del error
     told = getattr(node, "workeroutput", {}).get(WORKER_OUTPUT)
     if told is not None:
-        node.config.stash[RUN].remote.append(Summary.from_json(told))
+        node.config.stash[RUN].summaries.append(Summary.from_json(told))

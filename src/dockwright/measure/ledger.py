@@ -59,6 +59,12 @@ class Ledger:
         finally:
             self.add(phase, self._clock() - began)
 
+    def drain(self) -> dict[Phase, PhaseTotal]:
+        """Return the totals and begin anew, so that each second is told once."""
+        with self._lock:
+            totals, self._totals = self._totals, {}
+        return {phase: totals[phase] for phase in PHASES if phase in totals}
+
     def totals(self) -> dict[Phase, PhaseTotal]:
         """Return what was entered so far, in the order of `PHASES`."""
         with self._lock:

@@ -1,10 +1,12 @@
 """The stacks that exist now: leased, reset, removed, and reaped where their owner died."""
 
+from dockwright.pool.client import PoolClient, PoolOptions
 from dockwright.pool.factory import Factory, FactoryOptions, project_hash
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease, LeasedStack
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import Estate, reap, remove, survey
+from dockwright.pool.workspace import state_directory
 
 __all__ = [
     "Estate",
@@ -14,9 +16,12 @@ __all__ = [
     "Lease",
     "LeasedStack",
     "Pool",
+    "PoolClient",
+    "PoolOptions",
     "PoolStatistics",
     "project_hash",
     "reap",
     "remove",
+    "state_directory",
     "survey",
 ]

@@ -11,6 +11,7 @@ starting ──► clean ◄──────────────┐
 from __future__ import annotations
 
 import enum
+import time
 from dataclasses import dataclass, field
 
 from dockwright.stack import Baseline, Stack
@@ -29,29 +30,51 @@ class State(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """One copy of a stack in the pool; guarded by the pool's lock."""
+    """One copy of a stack in the pool; guarded by the pool's lock.
 
-    name: str
+    Attributes:
+        key: which declared stack, with the hash of its content.
+        stack: the stack itself.
+        baseline: what it is brought back to.
+        state: what it is doing.
+        holders: who holds it.
+        disturbed: whether a container started, stopped or paused that we did not touch.
+        since_s: when it came into its state, on the monotonic clock.
+    """
+
+    key: str
     stack: Stack
     baseline: Baseline
     state: State = State.STARTING
     holders: set[str] = field(default_factory=set)
+    disturbed: bool = False
+    since_s: float = field(default_factory=time.monotonic)
 
     def admits(self, *, exclusive: bool) -> bool:
         """Tell whether a new lease may have this copy now."""
-        if self.state is State.CLEAN:
-            return True
-        return self.state is State.SHARED and not exclusive
+        if self.disturbed:
+            return False
+        return self.state is State.CLEAN or (self.state is State.SHARED and not exclusive)
 
     def enter(self, holder: str, *, exclusive: bool) -> None:
         """Begin a lease."""
-        self.state = State.EXCLUSIVE if exclusive else State.SHARED
+        self.become(State.EXCLUSIVE if exclusive else State.SHARED)
         self.holders.add(holder)
 
     def leave(self, holder: str) -> None:
-        """End a lease; an exclusive one leaves the copy dirty."""
+        """End a lease; the last reader leaves a clean copy, unless somebody disturbed it."""
         self.holders.discard(holder)
-        if self.state is State.EXCLUSIVE:
-            self.state = State.RESETTING
+        if self.state is State.EXCLUSIVE or (self.disturbed and not self.holders):
+            self.become(State.RESETTING)
         elif not self.holders:
-            self.state = State.CLEAN
+            self.become(State.CLEAN)
+
+    def become(self, state: State) -> None:
+        """Change state."""
+        self.state = state
+        self.since_s = time.monotonic()
+
+    @property
+    def coming(self) -> bool:
+        """Whether it gets clean by itself."""
+        return self.state in (State.STARTING, State.RESETTING)

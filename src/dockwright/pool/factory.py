@@ -12,7 +12,9 @@ from pathlib import Path
 
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
+from dockwright.pool.capacity import declared_bytes
 from dockwright.stack import Baseline, Identity, Images, Stack, StackOptions
+from dockwright.wait import Cadence
 
 _NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
 
@@ -32,6 +34,7 @@ class FactoryOptions:
         version: of dockwright, for the label.
         directory: where the session keeps baselines and logs.
         ready_timeout_s: how long one service may take to become ready, in seconds.
+        cadence: how waits poll where no event tells.
     """
 
     session: str
@@ -39,6 +42,7 @@ class FactoryOptions:
     version: str
     directory: Path
     ready_timeout_s: float
+    cadence: Cadence
 
 
 @dataclass(slots=True)
@@ -50,17 +54,24 @@ class Factory:
         spec: what a copy consists of.
         engine: where copies run.
         options: what they have in common.
+        measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
     """
 
     name: str
     spec: StackSpec
     engine: Engine
     options: FactoryOptions
+    measured: int = 0
     _images: Images = field(init=False)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self._images = Images(self.engine)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that one more copy will take: measured, else as declared."""
+        return self.measured or declared_bytes(self.spec)
 
     def new(self) -> Stack:
         """Return a stack that does not run yet."""
@@ -72,6 +83,7 @@ class Factory:
                 log_directory=self.options.directory,
                 ready_timeout_s=self.options.ready_timeout_s,
                 images=self._images,
+                cadence=self.options.cadence,
             ),
         )
 

@@ -13,15 +13,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from dockwright.engine import Engine
 from dockwright.errors import CleanupError, LeaseError, PoolClosedError, UnknownServiceError
 from dockwright.measure import Ledger
-from dockwright.model import Requirement
+from dockwright.model import Json, Requirement
+from dockwright.pool.capacity import available_bytes, measured_bytes, usual_limit
 from dockwright.pool.copies import Copy, State
+from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Lease
+from dockwright.pool.policy import Pace
 
 _log = logging.getLogger(__name__)
 
@@ -30,79 +34,123 @@ _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often a
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """What a pool did so far.
+    """What a pool did so far, and what it holds now.
 
     Attributes:
         started: stacks that became ready.
         resets: dirty stacks that came back clean.
         replaced: stacks that were given up because a reset failed.
         leases: leases that were given.
-        stacks: how many exist now, by the name of their state.
+        engine_calls: calls that were made to the engine.
+        stacks: for each stack that exists: its project name, stack, state and holders.
     """
 
     started: int
     resets: int
     replaced: int
     leases: int
-    stacks: Mapping[str, int]
+    engine_calls: int
+    stacks: tuple[Mapping[str, Json], ...] = ()
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """One `acquire` that has no stack yet."""
+
+    key: str
+    exclusive: bool
+    since_s: float = field(default_factory=time.monotonic)
 
 
 class Pool:
     """Starts, leases, resets and removes stacks.
 
     Args:
-        factories: one for each declared stack.
-        max_stacks: how many stacks may exist at once, 1 or more.
+        engine: where the stacks run.
+        max_stacks: how many stacks may exist at once; 0: as many as pay off and memory allows.
         ledger: takes the time of starts, waits, resets and removals.
     """
 
-    def __init__(
-        self, factories: Mapping[str, Factory], *, max_stacks: int, ledger: Ledger
-    ) -> None:
-        if max_stacks < 1:
-            raise ValueError(f"max_stacks must be 1 or more, not {max_stacks}")
-        self._factories = dict(factories)
-        self._max_stacks = max_stacks
+    def __init__(self, engine: Engine, *, max_stacks: int, ledger: Ledger) -> None:
+        self._engine = engine
         self._ledger = ledger
+        self._max_stacks = max_stacks
         self._changed = threading.Condition()
+        self._factories: dict[str, Factory] = {}
         self._copies: list[Copy] = []
-        self._waiting: Counter[str] = Counter()
+        self._waiters: list[_Waiter] = []
         self._failures: dict[str, Exception] = {}
+        self._pace: dict[str, Pace] = {}
         self._counts: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._closed = False
-        self._workers = ThreadPoolExecutor(max_stacks * 2, thread_name_prefix="dockwright-pool")
+        self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
+        self._watch = DisturbanceWatch(engine, self._disturbed)
+
+    # -- what is declared --------------------------------------------------------------------
+
+    def declares(self, key: str) -> bool:
+        """Tell whether a stack of this key is known."""
+        with self._changed:
+            return key in self._factories
+
+    def declare(self, key: str, factory: Factory) -> None:
+        """Make a stack known; nothing is started."""
+        with self._changed:
+            self._factories[key] = factory
+            self._pace[key] = Pace()
+
+    def prepare(self, key: str, *, exclusive: int = 0) -> None:
+        """Start a stack in the background, if none of that key exists: it will be needed.
+
+        Args:
+            key: which declared stack.
+            exclusive: how many exclusive leases the caller will ask for.
+        """
+        with self._changed:
+            self._check_open()
+            self._check_declared(key)
+            self._pace[key].coming_exclusive += exclusive
+            if not self._of(key):
+                self._grow(key)
 
     # -- leases ------------------------------------------------------------------------------
 
-    def prepare(self, name: str) -> None:
-        """Start a stack in the background, if none of that name exists: it will be needed."""
-        with self._changed:
-            self._check_open()
-            if not any(copy.name == name for copy in self._copies):
-                self._grow(name)
-
-    def acquire(self, requirement: Requirement, *, timeout_s: float) -> Lease:
+    def acquire(
+        self,
+        requirement: Requirement,
+        *,
+        timeout_s: float,
+        abandoned: Callable[[], bool] = lambda: False,
+    ) -> Lease:
         """Wait for a stack that meets the requirement, and lease it.
+
+        Args:
+            requirement: what is asked for; its `stack` is a declared key.
+            timeout_s: how long to wait, in seconds.
+            abandoned: tells that nobody wants the stack any more; looked at after each `wake`.
 
         Raises:
             UnknownServiceError: no stack of that name is declared.
             DockwrightError: the stack cannot be started: what its start failed with.
             LeaseError: none became free within `timeout_s`; tells what the pool is doing.
-            PoolClosedError: the pool was closed.
+            PoolClosedError: the pool was closed, or the wait was abandoned.
         """
-        began = time.monotonic()
+        waiter = _Waiter(requirement.stack, requirement.exclusive)
         with self._changed:
             self._check_declared(requirement.stack)
-            self._waiting[requirement.stack] += 1
+            self._waiters.append(waiter)
             try:
-                copy = self._wait_for_copy(requirement, began + timeout_s)
+                copy = self._wait_for_copy(requirement, waiter, timeout_s, abandoned)
             finally:
-                self._waiting[requirement.stack] -= 1
+                self._waiters.remove(waiter)
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
-        waited_s = time.monotonic() - began
-        self._ledger.add("queue", waited_s)
-        return Lease(requirement, copy.stack, waited_s)
+            if requirement.exclusive:
+                pace = self._pace[requirement.stack]
+                pace.coming_exclusive = max(0, pace.coming_exclusive - 1)
+                self._keep_spares(requirement.stack)
+        return Lease(requirement, copy.stack, time.monotonic() - waiter.since_s)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease. An exclusively leased stack is reset in the background.
@@ -116,13 +164,26 @@ class Pool:
             copy = self._copy_of(lease)
             if copy is None or lease.requirement.holder not in copy.holders:
                 return
+            if lease.requirement.exclusive:
+                self._pace[copy.key].note_hold(time.monotonic() - copy.since_s)
             copy.leave(lease.requirement.holder)
             if keep:
-                copy.state = State.KEPT
+                copy.become(State.KEPT)
                 self._copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
                 self._workers.submit(self._reset, copy)
             self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let every waiter look whether it was abandoned."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Remove the clean stacks that nobody uses, in the background."""
+        with self._changed:
+            for copy in [each for each in self._copies if each.state is State.CLEAN]:
+                self._evict(copy)
 
     def close(self) -> None:
         """Remove every stack and end the pool's threads; nothing can be leased any more.
@@ -136,75 +197,142 @@ class Pool:
             self._closed = True
             copies = list(self._copies)
             self._changed.notify_all()
+        self._watch.close()
         for copy in copies:
             copy.stack.cancel()
-        self._workers.shutdown(wait=True)
         with self._ledger.timed("cleanup"):
+            self._workers.shutdown(wait=True)
             self._remove_all(copies)
 
     def statistics(self) -> PoolStatistics:
-        """Return what the pool did so far."""
+        """Return what the pool did so far, and what it holds now."""
         with self._changed:
             return PoolStatistics(
                 started=self._counts["started"],
                 resets=self._counts["resets"],
                 replaced=self._counts["replaced"],
                 leases=self._counts["leases"],
-                stacks=Counter(copy.state.value for copy in self._copies),
+                engine_calls=self._engine.statistics().calls,
+                stacks=tuple(_described(copy) for copy in self._copies),
             )
+
+    def drain_counts(self) -> dict[str, int]:
+        """Return the counts since the last call, so that each is told once."""
+        now = self.statistics()
+        names = ("started", "resets", "replaced", "leases", "engine_calls")
+        totals = Counter({name: getattr(now, name) for name in names})
+        with self._changed:
+            news = {name: totals[name] - self._told[name] for name in names}
+            self._told = totals
+        return news
 
     # -- choosing (the lock is held) ---------------------------------------------------------
 
-    def _wait_for_copy(self, requirement: Requirement, deadline: float) -> Copy:
+    def _wait_for_copy(
+        self,
+        requirement: Requirement,
+        waiter: _Waiter,
+        timeout_s: float,
+        abandoned: Callable[[], bool],
+    ) -> Copy:
+        deadline = waiter.since_s + timeout_s
         while True:
             self._check_open()
+            if abandoned():
+                raise PoolClosedError("nobody waits for this stack any more")
             failure = self._failures.get(requirement.stack)
             if failure is not None:
                 raise failure
-            copy = self._choose(requirement)
+            copy = self._choose(requirement, waiter)
             if copy is not None:
                 return copy
-            self._grow(requirement.stack)
+            self._grow_if_needed(requirement.stack)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise self._timeout(requirement)
             self._changed.wait(min(remaining, _BACKSTOP_S))
 
-    def _choose(self, requirement: Requirement) -> Copy | None:
+    def _choose(self, requirement: Requirement, waiter: _Waiter) -> Copy | None:
         admitting = [
             copy
-            for copy in self._copies
-            if copy.name == requirement.stack and copy.admits(exclusive=requirement.exclusive)
+            for copy in self._of(requirement.stack)
+            if copy.admits(exclusive=requirement.exclusive)
         ]
-        # Readers gather on one stack, so that the clean ones are left to those who change state.
-        return min(admitting, key=lambda copy: copy.state is not State.SHARED, default=None)
-
-    def _grow(self, name: str) -> None:
-        coming = sum(
-            copy.name == name and copy.state in (State.STARTING, State.RESETTING)
-            for copy in self._copies
+        if not requirement.exclusive and self._writer_comes_first(requirement.stack, waiter):
+            return None
+        # Readers gather on one stack, so that the clean ones are left to those who change state;
+        # those take the one that has rested longest, so that the others are reset meanwhile.
+        return min(
+            admitting, key=lambda copy: (copy.state is not State.SHARED, copy.since_s), default=None
         )
-        if coming >= max(1, self._waiting[name]):
+
+    def _writer_comes_first(self, key: str, waiter: _Waiter) -> bool:
+        """Tell whether one who needs a stack alone waits longer, and readers hold all there are."""
+        older = any(
+            each.exclusive and each.key == key and each.since_s < waiter.since_s
+            for each in self._waiters
+        )
+        mine = self._of(key)
+        return older and bool(mine) and all(copy.state is State.SHARED for copy in mine)
+
+    def _keep_spares(self, key: str) -> None:
+        """Have more copies started where leases come faster than resets."""
+        in_use = sum(copy.state is State.EXCLUSIVE for copy in self._of(key))
+        waiting = sum(waiter.key == key and waiter.exclusive for waiter in self._waiters)
+        limit = self._max_stacks or usual_limit()
+        wanted = self._pace[key].copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
+        starting = any(copy.state is State.STARTING for copy in self._copies)
+        if len(self._of(key)) < wanted and not starting:
+            self._grow(key)
+
+    def _grow_if_needed(self, key: str) -> None:
+        if any(copy.coming for copy in self._of(key)):
+            self._keep_spares(key)
+        else:
+            self._grow(key)
+
+    def _grow(self, key: str) -> None:
+        if not self._has_room(key) and not self._evict_idle(key) and not self._is_stuck():
             return
-        if len(self._copies) >= self._max_stacks and not self._evict_other(name):
-            return
-        factory = self._factories[name]
+        factory = self._factories[key]
         stack = factory.new()
-        copy = Copy(name, stack, factory.baseline(stack))
+        copy = Copy(key, stack, factory.baseline(stack))
         self._copies.append(copy)
         self._workers.submit(self._start, copy)
 
-    def _evict_other(self, name: str) -> bool:
-        """Give an idle stack of another name up, so that one of this name has room."""
+    def _has_room(self, key: str) -> bool:
+        if self._max_stacks and len(self._copies) >= self._max_stacks:
+            return False
+        # The first one is always tried: an engine that lacks memory says so itself.
+        return not self._copies or available_bytes() >= self._factories[key].memory_bytes
+
+    def _evict_idle(self, key: str) -> bool:
+        """Give up an idle stack of another key, so that one of this key has room."""
+        wanted = {waiter.key for waiter in self._waiters}
         for copy in self._copies:
-            if copy.name != name and copy.state is State.CLEAN and not self._waiting[copy.name]:
-                self._copies.remove(copy)
-                self._workers.submit(self._discard, copy)
+            if copy.key != key and copy.state is State.CLEAN and copy.key not in wanted:
+                self._evict(copy)
                 return True
         return False
 
+    def _is_stuck(self) -> bool:
+        """Tell whether one process holds all there is, and waits for more: nobody would come."""
+        owners = {holder for copy in self._copies for holder in copy.holders}
+        clients = {holder.partition(" ")[0] for holder in owners}
+        return all(copy.holders for copy in self._copies) and len(clients) == 1
+
+    def _evict(self, copy: Copy) -> None:
+        self._copies.remove(copy)
+        self._workers.submit(self._discard, copy)
+
+    def _of(self, key: str) -> list[Copy]:
+        return [copy for copy in self._copies if copy.key == key]
+
+    def _copy_of(self, lease: Lease) -> Copy | None:
+        return next((copy for copy in self._copies if copy.stack is lease.stack), None)
+
     def _timeout(self, requirement: Requirement) -> LeaseError:
-        mine = [copy for copy in self._copies if copy.name == requirement.stack]
+        mine = self._of(requirement.stack)
         states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in mine)
         holders = ", ".join(sorted(holder for copy in mine for holder in copy.holders))
         return LeaseError(
@@ -217,56 +345,72 @@ class Pool:
         if self._closed:
             raise PoolClosedError("the pool of stacks is closed: the session has ended")
 
-    def _check_declared(self, name: str) -> None:
-        if name not in self._factories:
+    def _check_declared(self, key: str) -> None:
+        if key not in self._factories:
             raise UnknownServiceError(
-                f"no stack {name!r} is declared",
-                hint=f"the stacks are: {', '.join(sorted(self._factories))}; "
-                "declare more with dockwright_stacks = ['NAME=FILE']",
+                f"no stack {key!r} is declared",
+                hint=f"the stacks are: {', '.join(sorted(self._factories)) or 'none'}",
             )
 
-    def _copy_of(self, lease: Lease) -> Copy | None:
-        return next((copy for copy in self._copies if copy.stack is lease.stack), None)
+    def _disturbed(self, container: str | None) -> None:
+        """Note what happened to a container without our doing; a clean copy is looked at anew."""
+        with self._changed:
+            for copy in self._copies:
+                leased_or_clean = not copy.coming
+                if leased_or_clean and container in (None, *copy.stack.containers.values()):
+                    copy.disturbed = True
+                    if copy.state is State.CLEAN and not self._closed:
+                        copy.become(State.RESETTING)
+                        self._workers.submit(self._reset, copy)
 
     # -- work (in the pool's threads) --------------------------------------------------------
 
     def _start(self, copy: Copy) -> None:
+        began = time.monotonic()
+
         def start() -> None:
             times = copy.stack.start()
             self._ledger.add("start", times.start_s)
             self._ledger.add("wait", times.wait_s)
             copy.baseline.capture()
+            factory = self._factories[copy.key]
+            if not factory.measured:
+                factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
 
         failure = self._attempt(start)
         with self._changed:
             if failure is None:
-                copy.state = State.CLEAN
+                copy.become(State.CLEAN)
+                self._pace[copy.key].note_start(time.monotonic() - began)
                 self._counts["started"] += 1
             else:
                 self._copies.remove(copy)
-                self._failures[copy.name] = failure
+                self._failures[copy.key] = failure
             self._changed.notify_all()
         if failure is not None:
             self._discard(copy)
 
     def _reset(self, copy: Copy) -> None:
+        began = time.monotonic()
+        thorough, copy.disturbed = copy.disturbed, False
+
         def reset() -> None:
             with self._ledger.timed("reset"):
-                copy.baseline.reset()
+                copy.baseline.reset(thorough=thorough)
 
         failure = self._attempt(reset)
         with self._changed:
             if failure is None:
-                copy.state = State.CLEAN
+                copy.become(State.CLEAN)
+                self._pace[copy.key].note_reset(time.monotonic() - began)
                 self._counts["resets"] += 1
             else:
-                _log.warning(
-                    "reset of %s failed, it is replaced: %s", copy.stack.identity.project, failure
-                )
                 self._copies.remove(copy)
                 self._counts["replaced"] += 1
             self._changed.notify_all()
         if failure is not None:
+            project = copy.stack.identity.project
+            _log.warning("reset of %s failed, it is replaced: %s", project, failure)
             self._discard(copy)
 
     @staticmethod
@@ -284,19 +428,27 @@ class Pool:
             _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
 
     def _remove(self, copy: Copy) -> None:
+        copy.baseline.close()
         copy.stack.remove()
-        self._factories[copy.name].discard(copy.stack)
+        self._factories[copy.key].discard(copy.stack)
 
     def _remove_all(self, copies: list[Copy]) -> None:
-        failures: list[Exception] = []
         with ThreadPoolExecutor(max(1, len(copies))) as workers:
-            for job in [workers.submit(self._remove, copy) for copy in copies]:
-                failure = job.exception()
-                if isinstance(failure, Exception):
-                    failures.append(failure)
+            jobs = [workers.submit(self._attempt, partial(self._remove, copy)) for copy in copies]
+        failures = [failure for job in jobs if (failure := job.result())]
         if failures:
             raise CleanupError(
                 "could not remove every stack:\n  "
                 + "\n  ".join(str(failure) for failure in failures),
                 hint="run `dockwright clean` to try again",
             ) from ExceptionGroup("removals that failed", failures)
+
+
+def _described(copy: Copy) -> dict[str, Json]:
+    return {
+        "project": copy.stack.identity.project,
+        "stack": copy.stack.identity.ownership.stack,
+        "state": copy.state.value,
+        "holders": [*sorted(copy.holders)],
+        "for_s": round(time.monotonic() - copy.since_s, 1),
+    }

@@ -60,6 +60,9 @@ class Strategy(Protocol):
             DockwrightError: it could not; the stack is then broken and gets replaced.
         """
 
+    def close(self) -> None:
+        """Close what is held open; the copy goes."""
+
 
 class Constant:
     """For services that keep no state: nothing to remember, nothing to undo."""
@@ -73,6 +76,9 @@ class Constant:
         """Do nothing."""
 
     def reset(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""
 
 

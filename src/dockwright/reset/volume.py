@@ -41,6 +41,9 @@ class VolumeRollback:
                 self._service.container(), parent, _chunks(self._file(target))
             )
 
+    def close(self) -> None:
+        """Do nothing: the files go with the scratch directory."""
+
     def _file(self, target: str) -> Path:
         digest = hashlib.sha256(f"{self._service.spec.name}:{target}".encode()).hexdigest()
         return self._service.scratch / f"{digest[:16]}.tar"

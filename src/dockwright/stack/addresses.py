@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from dockwright.engine import Engine
 from dockwright.errors import StackError, UnknownServiceError
-from dockwright.model import Address
+from dockwright.model import Address, Json
 from dockwright.stack.process import NativeProcess
 
 _LOOPBACK = "127.0.0.1"
@@ -34,6 +34,7 @@ class Addresses:
         self._containers = containers
         self._processes = processes
         self._networks: dict[str, Mapping[str, Any]] = {}  # "NetworkSettings" as the engine has it
+        self._reachable: bool | None = None
 
     def of(self, unit: str, port: int) -> Address:
         """Return the address that reaches `unit`'s own TCP port `port`.
@@ -82,6 +83,17 @@ class Addresses:
                 found.setdefault(port, f"{reachable}:{binding['HostPort']}")
         return found
 
+    def known(self) -> dict[str, Json]:
+        """Return what was looked up and still holds, for another process to `adopt`."""
+        return {
+            unit: {key: settings.get(key) for key in ("Ports", "Networks", "IPAddress")}
+            for unit, settings in self._networks.items()
+        }
+
+    def adopt(self, known: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over what another process has looked up, instead of all that was known here."""
+        self._networks = dict(known)
+
     def forget(self, unit: str) -> None:
         """Forget what is known of `unit`: it starts anew, and ports change with that."""
         self._networks.pop(unit, None)
@@ -93,6 +105,11 @@ class Addresses:
         It has on Linux with a rootful engine of its own; not where the engine runs in a virtual
         machine (Docker Desktop, Colima), in a user namespace (rootless) or elsewhere.
         """
+        if self._reachable is None:
+            self._reachable = self._has_route()
+        return self._reachable
+
+    def _has_route(self) -> bool:
         endpoint = self._engine.endpoint
         if sys.platform != "linux" or not endpoint.url.startswith("unix://"):
             return False

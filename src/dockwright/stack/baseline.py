@@ -52,18 +52,29 @@ class Baseline:
         """Remember the state; nobody uses the stack."""
         batch.run([strategy.capture for strategy in self._strategies.values()])
 
-    def reset(self) -> None:
+    def reset(self, *, thorough: bool = False) -> None:
         """Bring the stack back; it is ready when this returns.
+
+        Args:
+            thorough: something happened to its containers that nobody announced: look at all of
+                them, and start those that do not run.
 
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
         """
+        if thorough:
+            self._stack.revive()
         in_place = self._having("in place")
         batch.run([self._strategies[name].reset for name in in_place])
         replaced = [*self._having("recreate"), *self._stack.processes]
         if replaced:
             self._stack.recreate(replaced, fill=self._fill)
         self._await_dependents({*in_place, *replaced})
+
+    def close(self) -> None:
+        """Close what the strategies hold open."""
+        for strategy in self._strategies.values():
+            strategy.close()
 
     def _having(self, manner: str) -> list[str]:
         return [name for name, each in self._strategies.items() if each.manner == manner]

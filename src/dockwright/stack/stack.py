@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dockwright.engine import Engine, LogStream, batch
-from dockwright.errors import NoSuchObjectError, UnknownServiceError, WaitCancelledError
+from dockwright.errors import (
+    NoSuchObjectError,
+    StackBrokenError,
+    UnknownServiceError,
+    WaitCancelledError,
+)
 from dockwright.model import Address, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import stop_grace_s
@@ -88,6 +94,7 @@ class Stack:
         }
         self.addresses = Addresses(engine, self.containers, self.processes)
         self._images = options.images or Images(engine)
+        self.log_directory = options.log_directory
         self._options = options
         self._cancel = CancelToken()
         self._closing = False
@@ -103,11 +110,17 @@ class Stack:
             service = found["Labels"].get(COMPOSE_SERVICE)
             if service in self.spec.services and not is_set_aside(found["Names"][0]):
                 self.containers[service] = found["Id"]
-        if self.processes:
-            for marked in marked_processes(self.identity.project):
-                if marked.unit in self.processes and marked.is_leader:
-                    self.processes[marked.unit].adopt(marked)
+        self._find_processes()
         return self
+
+    def adopt(
+        self, containers: Mapping[str, str], networks: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Take over what another process knows of this copy: no call to the engine is made."""
+        self.containers.clear()
+        self.containers.update(containers)
+        self.addresses.adopt(networks)
+        self._find_processes()
 
     def start(
         self, units: Iterable[str] | None = None, *, listener: Listener = ignore
@@ -153,6 +166,23 @@ class Stack:
     def launch(self, units: Iterable[str]) -> None:
         """Start exactly these existing units, in order, and wait until they are ready."""
         self._launch(self.graph.ordered(self.known(units)), ignore, Stopwatch())
+
+    def revive(self) -> None:
+        """Start every container that ought to run and does not, and wait until all are ready.
+
+        Raises:
+            StackBrokenError: a container is gone.
+        """
+        labels = {COMPOSE_PROJECT: self.identity.project}
+        states = {each["Id"]: each["State"] for each in self.engine.list_containers(labels)}
+        for name, container in self.containers.items():
+            if container not in states:
+                raise StackBrokenError(f"the container of {name} was removed")
+            if states[container] == "paused":
+                self.engine.unpause_container(container)
+            self.addresses.forget(name)
+        awaited = [name for name in self.containers if not self.graph.awaited_to_completion(name)]
+        self.launch(awaited)
 
     def await_ready(self, unit: str) -> None:
         """Wait until a running unit is ready (again).
@@ -315,6 +345,12 @@ class Stack:
         )
 
     # -- parts -------------------------------------------------------------------------------
+
+    def _find_processes(self) -> None:
+        if self.processes:
+            for marked in marked_processes(self.identity.project):
+                if marked.unit in self.processes and marked.is_leader:
+                    self.processes[marked.unit].adopt(marked)
 
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]

@@ -1,0 +1,44 @@
+# The project's commands. `make demo` and `make test` need nothing but Python 3.11+ and do all
+# their own set-up: virtual environment, engine, images.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Finds or starts an engine; exports DOCKER_HOST where it is not the default one; gets the images.
+WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
+
+.PHONY: demo test lint bench docs clean help
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+demo: $(VENV)/ready  ## run the example suite on a real stack and show where the time went
+	@$(WITH_ENGINE) exec $(BIN)/python -m pytest examples/shop
+
+test: $(VENV)/ready  ## run all tests of the project
+	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
+	DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest -n 2 tests
+
+lint: $(VENV)/ready  ## check style, types and the floors between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate-reference --check
+
+bench: $(VENV)/ready  ## measure against rivals and floors, as ratios in one run
+	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
+	exec $(BIN)/python -m bench
+
+docs: $(VENV)/ready  ## write the generated reference pages anew
+	$(BIN)/python scripts/generate-reference
+
+clean:  ## remove the virtual environment and caches; nothing on the engine is touched
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dockwright needs Python 3.11 or newer: set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

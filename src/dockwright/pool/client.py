@@ -1,0 +1,228 @@
+"""The pool as a client of the broker sees it: the same calls, over the socket."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dockwright import __version__
+from dockwright.compose import LoadOptions, load
+from dockwright.engine import Engine
+from dockwright.errors import LeaseError
+from dockwright.measure import Summary
+from dockwright.model import Requirement, StackSpec
+from dockwright.pool.codec import load_options_to_json, ownership_from_json
+from dockwright.pool.lease import Lease
+from dockwright.pool.protocol import PROTOCOL, Connection, Message, error_from_json
+from dockwright.pool.runtime import BrokerPlace, connect_or_start
+from dockwright.stack import Identity, Stack, StackOptions
+from dockwright.wait import Cadence
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+
+
+class BrokerGoneError(LeaseError):
+    """The broker ended or was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Which broker to use, and how it runs if this client starts it.
+
+    Attributes:
+        root: the project's root directory.
+        engine: gives the engine, for what a test does with its stack; connected when needed.
+        engine_url: the engine's URL, part of which broker it is.
+        engine_setting: the URL that was asked for; empty: as the docker CLI finds it.
+        keep_warm_s: how long the pool stays after its last client has gone, in seconds.
+        max_stacks: how many stacks may exist at once; 0: as memory allows.
+        start_timeout_s: how long one service may take to become ready, in seconds.
+        cadence: how waits poll where no event tells.
+    """
+
+    root: Path
+    engine: Callable[[], Engine]
+    engine_url: str
+    engine_setting: str
+    keep_warm_s: float = 0.0
+    max_stacks: int = 0
+    start_timeout_s: float = 120.0
+    cadence: Cadence = Cadence()  # noqa: RUF009 - it is frozen
+
+
+class PoolClient:
+    """Leases stacks from the broker of this project, which is started if none runs.
+
+    Args:
+        options: which broker.
+
+    Raises:
+        LeaseError: no broker can be had.
+    """
+
+    def __init__(self, options: PoolOptions) -> None:
+        self._options = options
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._loads: dict[str, LoadOptions] = {}
+        self._keys: dict[str, str] = {}
+        self._specs: dict[str, StackSpec] = {}
+        self._stacks: dict[str, Stack] = {}
+        self._leases: dict[int, Lease] = {}
+        self._connection = self._connect()
+
+    def declare(self, name: str, options: LoadOptions) -> None:
+        """Make a stack known; no-op where it is.
+
+        Raises:
+            ComposeError: its Compose file is wrong.
+            EngineError: the engine cannot be used.
+        """
+        if name not in self._keys:
+            self._keys[name] = self._ask("declare", name=name, load=load_options_to_json(options))
+            self._loads[name] = options
+
+    def prepare(self, name: str, *, exclusive: int) -> None:
+        """Have a stack started in the background: so many exclusive leases will be asked for."""
+        self._ask("prepare", key=self._keys[name], exclusive=exclusive)
+
+    def acquire(self, requirement: Requirement, *, timeout_s: float) -> Lease:
+        """Wait for a stack that meets the requirement, and lease it; see `Pool.acquire`."""
+        keyed = replace(requirement, stack=self._keys[requirement.stack])
+        told = self._ask("acquire", requirement=asdict(keyed), timeout_s=timeout_s)
+        stack = self._stack(requirement.stack, told)
+        lease = Lease(requirement, stack, float(told["waited_s"]))
+        self._leases[int(told["lease"])] = lease
+        return lease
+
+    def release(self, lease: Lease, *, keep: bool = False) -> None:
+        """End a lease; an exclusively leased stack is reset behind the test."""
+        lease.leased.close()
+        for number, each in list(self._leases.items()):
+            if each is lease:
+                del self._leases[number]
+                self._ask("release", lease=number, keep=keep)
+
+    def statistics(self) -> Mapping[str, Any] | None:
+        """Return the pool's statistics; None before its first stack."""
+        found: Mapping[str, Any] | None = self._ask("statistics")
+        return found
+
+    def drain(self) -> None:
+        """Remove the stacks that nobody uses."""
+        self._ask("drain")
+
+    def close(self) -> Summary:
+        """Leave; the last client returns when everything is removed (unless it is kept warm).
+
+        Returns:
+            What the pool did since somebody was told last.
+        """
+        try:
+            told = self._ask("goodbye")
+        except LeaseError as failure:
+            return Summary(problems=(str(failure),))
+        finally:
+            self._connection.close()
+        return Summary.from_json(told["summary"])
+
+    def _connect(self) -> Connection:
+        options = self._options
+        for version in ("", __version__):
+            place = BrokerPlace.of(options.root, options.engine_url, version=version)
+            connection = self._greet(place)
+            if connection is not None:
+                return connection
+        raise LeaseError("no broker of this version of dockwright can be had")
+
+    def _greet(self, place: BrokerPlace) -> Connection | None:
+        """Return a connection on which the broker has greeted back; None: its version differs."""
+        for _ in range(_ATTEMPTS):
+            self._connection = Connection(connect_or_start(place, self._arguments(place)))
+            try:
+                self._ask("hello", protocol=PROTOCOL, version=__version__, pid=os.getpid())
+            except BrokerGoneError:
+                continue  # it was just about to end; the next one is ours to start
+            except LeaseError as refusal:
+                _log.warning("%s", refusal)
+                return None
+            return self._connection
+        raise LeaseError("the broker keeps ending", hint=f"its log is {place.log}")
+
+    def _arguments(self, place: BrokerPlace) -> dict[str, str]:
+        options = self._options
+        return {
+            "root": str(options.root.resolve()),
+            "engine": options.engine_setting,
+            "place": place.name,
+            "directory": str(place.directory),
+            "keep-warm": str(options.keep_warm_s),
+            "max-stacks": str(options.max_stacks),
+            "start-timeout": str(options.start_timeout_s),
+            "poll-first": str(options.cadence.first_s),
+            "poll-ceiling": str(options.cadence.ceiling_s),
+        }
+
+    def _ask(self, action: str, **fields: object) -> Any:
+        """Send a request and return its answer; one at a time.
+
+        Raises:
+            DockwrightError: what the broker answered with.
+            BrokerGoneError: it is gone.
+        """
+        with self._lock:
+            number = next(self._numbers)
+            try:
+                self._connection.send({"id": number, "do": action, **fields})
+            except OSError as exc:
+                raise _gone(action) from exc
+            answer = self._answer_to(number)
+        if answer is None:
+            raise _gone(action)
+        if "error" in answer:
+            raise error_from_json(answer["error"])
+        return answer["ok"]
+
+    def _answer_to(self, number: int) -> Message | None:
+        # The answer to a request that Ctrl-C interrupted may still come first: it is passed over.
+        while (message := self._connection.receive()) is not None:
+            if message["id"] == number:
+                return message
+        return None
+
+    def _stack(self, name: str, told: Mapping[str, Any]) -> Stack:
+        project = told["project"]
+        stack = self._stacks.get(project)
+        if stack is None:
+            stack = self._stacks[project] = Stack(
+                self._spec(name),
+                self._options.engine(),
+                Identity(project, ownership_from_json(told["ownership"])),
+                StackOptions(
+                    log_directory=Path(told["directory"]),
+                    ready_timeout_s=self._options.start_timeout_s,
+                    cadence=self._options.cadence,
+                ),
+            )
+        stack.adopt(told["containers"], told["networks"])
+        return stack
+
+    def _spec(self, name: str) -> StackSpec:
+        if name not in self._specs:
+            self._specs[name] = load(self._loads[name])
+        return self._specs[name]
+
+
+def _gone(action: str) -> BrokerGoneError:
+    return BrokerGoneError(
+        f"the broker is gone (asked to {action})",
+        hint="what it left is removed by the next run, or by `dockwright clean`",
+    )

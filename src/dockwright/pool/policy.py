@@ -1,0 +1,60 @@
+"""How many copies of a stack are worth having (pure): what a start costs against what it saves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_SHORTEST_S = 0.02  # no test with a stack of its own comes back sooner
+_WORTH = 0.25
+"""A further copy is started where it saves tests at least this part of the time its start takes;
+less than all of it, since starts happen beside the tests and tests wait in the foreground."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast leases come and resets go, for one stack.
+
+    Attributes:
+        coming_exclusive: exclusive leases that are announced and were not given yet.
+        start_s: how long the last start took, in seconds; None: none has ended.
+        reset_s: how long resets take, in seconds, smoothed; None: none has ended.
+        hold_s: how long exclusive leases last, in seconds, smoothed; None: none has ended.
+    """
+
+    coming_exclusive: int = 0
+    start_s: float | None = None
+    reset_s: float | None = None
+    hold_s: float | None = None
+
+    def note_start(self, seconds: float) -> None:
+        """Take in how long a start took."""
+        self.start_s = seconds
+
+    def note_reset(self, seconds: float) -> None:
+        """Take in how long a reset took."""
+        self.reset_s = _smoothed(self.reset_s, seconds)
+
+    def note_hold(self, seconds: float) -> None:
+        """Take in how long an exclusive lease lasted."""
+        self.hold_s = _smoothed(self.hold_s, seconds)
+
+    def copies_wanted(self, *, at_once: int, limit: int) -> int:
+        """Return how many copies pay off.
+
+        Args:
+            at_once: how many want a stack to themselves at the same time.
+            limit: more than this only crowd the cores.
+        """
+        if self.start_s is None or self.coming_exclusive == 0:
+            return 1
+        # Before the first reset its price is unknown: a start's is the honest guess.
+        reset_s = self.start_s if self.reset_s is None else self.reset_s
+        hold_s = max(_SHORTEST_S, self.hold_s or 0.0)
+        wanted = at_once * (1 + math.ceil(reset_s / hold_s))
+        saved_s = self.coming_exclusive * min(reset_s, self.start_s)
+        return max(1, min(wanted, limit)) if saved_s >= _WORTH * self.start_s else 1
+
+
+def _smoothed(before: float | None, now: float) -> float:
+    return now if before is None else 0.7 * before + 0.3 * now

@@ -1,0 +1,174 @@
+"""Where a broker's socket, lock and log are, and how one is found or started."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockwright.errors import LeaseError
+
+_BACKLOG = 128
+_PATH_LIMIT = 100  # of a Unix socket's path, with room to spare (104 on macOS, 108 on Linux)
+
+
+def runtime_directory() -> Path:
+    """Return the user's private directory for sockets; created with mode 0700.
+
+    Raises:
+        LeaseError: the directory belongs to somebody else.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base and os.access(base, os.W_OK):
+        directory = Path(base) / "dockwright"
+    else:
+        directory = Path(tempfile.gettempdir()) / f"dockwright-{os.getuid()}"
+    directory.mkdir(exist_ok=True, mode=0o700)
+    status = directory.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise LeaseError(
+            f"{directory} belongs to another user",
+            hint="set XDG_RUNTIME_DIR to a directory of your own",
+        )
+    directory.chmod(0o700)
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlace:
+    """The files of one broker: one per project root, engine and, if they differ, version.
+
+    Attributes:
+        name: stands for those in the names of the files.
+        directory: holds them.
+    """
+
+    name: str
+    directory: Path
+
+    @classmethod
+    def of(cls, root: Path, engine_url: str, *, version: str = "") -> BrokerPlace:
+        """Return the place for a project root and an engine."""
+        key = f"{root.resolve()}\n{engine_url}\n{version}"
+        return cls(hashlib.sha256(key.encode()).hexdigest()[:16], runtime_directory())
+
+    @property
+    def address(self) -> Path:
+        """The Unix socket."""
+        path = self.directory / f"{self.name}.sock"
+        if len(str(path)) > _PATH_LIMIT:
+            raise LeaseError(
+                f"the socket's path is too long for the system: {path}",
+                hint="set XDG_RUNTIME_DIR to a shorter directory",
+            )
+        return path
+
+    @property
+    def log(self) -> Path:
+        """The file that takes the broker's messages."""
+        return self.directory / f"{self.name}.log"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the right to start or end the broker of this place."""
+        with (self.directory / f"{self.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def connect(self) -> socket.socket | None:
+        """Return a connection to the broker, or None where none listens."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(self.address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            return None
+        return sock
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket, mode 0600; what a dead broker left is replaced."""
+        self.address.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            sock.bind(str(self.address))
+        finally:
+            os.umask(before)
+        sock.listen(_BACKLOG)
+        return sock
+
+
+def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket:
+    """Return a connection to the place's broker; start it if none listens.
+
+    Of many clients that find none, one starts it: the socket listens before the broker does, so
+    that nobody has to wait for its start.
+
+    Args:
+        place: where the broker is.
+        arguments: its command-line options, without the leading dashes.
+    """
+    sock = place.connect()
+    if sock is not None:
+        return sock
+    with place.locked():
+        sock = place.connect()
+        if sock is not None:
+            return sock
+        listener = place.listen()
+        try:
+            _spawn(place, listener, arguments)
+        finally:
+            listener.close()
+        sock = place.connect()
+    if sock is None:
+        raise LeaseError(
+            "the broker ended as soon as it was started", hint=f"its log is {place.log}"
+        )
+    return sock
+
+
+def _spawn(place: BrokerPlace, listener: socket.socket, arguments: Mapping[str, str]) -> int:
+    """Start the broker in a session of its own, so that nothing meant for us reaches it."""
+    listener.set_inheritable(True)
+    options = [part for name, value in arguments.items() for part in (f"--{name}", value)]
+    argv = [
+        sys.executable,
+        "-m",
+        "dockwright.pool.broker",
+        "--fd",
+        str(listener.fileno()),
+        *options,
+    ]
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return os.posix_spawn(
+        sys.executable,
+        argv,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(place.log), log_flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """Return the user id of the process at the other end of a Unix socket."""
+    if hasattr(socket, "SO_PEERCRED"):
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])
+    # macOS: struct xucred { u_int version; uid_t uid; ... } (sys/ucred.h)
+    level, option = 0, 1  # SOL_LOCAL, LOCAL_PEERCRED
+    credentials = sock.getsockopt(level, option, struct.calcsize("2I"))
+    return int(struct.unpack("2I", credentials)[1])

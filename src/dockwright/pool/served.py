@@ -1,0 +1,172 @@
+"""One client of a broker, as the broker sees it: its messages, its leases, its end."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from dockwright import __version__
+from dockwright.errors import DockwrightError, LeaseError
+from dockwright.model import Json, Requirement
+from dockwright.pool.codec import lease_to_json, load_options_from_json
+from dockwright.pool.lease import Lease
+from dockwright.pool.protocol import PROTOCOL, Connection, Message, ProtocolError, error_to_json
+from dockwright.pool.service import PoolService
+
+_log = logging.getLogger(__name__)
+
+
+class Client:
+    """Serves one connection in a thread of its own.
+
+    Args:
+        connection: to the client.
+        service: what it talks to.
+        on_leaving: called once when the client says goodbye or is gone.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        service: PoolService,
+        *,
+        on_leaving: Callable[[Client], None],
+    ) -> None:
+        self._connection = connection
+        self._service = service
+        self._on_leaving = on_leaving
+        self._leases: dict[int, Lease] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._gone = False
+        self._goodbye: int | None = None
+        self._actions: Mapping[str, Callable[[Message], Json]] = {
+            "hello": self._hello,
+            "declare": self._declare,
+            "prepare": self._prepare,
+            "release": self._release,
+            "statistics": self._statistics,
+            "drain": self._drain,
+        }
+
+    def start(self) -> None:
+        """Serve in the background."""
+        threading.Thread(target=self._serve, name="dockwright-client", daemon=True).start()
+
+    def farewell(self, problems: Sequence[str]) -> None:
+        """Answer the client's goodbye, tell what happened meanwhile, and close the connection."""
+        if self._goodbye is not None:
+            summary = replace(self._service.report(), problems=tuple(problems))
+            self._answer(self._goodbye, {"summary": summary.to_json()})
+        self._connection.close()
+
+    def _serve(self) -> None:
+        try:
+            while self._goodbye is None and (message := self._connection.receive()) is not None:
+                self._handle(message)
+        except ProtocolError as failure:
+            _log.warning("dropped a client: %s", failure)
+        finally:
+            self._leave()
+
+    def _handle(self, message: Message) -> None:
+        number, action = int(message["id"]), str(message["do"])
+        if action == "goodbye":
+            self._goodbye = number
+        elif action == "acquire":  # may take long; the end of the connection must be seen meanwhile
+            threading.Thread(
+                target=self._acquire, args=(number, message), name="dockwright-acquire", daemon=True
+            ).start()
+        elif action in self._actions:
+            self._attempt(number, lambda: self._actions[action](message))
+        else:
+            self._refuse(number, ProtocolError(f"nobody can do {action!r} here"))
+
+    def _attempt(self, number: int, work: Callable[[], Json]) -> None:
+        try:
+            result = work()
+        except (DockwrightError, ExceptionGroup) as failure:
+            self._refuse(number, failure)
+        except Exception as failure:  # noqa: BLE001 - the client must not wait for ever
+            _log.exception("a request failed")
+            self._refuse(number, failure)
+        else:
+            self._answer(number, result)
+
+    def _hello(self, message: Message) -> Json:
+        if message["protocol"] != PROTOCOL or message["version"] != __version__:
+            raise LeaseError(
+                f"the broker is dockwright {__version__}, the client {message['version']}",
+                hint="a broker of the client's own version is started beside it",
+            )
+        self._pid = int(message["pid"])
+        return {"version": __version__, "protocol": PROTOCOL}
+
+    def _declare(self, message: Message) -> Json:
+        return self._service.declare(message["name"], load_options_from_json(message["load"]))
+
+    def _prepare(self, message: Message) -> Json:
+        self._service.prepare(message["key"], exclusive=int(message["exclusive"]))
+        return None
+
+    def _acquire(self, number: int, message: Message) -> None:
+        def work() -> Json:
+            asked = Requirement(**message["requirement"])
+            requirement = replace(asked, holder=f"{self._pid} {asked.holder}")
+            lease = self._service.acquire(
+                requirement,
+                timeout_s=float(message["timeout_s"]),
+                abandoned=lambda: self._gone,
+            )
+            with self._lock:
+                if not self._gone:
+                    key = next(self._numbers)
+                    self._leases[key] = lease
+                    return {"lease": key, **lease_to_json(lease)}
+            self._service.release(lease, keep=False)  # the client died in this very moment
+            return None
+
+        self._attempt(number, work)
+
+    def _release(self, message: Message) -> Json:
+        with self._lock:
+            lease = self._leases.pop(int(message["lease"]), None)
+        if lease is not None:
+            self._service.release(lease, keep=bool(message["keep"]))
+        return None
+
+    def _statistics(self, message: Message) -> Json:
+        del message
+        statistics = self._service.statistics()
+        return None if statistics is None else asdict(statistics)
+
+    def _drain(self, message: Message) -> Json:
+        del message
+        self._service.drain()
+        return None
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._gone = True
+            leases = list(self._leases.values())
+            self._leases.clear()
+        self._service.wake()
+        for lease in leases:
+            self._service.release(lease, keep=False)
+        self._on_leaving(self)
+
+    def _answer(self, number: int, result: Json) -> None:
+        self._send({"id": number, "ok": result})
+
+    def _refuse(self, number: int, failure: Exception) -> None:
+        self._send({"id": number, "error": error_to_json(failure)})
+
+    def _send(self, message: Mapping[str, object]) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            _log.info("an answer came too late: its client is gone")

@@ -1,0 +1,166 @@
+"""The pool of one broker with everything that it needs, opened by the first declared stack."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockwright import __version__
+from dockwright.compose import LoadOptions, load
+from dockwright.engine import Engine, connect, resolve_endpoint
+from dockwright.errors import DockwrightError
+from dockwright.measure import Ledger, Summary
+from dockwright.model import Requirement
+from dockwright.pool.factory import Factory, FactoryOptions, project_hash
+from dockwright.pool.kept import KeptStacks
+from dockwright.pool.lease import Lease
+from dockwright.pool.pool import Pool, PoolStatistics
+from dockwright.pool.reaper import reap
+from dockwright.pool.workspace import Workspace, state_directory
+from dockwright.wait import Cadence
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What the first client asked for; it holds for all.
+
+    Attributes:
+        root: the project's root directory.
+        engine: the URL that was asked for; empty: as the docker CLI finds it.
+        max_stacks: how many stacks may exist at once; 0: as memory allows.
+        start_timeout_s: how long one service may take to become ready, in seconds.
+        cadence: how waits poll where no event tells.
+    """
+
+    root: Path
+    engine: str
+    max_stacks: int
+    start_timeout_s: float
+    cadence: Cadence
+
+
+class PoolService:
+    """What the clients of a broker may ask for; any thread may call.
+
+    Args:
+        options: how the pool runs.
+    """
+
+    def __init__(self, options: ServiceOptions) -> None:
+        self._options = options
+        self._kept = KeptStacks(state_directory() / "kept")
+        self._ledger = Ledger()
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._workspace: Workspace | None = None
+        self._factory_options: FactoryOptions | None = None
+        self._pool: Pool | None = None
+
+    def declare(self, name: str, options: LoadOptions) -> str:
+        """Make a stack known; return its key, which changes with its content.
+
+        Raises:
+            ComposeError: its Compose file is wrong.
+            EngineError: the engine cannot be used.
+        """
+        spec = load(options)
+        key = f"{name}@{spec.content_hash[:16]}"
+        with self._lock:
+            pool, engine, shared = self._open()
+            if not pool.declares(key):
+                pool.declare(key, Factory(name, spec, engine, shared))
+        return key
+
+    def prepare(self, key: str, *, exclusive: int) -> None:
+        """Start a stack in the background; so many exclusive leases of it will be asked for."""
+        self._opened().prepare(key, exclusive=exclusive)
+
+    def acquire(
+        self, requirement: Requirement, *, timeout_s: float, abandoned: Callable[[], bool]
+    ) -> Lease:
+        """Lease a stack; see `Pool.acquire`."""
+        return self._opened().acquire(requirement, timeout_s=timeout_s, abandoned=abandoned)
+
+    def release(self, lease: Lease, *, keep: bool) -> None:
+        """End a lease; see `Pool.release`."""
+        if keep:
+            self._kept.add(lease.stack.identity.project)
+        self._opened().release(lease, keep=keep)
+
+    def wake(self) -> None:
+        """Let waiters look whether they were abandoned."""
+        if self._pool is not None:
+            self._pool.wake()
+
+    def drain(self) -> None:
+        """Remove the stacks that nobody uses."""
+        if self._pool is not None:
+            self._pool.drain()
+
+    def statistics(self) -> PoolStatistics | None:
+        """Return what the pool did so far; None before the first stack."""
+        return self._pool.statistics() if self._pool is not None else None
+
+    def report(self) -> Summary:
+        """Return what happened since the last report, so that each second is told once."""
+        if self._pool is None or self._engine is None:
+            return Summary()
+        return Summary(self._ledger.drain(), self._pool.drain_counts())
+
+    def close(self) -> None:
+        """Remove everything.
+
+        Raises:
+            CleanupError: something could not be removed.
+        """
+        with self._lock:
+            pool, engine, workspace = self._pool, self._engine, self._workspace
+        try:
+            if pool is not None:
+                pool.close()
+        finally:
+            if workspace is not None:
+                workspace.remove()
+            if engine is not None:
+                engine.close()
+
+    def _opened(self) -> Pool:
+        if self._pool is None:
+            raise RuntimeError("no stack was declared before the pool was used")
+        return self._pool
+
+    def _open(self) -> tuple[Pool, Engine, FactoryOptions]:
+        if self._pool is None or self._engine is None or self._factory_options is None:
+            endpoint = resolve_endpoint(
+                os.environ, Path.home(), explicit=self._options.engine or None
+            )
+            self._engine = engine = connect(endpoint)
+            engine.ping()
+            session = secrets.token_hex(4)
+            self._workspace = Workspace.create(state_directory(), session)
+            self._factory_options = FactoryOptions(
+                session=session,
+                project=project_hash(self._options.root),
+                version=__version__,
+                directory=self._workspace.directory,
+                ready_timeout_s=self._options.start_timeout_s,
+                cadence=self._options.cadence,
+            )
+            self._pool = Pool(engine, max_stacks=self._options.max_stacks, ledger=self._ledger)
+            # Names never meet those of the dead, so that reaping need not come first.
+            threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()
+        return self._pool, self._engine, self._factory_options
+
+    def _reap(self, engine: Engine) -> None:
+        try:
+            Workspace.reap(state_directory())
+            reap(engine, project_hash(self._options.root), self._kept)
+        except (DockwrightError, ExceptionGroup) as failure:
+            _log.warning("could not remove what a dead owner left: %s", failure)

@@ -1,0 +1,55 @@
+"""The directory that one owner keeps on disk, so that it can be reaped like everything else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+
+from dockwright.engine import current_owner, owner_is_alive
+from dockwright.model import Owner
+
+_OWNER_FILE = "owner.json"
+
+
+def state_directory() -> Path:
+    """Return where dockwright keeps, for this user, what outlives a run."""
+    return platformdirs.user_state_path("dockwright")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A directory for baselines and logs, mode 0700, that names its owner.
+
+    Attributes:
+        directory: the directory itself.
+    """
+
+    directory: Path
+
+    @classmethod
+    def create(cls, state: Path, session: str) -> Workspace:
+        """Make the workspace of one session, owned by this process."""
+        directory = state / "sessions" / session
+        directory.mkdir(parents=True, mode=0o700)
+        (directory / _OWNER_FILE).write_text(json.dumps(asdict(current_owner())))
+        return cls(directory)
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def reap(state: Path) -> int:
+        """Delete the workspaces of dead owners; return how many."""
+        count = 0
+        for file in (state / "sessions").glob(f"*/{_OWNER_FILE}"):
+            with suppress(OSError, ValueError, TypeError):  # half written, or going away just now
+                if not owner_is_alive(Owner(**json.loads(file.read_text()))):
+                    shutil.rmtree(file.parent, ignore_errors=True)
+                    count += 1
+        return count
