@@ -60,6 +60,7 @@ def work(queue: Queue) -> None:
             queue.call("RPUSH", "failed", job.decode(errors="replace"))
         else:
             number += 1
+            queue.call("INCR", "done")
             queue.call("RPUSH", "results", json.dumps(result))
 
 

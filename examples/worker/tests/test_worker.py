@@ -30,6 +30,7 @@ def test_jobs_are_done_in_order(queue: WorkQueue) -> None:
     queue.put("")
     assert queue.take() == {"number": 1, "words": 3}
     assert queue.take() == {"number": 2, "words": 0}
+    assert queue.call("GET", "done") == "2"
 
 
 @pytest.mark.stateful
