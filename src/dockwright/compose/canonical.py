@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dockwright.compose.kinds import (
-    ANYTHING,
     ARGV,
     COUNT,
+    FILLED_TEXTS,
     FLAG,
     HOSTS,
     LABELS,
+    LONG_SPAN,
     OPTIONAL_FLAG,
     OPTIONAL_TEXT,
     OPTIONAL_WHOLE,
@@ -26,6 +27,7 @@ from dockwright.compose.kinds import (
     MapOf,
     Place,
     Record,
+    env_files,
     limit,
 )
 from dockwright.compose.source import Origins, Tree
@@ -85,11 +87,11 @@ _WATCH = Record(
         "ignore": TEXTS,
     }
 )
-_RATES = ListOf(Record({"path": TEXT, "rate": SIZE}))
+_RATES = ListOf(Record({"path": TEXT, "rate": SIZE}, titled_in_json=True))
 _BLKIO = Record(
     {
         "weight": WHOLE,
-        "weight_device": ListOf(Record({"path": TEXT, "weight": WHOLE})),
+        "weight_device": ListOf(Record({"path": TEXT, "weight": WHOLE}, titled_in_json=True)),
         "device_read_bps": _RATES,
         "device_read_iops": _RATES,
         "device_write_bps": _RATES,
@@ -99,9 +101,9 @@ _BLKIO = Record(
 _UPDATE = Record(
     {
         "parallelism": OPTIONAL_WHOLE,
-        "delay": SPAN,
+        "delay": LONG_SPAN,
         "failure_action": TEXT,
-        "monitor": SPAN,
+        "monitor": LONG_SPAN,
         "max_failure_ratio": REAL,
         "order": TEXT,
     }
@@ -160,7 +162,6 @@ _HEALTHCHECK = Record(
 _ATTACHMENT = Record(
     {
         "priority": WHOLE,
-        "gw_priority": WHOLE,
         "aliases": TEXTS,
         "ipv4_address": TEXT,
         "ipv6_address": TEXT,
@@ -225,12 +226,13 @@ _SERVICE = Record(
         "deploy": _DEPLOY,
         "device_cgroup_rules": TEXTS,
         "devices": ListOf(Record({"source": TEXT, "target": TEXT, "permissions": TEXT})),
-        "dns": TEXTS,
+        "dns": FILLED_TEXTS,
         "dns_opt": TEXTS,
         "dns_search": TEXTS,
         "domainname": TEXT,
         "entrypoint": ARGV,
         "environment": VARIABLES,
+        "env_file": env_files,
         "expose": TEXTS,
         "external_links": TEXTS,
         "extra_hosts": HOSTS,

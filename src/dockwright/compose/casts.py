@@ -73,7 +73,6 @@ _CASTS: Patterns[Cast] = Patterns(
         ("services.*.build.no_cache", to_bool),
         ("services.*.build.privileged", to_bool),
         ("services.*.build.pull", to_bool),
-        ("services.*.depends_on.*.required", to_bool),
         ("services.*.depends_on.*.restart", to_bool),
         ("services.*.env_file.*.required", to_bool),
         ("services.*.healthcheck.disable", to_bool),

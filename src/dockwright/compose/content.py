@@ -30,7 +30,7 @@ def content_hash(
     content: dict[str, Any] = {key: value for key, value in document.items() if key != "name"}
     for section in _NAMED:
         content[section] = {
-            key: _without_derived_name(resource, key, f"{project}_{key}")
+            key: _without_derived_name(resource, f"{project}_{key}")
             for key, resource in (document.get(section) or {}).items()
         }
     files = [
@@ -45,7 +45,7 @@ def content_hash(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _without_derived_name(resource: Any, key: str, derived: str) -> Any:
+def _without_derived_name(resource: Any, derived: str) -> Any:
     return {k: v for k, v in resource.items() if k != "name" or v != derived}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dockwright.compose.forms import lengthen
 from dockwright.compose.interpolate import interpolate
+from dockwright.compose.newer import reporter
 from dockwright.compose.reading import Document, read
 from dockwright.compose.schema import PROJECT
 from dockwright.compose.shapes import check, describe
@@ -64,8 +65,4 @@ def complete(tree: Tree, origins: Origins) -> Tree:
 
 def check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
     """Raise for the first unknown key or wrong type in a project."""
-
-    def report(path: tuple[str | int, ...], message: str) -> ComposeError:
-        return origins.error(path, message)
-
-    check(tree, PROJECT, (), report, partial=partial)
+    check(tree, PROJECT, (), reporter(origins), partial=partial)

@@ -39,6 +39,15 @@ def read_env_file(
     return _read_raw(text) if raw else _Parser(text.removeprefix("\ufeff"), file, lookup).read()
 
 
+def with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[str, str]:
+    """Return variables with those of files added; given ones win, then those of later files."""
+    found: dict[str, str] = {}
+    for file in files:
+        values = read_env_file(file, (found | variables).get)
+        found |= {name: value for name, value in values.items() if value is not None}
+    return found | variables
+
+
 def _read_raw(text: str) -> dict[str, str | None]:
     result: dict[str, str | None] = {}
     for line in text.splitlines():
@@ -161,7 +170,7 @@ class _Parser:
 
 
 def _unescape(text: str) -> str:
-    """Replace ``\\n`` and the like; ``\\$`` becomes ``$$``, which is a dollar when substituted."""
+    r"""Replace ``\n`` and the like; ``\$`` becomes ``$$``, which is a dollar when substituted."""
 
     def replace(match: re.Match[str]) -> str:
         char = match[1]

@@ -12,8 +12,8 @@ from dockwright.compose.source import Origins, Tree
 def fill_variables(tree: Tree, variables: Mapping[str, str]) -> None:
     """Give ``environment`` entries without a value the one that the caller's environment has."""
     for service in (tree.get("services") or {}).values():
-        environment = (service or {}).get("environment")
-        for name, value in (environment or {}).items():
+        environment = (service or {}).get("environment") or {}
+        for name, value in environment.items():
             if value is None and name in variables:
                 environment[name] = variables[name]
 
@@ -35,10 +35,11 @@ def read_env_files(
     for index, entry in enumerate(service.pop("env_file", ())):
         file = Path(entry["path"])
         path = ("services", name, "env_file", index)
-        if entry.get("format") not in (None, ""):
-            raise origins.error(path, f"unknown format {entry['format']!r}")
+        style = entry.get("format") or ""
+        if style not in ("", "raw"):
+            raise origins.error(path, f"unknown format {style!r}; there is only 'raw'")
         if file.is_file():
-            found |= read_env_file(file, lookup)
+            found |= read_env_file(file, lookup, raw=style == "raw")
         elif entry["required"]:
             raise origins.error(
                 path,

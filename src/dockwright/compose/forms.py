@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dockwright.compose.mappings import hosts, pairs
-from dockwright.compose.mounts import parse_device, parse_volume
+from dockwright.compose.mounts import clean_target, parse_device, parse_volume
 from dockwright.compose.patterns import Patterns
 from dockwright.compose.ports import parse_port
 from dockwright.compose.source import DocPath, Origins, Tree
@@ -50,16 +50,18 @@ def _ports(value: Tree) -> list[dict[str, Any]]:
         if "target" not in value:
             raise ValueError("names no target port")
         return [{"mode": "ingress", "protocol": "tcp"} | value]
-    if isinstance(value, float):
-        raise ValueError(f"{value} is not a port")
-    return parse_port(str(value))
+    return parse_port(str(value))  # a float is told as the invalid port that it is
 
 
 def _build(value: Tree) -> Tree:
-    build = {"context": value} if isinstance(value, str) else dict(value)
-    if "context" not in build and "dockerfile_inline" not in build:
-        pass
-    return build
+    return {"context": value} if isinstance(value, str) else value
+
+
+def _contexts(value: Tree) -> Tree:
+    for entry in value if isinstance(value, list) else ():
+        if "=" not in entry:
+            raise ValueError(f"{entry!r} is not a name and a context, such as 'base=./base'")
+    return pairs(value)
 
 
 def _depends_on(value: Tree) -> Tree:
@@ -85,7 +87,10 @@ def _attachments(value: Tree) -> Tree:
 
 
 def _volume(value: Tree) -> Tree:
-    return parse_volume(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return parse_volume(value)
+    target = value.get("target")
+    return value | {"target": clean_target(target)} if target else value
 
 
 def _device(value: Tree) -> Tree:
@@ -123,7 +128,7 @@ _FORMS: Patterns[Form] = Patterns(
         ("include.*.env_file", _listed),
         ("services.*.annotations", pairs),
         ("services.*.build", _build),
-        ("services.*.build.additional_contexts", pairs),
+        ("services.*.build.additional_contexts", _contexts),
         ("services.*.build.args", pairs),
         ("services.*.build.extra_hosts", hosts),
         ("services.*.build.labels", pairs),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockwright.compose.document import Scope
-from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.dotenv import with_env_files
 from dockwright.compose.paths import absolute
 from dockwright.compose.reading import Document
 from dockwright.compose.source import Origins, Tree
@@ -54,13 +54,10 @@ def _inner_scope(
             raise origins.error((*path, "env_file"), f"there is no file {file}")
     if not env_files and (directory / ".env").is_file():
         env_files = [directory / ".env"]
-    variables = dict(scope.variables)
-    found: dict[str, str] = {}
-    for file in env_files:
-        known = {**found, **variables}
-        values = read_env_file(file, known.get)
-        found |= {name: value for name, value in values.items() if value is not None}
-    return replace(scope, directory=directory, variables={**found, **variables})
+    if not directory.is_dir():  # as Compose has it
+        directory = directory.parent
+    variables = with_env_files(dict(scope.variables), tuple(env_files))
+    return replace(scope, directory=directory, variables=variables)
 
 
 def _import(tree: Tree, origins: Origins, document: Document, path: tuple[str | int, ...]) -> None:

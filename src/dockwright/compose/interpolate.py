@@ -1,4 +1,4 @@
-"""Substitutes variables throughout a document, and turns strings into numbers where Compose does."""
+"""Substitutes variables throughout a document; casts strings to numbers where Compose does."""
 
 from __future__ import annotations
 

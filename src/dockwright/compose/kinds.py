@@ -67,6 +67,9 @@ def _real(value: Tree) -> int | float:
 
 
 def _size(value: Tree) -> str:
+    """Return bytes as text; Compose does not read a number with a fraction and leaves it out."""
+    if isinstance(value, float):
+        return ""
     size = parse_bytes(value) if isinstance(value, str) else int(value)
     return str(size) if size else ""
 
@@ -89,8 +92,12 @@ COUNT = _reading(_count, keep_zero=False)
 REAL = _reading(_real, keep_zero=False)
 SIZE = _reading(_size, keep_zero=False)
 SPAN = _reading(lambda value: format_duration(parse_duration(value)), keep_zero=True)
+LONG_SPAN = _reading(
+    lambda value: parse_duration(value) and format_duration(parse_duration(value)), keep_zero=False
+)
 ARGV = _reading(_argv, keep_zero=True)
 TEXTS = _reading(lambda value: [go_text(entry) for entry in value], keep_zero=False)
+FILLED_TEXTS = _reading(lambda value: [entry for entry in value if entry], keep_zero=False)
 LABELS = _reading(
     lambda value: {name: go_text(value[name]) for name in sorted(value)}, keep_zero=False
 )
@@ -99,11 +106,10 @@ HOSTS = _reading(
     lambda value: [f"{name}={address}" for name in sorted(value) for address in value[name]],
     keep_zero=False,
 )
-ANYTHING = _reading(lambda value: value, keep_zero=False)
 
 
 def plain(value: Tree, form: Form) -> Any:
-    """Return an ``x-`` extension's value as it is printed: keys sorted, whole floats as integers."""
+    """Return an ``x-`` extension's value as it is printed: sorted, whole floats as integers."""
     if isinstance(value, dict):
         return {key: plain(value[key], form) for key in sorted(value)}
     if isinstance(value, list):
@@ -122,12 +128,14 @@ class Record:
         inline: whether JSON prints ``{}`` where there is nothing in it.
         always: keys that JSON prints as null where they are not given.
         extensions_in_json: whether JSON prints ``x-`` keys as YAML always does.
+        titled_in_json: whether JSON prints the keys with a capital letter.
     """
 
     fields: dict[str, Kind]
     inline: bool = False
     always: tuple[str, ...] = ()
     extensions_in_json: bool = False
+    titled_in_json: bool = False
 
     def __call__(self, value: Tree, place: Place) -> Any:
         """Write the keys that are there."""
@@ -138,7 +146,8 @@ class Record:
             if value.get(key) is not None or nested:
                 written = kind(value.get(key), place.at(key))
                 if written is not ABSENT:
-                    result[key] = written
+                    titled = self.titled_in_json and place.form == "json"
+                    result[key.title() if titled else key] = written
             elif key in self.always and place.form == "json":
                 result[key] = None
         if place.form == "yaml" or self.extensions_in_json:
@@ -177,8 +186,21 @@ class MapOf:
 
 
 def limit(value: Tree, place: Place) -> Any:
-    """Write a ulimit: one number, or soft and hard."""
-    return LIMIT_PAIR(value, place) if isinstance(value, dict) else OPTIONAL_WHOLE(value, place)
+    """Write a ulimit: one number, or soft and hard; to Compose one number 0 is an empty pair."""
+    if not isinstance(value, dict):
+        number = WHOLE(value, place)
+        if number is not ABSENT:
+            return number
+        value = {"soft": 0, "hard": 0}
+    kind = OPTIONAL_WHOLE if place.form == "yaml" else WHOLE
+    return Record({"soft": kind, "hard": kind})(value, place)
 
 
-LIMIT_PAIR = Record({"single": WHOLE, "soft": WHOLE, "hard": WHOLE})
+def env_files(value: Tree, place: Place) -> Any:
+    """Write ``env_file``, where it was not resolved: a required file is only its path."""
+    del place
+    files = [
+        {"path": entry["path"], "required": False} if not entry["required"] else entry["path"]
+        for entry in value
+    ]
+    return files or ABSENT

@@ -8,7 +8,7 @@ from pathlib import Path
 from dockwright.compose.consistency import check_consistency
 from dockwright.compose.discover import discover
 from dockwright.compose.document import Scope, check_shape, complete, documents
-from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.dotenv import with_env_files
 from dockwright.compose.environment import fill_variables, read_env_files, read_label_files
 from dockwright.compose.extends import apply_extends
 from dockwright.compose.include import apply_include
@@ -22,6 +22,7 @@ from dockwright.compose.project_name import check_name, normalise_name
 from dockwright.compose.reading import read
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.spec import build_spec
+from dockwright.compose.support import check_support
 from dockwright.compose.unique import uniquify
 from dockwright.compose.warnings import Warnings
 from dockwright.errors import ComposeError
@@ -48,13 +49,15 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     variables["COMPOSE_PROJECT_NAME"] = name
     scope = Scope(directory, variables, Warnings())
     tree, origins = load_files(files, scope)
+    normalise(tree, name, directory, variables)
+    declared = tree["services"]
     _enable(tree, options.profiles, variables)
-    normalise(tree, name, variables)
-    check_consistency(tree, origins)
-    for key, service in tree["services"].items():
+    check_consistency(tree, declared, origins)
+    for key, service in tree["services"].items() if options.resolve_env_files else ():
         read_env_files(service, key, variables, origins)
         read_label_files(service, key, origins)
     prune(tree)
+    check_support(tree, origins, scope.warnings, runnable=options.runnable)
     return build_spec(tree, name, directory, files, origins, scope.warnings)
 
 
@@ -82,40 +85,31 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
 def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) -> None:
     """Keep the services that the active profiles enable, in place."""
     listed = variables.get("COMPOSE_PROFILES", "").split(",")
-    active = {*profiles, *(name.strip() for name in listed if name.strip())}
-    services = tree.get("services") or {}
+    active = profiles or [name.strip() for name in listed if name.strip()]
     tree["services"] = {
-        name: service for name, service in services.items() if is_enabled(service, active)
+        name: service for name, service in tree["services"].items() if is_enabled(service, active)
     }
 
 
 def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[str, str]]:
     """Return the files, the project directory, and the variables that interpolation sees."""
     start = (options.start or Path.cwd()).absolute()
-    given = tuple(start / file for file in options.env_files)
-    variables = _with_env_files(
-        dict(options.environ), given or _dotenv(options.working_dir or start)
-    )
-    files = tuple(start / file for file in options.files) or discover(start, variables)
-    directory = Path(absolute(str(options.working_dir or files[0].parent), start))
+    files = tuple(Path(absolute(str(file), start)) for file in options.files)
+    given = tuple(Path(absolute(str(file), start)) for file in options.env_files)
+    directory = options.working_dir or (files[0].parent if files else start)
+    variables = with_env_files(dict(options.environ), given or _dotenv(start / directory))
+    if not files:
+        files = discover(start, variables)
+        directory = options.working_dir or files[0].parent
+    directory = Path(absolute(str(directory), start))
     if not given:
-        variables = _with_env_files(variables, _dotenv(directory))
+        variables = with_env_files(variables, _dotenv(directory))
     return files, directory, variables
 
 
 def _dotenv(directory: Path) -> tuple[Path, ...]:
     file = directory / ".env"
     return (file,) if file.is_file() else ()
-
-
-def _with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[str, str]:
-    """Add the variables of files; earlier variables win, and a later file over an earlier one."""
-    found: dict[str, str] = {}
-    for file in files:
-        known = found | variables
-        values = read_env_file(file, known.get)
-        found |= {name: value for name, value in values.items() if value is not None}
-    return found | variables
 
 
 def _name(

@@ -32,9 +32,7 @@ def hosts(value: Tree) -> dict[str, list[str]]:
         name, found, address = entry.partition("=" if "=" in entry else ":")
         if not found or not name:
             raise ValueError(f"{entry!r} is not a host and an address, such as 'db=10.0.0.2'")
-        known = result.setdefault(name, [])
-        if _address(address) not in known:
-            known.append(_address(address))
+        result.setdefault(name, []).append(_address(address))
     return result
 
 

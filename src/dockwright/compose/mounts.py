@@ -1,4 +1,4 @@
-"""Volumes and devices in short form: ``data:/var/lib:ro``, ``./src:/app``, ``/dev/a:/dev/b:rwm``."""
+"""Volumes and devices in short form: ``data:/var/lib:ro``, ``./src:/app``, ``/dev/a:/dev/b``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_volume(text: str) -> dict[str, Any]:
     if len(text) <= 2:
         if not text:
             raise ValueError("a volume cannot be empty")
-        return {"type": "volume", "target": _clean(text)}
+        return {"type": "volume", "target": clean_target(text)}
     sections = _sections(text)
     if "" in sections:
         raise ValueError(f"{text!r} has an empty section between colons")
@@ -28,7 +28,7 @@ def parse_volume(text: str) -> dict[str, Any]:
     volume: dict[str, Any] = {"type": "bind" if is_path else "volume"}
     if source:
         volume["source"] = source
-    volume["target"] = _clean(target)
+    volume["target"] = clean_target(target)
     bind: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for option in sections[2].split(",") if len(sections) == 3 else ():
@@ -56,6 +56,12 @@ def is_file_path(source: str) -> bool:
     return len(source) > 1 and source[0].isalpha() and source[1] == ":"
 
 
+def clean_target(target: str) -> str:
+    """Return a path in the container without ``..`` and doubled or trailing slashes."""
+    cleaned = posixpath.normpath(target)
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
+
+
 def parse_device(text: str) -> dict[str, str]:
     """Return the long form of one short device.
 
@@ -79,8 +85,3 @@ def _sections(text: str) -> list[str]:
         else:
             sections[-1] += char
     return sections
-
-
-def _clean(target: str) -> str:
-    cleaned = posixpath.normpath(target)
-    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dockwright.compose.source import Tree
@@ -10,18 +12,19 @@ _NAMED = ("networks", "volumes", "secrets", "configs")
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
-def normalise(tree: Tree, name: str, variables: dict[str, str]) -> None:
+def normalise(tree: Tree, name: str, directory: Path, variables: Mapping[str, str]) -> None:
     """Complete a merged project in long form, in place.
 
     Args:
         tree: the project.
         name: its name.
+        directory: its directory, which a build without a context gets.
         variables: values for build arguments that have none.
     """
     tree["name"] = name
-    services = tree.get("services") or {}
+    services = tree["services"] = tree.get("services") or {}
     for service in services.values():
-        _service(service, variables)
+        _service(service, directory, variables)
     _default_network(tree, services)
     for section in _NAMED:
         for key, resource in list((tree.get(section) or {}).items()):
@@ -47,18 +50,16 @@ def prune(tree: Tree) -> None:
         tree[section] = {key: kept[key] for key in kept if key in used[section]}
 
 
-def _service(service: dict[str, Any], variables: dict[str, str]) -> None:
+def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
     if not service.get("networks") and not service.get("network_mode"):
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
     if service.get("build") is not None:
-        _build(service["build"], variables)
+        _build(service["build"], directory, variables)
     for mount in service.get("secrets") or ():
         if not mount.get("target"):
             mount["target"] = f"/run/secrets/{mount.get('source')}"
-        elif "/" not in mount["target"]:
-            pass
     for request in [
         *(service.get("gpus") or ()),
         *_reserved_devices(service),
@@ -77,7 +78,8 @@ def _reserved_devices(service: dict[str, Any]) -> list[dict[str, Any]]:
     return devices
 
 
-def _build(build: dict[str, Any], variables: dict[str, str]) -> None:
+def _build(build: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
+    build.setdefault("context", str(directory))
     if not build.get("dockerfile") and not build.get("dockerfile_inline"):
         build["dockerfile"] = "Dockerfile"
     args = build.get("args") or {}

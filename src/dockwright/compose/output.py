@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
 
-from dockwright.compose.scalars import go_float
+from dockwright.compose.scalars import Moment, go_float, resolve
 from dockwright.model import StackSpec
+
+_AMBIGUOUS = re.compile(
+    r"[yY]|[yY]es|YES|[oO]n|ON|[nN]|[nN]o|NO|[oO]ff|OFF"  # truth values to YAML 1.1
+    r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"  # numbers of base 60 to YAML 1.1
+)
 
 
 def to_json(spec: StackSpec) -> str:
@@ -34,27 +40,48 @@ def _doubled(value: Any) -> Any:
         return {_doubled(key): _doubled(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_doubled(entry) for entry in value]
-    return str(value).replace("$", "$$") if isinstance(value, str) else value
+    return value.replace("$", "$$") if isinstance(value, str) and "$" in value else value
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents list entries, and writes strings and floats as Go does."""
+    """Indents list entries, and quotes as Go's yaml.v3 does.
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+    It resolves nothing itself: the representers below choose plain or quoted for every scalar.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - a class variable of PyYAML
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
+        """Indent the entries of lists below a key, which PyYAML does not."""
         super().increase_indent(flow, indentless=False)
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Write values that are used twice out twice."""
         return True
 
 
+def _scalar(dumper: yaml.SafeDumper, text: str, style: str | None = None) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    if "\n" in value:
+        return _scalar(dumper, value, "|")
+    meaning = resolve(value)
+    plain = type(meaning) is str and not _AMBIGUOUS.fullmatch(value)
+    return _scalar(dumper, value, None if plain else '"')
 
 
 def _float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", go_float(value))
+    return _scalar(dumper, go_float(value))
+
+
+def _other(dumper: yaml.SafeDumper, value: object) -> yaml.Node:
+    return _scalar(dumper, "null" if value is None else str(value).lower())
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Moment, lambda dumper, value: _scalar(dumper, str(value)))
 _Dumper.add_representer(float, _float)
+for _kind in (int, bool, type(None)):
+    _Dumper.add_representer(_kind, _other)

@@ -1,4 +1,4 @@
-"""Reads YAML into plain values, with the line of each and the paths tagged ``!reset``/``!override``.
+"""Reads YAML into plain values, keeping lines and the paths tagged ``!reset``/``!override``.
 
 libyaml's events are composed here rather than by PyYAML: an anchor may be defined again, merge keys
 follow Go's yaml.v3, and every value keeps its line.
@@ -98,8 +98,8 @@ def _compose(text: str, file: Path) -> Iterator[_Node]:
     stack: list[_Node] = []
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            node = anchors.get(event.anchor)
-            line = event.start_mark.line + 1
+            node = anchors.get(event.anchor or "")
+            line = _line(event)
             if node is None:
                 raise ComposeError(f"no anchor named {event.anchor!r}", file=file, line=line)
             if node.open:
@@ -124,13 +124,18 @@ def _compose(text: str, file: Path) -> Iterator[_Node]:
             anchors = {}
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _node(event: yaml.NodeEvent) -> _Node:
-    line = event.start_mark.line + 1
+    line = _line(event)
     if isinstance(event, yaml.ScalarEvent):
         plain = bool(event.implicit[0])
         return _Node("scalar", line, event.tag, event.value, plain=plain, open=False)
     kind: Literal["list", "map"] = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
-    return _Node(kind, line, event.tag)
+    tag = event.tag if isinstance(event, yaml.CollectionStartEvent) else None
+    return _Node(kind, line, tag)
 
 
 class _Builder:

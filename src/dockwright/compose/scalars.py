@@ -1,6 +1,6 @@
 """What a plain YAML scalar means to Compose: the rules of Go's yaml.v3, not those of YAML 1.1.
 
-``yes`` and ``on`` are strings, ``0o17`` and ``017`` are octal, ``08`` is a float, ``1:30`` is a string.
+``yes`` and ``on`` are strings, ``0o17`` and ``017`` are octal, ``08`` a float, ``1:30`` a string.
 """
 
 from __future__ import annotations
@@ -117,5 +117,4 @@ def go_float(value: float) -> str:
     power = int(exponent)
     if value and not -4 <= power < 6:
         return f"{mantissa}e{power:+03d}"
-    text = f"{value:.{max(precision - power, 0)}f}"
-    return text
+    return f"{value:.{max(precision - power, 0)}f}"

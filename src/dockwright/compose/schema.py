@@ -88,7 +88,7 @@ _DEPENDENCY = Struct(
     },
     required=("condition",),
 )
-_DEVICE = {
+_DEVICE: dict[str, Shape] = {
     "capabilities": STRINGS,
     "count": INT,
     "device_ids": STRINGS,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from dockwright.compose.source import DocPath, Tree
 
-Report: TypeAlias = Callable[[DocPath, str], Exception]
-"""Makes the error for a wrong value at a path."""
+
+class Report(Protocol):
+    """Makes the error for a wrong value."""
+
+    def __call__(self, path: DocPath, message: str, *, unknown: str | None = None) -> Exception:
+        """Return the error for the value at `path`, or for its key `unknown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def accepted(shape: Shape) -> tuple[str, ...]:
     return ("array",) if isinstance(shape, ListOf) else ("object",)
 
 
-def unknown(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """Word the complaint about a name that is not known, with the closest known one."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
@@ -177,7 +181,7 @@ def _check_struct(
         if name in shape.fields:
             check(entry, shape.fields[name], (*path, name), report, partial=partial)
         elif not (shape.extensions and name.startswith("x-")):
-            raise report((*path, name), unknown(name, shape.fields))
+            raise report(path, suggest(name, shape.fields), unknown=name)
     for name in () if partial else shape.required:
         if name not in value:
             raise report(path, f"needs the key {name!r}")

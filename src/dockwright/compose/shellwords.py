@@ -1,6 +1,6 @@
 """Splits a command line into words as Compose does: quoting, but no shell behind it.
 
-As in Compose, the line ends at the first unquoted ``;``, ``&``, ``|``, ``<`` or ``>``, and ``$(...)``
+As in Compose, the line ends at the first unquoted ``;``, ``&``, ``|``, ``<`` or ``>``. ``$(...)``
 and backquotes group without being run.
 """
 

@@ -1,4 +1,4 @@
-"""Where a value stands in the files: paths in a document, and errors that name file, line and path."""
+"""Where a value stands in the files: paths in a document, and errors that name the place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from dockwright.errors import ComposeError
 
 Tree: TypeAlias = Any
-"""A YAML value: dict, list or scalar. `schema` has checked its shape before other modules read it."""
+"""A YAML value: dict, list or scalar. `schema` has checked its shape before others read it."""
 
 DocPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a document: ``("services", "web", "ports", 0)``."""
@@ -57,7 +57,7 @@ class Origins:
 
     def graft(self, other: Origins, source: DocPath, target: DocPath) -> None:
         """Take over the places below `source` in `other`, for values that now stand at `target`."""
-        for path, mark in other._marks.items():
+        for path, mark in list(other._marks.items()):
             if path[: len(source)] == source:
                 self._marks.setdefault(target + path[len(source) :], mark)
 
@@ -66,9 +66,10 @@ class Origins:
         path: DocPath,
         message: str,
         *,
+        key: str | None = None,
         hint: str | None = None,
         kind: type[ComposeError] = ComposeError,
     ) -> ComposeError:
-        """Make the error for a wrong value at `path`."""
-        file, line = self.find(path)
+        """Make the error for a wrong value at `path`, or for the key `key` in it."""
+        file, line = self.find((*path, key) if key else path)
         return kind(message, file=file, line=line, path=show(path) or None, hint=hint)

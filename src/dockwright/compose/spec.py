@@ -9,7 +9,6 @@ from typing import Any
 from dockwright.compose.canonical import canonical
 from dockwright.compose.content import content_hash
 from dockwright.compose.source import Origins, Tree
-from dockwright.compose.support import check_support
 from dockwright.compose.units import parse_duration
 from dockwright.compose.warnings import Warnings
 from dockwright.compose.x_dockwright import read_processes, read_service_options
@@ -28,10 +27,8 @@ def build_spec(
 
     Raises:
         ComposeError: a value that cannot be read, or a wrong ``x-dockwright``.
-        ComposeUnsupportedError: something that dockwright cannot run.
     """
     document = canonical(tree, origins, "json")
-    check_support(tree, origins, warnings)
     services = {
         key: _service(key, service, document["services"][key], origins)
         for key, service in tree["services"].items()

@@ -25,8 +25,14 @@ _REFUSED = {
 _NOT_HERE = "take the service out of the tests with a profile, or run it by hand"
 
 
-def check_support(tree: Tree, origins: Origins, warnings: Warnings) -> None:
-    """Warn about what is ignored and refuse what would change how a stack behaves.
+def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable: bool) -> None:
+    """Warn about what is ignored; refuse what would change how a stack behaves.
+
+    Args:
+        tree: a normalised project with its enabled services.
+        origins: where its values stand.
+        warnings: where warnings go.
+        runnable: whether to refuse.
 
     Raises:
         ComposeUnsupportedError: something whose absence a test would notice.
@@ -41,6 +47,9 @@ def check_support(tree: Tree, origins: Origins, warnings: Warnings) -> None:
         for keys, message in _REFUSED.items():
             if _present(service, keys):
                 path = ("services", name, *keys)
+                if not runnable:
+                    warnings.add(path, message, origins)
+                    continue
                 raise origins.error(path, message, hint=_NOT_HERE, kind=ComposeUnsupportedError)
 
 

@@ -1,4 +1,4 @@
-"""Keeps one entry a key in lists whose entries have one: ports by target, volumes by mount point."""
+"""Keeps one entry a key in lists whose entries have one: ports by target, mounts by path."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def uniquify(tree: Tree, path: DocPath = ()) -> Tree:
 
 
 def _port(entry: Tree) -> object:
-    published = entry.get("published")
     return (
         entry.get("host_ip", "0.0.0.0"),  # noqa: S104 - what an absent address means, not a bind
-        published if isinstance(published, str) else "",
+        entry.get("published", ""),
         entry["target"],
         entry.get("protocol", "tcp"),
     )
@@ -63,7 +62,6 @@ def _pair(entry: Tree) -> object:
 _KEYS: Patterns[Key] = Patterns(
     [
         ("services.*.build.tags", _pair),
-        ("services.*.build.platforms", _pair),
         ("services.*.cap_add", _pair),
         ("services.*.cap_drop", _pair),
         ("services.*.configs", _config),

@@ -1,7 +1,7 @@
 """``x-dockwright``: what dockwright itself understands in a Compose file.
 
-Beside a service: ``reset`` and options for its reset. At the top: ``processes``, native processes
-that run beside the containers.
+In a service: ``reset``, the strategy that resets it, and ``options`` for it. At the top:
+``processes``, native processes that run beside the containers.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from typing import cast
 
 from dockwright.compose.consistency import check_cycles
 from dockwright.compose.mappings import pairs
+from dockwright.compose.newer import reporter
 from dockwright.compose.paths import absolute
 from dockwright.compose.schema import STR
 from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Struct, check
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import parse_duration
-from dockwright.errors import ComposeError
 from dockwright.model import Dependency, DependencyCondition, Json, ProcessSpec, ServiceSpec
 
 KEY = "x-dockwright"
-_RESETS = ("postgres", "redis", "mysql", "volume", "recreate", "command", "none")
-READY = ("http", "tcp", "log", "exec", "file", "healthy")
-
 _LIST = ListOf(STR)
 _PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), _LIST))
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
@@ -37,25 +34,13 @@ _DEPENDENCY = Struct(
     },
     extensions=False,
 )
-_READY = Struct(
-    {
-        "http": STR,
-        "tcp": Scalar(("integer", "string")),
-        "log": STR,
-        "exec": AnyOf((STR, _LIST)),
-        "file": STR,
-        "healthy": Scalar(("boolean", "string")),
-        "timeout": Scalar(("string", "number")),
-    },
-    extensions=False,
-)
 _PROCESS = Struct(
     {
         "command": AnyOf((STR, _LIST)),
         "environment": _PAIRS,
         "cwd": STR,
         "depends_on": AnyOf((ListOf(STR, unique=True), MapOf(_DEPENDENCY))),
-        "ready": _READY,
+        "ready": AnyOf((STR, MapOf(Anything()))),
         "stop_signal": STR,
         "stop_grace_period": Scalar(("string", "number")),
     },
@@ -63,25 +48,13 @@ _PROCESS = Struct(
     extensions=False,
 )
 _TOP = Struct({"processes": MapOf(_PROCESS)}, extensions=False)
-_SERVICE = Struct(
-    {
-        "reset": Scalar(("string",), _RESETS),
-        "reset_command": AnyOf((STR, _LIST)),
-        "reset_timeout": Scalar(("string", "number")),
-        "databases": _LIST,
-        "user": STR,
-        "volumes": _LIST,
-        "ready": _READY,
-        "options": MapOf(Anything()),
-    },
-    extensions=False,
-)
+_SERVICE = Struct({"reset": STR, "options": MapOf(Anything())}, extensions=False)
 
 
 def read_service_options(
     name: str, service: Tree, origins: Origins
 ) -> tuple[str | None, Mapping[str, Json]]:
-    """Return the reset strategy and the other options of one service.
+    """Return the reset strategy of one service and its options.
 
     Raises:
         ComposeError: an unknown key or a wrong type.
@@ -90,10 +63,8 @@ def read_service_options(
     if options is None:
         return None, {}
     path = ("services", name, KEY)
-    _check(options, _SERVICE, path, origins)
-    if options.get("reset") == "command" and not options.get("reset_command"):
-        raise origins.error(path, "'reset: command' needs the key 'reset_command'")
-    return options.get("reset"), {key: value for key, value in options.items() if key != "reset"}
+    check(options, _SERVICE, path, reporter(origins), partial=False)
+    return options.get("reset"), options.get("options") or {}
 
 
 def read_processes(
@@ -108,7 +79,7 @@ def read_processes(
     top = tree.get(KEY)
     if top is None:
         return {}
-    _check(top, _TOP, (KEY,), origins)
+    check(top, _TOP, (KEY,), reporter(origins), partial=False)
     declared = top.get("processes") or {}
     result = {}
     for name, process in declared.items():
@@ -119,10 +90,10 @@ def read_processes(
     for name, spec in result.items():
         for dependency in spec.depends_on:
             if dependency.required and dependency.service not in {*services, *result}:
-                path = (KEY, "processes", name, "depends_on")
+                place = (KEY, "processes", name, "depends_on")
                 message = f"there is no enabled service or process {dependency.service!r}"
-                raise origins.error(path, message)
-    everything = {**services, **result}
+                raise origins.error(place, message)
+    everything: dict[str, ServiceSpec | ProcessSpec] = {**services, **result}
     check_cycles(
         {name: [d.service for d in spec.depends_on] for name, spec in everything.items()}, origins
     )
@@ -132,10 +103,14 @@ def read_processes(
 def _process(
     name: str, process: Tree, path: DocPath, directory: Path, origins: Origins
 ) -> ProcessSpec:
-    ready = dict(process.get("ready") or {})
+    ready = process.get("ready") or {}
+    ready = {ready: None} if isinstance(ready, str) else dict(ready)
     timeout = ready.pop("timeout", None)
     if len(ready) > 1:
-        raise origins.error((*path, "ready"), f"takes one condition, not {' and '.join(ready)}")
+        message = f"takes one condition, not {' and '.join(ready)}"
+        raise origins.error(
+            (*path, "ready"), message, hint="several conditions go below 'all_of' or 'any_of'"
+        )
     defaults = ProcessSpec(name, (), {}, directory)
     return ProcessSpec(
         name=name,
@@ -157,13 +132,6 @@ def _process(
             origins,
         ),
     )
-
-
-def _check(value: Tree, shape: Struct, path: DocPath, origins: Origins) -> None:
-    def report(place: DocPath, message: str) -> ComposeError:
-        return origins.error(place, message)
-
-    check(value, shape, path, report, partial=False)
 
 
 def _command(value: Tree, path: DocPath, origins: Origins) -> tuple[str, ...]:
