@@ -49,7 +49,7 @@ def test_help_tells_the_options_and_exits_with_0() -> None:
         (["--only"], "--only needs a name"),
         (["--only", ""], "--only : no such image; one of: postgres redis python busybox mariadb"),
         (
-            ["--only=mysql"],
+            ["--only", "mysql"],
             "--only mysql: no such image; one of: postgres redis python busybox mariadb",
         ),
     ],
