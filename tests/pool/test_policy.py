@@ -1,0 +1,49 @@
+"""How many copies pay off."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockwright.pool.policy import Pace
+
+
+def wanted(pace: Pace, *, at_once: int = 1, limit: int = 4) -> int:
+    return pace.copies_wanted(at_once=at_once, limit=limit)
+
+
+def test_one_copy_is_enough_before_anything_is_known() -> None:
+    assert wanted(Pace(coming_exclusive=100)) == 1
+
+
+def test_readers_alone_never_need_a_second_copy() -> None:
+    assert wanted(Pace(coming_exclusive=0, start_s=2.0, reset_s=5.0)) == 1
+
+
+def test_slow_resets_between_many_tests_pay_for_copies_up_to_the_limit() -> None:
+    assert wanted(Pace(coming_exclusive=50, start_s=2.0, reset_s=1.0, hold_s=0.1)) == 4
+
+
+def test_a_spare_covers_a_reset_that_is_as_long_as_a_test() -> None:
+    assert wanted(Pace(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)) == 2
+
+
+def test_two_clients_at_once_want_twice_as_many() -> None:
+    pace = Pace(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)
+    assert wanted(pace, at_once=2) == 4
+
+
+def test_what_saves_less_than_it_costs_is_not_started() -> None:
+    assert wanted(Pace(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
+
+
+def test_before_the_first_reset_its_price_is_taken_to_be_a_starts() -> None:
+    assert wanted(Pace(coming_exclusive=5, start_s=1.0, hold_s=0.5)) == 3
+
+
+def test_prices_follow_what_is_measured_slowly() -> None:
+    pace = Pace()
+    pace.note_reset(1.0)
+    pace.note_reset(2.0)
+    assert pace.reset_s == pytest.approx(1.3)
+    pace.note_hold(0.5)
+    assert pace.hold_s == 0.5
