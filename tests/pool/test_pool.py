@@ -1,0 +1,243 @@
+"""Leases on real stacks."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dockwright.engine import PREFIX, Engine
+from dockwright.errors import (
+    DockwrightError,
+    LeaseClosedError,
+    LeaseError,
+    PoolClosedError,
+    UnknownServiceError,
+)
+from dockwright.pool import Lease, Pool
+from tests.pool.conftest import PoolMaker, exclusively, shared
+
+pytestmark = pytest.mark.engine
+WAIT_S = 60.0
+
+
+def dirty(lease: Lease) -> None:
+    assert lease.leased.exec("box", ["touch", "/dirty"]).exit_code == 0
+
+
+def is_clean(lease: Lease) -> bool:
+    return lease.leased.exec("box", ["test", "-e", "/dirty"]).exit_code == 1
+
+
+def test_readers_share_one_stack(make_pool: PoolMaker) -> None:
+    pool = make_pool()
+    with ThreadPoolExecutor(6) as threads:
+        leases = list(
+            threads.map(
+                lambda number: pool.acquire(shared(f"reader {number}"), timeout_s=WAIT_S), range(6)
+            )
+        )
+    assert len({lease.leased.project for lease in leases}) == 1
+    assert pool.statistics().started == 1
+    for lease in leases:
+        pool.release(lease)
+    assert [stack["state"] for stack in pool.statistics().stacks] == ["clean"]
+    assert pool.statistics().resets == 0
+
+
+def test_every_exclusive_lease_starts_from_the_baseline(make_pool: PoolMaker) -> None:
+    pool = make_pool()
+    for number in range(4):
+        lease = pool.acquire(exclusively(f"writer {number}"), timeout_s=WAIT_S)
+        assert is_clean(lease)
+        dirty(lease)
+        pool.release(lease)
+
+
+def test_writers_are_never_together_and_never_with_readers(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    inside: list[str] = []
+    overlaps: list[list[str]] = []
+
+    def use(kind: str, number: int) -> None:
+        require = exclusively if kind == "writer" else shared
+        lease = pool.acquire(require(f"{kind} {number}"), timeout_s=WAIT_S)
+        inside.append(kind)
+        if "writer" in inside and len(inside) > 1:
+            overlaps.append(list(inside))
+        assert is_clean(lease)
+        if kind == "writer":
+            dirty(lease)
+        inside.remove(kind)
+        pool.release(lease)
+
+    with ThreadPoolExecutor(5) as threads:
+        jobs = [
+            threads.submit(use, kind, number)
+            for number, kind in enumerate(["reader", "writer", "reader", "writer", "reader"])
+        ]
+    for job in jobs:
+        job.result()
+    assert overlaps == []
+
+
+def test_a_lease_cannot_be_used_after_its_end(make_pool: PoolMaker) -> None:
+    pool = make_pool()
+    lease = pool.acquire(shared("tests/test_a.py::test_reads"), timeout_s=WAIT_S)
+    pool.release(lease)
+    pool.release(lease)  # twice does no harm
+    with pytest.raises(LeaseClosedError) as caught:
+        lease.leased.exec("box", ["true"])
+    assert "after the lease of tests/test_a.py::test_reads ended" in str(caught.value)
+
+
+def test_nobody_waits_for_ever(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    held = pool.acquire(exclusively("1 holder"), timeout_s=WAIT_S)
+    with pytest.raises(LeaseError) as caught:
+        pool.acquire(exclusively("2 waiter"), timeout_s=0.2)
+    pool.release(held)
+    assert "became free for 2 waiter" in str(caught.value)
+    assert "held by: 1 holder" in str(caught.value)
+
+
+def test_a_stopped_container_is_back_for_the_next_one(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    lease = pool.acquire(exclusively("breaker"), timeout_s=WAIT_S)
+    lease.leased.kill("box")
+    pool.release(lease)
+    lease = pool.acquire(shared("next"), timeout_s=WAIT_S)
+    assert lease.leased.exec("box", ["echo", "alive"]).stdout == "alive\n"
+    pool.release(lease)
+
+
+def test_a_reader_that_breaks_its_stack_breaks_it_for_nobody_else(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    lease = pool.acquire(shared("vandal"), timeout_s=WAIT_S)
+    lease.leased.kill("box")
+    pool.release(lease)
+    for number in range(3):
+        lease = pool.acquire(shared(f"next {number}"), timeout_s=WAIT_S)
+        assert lease.leased.exec("box", ["echo", "alive"]).stdout == "alive\n"
+        pool.release(lease)
+
+
+def test_a_removed_container_gets_the_whole_stack_replaced(
+    make_pool: PoolMaker, engine: Engine
+) -> None:
+    pool = make_pool(max_stacks=1)
+    lease = pool.acquire(exclusively("destroyer"), timeout_s=WAIT_S)
+    engine.remove_container(lease.leased.container("box"))
+    pool.release(lease)
+    lease = pool.acquire(exclusively("next"), timeout_s=WAIT_S)
+    assert is_clean(lease)
+    pool.release(lease)
+
+
+def test_a_stack_that_cannot_start_fails_its_waiters_with_the_reason(
+    make_pool: PoolMaker, engine: Engine, scratch: str, tmp_path: Path, session_id: str
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(
+        f"services: {{box: {{image: '{scratch}', command: [sh, -c, 'echo no luck; exit 3'],"
+        "healthcheck: {test: [CMD, 'false']}}}"
+    )
+    pool = make_pool(files={"broken": file})
+    with ThreadPoolExecutor(2) as threads:
+        jobs = [
+            threads.submit(pool.acquire, shared(str(number), "broken"), timeout_s=WAIT_S)
+            for number in range(2)
+        ]
+    for job in jobs:
+        failure = job.exception()
+        assert isinstance(failure, DockwrightError)
+        assert "exited with code 3" in str(failure)
+        assert "no luck" in str(failure)
+    with pytest.raises(DockwrightError, match="exited with code 3"):  # and again, at once
+        pool.acquire(shared("later", "broken"), timeout_s=WAIT_S)
+
+
+def test_an_unknown_stack_names_those_that_are_declared(make_pool: PoolMaker) -> None:
+    with pytest.raises(UnknownServiceError) as caught:
+        make_pool().acquire(shared("somebody", "mail"), timeout_s=WAIT_S)
+    assert str(caught.value) == "no stack 'mail' is declared\n  hint: the stacks are: tiny"
+
+
+def test_closing_ends_waits_and_starts(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    held = pool.acquire(exclusively("1 holder"), timeout_s=WAIT_S)
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            pool.acquire(exclusively("2 waiter"), timeout_s=WAIT_S)
+        except PoolClosedError as failure:
+            failures.append(failure)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    pool.close()
+    waiter.join(WAIT_S)
+    assert "the pool of stacks is closed" in str(failures[0])
+    pool.release(held)
+
+
+def test_an_abandoned_wait_ends_when_it_is_woken(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    held = pool.acquire(exclusively("1 holder"), timeout_s=WAIT_S)
+    gone = threading.Event()
+    ended = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(PoolClosedError, match="nobody waits"):
+            pool.acquire(exclusively("2 waiter"), timeout_s=WAIT_S, abandoned=gone.is_set)
+        ended.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    gone.set()
+    pool.wake()
+    assert ended.wait(WAIT_S)
+    waiter.join()
+    pool.release(held)
+
+
+def test_a_kept_stack_is_left_alone(make_pool: PoolMaker, engine: Engine, session_id: str) -> None:
+    pool = make_pool()
+    lease = pool.acquire(exclusively("failed test"), timeout_s=WAIT_S)
+    dirty(lease)
+    stack = lease.stack
+    pool.release(lease, keep=True)
+    pool.close()
+    try:
+        assert stack.exec("box", ["ls", "/dirty"]).exit_code == 0
+        assert engine.list_containers({f"{PREFIX}session": session_id})
+    finally:
+        stack.remove()
+
+
+def test_one_process_that_holds_all_gets_one_more(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    module = pool.acquire(exclusively("7 tests/test_m.py"), timeout_s=WAIT_S)
+    inner = pool.acquire(exclusively("7 tests/test_m.py::test_alone"), timeout_s=WAIT_S)
+    assert module.leased.project != inner.leased.project
+    pool.release(inner)
+    pool.release(module)
+
+
+def test_statistics_tell_who_holds_what(make_pool: PoolMaker) -> None:
+    pool = make_pool()
+    lease = pool.acquire(exclusively("somebody"), timeout_s=WAIT_S)
+    (stack,) = pool.statistics().stacks
+    assert (stack["stack"], stack["state"]) == ("tiny", "exclusive")
+    assert stack["holders"] == ["somebody"]
+    pool.release(lease)
+
+
+def test_counts_are_told_once(make_pool: PoolMaker) -> None:
+    pool: Pool = make_pool()
+    pool.release(pool.acquire(shared("one"), timeout_s=WAIT_S))
+    assert pool.drain_counts()["leases"] == 1
+    assert pool.drain_counts()["leases"] == 0
