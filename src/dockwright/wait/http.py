@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from dockwright.model import Address
+from dockwright.wait.loop import in_words
 from dockwright.wait.outcome import Continue, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.tcp import reason, require_port
@@ -75,6 +76,8 @@ class Http:
             limit_s = max(0.1, min(self.attempt_s, wait.remaining_s()))
             try:
                 return self._ask(self._parts(wait), limit_s)
+            except TimeoutError:
+                return Continue(f"no answer within {in_words(limit_s)}")
             except (OSError, http.client.HTTPException) as error:
                 return Continue(reason(error))
 

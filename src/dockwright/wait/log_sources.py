@@ -15,6 +15,7 @@ from dockwright.wait.state import container_state
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine, LogStream
+    from dockwright.engine.types import Document
 
 _RETRY_S = 0.1
 """The pause before a log that ended while its container did not is followed again."""
@@ -77,7 +78,7 @@ class _ContainerFollower:
         since: float | None = None
         while not self._closed.is_set():
             document = self._engine.inspect_container(self._container_id)
-            since = since or parse_time(document["State"]["StartedAt"])
+            since = since or _run_began(document["State"])
             for line in self._lines(since):
                 since = (line.time_s or 0.0) + 1e-6  # the engine repeats those at `since` itself
                 yield line
@@ -106,6 +107,20 @@ class _ContainerFollower:
         self._closed.set()
         if self._stream is not None:
             self._stream.close()
+
+
+def _run_began(state: Document) -> float | None:
+    """Return a time between the last lines of the run before and the first of the present one.
+
+    The engine notes `StartedAt` after the start, up to half a second after the first lines; and a
+    last line may be stamped some milliseconds after `FinishedAt`.
+    """
+    started, finished = parse_time(state["StartedAt"]), parse_time(state["FinishedAt"])
+    if started is None:
+        return None
+    if finished is not None and finished < started:
+        return finished + 0.02
+    return started - 0.5
 
 
 class FileLog:

@@ -71,7 +71,8 @@ class _NamedProcesses:
         """Tell whether all have ended."""
         self._processes = [each for each in self._processes if not has_ended(each)]
         if not self._processes:
-            self._processes = self._find()
+            # Twice, since one may have taken another's place while the processes were listed.
+            self._processes = self._find() or self._find()
             for process in self._processes:
                 self._wait.closing.callback(wake_on_exit(process.pid, self._wait.wakeup.set))
             # Again, since one that ended before it was observed wakes nobody.
