@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dockwright.engine import batch
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, StackError
 from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
 from dockwright.stack.order import entangled
 from dockwright.stack.process import kill_processes, marked_processes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dockwright.stack.stack import Stack
 
 _SET_ASIDE = "-set-aside"
+_LOG_LINES = 20
 
 
 def is_set_aside(name: str) -> bool:
@@ -48,6 +49,7 @@ def start_whole(
     try:
         _set_aside(stack, _outdated(stack, names, before, listener))
         times = stack.start(names, listener=listener)
+        _check_still_up(stack, names)
     except BaseException as failure:
         problems = _undo(stack, before)
         if problems:
@@ -57,6 +59,25 @@ def start_whole(
         raise
     batch.run([partial(stack.engine.remove_container, each) for each in _kept_aside(stack)])
     return times
+
+
+def _check_still_up(stack: Stack, names: Sequence[str]) -> None:
+    """Notice what had no health check and has crashed while others were awaited.
+
+    Raises:
+        StackError: a container has exited with an error.
+    """
+    down = {each.id for each in _containers(stack) if not each.running}
+    for name in names:
+        if stack.containers.get(name) not in down:
+            continue
+        code = stack.engine.inspect_container(stack.container(name))["State"]["ExitCode"]
+        if code != 0:
+            lines = "".join(f"\n    {line}" for line in stack.last_lines(name, _LOG_LINES))
+            raise StackError(
+                f"stack {stack.spec.name}: {name} has exited with code {code} right after its start"
+                f"\n  last log lines:{lines or ' none'}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,10 @@ class Launch:
         self._milestones[unit.name, condition].set_result(None)
 
     def _fail(self, unit: Unit, failure: BaseException) -> None:
-        self._tell(unit, "failed", str(failure) if isinstance(failure, DockwrightError) else "")
+        # It did not fail itself where another one's failure, or Ctrl-C, ended it.
+        called_off = isinstance(failure, DependencyFailedError | WaitCancelledError)
+        message = str(failure) if isinstance(failure, DockwrightError) else ""
+        self._tell(unit, "called off" if called_off else "failed", message)
         self._cancel.cancel(f"{unit.name} failed")
         for (name, _), milestone in self._milestones.items():
             if name == unit.name and not milestone.done():

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-UnitState: TypeAlias = Literal["image", "create", "start", "wait", "ready", "failed"]
+UnitState: TypeAlias = Literal["image", "create", "start", "wait", "ready", "failed", "called off"]
 
 
 @dataclass(frozen=True, slots=True)

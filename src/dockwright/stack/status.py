@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
-from dockwright.engine import parse_time
+from dockwright.engine import batch, parse_time
+from dockwright.errors import DockwrightError
 from dockwright.stack.stack import Stack
+from dockwright.wait import ContainerTarget, Healthy, wait_for
+
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,8 @@ class UnitStatus:
         name: its name.
         kind: which of the two.
         state: the engine's word (``running``, ``exited``, ...), or ``missing``.
-        health: ``healthy``, ``unhealthy``, ``starting``, or empty where no check is declared.
+        health: ``healthy``, ``unhealthy``, ``starting``, or empty where no check is declared or
+            nothing runs.
         exit_code: of one that has exited, else None.
         ports: ``host:port`` by the unit's own port, e.g. ``{"8000/tcp": "127.0.0.1:49312"}``.
         uptime_s: seconds since its start, or None where it does not run.
@@ -38,10 +44,12 @@ class UnitStatus:
 
 def statuses(stack: Stack) -> list[UnitStatus]:
     """Return the state of every unit of an attached stack, in start order."""
-    return [
-        _process(stack, name) if name in stack.processes else _service(stack, name)
-        for name in stack.graph.ordered()
-    ]
+    return batch.run(
+        [
+            partial(_process if name in stack.processes else _service, stack, name)
+            for name in stack.graph.ordered()
+        ]
+    )
 
 
 def _process(stack: Stack, name: str) -> UnitStatus:
@@ -69,9 +77,22 @@ def _service(stack: Stack, name: str) -> UnitStatus:
         name=name,
         kind="service",
         state=state["Status"],
-        health=(state.get("Health") or {}).get("Status", ""),
+        health=_health(stack, name, state) if running else "",
         exit_code=None if running else state["ExitCode"],
         ports=stack.addresses.published(name) if running else {},
         uptime_s=None if started is None else max(0.0, time.time() - started),
         identifier=details["Name"].lstrip("/"),
     )
+
+
+def _health(stack: Stack, name: str, state: Mapping[str, Any]) -> str:
+    said = str((state.get("Health") or {}).get("Status", ""))
+    if said != "starting":
+        return said
+    # The engine looks for the first time after a whole interval, 30 s by default: look ourselves.
+    target = ContainerTarget(stack.engine, stack.containers[name], name=name)
+    try:
+        wait_for(target, Healthy(), timeout_s=_LOOK_S)
+    except DockwrightError:
+        return said
+    return "healthy"

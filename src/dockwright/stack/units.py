@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dockwright.errors import StackError, WaitCancelledError, WaitError
+from dockwright.errors import EngineError, StackError, WaitCancelledError, WaitError
 from dockwright.model import Address
 from dockwright.stack.launch import Unit
 from dockwright.stack.templates import fill
@@ -80,7 +80,10 @@ class Units:
         return Healthy()
 
     def _start_container(self, name: str) -> None:
-        self._stack.engine.start_container(self._stack.container(name))
+        try:
+            self._stack.engine.start_container(self._stack.container(name))
+        except EngineError as exc:  # it names the container by its id
+            raise type(exc)(f"service {name}: {exc.message}", hint=exc.hint) from exc
         self._stack.addresses.forget(name)
 
     def _await_container(self, name: str, strategy: Strategy) -> None:
