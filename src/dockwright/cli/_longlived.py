@@ -1,0 +1,63 @@
+"""The long-lived stack of a project: the one copy that ``dockwright stack`` manages."""
+
+from __future__ import annotations
+
+import time
+
+from dockwright import __version__
+from dockwright.engine import PREFIX, Engine
+from dockwright.errors import StackError
+from dockwright.model import Ownership, StackSpec
+from dockwright.pool import project_hash, state_directory
+from dockwright.stack import COMPOSE_PROJECT, Identity, Stack, StackOptions
+
+LONG_LIVED = "persistent"
+"""The session of what belongs to no run."""
+
+_WORKING_DIR = "com.docker.compose.project.working_dir"
+
+
+def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.0) -> Stack:
+    """Return the project's long-lived stack, attached to what of it exists.
+
+    Args:
+        spec: what it consists of.
+        engine: where it runs.
+        timeout_s: how long one service may take to become ready, in seconds.
+
+    Raises:
+        StackError: containers of the same project name are somebody else's.
+    """
+    project = project_hash(spec.working_dir)
+    identity = Identity(
+        project=spec.name,
+        ownership=Ownership(
+            session=LONG_LIVED,
+            project=project,
+            stack=spec.name,
+            owner=None,
+            created=time.time(),
+            version=__version__,
+        ),
+        isolated=False,
+    )
+    _check_nobody_elses(engine, identity)
+    logs = state_directory() / "processes" / project
+    options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
+    return Stack(spec, engine, identity, options).attach()
+
+
+def _check_nobody_elses(engine: Engine, identity: Identity) -> None:
+    ours = identity.selector().items()
+    for container in engine.list_containers({COMPOSE_PROJECT: identity.project}):
+        labels = container["Labels"]
+        if ours <= labels.items():
+            continue
+        maker = "dockwright" if f"{PREFIX}session" in labels else "docker compose"
+        place = labels.get(_WORKING_DIR, "an unknown directory")
+        raise StackError(
+            f"the project name {identity.project!r} is taken: {maker} runs it from {place} "
+            f"(container {container['Names'][0].lstrip('/')})",
+            hint=f"remove that one first (`docker compose -p {identity.project} down`), "
+            "or choose another name with -p",
+        )

@@ -1,0 +1,32 @@
+"""Values of options that click does not know."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import click
+
+from dockwright.settings import parse_duration
+
+
+def duration(text: str) -> float:
+    """Return a duration such as ``30s`` or ``1h30m`` in seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r}: {exc}") from exc
+
+
+def moment(text: str) -> float:
+    """Return a time, or how long ago it was, in seconds since the epoch."""
+    try:
+        return time.time() - parse_duration(text)
+    except ValueError:
+        pass  # not how long ago: a time, then
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as exc:
+        raise click.BadParameter(
+            f"{text!r}: a time looks like 10m (ago) or 2026-01-31T08:00:00Z"
+        ) from exc

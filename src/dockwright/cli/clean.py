@@ -1,0 +1,128 @@
+"""``dockwright clean``: show the copies of stacks on the engine, remove what dead owners left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dockwright.cli._engine import current_engine
+from dockwright.cli._output import age, counted, note, print_json, print_table
+from dockwright.cli._root import project_root
+from dockwright.pool import (
+    Estate,
+    KeptStacks,
+    project_hash,
+    remove,
+    state_directory,
+    survey,
+)
+
+_PARTS = ("containers", "networks", "volumes", "processes")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dockwright clean --dry-run        show what is there and what would go
+  dockwright clean                  remove what this project's dead runs left
+  dockwright clean --kept           also stacks kept by --dockwright-keep-failed
+  dockwright clean --all-projects   what dead runs of any project left
+"""
+)
+@click.option("--dry-run", is_flag=True, help="Remove nothing; show what would be removed.")
+@click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
+@click.option("--all-projects", is_flag=True, help="Not only of the project in this directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
+    """Remove what test runs left whose process has died.
+
+    Shows every copy of a stack that dockwright made on the engine. What belongs to a process that
+    lives, or is a long-lived stack ('dockwright stack'), is never removed.
+    """
+    engine = current_engine()
+    keeper = KeptStacks(state_directory() / "kept")
+    estates = survey(engine, keeper)
+    here = project_hash(project_root(Path.cwd()))
+    doomed = [
+        estate
+        for estate in estates
+        if estate.removable
+        and (kept or not estate.kept)
+        and (all_projects or estate.ownership.project == here)
+    ]
+    if not as_json:
+        _show(estates, doomed)
+    if not dry_run:
+        remove(engine, doomed, keeper)
+    if as_json:
+        print_json([_document(each, doomed, dry_run=dry_run) for each in estates])
+    else:
+        note(_outcome(doomed, dry_run=dry_run))
+        _note_spared([each for each in estates if each.removable and each not in doomed])
+
+
+def _state(estate: Estate) -> str:
+    if estate.long_lived:
+        return "long-lived"
+    if estate.alive:
+        return "alive"
+    return "kept" if estate.kept else "dead"
+
+
+def _owner(estate: Estate) -> str:
+    return f"pid {estate.ownership.owner.pid}" if estate.ownership.owner else "-"
+
+
+def _show(estates: Sequence[Estate], doomed: Sequence[Estate]) -> None:
+    if not estates:
+        return
+    headers = ("PROJECT", "STACK", "OWNER", "STATE", "AGE", *(part.upper() for part in _PARTS), "")
+    rows = [
+        (
+            estate.project,
+            estate.ownership.stack,
+            _owner(estate),
+            _state(estate),
+            age(estate.age_s()),
+            *(str(len(getattr(estate, part))) for part in _PARTS),
+            "goes" if estate in doomed else "stays",
+        )
+        for estate in estates
+    ]
+    print_table(headers, rows)
+
+
+def _document(estate: Estate, doomed: Sequence[Estate], *, dry_run: bool) -> dict[str, object]:
+    owner = estate.ownership.owner
+    return {
+        "project": estate.project,
+        "stack": estate.ownership.stack,
+        "owner_pid": owner.pid if owner else None,
+        "state": _state(estate),
+        "age_s": round(estate.age_s(), 1),
+        **{part: len(getattr(estate, part)) for part in _PARTS},
+        "selected": estate in doomed,
+        "removed": estate in doomed and not dry_run,
+    }
+
+
+def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
+    if not doomed:
+        return "nothing to remove: no dead run of this project left anything"
+    totals = ", ".join(
+        counted(number, part[:-1].removesuffix("e") if part == "processes" else part[:-1], part)
+        for part in _PARTS
+        if (number := sum(len(getattr(estate, part)) for estate in doomed))
+    )
+    return f"{'would remove' if dry_run else 'removed'} {totals}"
+
+
+def _note_spared(spared: Sequence[Estate]) -> None:
+    kept = [estate for estate in spared if estate.kept]
+    others = len(spared) - len(kept)
+    if kept:
+        note(f"{counted(len(kept), 'kept stack')} left: dockwright clean --kept")
+    if others:
+        note(f"{counted(others, 'copy', 'copies')} of other projects left: add --all-projects")

@@ -1,0 +1,109 @@
+"""The one place where a command's failure becomes a message on standard error and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import click
+
+from dockwright.cli._output import colours_wanted
+from dockwright.cli.app import dockwright
+from dockwright.errors import DockwrightError
+
+_log = logging.getLogger(__name__)
+
+_FAILED = 1
+_SIGNALLED = 128
+
+
+class SignalledError(KeyboardInterrupt):
+    """A signal that ends the process arrived: what is under way cleans up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and leave the process with its exit code.
+
+    0: done. 1: it failed. 2: it was called wrongly, or a file is wrong. 130: Ctrl-C.
+
+    Args:
+        arguments: what follows ``dockwright``; default: the process's own arguments.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else: nohup, or a caller's own
+            signal.signal(number, _raise_signalled)
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; tell on standard error why it failed; return the exit code."""
+    try:
+        # Where a command ends early (--help, --version), click returns the exit code itself.
+        result = dockwright.main(arguments, prog_name="dockwright", standalone_mode=False)
+    except click.ClickException as failure:
+        return _misused(failure)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        return _stopped(stop)
+    except (DockwrightError, ExceptionGroup, OSError) as failure:
+        return _failed(failure)
+    except Exception as bug:  # noqa: BLE001 - the last line: nobody should be shown a traceback
+        _log.info("unexpected", exc_info=bug)
+        _tell(
+            "error",
+            f"this is a bug in dockwright: {type(bug).__name__}: {bug}\n"
+            "  hint: please report it with what `dockwright -v ...` prints",
+        )
+        return _FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _raise_signalled(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SignalledError(number)
+
+
+def _stopped(stop: BaseException) -> int:
+    cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
+    _tell("error", "ended by a signal" if isinstance(cause, SignalledError) else "interrupted")
+    return _SIGNALLED + (cause.number if isinstance(cause, SignalledError) else signal.SIGINT)
+
+
+def _failed(failure: Exception) -> int:
+    leaves = list(_leaves(failure))
+    for leaf in leaves:
+        _tell("error", _words_of_system(leaf) if isinstance(leaf, OSError) else str(leaf))
+    codes = {leaf.exit_code if isinstance(leaf, DockwrightError) else _FAILED for leaf in leaves}
+    return min(codes)
+
+
+def _leaves(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for part in failure.exceptions:
+            yield from _leaves(part)
+    else:
+        yield failure
+
+
+def _words_of_system(failure: OSError) -> str:
+    return ": ".join(str(part) for part in (failure.filename, failure.strerror or failure) if part)
+
+
+def _misused(failure: click.ClickException) -> int:
+    if type(failure).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+        failure.show()
+        return failure.exit_code
+    words, context = failure.format_message(), getattr(failure, "ctx", None)
+    _tell("error", f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
+    return failure.exit_code
+
+
+def _tell(kind: str, text: str) -> None:
+    shown = click.style(kind, fg="red", bold=True) if colours_wanted(sys.stderr) else kind
+    click.echo(f"{shown}: {text}", err=True)

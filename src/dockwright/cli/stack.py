@@ -1,0 +1,41 @@
+"""``dockwright stack``: the group of the commands that manage one long-lived stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from dockwright.cli.app import Lazy, LazyGroup
+
+COMMANDS: Mapping[str, Lazy] = {
+    "start": Lazy(
+        "dockwright.cli.stack_start:start", "Start services and wait until all is ready."
+    ),
+    "stop": Lazy("dockwright.cli.stack_stop:stop", "Stop services; containers and data stay."),
+    "restart": Lazy("dockwright.cli.stack_restart:restart", "Stop services and start them again."),
+    "status": Lazy("dockwright.cli.stack_status:status", "Show what runs, and where."),
+    "logs": Lazy("dockwright.cli.stack_logs:logs", "Show what services wrote, in order of time."),
+    "config": Lazy(
+        "dockwright.cli.stack_config:config", "Print the project in its canonical form."
+    ),
+    "uninstall": Lazy("dockwright.cli.stack_uninstall:uninstall", "Remove the stack."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog="""\b
+Examples:
+  dockwright stack start                      the project in this directory
+  dockwright stack -h
+  dockwright stack status -f shop/compose.yaml
+""",
+)
+def stack() -> None:
+    """Manage one long-lived stack from a Compose project.
+
+    It runs until it is stopped, with the ports and names that the files declare; the test runs'
+    own copies live beside it.
+    """
