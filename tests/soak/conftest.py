@@ -1,0 +1,37 @@
+"""Long checks: a sample in ``make test``, their full counts in ``make soak``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.soak.suite import Suite
+
+FULL = bool(os.environ.get("DOCKWRIGHT_SOAK"))
+
+
+def rounds(sample: int, full: int) -> int:
+    """Return how often a check is repeated in this run."""
+    return full if FULL else sample
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a line that a person sees while the tests run."""
+
+    def line(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  soak: {text}", end="", flush=True)
+
+    return line
+
+
+@pytest.fixture
+def suite(tmp_path: Path, scratch: str) -> Iterator[Suite]:
+    """A small suite with a stack, in a checkout of its own."""
+    made = Suite.write(tmp_path / "checkout", scratch, tmp_path)
+    yield made
+    made.end_brokers()

@@ -1,0 +1,95 @@
+"""Whatever dies, at whatever moment: nothing of ours is left, and the next run passes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from dockwright.engine import Engine
+from tests.soak.conftest import FULL, rounds
+from tests.soak.suite import Suite, kill_group, workers_of
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
+
+ALONE_S = 2.0 if FULL else 10.0
+"""How soon a living broker has removed everything; the sample runs beside other tests."""
+
+RECOVERY_S = 30.0
+
+
+def wall_time(suite: Suite) -> float:
+    """Return how long an undisturbed run takes, in seconds."""
+    began = time.monotonic()
+    code, output = suite.run()
+    assert code == 0, output
+    return time.monotonic() - began
+
+
+def kill_at(suite: Suite, delay_s: float, choose: Callable[[subprocess.Popen[str]], int]) -> bool:
+    """Start a run and kill what `choose` picks after `delay_s`; tell whether it was there."""
+    pause = threading.Event()
+    process = suite.start("-n", "2") if choose is pick_worker else suite.start()
+    try:
+        pause.wait(delay_s)  # the random moment; nothing can be waited for instead
+        try:
+            psutil.Process(choose(process)).kill()
+        except (psutil.NoSuchProcess, IndexError):
+            return False
+        if choose is not pick_pytest:
+            process.communicate(timeout=120)
+        return True
+    finally:
+        if choose is pick_pytest:
+            kill_group(process)
+        process.communicate(timeout=120)
+
+
+def pick_pytest(process: subprocess.Popen[str]) -> int:
+    return process.pid
+
+
+def pick_worker(process: subprocess.Popen[str]) -> int:
+    return workers_of(psutil.Process(process.pid))[0].pid
+
+
+@pytest.mark.parametrize("victim", ["pytest", "worker"])
+def test_a_killed_pytest_or_worker_leaves_nothing(
+    suite: Suite, engine: Engine, tell: Callable[[str], None], victim: str
+) -> None:
+    choose = {"pytest": pick_pytest, "worker": pick_worker}[victim]
+    whole_s = wall_time(suite)
+    moments = random.Random(7)
+    slowest_s, hits = 0.0, 0
+    for _ in range(rounds(3, 70)):
+        hits += kill_at(suite, moments.uniform(0, whole_s), choose)
+        slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
+    code, output = suite.run()
+    assert code == 0, output
+    assert suite.left(engine) == []
+    tell(f"{victim} killed {hits} times: nothing left after {slowest_s:.2f} s at most")
+    assert hits > 0
+
+
+def test_a_killed_broker_leaves_nothing_after_the_next_run(
+    suite: Suite, engine: Engine, tell: Callable[[str], None]
+) -> None:
+    whole_s = wall_time(suite)
+    moments = random.Random(8)
+    hits = 0
+
+    def pick_broker(process: subprocess.Popen[str]) -> int:
+        return suite.brokers()[0].pid
+
+    for _ in range(rounds(3, 60)):
+        hits += kill_at(suite, moments.uniform(0, whole_s), pick_broker)
+        code, output = suite.run()
+        assert code == 0, output
+        suite.wait_until_nothing_is_left(engine, timeout_s=RECOVERY_S)
+    tell(f"broker killed {hits} times: every next run passed, nothing left")
+    assert hits > 0
