@@ -406,9 +406,9 @@ class Pool:
                 self._counts["resets"] += 1
             else:
                 self._copies.remove(copy)
-                self._counts["replaced"] += 1
+                self._counts["replaced"] += not self._closed
             self._changed.notify_all()
-        if failure is not None:
+        if failure is not None and not self._closed:
             project = copy.stack.identity.project
             _log.warning("reset of %s failed, it is replaced: %s", project, failure)
             self._discard(copy)

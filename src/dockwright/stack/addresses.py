@@ -64,9 +64,11 @@ class Addresses:
         )
 
     def host(self, unit: str) -> str:
-        """Return the host under which `unit` is reached, whatever the port."""
+        """Return the host under which `unit` is reached: that of its published ports, if any."""
         if unit in self._processes:
             return _LOOPBACK
+        for text in self.published(unit).values():
+            return text.rpartition(":")[0]
         own = self._container_address(self._settings(unit))
         return own if own and self.containers_reachable else self._engine.endpoint.host_ip
 
