@@ -197,6 +197,12 @@ def test_a_published_port_is_reached_where_the_engine_put_it(room: Room, owned: 
         wait_for(target, Tcp(9000), timeout_s=LONG_S)
 
 
+def test_a_port_of_a_container_that_is_not_started_yet_is_awaited(room: Room) -> None:
+    target = room.create("sleep 600")
+    with pytest.raises(WaitTimeoutError, match="last seen: db is created"):
+        wait_for(target, Http("/", port=8000), timeout_s=0.3)
+
+
 def test_stopped_containers_are_told_by_id_name_and_object(room: Room) -> None:
     target = room.run("sleep 600")
     document = room.engine.inspect_container(target.container_id)

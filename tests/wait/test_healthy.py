@@ -127,6 +127,14 @@ def test_a_hanging_check_is_ended_after_its_timeout_and_tried_again(run: Run) ->
     assert not any("sleep 599" in command for command in commands_in(target))
 
 
+def test_a_check_that_always_hangs_is_told(run: Run) -> None:
+    target = run("sleep 600", "CMD", "sleep", "599", timeout_s=0.1)
+    with pytest.raises(
+        WaitTimeoutError, match=r"\(run \d\): it took longer than its timeout of 100"
+    ):
+        wait_for(target, Healthy(), timeout_s=3)
+
+
 def test_a_container_without_a_shell_is_probed_all_the_same(run: Run) -> None:
     target = run(
         "rm /bin/sh; sleep 0.3; touch /tmp/ready; exec sleep 600", "CMD", "test", "-f", "/tmp/ready"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.wait.outcome import Continue, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.worker import begin_probing
@@ -46,10 +45,7 @@ class Exec:
 
         def probe() -> Outcome:
             limit_s = max(0.1, min(self.attempt_s, wait.remaining_s()))
-            try:
-                result = wait.target.run(argv, timeout_s=limit_s)
-            except (ConflictError, NoSuchObjectError) as error:  # not running: the guard tells why
-                return Continue(error.message)
+            result = wait.target.run(argv, timeout_s=limit_s)
             if result is None:
                 return Continue(f"the command took longer than {limit_s:.1f} s")
             if result.exit_code == self.code:

@@ -75,22 +75,24 @@ class _ContainerFollower:
             yield from self._runs()
 
     def _runs(self) -> Iterator[LogLine]:
-        since: float | None = None
+        since = _run_began(self._engine.inspect_container(self._container_id)["State"])
+        exited = False
         while not self._closed.is_set():
-            document = self._engine.inspect_container(self._container_id)
-            since = since or _run_began(document["State"])
-            for line in self._lines(since):
+            for line in self._lines(since, follow=not exited):
                 since = (line.time_s or 0.0) + 1e-6  # the engine repeats those at `since` itself
                 yield line
-            document = self._engine.inspect_container(self._container_id)
-            if container_state(document).has_exited:
+            if exited:
                 return
-            self._closed.wait(_RETRY_S)  # not started yet, or being restarted
+            # Once more after the exit: an engine may end the following before the last lines.
+            document = self._engine.inspect_container(self._container_id)
+            exited = container_state(document).has_exited
+            if not exited:
+                self._closed.wait(_RETRY_S)  # not started yet, or being restarted
 
-    def _lines(self, since: float | None) -> Iterator[LogLine]:
+    def _lines(self, since: float | None, *, follow: bool) -> Iterator[LogLine]:
         try:
             stream = self._engine.logs(
-                self._container_id, follow=True, since=since, timestamps=True
+                self._container_id, follow=follow, since=since, timestamps=True
             )
         except ConflictError:  # it is just being started or removed: the next look tells
             return
@@ -110,17 +112,15 @@ class _ContainerFollower:
 
 
 def _run_began(state: Document) -> float | None:
-    """Return a time between the last lines of the run before and the first of the present one.
+    """Return a time after the last lines of the run before; None where there was none.
 
-    The engine notes `StartedAt` after the start, up to half a second after the first lines; and a
-    last line may be stamped some milliseconds after `FinishedAt`.
+    The first lines of a run are older than `StartedAt`, which the engine notes after the start; the
+    last lines may be some milliseconds younger than `FinishedAt`.
     """
     started, finished = parse_time(state["StartedAt"]), parse_time(state["FinishedAt"])
-    if started is None:
+    if started is None or finished is None:
         return None
-    if finished is not None and finished < started:
-        return finished + 0.02
-    return started - 0.5
+    return finished + 0.02 if finished < started else started - 1.0
 
 
 class FileLog:

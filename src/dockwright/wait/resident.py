@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from dockwright.errors import ConflictError, EngineError, NoSuchObjectError
+from dockwright.errors import EngineError
 from dockwright.wait.command import describe_exit
 from dockwright.wait.loop import in_words
 from dockwright.wait.outcome import Continue, Outcome, Ready
-from dockwright.wait.worker import Worker, repeat
+from dockwright.wait.worker import NOT_NOW, Worker, repeat
 
 if TYPE_CHECKING:
     from dockwright.engine import ExecStream
@@ -23,19 +22,10 @@ LIFETIME_S = 30.0
 """A loop in the container ends by itself after this time, since engines cannot end it: none stays
 for long when we die. While the wait lasts, another follows."""
 
-_NOT_USABLE = frozenset({64, 126, 127})
-"""Exit codes that tell that the loop cannot run there: 126 and 127, no shell; 64, its own."""
-
 _PAUSE_S = 1.0
 """The longest pause of the loop between two checks."""
 
 _KILL_TIMEOUT_S = 5.0
-
-
-class _End(Enum):
-    READY = auto()
-    NOT_USABLE = auto()
-    TRY_AGAIN = auto()
 
 
 class HealthProbe:
@@ -69,6 +59,7 @@ class HealthProbe:
         self._stream: ExecStream | None = None
         self._shell_pid: int | None = None
         self._alive_at = self._clock.now()
+        self._hanging = False
         self._worker = Worker(wait, "health", self._run)
         wait.closing.callback(self._close)
 
@@ -81,21 +72,24 @@ class HealthProbe:
         return self._outcome
 
     def _run(self, worker: Worker) -> None:
+        began = self._clock.now()
         while not worker.closed.is_set():
+            code: int | None = None
             try:
-                end = self._run_resident(worker)
-            except (ConflictError, NoSuchObjectError) as error:
-                # Not started yet, paused, being restarted, or gone: the guard tells which.
+                code = self._run_resident(worker)
+            except NOT_NOW as error:
                 self._outcome = Continue(error.message)
-                end = _End.TRY_AGAIN
-            if end is _End.READY:
+            if isinstance(self._outcome, Ready) or worker.closed.is_set():
                 return
-            if end is _End.NOT_USABLE:
+            if code is not None and 0 < code < 128:  # no shell, or not one that we can use
                 repeat(worker, self._wait, self._run_once, self._publish)
                 return
-            self._clock.wait(worker.closed, self._wait.options.cadence.first_s)
+            if code != 0:  # it was ended from outside: the container stops or is not running
+                pause_s = self._wait.options.cadence.pause_s(self._clock.now() - began)
+                self._clock.wait(worker.closed, pause_s)
 
-    def _run_resident(self, worker: Worker) -> _End:
+    def _run_resident(self, worker: Worker) -> int | None:
+        """Run the loop until its end; return its exit code, None where it has none."""
         lifetime_s = min(self._wait.remaining_s() + _PAUSE_S, LIFETIME_S)
         cadence = self._cadence
         times = (lifetime_s, cadence.first_s, cadence.ceiling_s, cadence.share)
@@ -106,11 +100,8 @@ class HealthProbe:
             if not worker.closed.is_set():
                 self._read(stream)
             self._shell_pid = None
-            if isinstance(self._outcome, Ready):
-                return _End.READY
-            if worker.closed.is_set():
-                return _End.TRY_AGAIN
-            return _End.NOT_USABLE if stream.exit_code() in _NOT_USABLE else _End.TRY_AGAIN
+            ended = isinstance(self._outcome, Ready) or worker.closed.is_set()
+            return None if ended else stream.exit_code()
 
     def _read(self, stream: ExecStream) -> None:
         rest, output = b"", b""
@@ -132,18 +123,21 @@ class HealthProbe:
         self._alive_at = self._clock.now()
         if self._shell_pid is None:
             self._shell_pid = number
+        elif self._hanging:
+            self._hanging = False
+            self._publish(self._too_slow())
         else:
             self._publish(_outcome(number, output.decode(errors="replace")))
 
     def _run_once(self) -> Outcome:
         """Run the check by an `exec` of its own, where the loop cannot run."""
-        try:
-            result = self._target.run(self._argv, timeout_s=self._timeout_s)
-        except (ConflictError, NoSuchObjectError) as error:
-            return Continue(error.message)
+        result = self._target.run(self._argv, timeout_s=self._timeout_s)
         if result is None:
-            return self._hanging()
+            return self._too_slow()
         return _outcome(result.exit_code, result.output)
+
+    def _too_slow(self) -> Continue:
+        return Continue(f"it took longer than its timeout of {in_words(self._timeout_s)}")
 
     def _publish(self, outcome: Outcome) -> None:
         self._attempts += 1
@@ -153,11 +147,9 @@ class HealthProbe:
         if isinstance(outcome, Ready):
             self._wait.wakeup.set()
 
-    def _hanging(self) -> Continue:
-        return Continue(f"it took longer than its timeout of {in_words(self._timeout_s)}")
-
     def _end_hanging_check(self, shell_pid: int) -> None:
         self._alive_at = self._clock.now()
+        self._hanging = True
         kill = ["/bin/sh", "-c", f"kill -USR1 {shell_pid}"]
         try:
             self._target.run(kill, timeout_s=min(_KILL_TIMEOUT_S, self._wait.remaining_s() + 0.1))
@@ -165,6 +157,7 @@ class HealthProbe:
             self._outcome = Continue(f"its health check hangs and cannot be ended: {error.message}")
 
     def _close(self) -> None:
+        self._worker.closed.set()  # first: a stream that is just being opened sees it
         if self._stream is not None:
             self._stream.close()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockwright.errors import EngineError, EngineTimeoutError, UsageError
+from dockwright.errors import ConflictError, EngineError, EngineTimeoutError, UsageError
 from dockwright.model import Address
 from dockwright.wait.log_sources import ContainerLog, FileLog, LogSource
 from dockwright.wait.outcome import Failed
@@ -126,10 +126,14 @@ class ContainerTarget(Target):
 
         Raises:
             UsageError: it is not published.
+            ConflictError: the container does not run, so no port is reached.
         """
         if self._address_of:
             return self._address_of(port)
-        ports = self.engine.inspect_container(self.container_id)["NetworkSettings"]["Ports"] or {}
+        document = self.engine.inspect_container(self.container_id)
+        if not document["State"]["Running"]:
+            raise ConflictError(f"{self.name} {container_state(document)}")
+        ports = document["NetworkSettings"]["Ports"] or {}
         if not (published := ports.get(f"{port}/tcp")):
             raise UsageError(
                 f"port {port} of {self.name} is not published",

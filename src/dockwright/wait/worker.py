@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.wait.outcome import Continue, Outcome
 
 if TYPE_CHECKING:
     from dockwright.wait.strategy import Check, Wait
+
+NOT_NOW = (ConflictError, NoSuchObjectError)
+"""What the engine answers for a container that is not started yet, paused, restarting or gone."""
 
 
 class Worker:
@@ -45,12 +49,18 @@ class Worker:
 def repeat(
     worker: Worker, wait: Wait, probe: Callable[[], Outcome], publish: Callable[[Outcome], None]
 ) -> None:
-    """Run a blocking `probe` at the wait's cadence until it says something else than `Continue`."""
+    """Run a blocking `probe` at the wait's cadence until it says something else than `Continue`.
+
+    A target that is not there or not in the state for it is no end: its guard tells when it is.
+    """
     clock = wait.options.clock
     began = clock.now()
     while not worker.closed.is_set():
         started = clock.now()
-        outcome = probe()
+        try:
+            outcome = probe()
+        except NOT_NOW as error:
+            outcome = Continue(error.message)
         publish(outcome)
         if not isinstance(outcome, Continue):
             return
