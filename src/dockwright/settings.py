@@ -13,6 +13,10 @@ from dockwright.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "DOCKWRIGHT_"
 DEFAULT_STACK = "default"
+PYTEST_DOCKER = "pytest-docker"
+
+COMPATIBLE = (PYTEST_DOCKER,)
+"""The plugins whose fixtures can be had on dockwright's stacks."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS_S = {
@@ -68,6 +72,12 @@ def _parse_stacks_limit(text: str) -> int:
 
 
 def _parse_text(text: str) -> str:
+    return text
+
+
+def _parse_compat(text: str) -> str:
+    if text and text not in COMPATIBLE:
+        raise ValueError(f"expected one of: {', '.join(COMPATIBLE)}")
     return text
 
 
@@ -168,6 +178,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="LINES",
     ),
     Option(
+        "compat",
+        _parse_compat,
+        "offer another plugin's fixtures, so that its suites run unchanged: pytest-docker",
+        metavar="PLUGIN",
+    ),
+    Option(
         "poll_first",
         parse_duration,
         "the first pause of adaptive polling",
@@ -215,6 +231,7 @@ class Settings:
         start_timeout: seconds until a starting stack is given up.
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
+        compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
         root: the project's root directory.
@@ -232,6 +249,7 @@ class Settings:
     start_timeout: float = 120.0
     keep_failed: bool = False
     log_tail: int = 20
+    compat: str = ""
     poll_first: float = 0.020
     poll_ceiling: float = 0.250
     origins: Mapping[str, str] = field(default_factory=dict)
