@@ -49,10 +49,8 @@ def _locked(name: str) -> Iterator[None]:
 
 def _make_scratch(engine: Engine) -> None:
     if busybox := _static_busybox():
-        tag = SCRATCH.rpartition(":")[2]
-        engine.sdk.api.import_image_from_data(
-            _image_tar(busybox), repository=SCRATCH.removesuffix(f":{tag}"), tag=tag
-        )
+        # The whole name as "repository": Podman 4 knows no parameter for the tag.
+        engine.sdk.api.import_image_from_data(_image_tar(busybox), repository=SCRATCH)
         return
     try:
         engine.pull_image("busybox:stable")

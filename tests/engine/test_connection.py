@@ -337,7 +337,7 @@ def test_tls_with_a_clients_certificate(
     files = TlsFiles.in_directory(certificates, verify=verify)
     secure = connect(Endpoint(tls_address, "a test", files))
     try:
-        assert secure.info()["ID"] == engine.info()["ID"]
+        assert secure.info()["Name"] == engine.info()["Name"]
         assert secure.sdk.ping()
         with secure.events.subscribe() as subscription:
             assert subscription.get(0.05) is None
@@ -388,7 +388,7 @@ def test_an_engine_over_ssh(
     try:
         assert not far.endpoint.is_local
         for _ in range(3):
-            assert far.info()["ID"] == engine.info()["ID"]
+            assert far.info()["Name"] == engine.info()["Name"]
         with far.events.subscribe(types=("volume",), actions=("create",)) as subscription:
             far.create_volume(unique_name)
             event = subscription.get(10)

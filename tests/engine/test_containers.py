@@ -106,7 +106,7 @@ def test_processes_and_one_sample_of_usage(engine: Engine, owned: Owned, scratch
     assert any("sleep 601" in " ".join(row) for row in engine.top(container)["Processes"])
     began = time.monotonic()
     sample = engine.stats(container)
-    assert time.monotonic() - began < 0.9  # the engine's own second sample comes after a second
+    assert time.monotonic() - began < 1.6  # the second sample would come after another second
     assert sample["memory_stats"]["usage"] > 0
     assert sample["cpu_stats"]["cpu_usage"]["total_usage"] > 0
 

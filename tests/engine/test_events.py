@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -203,3 +204,38 @@ def test_an_engine_that_ends_wakes_who_waits() -> None:
             assert time.monotonic() - began < 5
             assert events.lost
         engine.close()
+
+
+def test_podmans_words_are_read_as_dockers() -> None:
+    attributes = {"name": "web", "containerExitCode": "3"}
+    documents = [
+        {"Type": "container", "Action": "exec_died", "Actor": {"ID": "c1"}, "timeNano": 1},
+        {
+            "Type": "container",
+            "Action": "die",
+            "Actor": {"ID": "c1", "Attributes": attributes},
+            "timeNano": 2,
+        },
+        {
+            "Type": "volume",
+            "Action": "remove",
+            "Actor": {"ID": "", "Attributes": {"name": "v1"}},
+            "timeNano": 3,
+        },
+    ]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if "/events" in request.path:
+            reply(request, b"\n".join(json.dumps(each).encode() for each in documents))
+        else:
+            reply(request, {**VERSION, "SystemTime": "2023-11-14T22:13:20Z"})
+
+    with answering(answer) as address:
+        engine = connect(Endpoint(address, "a test"))
+        with engine.events.subscribe(types=("container", "volume")) as events:
+            died, removed = events.get(10), events.get(10)
+        engine.close()
+    assert died is not None
+    assert (died.action, died.attributes["exitCode"]) == ("die", "3")
+    assert removed is not None
+    assert (removed.action, removed.id) == ("destroy", "v1")

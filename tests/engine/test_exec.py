@@ -92,3 +92,18 @@ def test_exit_code_of_a_stream_is_known_after_its_end(engine: Engine, container:
     with engine.exec_stream(container, ["sh", "-c", "exit 7"]) as stream:
         assert list(stream) == []
         assert stream.exit_code() == 7
+
+
+def test_a_command_that_closes_its_output_is_waited_for(engine: Engine, container: str) -> None:
+    result = engine.exec(container, ["sh", "-c", "exec >&- 2>&-; sleep 0.4; exit 5"])
+    assert result.exit_code == 5
+    with pytest.raises(EngineTimeoutError, match=r"longer than 0\.3 s"):
+        engine.exec(container, ["sh", "-c", "exec >&- 2>&-; sleep 30"], timeout_s=0.3)
+
+
+def test_a_session_is_spoken_to(engine: Engine, container: str) -> None:
+    with engine.exec_session(container, ["cat"]) as session:
+        output = session.output()
+        for word in (b"one\n", b"two\n"):
+            session.write(word)
+            assert next(output) == ("stdout", word)

@@ -44,7 +44,7 @@ def build_classic(
             "/build",
             "build image",
             request.name,
-            params=_params(request, dockerfile),
+            params=_params(request, dockerfile, as_json=transport.version.kind == "podman"),
             data=tar,
             headers={"Content-Type": "application/x-tar", **build_headers()},
             timeout_s=timeout_s,
@@ -63,8 +63,9 @@ def build_classic(
 
 
 def _params(
-    request: BuildRequest, dockerfile: str
+    request: BuildRequest, dockerfile: str, *, as_json: bool
 ) -> dict[str, str | int | bool | list[str] | None]:
+    hosts = list(request.extra_hosts)
     return {
         "version": "1",
         "dockerfile": dockerfile,
@@ -75,7 +76,8 @@ def _params(
         "target": request.target,
         "networkmode": request.network,
         "platform": request.platforms[0] if request.platforms else None,
-        "extrahosts": list(request.extra_hosts),
+        # Podman reads one JSON list where Docker reads the parameter several times.
+        "extrahosts": json.dumps(hosts) if as_json and hosts else hosts,
         "shmsize": request.shm_size_bytes,
         "nocache": request.no_cache,
         "pull": request.pull,

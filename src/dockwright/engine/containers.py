@@ -8,7 +8,7 @@ from math import ceil
 from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
-from dockwright.errors import ConflictError, EngineError, NoSuchObjectError
+from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json
 
 _STOP_MARGIN_S = 30.0
@@ -49,8 +49,8 @@ class ContainerCalls(EngineCalls):
         """Send a signal to the container's first process; one that does not run is left alone."""
         try:
             self._http.send(_post(container, "kill", signal=signal))
-        except ConflictError as exc:
-            if "is not running" not in exc.message:
+        except EngineError as exc:  # Docker's words, then Podman's
+            if not ("is not running" in exc.message or "can only kill running" in exc.message):
                 raise
 
     def stop_container(self, container: str, grace_s: float = 10.0) -> None:
@@ -121,7 +121,9 @@ class ContainerCalls(EngineCalls):
     def stats(self, container: str) -> Document:
         """Return one sample of what the container uses, without the engine's wait for a second one.
 
-        Its ``precpu_stats`` are empty: whoever wants a rate compares two samples.
+        Its ``precpu_stats`` are empty: whoever wants a rate compares two samples. Docker 20.10
+        still answers at its collector's next tick only, up to a second later, for all containers
+        at once; newer engines answer immediately.
         """
         if self._http.version.api_at_least("1.41"):
             once = {"stream": False, "one-shot": True}

@@ -238,7 +238,7 @@ class EventHub:
             if self._closed.is_set():
                 return
             for document in json_lines(stream):
-                if self._position.advance(document):
+                if self._position.advance(document) and not _is_exec(document):
                     yield _event(document)
 
     def _clock_offset_s(self) -> float:
@@ -280,14 +280,23 @@ class _Position:
 
 
 def _event(document: Document) -> Event:
+    """Read an event, in Docker's words also where Podman has its own."""
     actor = document.get("Actor") or {}
+    attributes = dict(actor.get("Attributes") or {})
+    if "containerExitCode" in attributes:
+        attributes.setdefault("exitCode", attributes["containerExitCode"])
+    kind, action = str(document.get("Type", "")), str(document.get("Action", ""))
     return Event(
-        type=str(document.get("Type", "")),
-        action=str(document.get("Action", "")),
-        id=str(actor.get("ID", "")),
-        attributes=MappingProxyType(actor.get("Attributes") or {}),
+        type=kind,
+        action="destroy" if action == "remove" and kind != "image" else action,
+        id=str(actor.get("ID") or attributes.get("name", "")),
+        attributes=MappingProxyType(attributes),
         time_s=int(document.get("timeNano") or 0) / 1e9 or float(document.get("time") or 0),
     )
+
+
+def _is_exec(document: Document) -> bool:
+    return str(document.get("Action", "")).startswith("exec")
 
 
 def _kernel() -> str:

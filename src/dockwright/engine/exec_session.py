@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.calls import EngineCalls
+from dockwright.engine.execs import start_call
 from dockwright.engine.streams import ByteStream, StreamName, frames
 
 
@@ -73,27 +74,5 @@ class ExecSessionCalls(EngineCalls):
             user: who runs it; empty: the container's user.
             env: variables beside the container's.
         """
-        create = Call(
-            "POST",
-            path("containers", container, "exec"),
-            "exec in container",
-            container,
-            json={
-                "Cmd": list(argv),
-                "AttachStdin": True,
-                "AttachStdout": True,
-                "AttachStderr": True,
-                "User": user,
-                "Env": [f"{key}={value}" for key, value in (env or {}).items()],
-            },
-        )
-        exec_id = str(self._http.document(create)["Id"])
-        what = f"{argv[0]!r} in container {container}"
-        start = Call(
-            "POST",
-            path("exec", exec_id, "start"),
-            "start exec",
-            what,
-            json={"Detach": False, "Tty": False},
-        )
-        return ExecSession(self._http.stream(start), what)
+        _, start = start_call(self._http, container, argv, user=user, env=env, stdin=True)
+        return ExecSession(self._http.stream(start), start.subject)

@@ -16,6 +16,8 @@ from dockwright.model import Json
 if TYPE_CHECKING:
     from dockwright.engine.transport import Transport
 
+_EXIT_POLL_S = 0.01
+
 
 class ExecStream:
     """The output of one command, read while it runs: an iterable of (stream name, bytes).
@@ -102,15 +104,18 @@ class ExecCalls(EngineCalls):
         try:
             for name, data in stream:
                 output[name] += data
+            code = stream.exit_code()
+            # A command may close its output long before it ends.
+            while code is None and not expired.wait(_EXIT_POLL_S):
+                code = stream.exit_code()
         finally:
             timer.cancel()
-        if expired.is_set():
+        if code is None or expired.is_set():
             raise EngineTimeoutError(
                 f"{' '.join(argv)!r} in container {container} took longer than {timeout_s:g} s",
                 hint="it may still run there; give it more time, or look why it hangs",
             )
-        code = stream.exit_code()
-        return ExecResult(-1 if code is None else code, *map(bytes, output.values()))
+        return ExecResult(code, bytes(output["stdout"]), bytes(output["stderr"]))
 
     def exec_stream(
         self,
@@ -125,25 +130,46 @@ class ExecCalls(EngineCalls):
 
         The arguments are those of `exec`.
         """
-        body: dict[str, Json] = {
-            "Cmd": list(argv),
-            "AttachStdout": True,
-            "AttachStderr": True,
-            "User": user,
-            "Env": [f"{key}={value}" for key, value in (env or {}).items()],
-        }
-        if workdir is not None:
-            body["WorkingDir"] = workdir
-        create = Call(
-            "POST", path("containers", container, "exec"), "exec in container", container, json=body
-        )
-        exec_id = str(self._http.document(create)["Id"])
-        # Without "Upgrade", so that the answer is an ordinary body that ends with the command.
-        start = Call(
-            "POST",
-            path("exec", exec_id, "start"),
-            "start exec",
-            f"{argv[0]!r} in container {container}",
-            json={"Detach": False, "Tty": False},
+        exec_id, start = start_call(
+            self._http, container, argv, user=user, workdir=workdir, env=env
         )
         return ExecStream(self._http, exec_id, self._http.stream(start, endless=True))
+
+
+def start_call(
+    transport: Transport,
+    container: str,
+    argv: Sequence[str],
+    *,
+    user: str = "",
+    workdir: str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bool = False,
+) -> tuple[str, Call]:
+    """Create an exec; return its id and the call that starts it and answers with its output.
+
+    The arguments are those of `ExecCalls.exec`; `stdin` keeps the command's input open.
+    """
+    body: dict[str, Json] = {
+        "Cmd": list(argv),
+        "AttachStdin": stdin,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "User": user,
+        "Env": [f"{key}={value}" for key, value in (env or {}).items()],
+    }
+    if workdir is not None:
+        body["WorkingDir"] = workdir
+    create = Call(
+        "POST", path("containers", container, "exec"), "exec in container", container, json=body
+    )
+    exec_id = str(transport.document(create)["Id"])
+    # Without "Upgrade", so that the answer is an ordinary body that ends with the command.
+    start = Call(
+        "POST",
+        path("exec", exec_id, "start"),
+        "start exec",
+        f"{argv[0]!r} in container {container}",
+        json={"Detach": False, "Tty": False},
+    )
+    return exec_id, start

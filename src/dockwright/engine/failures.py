@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PORT = re.compile(r"(?:for |listen \w+ |exposing port \S*?)\S*?:(\d+)\b")
 _NO_IMAGE = re.compile(r"no such image|image not known|not found: does not exist or no pull", re.I)
+_IMAGE_UNKNOWN = re.compile(r"(\S+): image not known", re.I)
 _IMAGE_NAME = re.compile(
     r"(?:no such image: |access to |image for |manifest for )(\S+?):?(?:\s|$)", re.I
 )
@@ -55,7 +56,7 @@ _RULES = (
         'give the engine more subnets: "default-address-pools" in its daemon.json',
     ),
     _rule(
-        r"pool overlaps with other one on this address space",
+        r"pool overlaps with other one on this address space|subnet \S+ is already used",
         AddressPoolError,
         "another network has this subnet: choose another under `ipam:`, or leave it out",
     ),
@@ -71,7 +72,7 @@ _RULES = (
         "ask who runs the engine for the right to use it",
     ),
     _rule(
-        r"container name .* already in use|name .* is already in use|network with name .* exists",
+        r"name .* (is )?already (in use|used|exists)",
         ConflictError,
         "remove or rename the other one, or choose another name",
     ),
@@ -126,7 +127,8 @@ def pull_failed(reference: str, reason: str) -> EngineError:
 
 def build_failed(name: str, reason: str, lines: list[str]) -> EngineError:
     """Return the error for a build that failed, with the last lines that the builder wrote."""
-    text = "\n    ".join([f"cannot build image {name}: {reason.strip()}", *lines])
+    reason = reason.removeprefix(f"cannot build image {name}: ").strip()
+    text = "\n    ".join([f"cannot build image {name}: {reason}", *lines])
     if _is_disk_full(text):
         return DiskFullError(text, hint=_RULES[0].hint)
     is_about_base = re.search(r"pull access denied|manifest|registry|dial tcp", reason)
@@ -207,7 +209,7 @@ def _name_port(words: str, action: str) -> str:
 
 
 def _image_missing(words: str, action: str) -> ImageMissingError:
-    found = _IMAGE_NAME.search(words)
+    found = _IMAGE_UNKNOWN.search(words) or _IMAGE_NAME.search(words)
     name = found[1] if found else "its image"
     return ImageMissingError(
         f"cannot {action}: image {name} is not on the engine",

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +38,7 @@ _NEWEST_API = "1.51"
 """The newest API whose answers were read for this code (Docker 28.3)."""
 
 CONNECT_TIMEOUT_S = 10.0
+_PODMAN_FIRST_WORD_S = 3600.0
 
 
 class Transport:
@@ -54,7 +56,11 @@ class Transport:
         self._pool_size = pool_size
         self._connect()
         self._prefix = ""
-        self.version = self._negotiate()
+        try:
+            self.version = self._negotiate()
+        except BaseException:
+            self.close()
+            raise
         self._prefix = f"/v{self.version.api}"
 
     def send(self, call: Call) -> None:
@@ -91,6 +97,9 @@ class Transport:
             call: the call.
             endless: whether the answer may pause for any time, as logs that are followed do.
         """
+        if endless and self.version.kind == "podman":
+            # It answers only when there is something to tell, e.g. the first line of a log.
+            call = replace(call, timeout_s=_PODMAN_FIRST_WORD_S)
         return ByteStream(self._send(call), call.action, endless=endless)
 
     def statistics(self) -> EngineStatistics:
