@@ -114,13 +114,14 @@ class _ContainerFollower:
 def _run_began(state: Document) -> float | None:
     """Return a time after the last lines of the run before; None where there was none.
 
-    The first lines of a run are older than `StartedAt`, which the engine notes after the start; the
-    last lines may be some milliseconds younger than `FinishedAt`.
+    The engine's notes are not exact: `StartedAt` is later than the first lines, and later than
+    `FinishedAt` where a run was very short; the last lines may be younger than `FinishedAt`.
     """
     started, finished = parse_time(state["StartedAt"]), parse_time(state["FinishedAt"])
     if started is None or finished is None:
         return None
-    return finished + 0.02 if finished < started else started - 1.0
+    # Of a container that runs, `FinishedAt` is the end of the run before.
+    return finished + 0.02 if state["Running"] else min(started, finished) - 1.0
 
 
 class FileLog:
