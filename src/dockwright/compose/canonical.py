@@ -10,7 +10,6 @@ from dockwright.compose.kinds import (
     FILLED_TEXTS,
     FLAG,
     HOSTS,
-    LABELS,
     LONG_SPAN,
     OPTIONAL_FLAG,
     OPTIONAL_TEXT,
@@ -20,7 +19,6 @@ from dockwright.compose.kinds import (
     SPAN,
     TEXT,
     TEXTS,
-    VARIABLES,
     WHOLE,
     Form,
     ListOf,
@@ -28,7 +26,9 @@ from dockwright.compose.kinds import (
     Place,
     Record,
     env_files,
+    labels,
     limit,
+    variables,
 )
 from dockwright.compose.source import Origins, Tree
 
@@ -39,7 +39,7 @@ _DEVICE_REQUEST = Record(
         "driver": TEXT,
         "count": COUNT,
         "device_ids": TEXTS,
-        "options": LABELS,
+        "options": labels,
     }
 )
 _HOOK = Record(
@@ -48,7 +48,7 @@ _HOOK = Record(
         "user": TEXT,
         "privileged": FLAG,
         "working_dir": TEXT,
-        "environment": VARIABLES,
+        "environment": variables,
     },
     always=("command",),
 )
@@ -58,13 +58,13 @@ _BUILD = Record(
         "dockerfile": TEXT,
         "dockerfile_inline": TEXT,
         "entitlements": TEXTS,
-        "args": VARIABLES,
+        "args": variables,
         "ssh": TEXTS,
-        "labels": LABELS,
+        "labels": labels,
         "cache_from": TEXTS,
         "cache_to": TEXTS,
         "no_cache": FLAG,
-        "additional_contexts": LABELS,
+        "additional_contexts": labels,
         "pull": FLAG,
         "extra_hosts": HOSTS,
         "isolation": TEXT,
@@ -125,7 +125,7 @@ _DEPLOY = Record(
     {
         "mode": TEXT,
         "replicas": OPTIONAL_WHOLE,
-        "labels": LABELS,
+        "labels": labels,
         "update_config": _UPDATE,
         "rollback_config": _UPDATE,
         "resources": Record({"limits": _RESOURCE, "reservations": _RESOURCE}, inline=True),
@@ -167,7 +167,7 @@ _ATTACHMENT = Record(
         "ipv6_address": TEXT,
         "link_local_ips": TEXTS,
         "mac_address": TEXT,
-        "driver_opts": LABELS,
+        "driver_opts": labels,
     }
 )
 _PORT = Record(
@@ -198,7 +198,7 @@ _VOLUME_MOUNT = Record(
 _SERVICE = Record(
     {
         "profiles": TEXTS,
-        "annotations": LABELS,
+        "annotations": labels,
         "attach": OPTIONAL_FLAG,
         "build": _BUILD,
         "develop": Record({"watch": ListOf(_WATCH)}),
@@ -231,7 +231,7 @@ _SERVICE = Record(
         "dns_search": TEXTS,
         "domainname": TEXT,
         "entrypoint": ARGV,
-        "environment": VARIABLES,
+        "environment": variables,
         "env_file": env_files,
         "expose": TEXTS,
         "external_links": TEXTS,
@@ -244,9 +244,9 @@ _SERVICE = Record(
         "init": OPTIONAL_FLAG,
         "ipc": TEXT,
         "isolation": TEXT,
-        "labels": LABELS,
+        "labels": labels,
         "links": TEXTS,
-        "logging": Record({"driver": TEXT, "options": LABELS}),
+        "logging": Record({"driver": TEXT, "options": labels}),
         "mem_limit": SIZE,
         "mem_reservation": SIZE,
         "memswap_limit": SIZE,
@@ -272,8 +272,8 @@ _SERVICE = Record(
         "stdin_open": FLAG,
         "stop_grace_period": SPAN,
         "stop_signal": TEXT,
-        "storage_opt": LABELS,
-        "sysctls": LABELS,
+        "storage_opt": labels,
+        "sysctls": labels,
         "tmpfs": TEXTS,
         "tty": FLAG,
         "ulimits": MapOf(limit),
@@ -292,7 +292,7 @@ _NETWORK = Record(
     {
         "name": TEXT,
         "driver": TEXT,
-        "driver_opts": LABELS,
+        "driver_opts": labels,
         "ipam": Record(
             {
                 "driver": TEXT,
@@ -302,7 +302,7 @@ _NETWORK = Record(
                             "subnet": TEXT,
                             "gateway": TEXT,
                             "ip_range": TEXT,
-                            "aux_addresses": LABELS,
+                            "aux_addresses": labels,
                         }
                     )
                 ),
@@ -312,13 +312,13 @@ _NETWORK = Record(
         "external": FLAG,
         "internal": FLAG,
         "attachable": FLAG,
-        "labels": LABELS,
+        "labels": labels,
         "enable_ipv4": OPTIONAL_FLAG,
         "enable_ipv6": OPTIONAL_FLAG,
     }
 )
 _VOLUME = Record(
-    {"name": TEXT, "driver": TEXT, "driver_opts": LABELS, "external": FLAG, "labels": LABELS}
+    {"name": TEXT, "driver": TEXT, "driver_opts": labels, "external": FLAG, "labels": labels}
 )
 _FILE_OBJECT = Record(
     {
@@ -327,9 +327,9 @@ _FILE_OBJECT = Record(
         "environment": TEXT,
         "content": TEXT,
         "external": FLAG,
-        "labels": LABELS,
+        "labels": labels,
         "driver": TEXT,
-        "driver_opts": LABELS,
+        "driver_opts": labels,
         "template_driver": TEXT,
     }
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dockwright.compose.document import Scope, complete, documents
 from dockwright.compose.merge import drop, merge
-from dockwright.compose.paths import rebase
+from dockwright.compose.paths import absolute, rebase
 from dockwright.compose.reading import Document
 from dockwright.compose.source import Origins, Tree
 from dockwright.errors import ComposeError
@@ -41,7 +41,7 @@ class _Resolver:
             raise self._cycle(document.origins, name, (*seen, (file, name)))
         reference = service["extends"]
         wanted = reference["service"]
-        base_file = Path(reference["file"]) if "file" in reference else file
+        base_file = self._file(reference) or file
         other = document if base_file == file else self._read(base_file, wanted, document, name)
         if wanted not in (other.tree.get("services") or {}):
             raise document.origins.error(
@@ -53,6 +53,10 @@ class _Resolver:
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)
         return merge(base["services"][name], rest, document.origins, path)
+
+    def _file(self, reference: Tree) -> Path | None:
+        file = reference.get("file")
+        return Path(absolute(file, self._scope.directory)) if file else None
 
     def _read(self, file: Path, wanted: str, user: Document, name: str) -> Document:
         """Read another file; only the service that is wanted from it is checked."""

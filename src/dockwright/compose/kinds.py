@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from dockwright.compose import casts, shellwords
+from dockwright.compose.ordering import ordered
 from dockwright.compose.scalars import go_text
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import format_duration, parse_bytes, parse_duration
@@ -98,20 +99,26 @@ LONG_SPAN = _reading(
 ARGV = _reading(_argv, keep_zero=True)
 TEXTS = _reading(lambda value: [go_text(entry) for entry in value], keep_zero=False)
 FILLED_TEXTS = _reading(lambda value: [entry for entry in value if entry], keep_zero=False)
-LABELS = _reading(
-    lambda value: {name: go_text(value[name]) for name in sorted(value)}, keep_zero=False
-)
-VARIABLES = _reading(lambda value: {name: value[name] for name in sorted(value)}, keep_zero=False)
 HOSTS = _reading(
     lambda value: [f"{name}={address}" for name in sorted(value) for address in value[name]],
     keep_zero=False,
 )
 
 
+def labels(value: Tree, place: Place) -> Any:
+    """Write a mapping of texts; a name without a value has an empty one."""
+    return {name: go_text(value[name]) for name in ordered(value, place.form)} or ABSENT
+
+
+def variables(value: Tree, place: Place) -> Any:
+    """Write a mapping of texts; a name without a value has null."""
+    return {name: value[name] for name in ordered(value, place.form)} or ABSENT
+
+
 def plain(value: Tree, form: Form) -> Any:
     """Return an ``x-`` extension's value as it is printed: sorted, whole floats as integers."""
     if isinstance(value, dict):
-        return {key: plain(value[key], form) for key in sorted(value)}
+        return {key: plain(value[key], form) for key in ordered(value, form)}
     if isinstance(value, list):
         return [plain(entry, form) for entry in value]
     if form == "json" and isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
@@ -151,7 +158,7 @@ class Record:
             elif key in self.always and place.form == "json":
                 result[key] = None
         if place.form == "yaml" or self.extensions_in_json:
-            names = sorted(name for name in value if name.startswith("x-"))
+            names = ordered((name for name in value if name.startswith("x-")), place.form)
             result |= {name: plain(value[name], place.form) for name in names}
         return ABSENT if self.inline and not result and place.form == "yaml" else result
 
@@ -180,7 +187,7 @@ class MapOf:
             name: None
             if self.nullable and value[name] is None
             else self.kind(value[name], place.at(name))
-            for name in sorted(value)
+            for name in ordered(value, place.form)
         }
         return result or ABSENT
 

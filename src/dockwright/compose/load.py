@@ -53,8 +53,9 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     declared = tree["services"]
     _enable(tree, options.profiles, variables)
     check_consistency(tree, declared, origins)
-    for key, service in tree["services"].items() if options.resolve_env_files else ():
-        read_env_files(service, key, variables, origins)
+    for key, service in tree["services"].items():
+        if options.resolve_env_files:
+            read_env_files(service, key, variables, origins)
         read_label_files(service, key, origins)
     prune(tree)
     check_support(tree, origins, scope.warnings, runnable=options.runnable)
@@ -67,10 +68,11 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
     origins = Origins(files[0])
     for number, file in enumerate(files):
         for document in documents(file, scope):
-            document.tree = rebase(complete(document.tree, document.origins), scope.directory)
+            document.tree = complete(document.tree, document.origins)
             apply_extends(document, scope)
             chain = (*scope.chain, file) if number == 0 else scope.chain
             apply_include(document, replace(scope, chain=chain), load_files)
+            document.tree = rebase(document.tree, scope.directory)
             drop(tree, document.resets)
             if tree:
                 origins.absorb(document.origins)

@@ -69,6 +69,8 @@ def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, s
     health = service.get("healthcheck") or {}
     if isinstance(health.get("test"), str):
         health["test"] = ["CMD-SHELL", health["test"]]
+    if service.get("scale") is not None and service.get("deploy"):
+        service["deploy"].setdefault("replicas", service["scale"])
     _implied_dependencies(service)
 
 
@@ -106,7 +108,9 @@ def _implied_dependencies(service: dict[str, Any]) -> None:
         entry = {"condition": "service_started", "required": True}
         depends_on.setdefault(name, entry | ({"restart": True} if restart else {}))
     if depends_on:
-        service["depends_on"] = depends_on
+        service["depends_on"] = {
+            name: {"required": True} | entry for name, entry in depends_on.items()
+        }
 
 
 def _default_network(tree: Tree, services: dict[str, Any]) -> None:

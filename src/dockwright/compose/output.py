@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import yaml
+from yaml.emitter import ScalarAnalysis
 
 from dockwright.compose.scalars import Moment, go_float, resolve
 from dockwright.model import StackSpec
@@ -58,6 +59,12 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         """Write values that are used twice out twice."""
         return True
+
+    def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
+        """Let blocks hold tabs, which PyYAML would quote."""
+        analysis = super().analyze_scalar(scalar.replace("\t", " "))
+        analysis.scalar = scalar
+        return analysis
 
 
 def _scalar(dumper: yaml.SafeDumper, text: str, style: str | None = None) -> yaml.Node:

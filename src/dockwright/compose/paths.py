@@ -73,7 +73,7 @@ def _is_windows(source: str) -> bool:
 
 def _volume(value: Tree, base: Path) -> Tree:
     options = value.get("driver_opts") or {}
-    if value.get("driver", "local") != "local" or options.get("o") != "bind":
+    if value.get("driver") != "local" or options.get("o") != "bind":
         return value
     device = options.get("device")
     return (

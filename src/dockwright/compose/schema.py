@@ -13,13 +13,14 @@ INT = Scalar(("integer", "string"))
 NUMBER = Scalar(("number", "string"))
 BOOL = Scalar(("boolean", "string"))
 NULL = Scalar(("null",))
-STRINGS = ListOf(STR, unique=True)
 LIST = ListOf(STR)
-ONE_OR_MORE = AnyOf((STR, STRINGS))
-PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), STRINGS))
+DISTINCT = ListOf(STR, unique=True)
+ONE_OR_MORE = AnyOf((STR, LIST))
+PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), LIST))
+DISTINCT_PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), DISTINCT))
 OPTIONS = MapOf(Scalar(("string", "number")))
 COMMAND = AnyOf((NULL, STR, LIST))
-HOSTS = AnyOf((MapOf(AnyOf((STR, LIST))), STRINGS))
+HOSTS = AnyOf((MapOf(AnyOf((STR, LIST))), DISTINCT))
 LIMIT = AnyOf((INT, Struct({"hard": INT, "soft": INT}, required=("soft", "hard"))))
 LIMITS = MapOf(LIMIT, re.compile(r"[a-z]+"))
 MOUNTS = ListOf(
@@ -31,7 +32,7 @@ HOOK = Struct(
         "user": STR,
         "privileged": BOOL,
         "working_dir": STR,
-        "environment": PAIRS,
+        "environment": DISTINCT_PAIRS,
     }
 )
 
@@ -47,7 +48,7 @@ _BUILD = Struct(
         "dockerfile_inline": STR,
         "entitlements": LIST,
         "args": PAIRS,
-        "ssh": PAIRS,
+        "ssh": DISTINCT_PAIRS,
         "labels": PAIRS,
         "cache_from": LIST,
         "cache_to": LIST,
@@ -89,11 +90,11 @@ _DEPENDENCY = Struct(
     required=("condition",),
 )
 _DEVICE: dict[str, Shape] = {
-    "capabilities": STRINGS,
+    "capabilities": DISTINCT,
     "count": INT,
-    "device_ids": STRINGS,
+    "device_ids": DISTINCT,
     "driver": STR,
-    "options": PAIRS,
+    "options": DISTINCT_PAIRS,
 }
 _UPDATE = Struct(
     {
@@ -162,10 +163,10 @@ _HEALTHCHECK = Struct(
 )
 _ATTACHMENT = Struct(
     {
-        "aliases": STRINGS,
+        "aliases": LIST,
         "ipv4_address": STR,
         "ipv6_address": STR,
-        "link_local_ips": STRINGS,
+        "link_local_ips": LIST,
         "mac_address": STR,
         "driver_opts": OPTIONS,
         "priority": Scalar(("number",)),
@@ -215,8 +216,8 @@ SERVICE = Struct(
         "attach": BOOL,
         "build": AnyOf((STR, _BUILD)),
         "blkio_config": _BLKIO,
-        "cap_add": STRINGS,
-        "cap_drop": STRINGS,
+        "cap_add": LIST,
+        "cap_drop": LIST,
         "cgroup": _choice("host", "private"),
         "cgroup_parent": STR,
         "command": COMMAND,
@@ -232,8 +233,8 @@ SERVICE = Struct(
         "cpus": NUMBER,
         "cpuset": STR,
         "credential_spec": Struct({"config": STR, "file": STR, "registry": STR}),
-        "depends_on": AnyOf((STRINGS, MapOf(_DEPENDENCY, _NAME))),
-        "device_cgroup_rules": STRINGS,
+        "depends_on": AnyOf((DISTINCT, MapOf(_DEPENDENCY, _NAME))),
+        "device_cgroup_rules": DISTINCT,
         "devices": ListOf(
             AnyOf(
                 (
@@ -245,18 +246,18 @@ SERVICE = Struct(
             )
         ),
         "dns": ONE_OR_MORE,
-        "dns_opt": STRINGS,
+        "dns_opt": LIST,
         "dns_search": ONE_OR_MORE,
         "domainname": STR,
         "entrypoint": COMMAND,
         "env_file": AnyOf((STR, ListOf(AnyOf((STR, _ENV_FILE))))),
         "label_file": AnyOf((STR, LIST)),
         "environment": PAIRS,
-        "expose": ListOf(NUMBER, unique=True),
+        "expose": ListOf(NUMBER),
         "extends": AnyOf(
             (STR, Struct({"service": STR, "file": STR}, required=("service",), extensions=False))
         ),
-        "external_links": STRINGS,
+        "external_links": DISTINCT,
         "extra_hosts": HOSTS,
         "gpus": AnyOf((_choice("all"), ListOf(Struct(_DEVICE)))),
         "group_add": ListOf(NUMBER, unique=True),
@@ -267,7 +268,7 @@ SERVICE = Struct(
         "ipc": STR,
         "isolation": STR,
         "labels": PAIRS,
-        "links": STRINGS,
+        "links": LIST,
         "logging": Struct({"driver": STR, "options": MapOf(Scalar(("string", "number", "null")))}),
         "mac_address": STR,
         "mem_limit": NUMBER,
@@ -275,23 +276,23 @@ SERVICE = Struct(
         "mem_swappiness": INT,
         "memswap_limit": NUMBER,
         "network_mode": STR,
-        "networks": AnyOf((STRINGS, MapOf(AnyOf((_ATTACHMENT, NULL)), _NAME))),
+        "networks": AnyOf((DISTINCT, MapOf(AnyOf((_ATTACHMENT, NULL)), _NAME))),
         "oom_kill_disable": BOOL,
         "oom_score_adj": Scalar(("string", "integer"), low=-1000, high=1000),
         "pid": Scalar(("string", "null")),
         "pids_limit": NUMBER,
         "platform": STR,
-        "ports": ListOf(AnyOf((NUMBER, _PORT)), unique=True),
+        "ports": ListOf(AnyOf((NUMBER, _PORT))),
         "post_start": ListOf(HOOK),
         "pre_stop": ListOf(HOOK),
         "privileged": BOOL,
-        "profiles": STRINGS,
+        "profiles": LIST,
         "pull_policy": _choice("always", "never", "if_not_present", "build", "missing"),
         "read_only": BOOL,
         "restart": STR,
         "runtime": STR,
         "scale": INT,
-        "security_opt": STRINGS,
+        "security_opt": DISTINCT,
         "shm_size": NUMBER,
         "secrets": MOUNTS,
         "sysctls": PAIRS,
@@ -305,8 +306,8 @@ SERVICE = Struct(
         "user": STR,
         "uts": STR,
         "userns_mode": STR,
-        "volumes": ListOf(AnyOf((STR, _VOLUME_MOUNT)), unique=True),
-        "volumes_from": STRINGS,
+        "volumes": ListOf(AnyOf((STR, _VOLUME_MOUNT))),
+        "volumes_from": DISTINCT,
         "working_dir": STR,
     }
 )
@@ -341,7 +342,13 @@ _NETWORK = Struct(
     }
 )
 _VOLUME = Struct(
-    {"name": STR, "driver": STR, "driver_opts": OPTIONS, "external": _EXTERNAL, "labels": PAIRS}
+    {
+        "name": STR,
+        "driver": STR,
+        "driver_opts": OPTIONS,
+        "external": _EXTERNAL,
+        "labels": DISTINCT_PAIRS,
+    }
 )
 _SECRET = Struct(
     {
@@ -349,7 +356,7 @@ _SECRET = Struct(
         "environment": STR,
         "file": STR,
         "external": AnyOf((BOOL, Struct({"name": STR}))),
-        "labels": PAIRS,
+        "labels": DISTINCT_PAIRS,
         "driver": STR,
         "driver_opts": OPTIONS,
         "template_driver": STR,
@@ -362,7 +369,7 @@ _CONFIG = Struct(
         "environment": STR,
         "file": STR,
         "external": AnyOf((BOOL, Struct({"name": STR}))),
-        "labels": PAIRS,
+        "labels": DISTINCT_PAIRS,
         "template_driver": STR,
     }
 )

@@ -1,7 +1,8 @@
 """``x-dockwright``: what dockwright itself understands in a Compose file.
 
-In a service: ``reset``, the strategy that resets it, and ``options`` for it. At the top:
-``processes``, native processes that run beside the containers.
+In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``cache``, whether its
+volumes may be kept for later runs. At the top: ``processes``, native processes that run beside the
+containers; ``cache``, for the whole stack.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ _PROCESS = Struct(
     required=("command",),
     extensions=False,
 )
-_TOP = Struct({"processes": MapOf(_PROCESS)}, extensions=False)
-_SERVICE = Struct({"reset": STR, "options": MapOf(Anything())}, extensions=False)
+_BOOL = Scalar(("boolean",))
+_TOP = Struct({"processes": MapOf(_PROCESS), "cache": _BOOL}, extensions=False)
+_SERVICE = Struct({"reset": STR, "options": MapOf(Anything()), "cache": _BOOL}, extensions=False)
 
 
 def read_service_options(
