@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from dockwright.engine import BuildRequest, Engine
 from dockwright.engine.buildx import arguments, has_buildx
 from dockwright.engine.dockerfile import buildkit_feature
-from dockwright.errors import EngineError, ImageBuildError
+from dockwright.errors import EngineError, EngineTimeoutError, ImageBuildError
 from tests.support import Owned
 
 
@@ -208,6 +210,49 @@ def test_a_failing_buildx_build_shows_its_last_lines(
     context = _context(tmp_path, f"FROM {scratch}\nRUN echo about to fail; exit 9\n")
     with pytest.raises(ImageBuildError, match="about to fail"):
         engine.build_image(BuildRequest(context=context, tags=(tag,)))
+
+
+@pytest.fixture
+def slow_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A docker command whose builds never end."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(
+        '#!/bin/sh\n[ "$2" = version ] && exit 0\necho "host $DOCKER_HOST"\nexec sleep 60\n'
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.engine
+def test_a_build_that_takes_too_long_is_a_timeout(
+    engine: Engine, tmp_path: Path, slow_docker: None
+) -> None:
+    context = _context(tmp_path, "FROM scratch\n")
+    lines: list[str] = []
+    with pytest.raises(EngineTimeoutError, match=r"cannot build image slow:1: .* than 0\.3 s"):
+        engine.build_image(
+            BuildRequest(context=context, tags=("slow:1",)),
+            on_progress=lines.append,
+            timeout_s=0.3,
+        )
+    assert lines == [f"host {engine.endpoint.url}"]
+
+
+@pytest.mark.engine
+def test_a_listener_that_fails_ends_the_build_at_once(
+    engine: Engine, tmp_path: Path, slow_docker: None
+) -> None:
+    def refuse(line: str) -> None:
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        engine.build_image(
+            BuildRequest(context=_context(tmp_path, "FROM scratch\n"), tags=("slow:1",)),
+            on_progress=refuse,
+        )
+    assert time.monotonic() - began < 10
 
 
 def test_buildx_without_the_docker_command_is_not_there(classic_only: None) -> None:

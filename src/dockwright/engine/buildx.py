@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from dockwright.engine.build_request import BuildRequest
+from dockwright.engine.deadline import expiring
 from dockwright.engine.endpoint import Endpoint
 from dockwright.errors import EngineError, EngineTimeoutError
 
@@ -53,13 +53,8 @@ def build_with_buildx(
     """
     with tempfile.TemporaryDirectory(prefix="dockwright-build-") as directory:
         id_file = Path(directory) / "id"
-        _run(
-            ["docker", "buildx", "build", f"--iidfile={id_file}", *arguments(request)],
-            endpoint,
-            request.dockerfile_inline,
-            on_line,
-            timeout_s,
-        )
+        command = ["docker", "buildx", "build", f"--iidfile={id_file}", *arguments(request)]
+        _run(command, endpoint, request, on_line, timeout_s)
         return id_file.read_text().strip()
 
 
@@ -93,12 +88,12 @@ def arguments(request: BuildRequest) -> list[str]:
 def _run(
     command: list[str],
     endpoint: Endpoint,
-    stdin: str | None,
+    request: BuildRequest,
     on_line: Callable[[str], None],
     timeout_s: float,
 ) -> None:
     with tempfile.TemporaryFile("w+") as inline:
-        inline.write(stdin or "")
+        inline.write(request.dockerfile_inline or "")
         inline.seek(0)
         process = subprocess.Popen(
             command,
@@ -109,26 +104,18 @@ def _run(
             text=True,
             errors="replace",
         )
-    expired = threading.Event()
-
-    def expire() -> None:
-        expired.set()
-        process.kill()
-
-    timer = threading.Timer(timeout_s, expire)
-    timer.daemon = True
-    timer.start()
-    try:
-        with process:
+    with process, expiring(timeout_s, process.kill) as expired:
+        try:
             for line in process.stdout or ():
                 on_line(line.rstrip())
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        timer.cancel()
+        except BaseException:
+            process.kill()  # or leaving the block would wait for its end
+            raise
     if expired.is_set():
-        raise EngineTimeoutError(f"it took longer than {timeout_s:g} s")
+        raise EngineTimeoutError(
+            f"cannot build image {request.name}: it took longer than {timeout_s:g} s",
+            hint="give it more time, or look at its last step",
+        )
     if process.returncode:
         raise EngineError(f"`docker buildx build` ended with exit code {process.returncode}")
 

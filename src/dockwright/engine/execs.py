@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.deadline import expiring
 from dockwright.engine.streams import ByteStream, StreamName, frames
 from dockwright.engine.types import ExecResult
 from dockwright.errors import EngineTimeoutError
@@ -91,25 +91,14 @@ class ExecCalls(EngineCalls):
             EngineTimeoutError: it took longer; it may still run, engines cannot end it.
         """
         stream = self.exec_stream(container, argv, user=user, workdir=workdir, env=env)
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            stream.close()
-
-        timer = threading.Timer(timeout_s, expire)
-        timer.daemon = True
-        timer.start()
         output = {"stdout": bytearray(), "stderr": bytearray()}
-        try:
+        with expiring(timeout_s, stream.close) as expired:
             for name, data in stream:
                 output[name] += data
             code = stream.exit_code()
             # A command may close its output long before it ends.
             while code is None and not expired.wait(_EXIT_POLL_S):
                 code = stream.exit_code()
-        finally:
-            timer.cancel()
         if code is None or expired.is_set():
             raise EngineTimeoutError(
                 f"{' '.join(argv)!r} in container {container} took longer than {timeout_s:g} s",
