@@ -35,6 +35,7 @@ class FactoryOptions:
         directory: where the session keeps baselines and logs.
         ready_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
+        numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
 
     session: str
@@ -43,6 +44,7 @@ class FactoryOptions:
     directory: Path
     ready_timeout_s: float
     cadence: Cadence
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
 @dataclass(slots=True)
@@ -63,7 +65,6 @@ class Factory:
     options: FactoryOptions
     measured: int = 0
     _images: Images = field(init=False)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self._images = Images(self.engine)
@@ -100,7 +101,7 @@ class Factory:
 
     def _project_name(self) -> str:
         short = re.sub(r"[^a-z0-9-]", "-", self.spec.name.lower())[:_NAME_LIMIT].strip("-")
-        return f"dw-{short or self.name}-{self.options.session}-{next(self._numbers)}"
+        return f"dw-{short or self.name}-{self.options.session}-{next(self.options.numbers)}"
 
     def _ownership(self) -> Ownership:
         return Ownership(

@@ -59,6 +59,7 @@ class _Waiter:
 
     key: str
     exclusive: bool
+    client: str
     since_s: float = field(default_factory=time.monotonic)
 
 
@@ -136,7 +137,7 @@ class Pool:
             LeaseError: none became free within `timeout_s`; tells what the pool is doing.
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
-        waiter = _Waiter(requirement.stack, requirement.exclusive)
+        waiter = _Waiter(requirement.stack, requirement.exclusive, _client(requirement.holder))
         with self._changed:
             self._check_declared(requirement.stack)
             self._waiters.append(waiter)
@@ -316,10 +317,10 @@ class Pool:
         return False
 
     def _is_stuck(self) -> bool:
-        """Tell whether one process holds all there is, and waits for more: nobody would come."""
-        owners = {holder for copy in self._copies for holder in copy.holders}
-        clients = {holder.partition(" ")[0] for holder in owners}
-        return all(copy.holders for copy in self._copies) and len(clients) == 1
+        """Tell whether all who hold a stack wait for another one: nobody would let go."""
+        holding = {_client(holder) for copy in self._copies for holder in copy.holders}
+        waiting = {waiter.client for waiter in self._waiters}
+        return all(copy.holders for copy in self._copies) and holding <= waiting
 
     def _evict(self, copy: Copy) -> None:
         self._copies.remove(copy)
@@ -442,6 +443,11 @@ class Pool:
                 + "\n  ".join(str(failure) for failure in failures),
                 hint="run `dockwright clean` to try again",
             ) from ExceptionGroup("removals that failed", failures)
+
+
+def _client(holder: str) -> str:
+    """Return which process a holder belongs to: a broker puts its pid in front."""
+    return holder.partition(" ")[0]
 
 
 def _described(copy: Copy) -> dict[str, Json]:
