@@ -1,4 +1,4 @@
-"""The fixtures that a suite asks for: ``stack`` and ``docker_client``."""
+"""The fixtures that a suite asks for: ``stack``, ``stack_factory`` and ``docker_client``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dockwright.run import FAILED, LEASES, RUN, Run
 if TYPE_CHECKING:
     import docker
 
+    from dockwright.held import StackFactory
     from dockwright.model import Requirement
     from dockwright.pool import Lease, LeasedStack
 
@@ -75,6 +76,21 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
     finally:
         item.stash[LEASES].remove(lease)
         run.session.release(lease, failed=item.stash.get(FAILED, False))
+
+
+@pytest.fixture(scope="session")
+def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
+    """Lease stacks to fixtures of your own, of any scope.
+
+    ``with stack_factory.lease("mail", exclusive=False) as stack: ...`` gives a `LeasedStack`, as
+    the ``stack`` fixture does. What is still leased at the end of the session is released, with a
+    warning.
+    """
+    from dockwright.held import StackFactory
+
+    factory = StackFactory(request.config.stash[RUN])
+    yield factory
+    factory.close()
 
 
 @pytest.fixture(scope="session")

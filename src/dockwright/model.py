@@ -202,11 +202,11 @@ class Requirement:
     Attributes:
         stack: the name of a declared stack.
         exclusive: whether nobody else may use the stack meanwhile.
-        scope: how long it is kept: one test, or all tests of one module.
-        holder: who asks, for messages: a test's or a module's node id.
+        scope: how long it is kept: one test, one module, or as long as a fixture wants.
+        holder: who asks, for messages: a test's or a module's node id, or a fixture.
     """
 
     stack: str
     exclusive: bool
-    scope: Literal["function", "module"]
+    scope: Literal["function", "module", "session"]
     holder: str

@@ -8,13 +8,32 @@ import pytest
 
 from dockwright import markers
 from dockwright.errors import UsageError
-from dockwright.run import FAILED, LEASES, RUN, WORKER_OUTPUT, Run, add_options, settings_of
+from dockwright.run import (
+    BEGAN,
+    FAILED,
+    LEASES,
+    RUN,
+    WORKER_OUTPUT,
+    Run,
+    add_options,
+    settings_of,
+)
 from dockwright.settings import DEFAULT_STACK
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the settings; fires in every process."""
     add_options(parser)
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Load `dockwright.compat` if it is asked for; fires while options can still be declared."""
+    try:
+        settings = settings_of(early_config, early_config.known_args_namespace)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    if settings.compat:
+        early_config.pluginmanager.import_plugin("dockwright.compat")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,15 +87,18 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note the time of a test with a stack, and show its services' logs where it failed."""
     report = yield
-    leases = item.stash.get(LEASES, None)
-    if leases:
-        run = item.config.stash[RUN]
-        if call.when == "call":
-            run.session.ledger.add("call", call.duration)
-        if report.failed and call.when != "teardown":
-            item.stash[FAILED] = True
-            for lease in leases:
-                report.sections.extend(run.session.log_sections(lease))
+    run = item.config.stash[RUN]
+    began_s = item.stash.setdefault(BEGAN, call.start)
+    held = [each for each in run.held if each.fixture in getattr(item, "fixturenames", ())]
+    leases = [*item.stash.get(LEASES, ()), *(each.lease for each in held)]
+    if leases and call.when == "call":
+        run.session.ledger.add("call", call.duration)
+    if leases and report.failed and call.when != "teardown":
+        item.stash[FAILED] = True
+        for each in held:
+            each.failed = True
+        for lease in leases:
+            report.sections.extend(run.session.log_sections(lease, since_s=began_s))
     return report
 
 

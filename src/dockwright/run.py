@@ -11,6 +11,9 @@ import pytest
 from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
 
 if TYPE_CHECKING:
+    import argparse
+
+    from dockwright.held import HeldLease
     from dockwright.measure import Summary
     from dockwright.pool import Lease
     from dockwright.session import Session
@@ -22,6 +25,8 @@ class Run:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.summaries: list[Summary] = []
+        self.held: list[HeldLease] = []
+        """The leases that outlive one test, while they last."""
         self._began = time.monotonic()
         self._session: Session | None = None
 
@@ -56,19 +61,25 @@ class Run:
 RUN = pytest.StashKey[Run]()
 LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
 FAILED = pytest.StashKey[bool]()
+BEGAN = pytest.StashKey[float]()
 WORKER_OUTPUT = "dockwright"
 
 
-def settings_of(config: pytest.Config) -> Settings:
+def settings_of(config: pytest.Config, options: argparse.Namespace | None = None) -> Settings:
     """Resolve the settings of a run: command line > environment > ini > default.
+
+    Args:
+        config: of the run.
+        options: the command line's options, as long as `config` does not have them yet.
 
     Raises:
         SettingsError: a value cannot be; tells where it came from.
     """
+    given = vars(options or config.option)
     command_line = {
         option.name: value
         for option in OPTIONS
-        if (value := config.getoption(_destination(option.name))) is not None
+        if (value := given.get(_destination(option.name))) is not None
     }
     ini = {
         option.name: value

@@ -14,6 +14,7 @@ from dockwright.measure import Ledger, Summary
 from dockwright.model import Requirement
 from dockwright.pool import Lease, PoolClient, PoolOptions, state_directory
 from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.stack import COMPOSE_PROJECT, Stack
 from dockwright.wait import Cadence
 
 __all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
@@ -54,7 +55,8 @@ class Session:
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self.settings = settings
         self.ledger = Ledger()
-        self._kept_project: str | None = None
+        self._kept: dict[str, str] = {}
+        self._loads: dict[str, LoadOptions] = {}
         self._environ = environ
         self._lock = threading.RLock()
         self._engine: Engine | None = None
@@ -77,6 +79,17 @@ class Session:
                 self._engine = connect_engine(self.settings.engine, self._environ)
             return self._engine
 
+    def declare(self, name: str, options: LoadOptions) -> None:
+        """Make a further stack known, beside those that the settings declare.
+
+        Args:
+            name: by which it is leased; declared again with other options, it is another stack.
+            options: how its Compose project is loaded.
+        """
+        with self._lock:
+            self._loads[name] = options
+            self._unavailable.pop(name, None)
+
     def prepare(self, demand: Mapping[str, int]) -> None:
         """Have stacks started in the background; failures show when they are leased.
 
@@ -95,18 +108,20 @@ class Session:
         with self.ledger.timed("queue"):
             return pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
 
-    def release(self, lease: Lease, *, failed: bool = False) -> None:
+    def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
         """End a lease.
 
         Args:
             lease: what `acquire` returned.
             failed: whether a test that held it failed; the first such stack is kept if wanted.
+            keep: whose stack it was, if it is to be kept in any case.
         """
-        keep = failed and self.settings.keep_failed and self._kept_project is None
+        if failed and self.settings.keep_failed and not self._kept:
+            keep = keep or "the first failed test"
         if keep:
-            self._kept_project = lease.stack.identity.project
+            self._kept[lease.stack.identity.project] = self._kept_note(lease.stack, keep)
         if self._pool is not None:
-            self._pool.release(lease, keep=keep)
+            self._pool.release(lease, keep=bool(keep))
 
     def close(self) -> Summary | None:
         """Leave the pool; its last client returns when everything is removed.
@@ -123,29 +138,41 @@ class Session:
             engine.close()
         if told is None:
             return None
-        own = Summary(self.ledger.totals(), kept=self._kept_notes())
+        own = Summary(self.ledger.totals(), kept=tuple(self._kept.values()))
         return Summary.added([own, told])
 
-    def log_sections(self, lease: Lease) -> list[tuple[str, str]]:
-        """Return a title and the last log lines, since the lease began, of each of its services."""
+    def log_sections(self, lease: Lease, *, since_s: float) -> list[tuple[str, str]]:
+        """Return a title and the last log lines of each of its services.
+
+        Args:
+            lease: whose stack's logs.
+            since_s: when the test began, seconds since the epoch: earlier lines are not its own.
+        """
         sections = []
+        since_s = max(since_s, lease.began_s)
         for unit in lease.stack.graph.dependencies:
             try:
-                lines = lease.stack.last_lines(unit, self.settings.log_tail, since_s=lease.began_s)
+                lines = lease.stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
             except DockwrightError as error:
                 lines = [f"(no logs: {error})"]
             if lines:
                 sections.append((f"log of {unit} since the test began", "\n".join(lines)))
         return sections
 
-    def _kept_notes(self) -> tuple[str, ...]:
-        if self._kept_project is None:
-            return ()
-        return (
-            f"kept the stack of the first failed test: {self._kept_project}\n"
-            f"  look:    docker ps --filter label=com.docker.compose.project={self._kept_project}\n"
-            f"  connect: docker exec -it {self._kept_project}-SERVICE-1 sh\n"
-            f"  remove:  dockwright clean --kept",
+    def _kept_note(self, stack: Stack, whose: str) -> str:
+        """Return what a person needs to look at a kept stack, and to remove it."""
+        docker = f"docker -H {self.settings.engine}" if self.settings.engine else "docker"
+        project = stack.identity.project
+        return "\n".join(
+            [
+                f"kept the stack of {whose}: {project}",
+                f"  look:    {docker} ps -a --filter label={COMPOSE_PROJECT}={project}",
+                *(
+                    f"  connect: {docker} exec -it {stack.container_name(service)} sh"
+                    for service in stack.containers
+                ),
+                "  remove:  dockwright clean --kept",
+            ]
         )
 
     def _pool_for(self, name: str) -> PoolClient:
@@ -160,7 +187,8 @@ class Session:
             try:
                 if self._pool is None:
                     self._pool = PoolClient(self._pool_options())
-                self._pool.declare(name, load_options(self.settings, name, self._environ))
+                options = self._loads.get(name) or load_options(self.settings, name, self._environ)
+                self._pool.declare(name, options)
             except DockwrightError as unavailable:
                 # It would fail for every test in the same way; the first time is slow enough.
                 self._unavailable[name] = unavailable

@@ -80,15 +80,16 @@ class PoolClient:
         self._connection = self._connect()
 
     def declare(self, name: str, options: LoadOptions) -> None:
-        """Make a stack known; no-op where it is.
+        """Make a stack known; no-op where it is, with the same options.
 
         Raises:
             ComposeError: its Compose file is wrong.
             EngineError: the engine cannot be used.
         """
-        if name not in self._keys:
+        if self._loads.get(name) != options:
             self._keys[name] = self._ask("declare", name=name, load=load_options_to_json(options))
             self._loads[name] = options
+            self._specs.pop(name, None)
 
     def prepare(self, name: str, *, exclusive: int) -> None:
         """Have a stack started in the background: so many exclusive leases will be asked for."""
