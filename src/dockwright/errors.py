@@ -28,7 +28,7 @@
     │   ├── LeaseClosedError            the lease was used after its end
     │   └── PoolClosedError             the pool was asked after its end
     ├── CleanupError                    something of ours could not be removed
-    └── StoreError                      the store of measurements cannot be used
+    └── StoreError                      a store of measurements or baselines cannot be used
 
 A message says what failed and where (stack, service, container); `hint` says what to do about it.
 Misuse by the programmer is a `RuntimeError` or `TypeError`, not one of these.
@@ -206,4 +206,4 @@ class CleanupError(DockwrightError):
 
 
 class StoreError(DockwrightError):
-    """The store of measurements cannot be used."""
+    """A store of measurements or baselines cannot be used."""

@@ -54,6 +54,7 @@ class ServiceSpec:
         healthcheck_disabled: whether the file switches the image's own check off.
         reset: the strategy that ``x-dockwright: reset:`` names, or None to detect it.
         options: the rest of the service's ``x-dockwright:`` mapping.
+        cache: whether ``x-dockwright: cache:`` lets its volumes be kept; None: nothing is said.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ServiceSpec:
     healthcheck_disabled: bool = False
     reset: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
+    cache: bool | None = None
 
     @property
     def image(self) -> str | None:
@@ -130,6 +132,8 @@ class StackSpec:
         warnings: what the files hold that dockwright does not use.
         yaml_document: the same as ``docker compose config`` prints it in YAML, with the ``x-``
             extensions that JSON leaves out.
+        cache: whether the project's ``x-dockwright: cache:`` lets baselines be kept; None: nothing
+            is said.
     """
 
     name: str
@@ -141,6 +145,7 @@ class StackSpec:
     content_hash: str
     warnings: tuple[SpecWarning, ...] = ()
     yaml_document: Mapping[str, Json] = field(default_factory=dict)
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dockwright.compose.content import content_hash
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.units import parse_duration
 from dockwright.compose.warnings import Warnings
-from dockwright.compose.x_dockwright import read_processes, read_service_options
+from dockwright.compose.x_dockwright import read_cache, read_processes, read_service_options
 from dockwright.model import Dependency, Healthcheck, Json, ServiceSpec, StackSpec
 
 
@@ -44,6 +44,7 @@ def build_spec(
         processes=processes,
         content_hash=content_hash(tree, document, services, processes),
         warnings=warnings.all(),
+        cache=read_cache(tree),
     )
 
 
@@ -60,6 +61,7 @@ def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origi
         healthcheck_disabled=disabled,
         reset=reset,
         options=options,
+        cache=read_cache(service),
     )
 
 

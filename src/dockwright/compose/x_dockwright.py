@@ -69,6 +69,12 @@ def read_service_options(
     return options.get("reset"), options.get("options") or {}
 
 
+def read_cache(described: Tree) -> bool | None:
+    """Return whether a service, or the whole project, says that what it holds may be kept."""
+    answer: bool | None = (described.get(KEY) or {}).get("cache")
+    return answer
+
+
 def read_processes(
     tree: Tree, directory: Path, services: Mapping[str, ServiceSpec], origins: Origins
 ) -> dict[str, ProcessSpec]:
