@@ -15,13 +15,17 @@ def why_not() -> str | None:
     """Return why this machine cannot run a second daemon, or None."""
     if os.geteuid() != 0:
         return "needs root"
-    if shutil.which("dockerd") is None:
-        return "needs dockerd"
+    for program in ("dockerd", "ip"):
+        if shutil.which(program) is None:
+            return f"needs {program}"
     return None
 
 
 class PrivateEngine:
-    """A daemon with its own data, socket and processes, without any network of containers.
+    """A daemon with its own data, socket, processes and bridge.
+
+    The bridge is its own because a daemon without one (``--bridge none``) deletes ``docker0``, and
+    with it the default network of the engine that others use.
 
     Args:
         home: an empty directory with a short path (it holds sockets).
@@ -32,9 +36,12 @@ class PrivateEngine:
         self.address = f"unix://{home}/docker.sock"
         self._log = home / "dockerd.log"
         self._namespace = home / "exec" / "netns" / "default"
+        self._bridge = f"dwt{os.getpid()}"
+        subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True)
+        subprocess.run(["ip", "address", "add", "10.214.0.1/24", "dev", self._bridge], check=True)
         command = ["dockerd", "--host", self.address, "--registry-mirror", mirror]
         command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
-        command += ["--pidfile", str(home / "pid"), "--bridge", "none", "--iptables=false"]
+        command += ["--pidfile", str(home / "pid"), "--bridge", self._bridge, "--iptables=false"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -74,5 +81,6 @@ class PrivateEngine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        subprocess.run(["ip", "link", "delete", self._bridge], check=True)
         # The daemon leaves this mount, and nobody could delete the directory.
         subprocess.run(["umount", str(self._namespace)], capture_output=True, check=False)
