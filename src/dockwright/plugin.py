@@ -27,13 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Load `dockwright.compat` if it is asked for; fires while options can still be declared."""
+    """Load another plugin's fixtures, if asked for; fires while options can be declared."""
     try:
         settings = settings_of(early_config, early_config.known_args_namespace)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     if settings.compat:
-        early_config.pluginmanager.import_plugin("dockwright.compat")
+        early_config.pluginmanager.import_plugin("dockwright.compat.plugin")
 
 
 def pytest_configure(config: pytest.Config) -> None:
