@@ -89,9 +89,6 @@ def _commands(config: Mapping[str, Json]) -> dict[str, Json]:
             commands[api] = list(shlex.split(value))
         elif value is not None:
             commands[api] = list(cast("list[str]", value))
-    # An empty entrypoint means "none"; the engine spells that as one empty text.
-    if commands.get("Entrypoint") == []:
-        commands["Entrypoint"] = [""]
     return commands
 
 
@@ -163,10 +160,15 @@ def networks_of(service: ServiceSpec) -> dict[str, Mapping[str, Json]]:
     return {key: value or {} for key, value in ordered}
 
 
-def endpoint_config(service: ServiceSpec, declared: Mapping[str, Json]) -> dict[str, Json]:
+def endpoint_config(
+    service: ServiceSpec, declared: Mapping[str, Json], names: Names
+) -> dict[str, Json]:
     """Return the Engine API's EndpointSettings for one network of a service."""
-    aliases = [service.name, *cast("list[str]", declared.get("aliases") or [])]
-    endpoint: dict[str, Json] = {"Aliases": cast("Json", aliases)}
+    aliases = cast("list[str]", declared.get("aliases") or [])
+    endpoint: dict[str, Json] = {
+        "Aliases": [names.container(service.name), service.name, *aliases],
+        "Links": [*_links(service.config, names)],
+    }
     addresses: dict[str, Json] = {
         api: declared[key]
         for key, api in (
@@ -185,11 +187,19 @@ def endpoint_config(service: ServiceSpec, declared: Mapping[str, Json]) -> dict[
     return endpoint
 
 
+def _links(config: Mapping[str, Json], names: Names) -> list[str]:
+    links = []
+    for text in cast("list[str]", config.get("links") or []):
+        service, _, alias = text.partition(":")
+        links.append(f"{names.container(service)}:{alias or service}")
+    return links + cast("list[str]", config.get("external_links") or [])
+
+
 def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Json]]:
     """Return the endpoint that a container is created with.
 
     Engines before API 1.44 take only one there; the others are connected before the start.
     """
     for key, declared in networks_of(service).items():
-        return {names.network(key): endpoint_config(service, declared)}
+        return {names.network(key): endpoint_config(service, declared, names)}
     return {}

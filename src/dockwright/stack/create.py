@@ -107,7 +107,7 @@ class Creator:
         )
         for key, declared in list(networks_of(service).items())[1:]:
             self.engine.connect_network(
-                self.names.network(key), container, endpoint_config(service, declared)
+                self.names.network(key), container, endpoint_config(service, declared, self.names)
             )
         content = _injected_files(self.spec, service)
         if content:

@@ -28,7 +28,6 @@ _PLAIN_KEYS = {
     "dns_search": "DnsSearch",
     "init": "Init",
     "isolation": "Isolation",
-    "mem_swappiness": "MemorySwappiness",
     "oom_kill_disable": "OomKillDisable",
     "oom_score_adj": "OomScoreAdj",
     "pids_limit": "PidsLimit",
@@ -42,11 +41,19 @@ _PLAIN_KEYS = {
     "uts": "UTSMode",
     "annotations": "Annotations",
 }
-_BYTE_KEYS = {
+_NUMBER_KEYS = {  # which the canonical form writes as texts
     "mem_limit": "Memory",
     "mem_reservation": "MemoryReservation",
+    "mem_swappiness": "MemorySwappiness",
     "memswap_limit": "MemorySwap",
     "shm_size": "ShmSize",
+}
+_RESTART_CONDITIONS = {
+    "any": "always",
+    "none": "no",
+    "on-failure": "on-failure",
+    "always": "always",
+    "unless-stopped": "unless-stopped",
 }
 _BLKIO_RATES = {
     "device_read_bps": "BlkioDeviceReadBps",
@@ -64,7 +71,7 @@ def host_config(
     host: dict[str, Json] = {
         api: config[key] for key, api in _PLAIN_KEYS.items() if config.get(key) is not None
     }
-    host |= {api: int(str(config[key])) for key, api in _BYTE_KEYS.items() if config.get(key)}
+    host |= {api: int(str(config[key])) for key, api in _NUMBER_KEYS.items() if config.get(key)}
     host |= mounts_of(service, names, anonymous)
     host |= _namespaces(service, names)
     host |= _deploy(config)
@@ -100,10 +107,6 @@ def _namespaces(service: ServiceSpec, names: Names) -> dict[str, Json]:
     networks = cast("Mapping[str, Json]", config.get("networks") or {})
     if "NetworkMode" not in modes:
         modes["NetworkMode"] = _first_network(service, names) if networks else "none"
-    links = cast("Sequence[str]", config.get("links") or ())
-    external = cast("Sequence[str]", config.get("external_links") or ())
-    if links or external:
-        modes["Links"] = [*(_link(link, names) for link in links), *external]
     return modes
 
 
@@ -115,14 +118,13 @@ def _first_network(service: ServiceSpec, names: Names) -> str:
     return names.network(first)
 
 
-def _link(link: str, names: Names) -> str:
-    service, _, alias = link.partition(":")
-    return f"{names.container(service)}:{alias or service}"
-
-
 def _restart(config: Mapping[str, Json], names: Names) -> dict[str, Json]:
-    declared = str(config.get("restart") or "no")
-    name, _, count = declared.partition(":")
+    name, _, count = str(config.get("restart") or "no").partition(":")
+    deploy = cast("Mapping[str, Mapping[str, Json]]", config.get("deploy") or {})
+    policy = deploy.get("restart_policy")
+    if policy:  # as in Compose, it wins
+        name = _RESTART_CONDITIONS[str(policy.get("condition") or "any")]
+        count = str(policy.get("max_attempts") or 0)
     # A copy that outlived its owner must not come back when the engine restarts.
     if names.isolated and name in ("always", "unless-stopped"):
         name = "on-failure"

@@ -1,0 +1,264 @@
+"""One copy of a stack on a real engine."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dockwright.engine import Engine
+from dockwright.errors import (
+    ImageMissingError,
+    NoSuchObjectError,
+    PortInUseError,
+    StackError,
+    UnknownServiceError,
+)
+from dockwright.stack import UnitEvent, statuses
+from tests.stack.conftest import StackMaker
+
+pytestmark = pytest.mark.engine
+
+SERVER = """
+    image: IMAGE
+    command: ["sh", "-c", "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 8000 -h /www"]
+    healthcheck: {test: ["CMD", "wget", "-q", "-O", "-", "http://127.0.0.1:8000/"], interval: 30s}
+"""
+SLEEPER = 'image: IMAGE, command: ["sh", "-c", "while :; do sleep 0.1; done"]'
+
+
+def test_a_started_stack_is_ready_and_answers(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services:\n  web:{SERVER}    ports: ['8000:8000']\n")
+    times = stack.start()
+    with urllib.request.urlopen(f"http://{stack.address('web', 8000)}/", timeout=5) as answer:
+        assert answer.read() == b"hello\n"
+    # The declared interval is 30 s: whoever waits for the engine's own check is not here yet.
+    assert times.start_s + times.wait_s < 20
+
+
+def test_copies_of_one_stack_live_side_by_side(make_stack: StackMaker) -> None:
+    text = f"services:\n  web:{SERVER}    ports: ['8000:8000']\n    container_name: fixed\n"
+    one, two = make_stack(text), make_stack(text)
+    one.start()
+    two.start()
+    assert one.address("web", 8000) != two.address("web", 8000)
+    assert one.exec("web", ["touch", "/mark"]).exit_code == 0
+    assert two.exec("web", ["ls", "/mark"]).exit_code != 0
+
+
+def test_a_unit_starts_after_what_it_depends_on(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        f"""
+services:
+  app: {{{SLEEPER}, depends_on: {{seed: {{condition: service_completed_successfully}}}}}}
+  seed:
+    image: IMAGE
+    command: ["sh", "-c", "wget -q -O /shared/page http://web:8000/"]
+    volumes: ["shared:/shared"]
+    depends_on: {{web: {{condition: service_healthy}}}}
+  web:{SERVER}
+volumes: {{shared: }}
+"""
+    )
+    events: list[UnitEvent] = []
+    stack.start(listener=events.append)
+    ready = [event.unit for event in events if event.state == "ready"]
+    assert ready == ["web", "seed", "app"]
+
+
+def test_a_container_that_exits_fails_the_start_at_once_with_its_last_words(
+    make_stack: StackMaker,
+) -> None:
+    stack = make_stack(
+        """
+services:
+  db:
+    image: IMAGE
+    command: ["sh", "-c", "echo starting; echo disk is on fire >&2; exit 7"]
+    healthcheck: {test: ["CMD", "false"]}
+"""
+    )
+    with pytest.raises(StackError) as caught:
+        stack.start()
+    assert "db" in str(caught.value)
+    assert "exited with code 7" in str(caught.value)
+    assert "disk is on fire" in str(caught.value)
+
+
+def test_a_stack_that_never_gets_healthy_tells_what_was_seen(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        f"services: {{db: {{{SLEEPER}, healthcheck: {{test: 'echo not yet; exit 1'}}}}}}",
+        ready_timeout_s=1.0,
+    )
+    with pytest.raises(StackError) as caught:
+        stack.start()
+    assert "waited 1.0 s" in str(caught.value)
+    assert "not yet" in str(caught.value)
+
+
+def test_a_missing_image_is_told_with_its_service(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        "services: {web: {image: 'dockwright.invalid/no/such:image', pull_policy: never}}"
+    )
+    with pytest.raises(ImageMissingError) as caught:
+        stack.start()
+    assert "service web" in str(caught.value)
+    assert "dockwright.invalid/no/such:image" in str(caught.value)
+
+
+def test_a_used_port_is_told_by_number(make_stack: StackMaker, unique_name: str) -> None:
+    text = f"services: {{a: {{{SLEEPER}, ports: ['127.0.0.1:28761:80']}}}}\n"
+    make_stack(f"{text}name: {unique_name}-first", isolated=False).start()
+    with pytest.raises(PortInUseError) as caught:
+        make_stack(f"{text}name: {unique_name}-second", isolated=False).start()
+    assert "28761" in str(caught.value)
+
+
+def test_a_restarted_service_is_ready_and_its_new_port_is_known(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services:\n  web:{SERVER}    ports: ['8000']\n")
+    stack.start()
+    stack.address("web", 8000)
+    stack.restart(["web"])
+    with urllib.request.urlopen(f"http://{stack.address('web', 8000)}/", timeout=5) as answer:
+        assert answer.status == 200
+
+
+def test_a_stopped_service_can_be_started_again(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services: {{box: {{{SLEEPER}, stop_grace_period: 0s}}}}")
+    stack.start()
+    stack.stop(["box"])
+    assert [status.state for status in statuses(stack)] == ["exited"]
+    stack.start(["box"])
+    assert [status.state for status in statuses(stack)] == ["running"]
+
+
+def test_a_recreated_service_has_empty_volumes_and_a_clean_container(
+    make_stack: StackMaker,
+) -> None:
+    stack = make_stack(
+        f"services: {{box: {{{SLEEPER}, volumes: ['data:/data', '/anonymous']}}}}\n"
+        "volumes: {data: }"
+    )
+    stack.start()
+    for path in ("/data/x", "/anonymous/x", "/x"):
+        assert stack.exec("box", ["touch", path]).exit_code == 0
+    stack.recreate(["box"])
+    assert stack.exec("box", ["ls", "/data", "/anonymous"]).stdout == "/anonymous:\n\n/data:\n"
+    assert stack.exec("box", ["ls", "/x"]).exit_code != 0
+
+
+def test_removal_never_waits_for_a_stop_grace(make_stack: StackMaker, engine: Engine) -> None:
+    stack = make_stack(
+        "services: {stubborn: {image: IMAGE, stop_grace_period: 60s, "
+        'command: ["sh", "-c", "trap : TERM; while :; do sleep 1; done"]}}'
+    )
+    stack.start()
+    container = stack.container("stubborn")
+    stack.remove()
+    with pytest.raises(NoSuchObjectError):
+        engine.inspect_container(container)
+
+
+def test_configs_and_secrets_are_in_the_container(
+    make_stack: StackMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.txt").write_text("from a file")
+    monkeypatch.setenv("DW_TEST_SECRET", "from the environment")
+    stack = make_stack(
+        f"""
+services:
+  box: {{{SLEEPER}, secrets: [key, token], configs: [{{source: text, target: /etc/app.conf}}]}}
+secrets:
+  key: {{file: ./key.txt}}
+  token: {{environment: DW_TEST_SECRET}}
+configs:
+  text: {{content: "a = 1"}}
+"""
+    )
+    stack.start()
+    paths = ["/run/secrets/key", "/run/secrets/token", "/etc/app.conf"]
+    texts = [stack.exec("box", ["cat", path]).stdout for path in paths]
+    assert texts == ["from a file", "from the environment", "a = 1"]
+
+
+def test_a_process_runs_beside_the_containers_and_knows_their_addresses(
+    make_stack: StackMaker,
+) -> None:
+    script = (
+        "import os, sys, urllib.request, http.server\n"
+        "print(urllib.request.urlopen(os.environ['PAGE']).read(), flush=True)\n"
+        "http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), "
+        "bind='127.0.0.1')\n"
+    )
+    stack = make_stack(
+        f"services:\n  web:{SERVER}    ports: ['8000']\n"
+        f"""
+x-dockwright:
+  processes:
+    helper:
+      command: [{sys.executable}, -c, {script!r}, "{{self.port:9000}}"]
+      environment: {{PAGE: "{{web.url:8000}}/"}}
+      depends_on: {{web: {{condition: service_healthy}}}}
+      ready: {{tcp: 9000}}
+"""
+    )
+    stack.start()
+    assert stack.last_lines("helper", 10)[0] == "b'hello\\n'"
+    with urllib.request.urlopen(f"http://{stack.address('helper', 9000)}/", timeout=5) as answer:
+        assert answer.status == 200
+    process = stack.processes["helper"]
+    assert process.running
+    stack.remove()
+    assert not process.running
+
+
+def test_a_process_that_ends_while_awaited_fails_the_start(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        f"""
+services: {{box: {{{SLEEPER}}}}}
+x-dockwright:
+  processes:
+    helper:
+      command: [{sys.executable}, -c, "print('no config', flush=True); raise SystemExit(4)"]
+      ready: {{log: listening}}
+"""
+    )
+    with pytest.raises(StackError) as caught:
+        stack.start()
+    assert "helper" in str(caught.value)
+    assert "exited with code 4" in str(caught.value)
+    assert "no config" in str(caught.value)
+
+
+def test_a_command_that_does_not_exist_is_told(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        f"""
+services: {{box: {{{SLEEPER}}}}}
+x-dockwright: {{processes: {{helper: {{command: [/no/such/program]}}}}}}
+"""
+    )
+    with pytest.raises(StackError) as caught:
+        stack.start()
+    assert "process helper: cannot start '/no/such/program'" in str(caught.value)
+    assert "x-dockwright.processes.helper.command" in str(caught.value)
+
+
+def test_unknown_names_list_the_known_ones(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
+    with pytest.raises(UnknownServiceError) as caught:
+        stack.address("bix", 80)
+    assert "no service 'bix'" in str(caught.value)
+    assert "the services are: box" in str(caught.value)
+    with pytest.raises(NoSuchObjectError, match="has no container"):
+        stack.exec("box", ["true"])
+
+
+def test_another_process_finds_a_running_stack_by_its_labels(make_stack: StackMaker) -> None:
+    text = f"services: {{box: {{{SLEEPER}}}}}"
+    stack = make_stack(text)
+    stack.start()
+    other = make_stack(text)
+    other.identity = stack.identity
+    assert other.attach().exec("box", ["echo", "hi"]).stdout == "hi\n"
