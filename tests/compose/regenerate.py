@@ -1,4 +1,4 @@
-"""Writes the goldens of the corpus anew, with the real tool: ``python -m tests.compose.regenerate``."""
+"""Writes the corpus's goldens anew with the real tool: ``python -m tests.compose.regenerate``."""
 
 from __future__ import annotations
 

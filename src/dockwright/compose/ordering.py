@@ -1,5 +1,8 @@
-"""The order in which mappings with the user's own keys are printed: byte order in JSON; in YAML
-``web9`` before ``web10``, and punctuation before digits before letters."""
+"""The order in which mappings with the user's own keys are printed.
+
+Byte order in JSON. In YAML, ``web9`` comes before ``web10``, and punctuation before digits before
+letters.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ follow Go's yaml.v3, and every value keeps its line.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +79,8 @@ def parse(text: str, file: Path) -> list[Document]:
     try:
         roots = list(_compose(text, file))
     except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 1 if exc.problem_mark else None
+        last = text.rstrip().count("\n") + 1
+        line = min(exc.problem_mark.line + 1, last) if exc.problem_mark else None
         message = " ".join(part for part in (exc.context, exc.problem) if part)
         raise ComposeError(f"not YAML: {message}", file=file, line=line) from exc
     except yaml.YAMLError as exc:
@@ -225,5 +225,5 @@ class _Builder:
 def _binary(text: str) -> str | None:
     try:
         return base64.b64decode(text, validate=False).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # neither base64 nor UTF-8
         return None

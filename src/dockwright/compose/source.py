@@ -40,7 +40,7 @@ class Origins:
 
     def find(self, path: DocPath) -> tuple[Path, int | None]:
         """Return file and line of the value at `path`, or of the closest one around it."""
-        for end in range(len(path), 0, -1):
+        for end in range(len(path), -1, -1):
             if path[:end] in self._marks:
                 return self._marks[path[:end]]
         return self.file, None

@@ -1,0 +1,312 @@
+"""Every kind of wrong Compose input has a message that names file, line and path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dockwright.compose import LoadOptions, load
+from dockwright.errors import ComposeError, ComposeUnsupportedError
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One wrong project: its files, and what is said about it (``@`` is its directory)."""
+
+    name: str
+    text: str
+    message: str
+    others: dict[str, str] = field(default_factory=dict)
+
+
+_SERVICE = "services:\n  web:\n    image: x\n"
+
+
+def web(lines: str) -> str:
+    """A project whose service web has `lines` from line 4 on."""
+    return _SERVICE + "".join(f"    {line}\n" for line in lines.split("\n"))
+
+
+BAD = [
+    Bad("tab", "services:\n\tweb: {}", "@/compose.yaml:2: not YAML: while scanning for the next"),
+    Bad("unclosed", "services: [a", "@/compose.yaml:1: not YAML: while parsing a flow sequence"),
+    Bad("empty", "# nothing\n", "@/compose.yaml: the Compose file is empty"),
+    Bad("list", "- a\n", "@/compose.yaml:1: a Compose file must be a mapping, not a list"),
+    Bad(
+        "duplicate-key",
+        web("image: y"),
+        "4: services.web: key 'image' is already defined at line 3",
+    ),
+    Bad("number-key", web("x-a: {1: a}"), "4: services.web.x-a: keys must be strings, not 1"),
+    Bad("no-anchor", web("user: *nobody"), "4: no anchor named 'nobody'"),
+    Bad("self-anchor", web("x-a: &a {b: *a}"), "4: anchor 'a' contains itself"),
+    Bad("merge-scalar", web("<<: text"), "4: services.web: '<<' needs a mapping or a list of"),
+    Bad("bad-tag", web("x-a: !!int b"), "4: services.web.x-a: 'b' is not a !!int"),
+    Bad(
+        "unknown-key",
+        "services:\n  web:\n    imagee: x\n",
+        "@/compose.yaml:3: services.web: unknown key 'imagee'; did you mean 'image'?",
+    ),
+    Bad("unknown-section", "servces: {}\n", "1: unknown key 'servces'; did you mean 'services'?"),
+    Bad("wrong-type", web("ports: 80"), "4: services.web.ports: must be a list, not the number 80"),
+    Bad("null", web("volumes:"), "4: services.web.volumes: must be a list, not empty"),
+    Bad("bad-name", "services: {a b: {image: x}}", "1: services.a b: 'a b' is not a valid name"),
+    Bad("choice", web("cgroup: own"), "4: services.web.cgroup: must be one of host, private, not"),
+    Bad("too-big", web("oom_score_adj: 2000"), "oom_score_adj: must be at most 1000, not 2000"),
+    Bad(
+        "repeated", web("security_opt: [a, a]"), "4: services.web.security_opt[1]: 'a' stands here"
+    ),
+    Bad("nested-type", web("environment:\n  A: [b]"), "5: services.web.environment.A: must be a"),
+    Bad("no-image", "services:\n  web:\n    user: u\n", "2: services.web: has neither 'image' nor"),
+    Bad("duration", web("stop_grace_period: 1d"), "'1d' has the unknown unit 'd'; use h, m, s, ms"),
+    Bad("no-unit", web('stop_grace_period: "90"'), "'90' has no unit; write for example '90s'"),
+    Bad(
+        "not-a-duration",
+        web("healthcheck:\n  interval: soon"),
+        "5: services.web.healthcheck.interval",
+    ),
+    Bad("size", web("mem_limit: 1x"), "4: services.web.mem_limit: '1x' is not a size; write"),
+    Bad("port", web('ports: ["99999:80"]'), "ports[0]: '99999:80' has the invalid port '99999'"),
+    Bad("port-range", web('ports: ["80:1-2"]'), "'80:1-2' has ranges of different lengths"),
+    Bad("port-order", web('ports: ["5-3"]'), "'5-3' has a range that ends before it begins"),
+    Bad("protocol", web('ports: ["80/foo"]'), "'80/foo' has the unknown protocol 'foo'"),
+    Bad("host-address", web('ports: ["h:80:80"]'), "'h:80:80' has the invalid host address 'h'"),
+    Bad(
+        "no-target-port",
+        web("ports: [{published: 3}]"),
+        "4: services.web.ports[0]: names no target",
+    ),
+    Bad("volume-section", web('volumes: ["aa:"]'), "'aa:' has an empty section between colons"),
+    Bad("volume-colons", web('volumes: ["aa:bb:cc:dd"]'), "'aa:bb:cc:dd' has too many colons"),
+    Bad(
+        "no-mount-target", web("volumes: [{type: tmpfs}]"), "volumes[0]: has no target, the path in"
+    ),
+    Bad("no-bind-source", web("volumes: [{type: bind, target: /a}]"), "is a bind mount without a"),
+    Bad(
+        "device", web('devices: ["a:b:c:d"]'), "4: services.web.devices[0]: 'a:b:c:d' has too many"
+    ),
+    Bad(
+        "host", web("extra_hosts: [db]"), "'db' is not a host and an address, such as 'db=10.0.0.2'"
+    ),
+    Bad(
+        "command-quote", web("command: sh -c 'a"), 'services.web.command: "\'" is missing its other'
+    ),
+    Bad(
+        "health-command", web("healthcheck: {test: [curl]}"), "must begin with NONE, CMD, CMD-SHELL"
+    ),
+    Bad("boolean", web("privileged: maybe"), "privileged: 'maybe' is neither true nor false"),
+    Bad("integer", web("scale: some"), "4: services.web.scale: 'some' is not an integer"),
+    Bad(
+        "template",
+        web("user: ${1}"),
+        "4: services.web.user: '${1}' holds a wrong variable reference",
+    ),
+    Bad("open-template", web("user: ${A"), "'${A' holds a wrong variable reference"),
+    Bad("required", web("user: ${A:?say who}"), "required variable A is missing a value: say who"),
+    Bad(
+        "required-silent",
+        web("user: ${A?}"),
+        "4: services.web.user: required variable A is missing a",
+    ),
+    Bad(
+        "network", web("networks: [n]"), "names the network 'n', which is not declared under 'netw"
+    ),
+    Bad(
+        "volume", web("volumes: [data:/d]"), "names the volume 'data', which is not declared under"
+    ),
+    Bad(
+        "secret",
+        web("secrets: [s]"),
+        "names the secret 's', which is not declared under 'secrets:'",
+    ),
+    Bad(
+        "config",
+        web("configs: [c]"),
+        "names the config 'c', which is not declared under 'configs:'",
+    ),
+    Bad(
+        "secret-source", web("user: u") + "secrets:\n  s: {}\n", "6: secrets.s: has no source; give"
+    ),
+    Bad(
+        "secret-sources", _SERVICE + "secrets: {s: {file: a, environment: B}}", "exclude each other"
+    ),
+    Bad("external", _SERVICE + "volumes: {v: {external: true, driver: d}}", "cannot have 'driver'"),
+    Bad(
+        "dependency",
+        web("depends_on: [db]"),
+        "services.web.depends_on.db: there is no enabled serv",
+    ),
+    Bad("self-dependency", web("depends_on: [web]"), "services wait for each other: web -> web"),
+    Bad(
+        "cycle",
+        "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n",
+        "@/compose.yaml:2: services.a.depends_on: services wait for each other: a -> b -> a",
+    ),
+    Bad("condition", web("depends_on: {web: {}}"), "depends_on.web: needs the key 'condition'"),
+    Bad(
+        "disabled-dependency",
+        "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, profiles: [p]}\n",
+        "2: services.a.depends_on.b: there is no enabled service 'b'",
+    ),
+    Bad(
+        "extends-nothing",
+        web("extends: base"),
+        "4: services.web.extends: there is no service 'base'",
+    ),
+    Bad(
+        "extends-cycle",
+        "services:\n  a: {extends: b}\n  b: {extends: a}\n",
+        "2: services.a.extends: services extend each other: a -> b -> a",
+    ),
+    Bad(
+        "extends-no-file",
+        web("extends: {service: a, file: no.yaml}"),
+        "4: services.web.extends.file: there is no file @/no.yaml",
+    ),
+    Bad(
+        "extended-key",
+        web("extends: {service: a, file: base.yaml}"),
+        "@/base.yaml:2: services.a: unknown key 'imag'; did you mean 'image'?",
+        {"base.yaml": "services:\n  a: {imag: x}\n"},
+    ),
+    Bad("include-nothing", "include: [no.yaml]", "1: include[0]: there is no file @/no.yaml"),
+    Bad(
+        "include-cycle",
+        "include: [other.yaml]",
+        "@/other.yaml:1: include[0]: files include each other: @/compose.yaml -> @/other.yaml -> @",
+        {"other.yaml": "include: [compose.yaml]"},
+    ),
+    Bad(
+        "include-conflict",
+        "include: [other.yaml]\nservices: {a: {image: x}}",
+        "2: services.a: is defined here and, differently, in what compose.yaml line 1 includes",
+        {"other.yaml": "services: {a: {image: y}}"},
+    ),
+    Bad(
+        "included-key",
+        "include: [other.yaml]",
+        "@/other.yaml:1: services.a: unknown key 'imag'; did you mean 'image'?",
+        {"other.yaml": "services: {a: {imag: x}}"},
+    ),
+    Bad(
+        "env-file",
+        web("env_file: no.env"),
+        "4: services.web.env_file[0]: there is no file @/no.env",
+    ),
+    Bad(
+        "env-file-syntax",
+        web("env_file: a.env"),
+        '@/a.env:2: the quote " is not closed',
+        {"a.env": 'A=1\nB="x\n'},
+    ),
+    Bad(
+        "env-file-name",
+        web("env_file: a.env"),
+        "@/a.env:1: the name 'A B' cannot hold a space",
+        {"a.env": "A B=1\n"},
+    ),
+    Bad("env-file-format", web("env_file: [{path: a, format: ini}]"), "unknown format 'ini'"),
+    Bad("label-file", web("label_file: no.labels"), "label_file[0]: there is no file @/no.labels"),
+    Bad("network-mode", web("network_mode: host\nnetworks: [default]"), "exclude each other"),
+    Bad("dockerfiles", web("build: {dockerfile: a, dockerfile_inline: b}"), "exclude each other"),
+    Bad(
+        "platform", web("platform: a\nbuild: {platforms: [b]}"), "must hold the service's platform"
+    ),
+    Bad("scale", web("scale: 2\ndeploy: {replicas: 3}"), "contradict each other"),
+    Bad("names", web("scale: 2\ncontainer_name: one"), "'container_name' allows no more than one"),
+    Bad("limits", web("cpus: 1\ndeploy: {resources: {limits: {memory: 1m}}}"), "contradict each"),
+    Bad("devices", web("gpus: [{count: 1, device_ids: [a]}]"), "gpus[0]: 'count' and 'device_ids'"),
+    Bad(
+        "watch", web("develop: {watch: [{path: a, action: sync}]}"), "needs a target for the action"
+    ),
+    Bad("ulimit", web("ulimits: {nofile: {soft: 1}}"), "ulimits.nofile: needs the key 'hard'"),
+    Bad("contexts", web("build: {additional_contexts: [a]}"), "'a' is not a name and a context"),
+    Bad("binary", web("x-a: !!binary ä"), "4: services.web.x-a: 'ä' is not a !!binary"),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_wrong_input_is_named_with_its_place(bad: Bad, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(bad.text)
+    for name, text in bad.others.items():
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(ComposeError) as caught:
+        load(LoadOptions(start=tmp_path, environ={}))
+
+    assert bad.message.replace("@", str(tmp_path)) in str(caught.value)
+
+
+UNSUPPORTED = {
+    "provider": ("provider: {type: cloud}", "'provider' is not supported: services that something"),
+    "models": ("models: [llm]", "'models' is not supported: models are run by Docker Desktop's"),
+    "api-socket": (
+        "use_api_socket: true",
+        "'use_api_socket' is not supported: the engine's socket",
+    ),
+    "post-start": ("post_start: [{command: a}]", "services.web.post_start: hooks after the start"),
+    "pre-stop": ("pre_stop: [{command: a}]", "services.web.pre_stop: hooks before the stop"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_what_cannot_be_run_is_refused(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(web(line))
+
+    with pytest.raises(ComposeUnsupportedError) as caught:
+        load(LoadOptions(start=tmp_path, environ={}))
+
+    assert message in str(caught.value)
+    assert caught.value.line == 4
+
+
+def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
+    levels = ["x-a0: &a0 [b, b, b, b, b, b, b, b, b, b]"]
+    levels += [f"x-a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    (tmp_path / "compose.yaml").write_text("\n".join(levels))
+
+    with pytest.raises(ComposeError, match="aliases expand to too many values"):
+        load(LoadOptions(start=tmp_path, environ={}))
+
+
+def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError) as caught:
+        load(LoadOptions(start=tmp_path, environ={}))
+
+    assert f"no Compose file in {tmp_path} or above it" in str(caught.value)
+    assert "name one with -f or COMPOSE_FILE" in str(caught.value)
+
+
+def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match=r"absent\.yaml: no such file"):
+        load(LoadOptions(files=(tmp_path / "absent.yaml",), environ={}))
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match="is a directory, not a file"):
+        load(LoadOptions(files=(tmp_path,), environ={}))
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_bytes(b"services: \xff\xfe")
+
+    with pytest.raises(ComposeError, match=r"compose\.yaml: is not UTF-8 text \(byte 10\)"):
+        load(LoadOptions(start=tmp_path, environ={}))
+
+
+def test_a_project_name_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(_SERVICE)
+
+    with pytest.raises(ComposeError, match="invalid project name 'Not This'"):
+        load(LoadOptions(start=tmp_path, environ={}, project_name="Not This"))
+
+
+def test_a_directory_that_gives_no_name(tmp_path: Path) -> None:
+    directory = tmp_path / "___"
+    directory.mkdir()
+    (directory / "compose.yaml").write_text(_SERVICE)
+
+    with pytest.raises(ComposeError, match="no project name can be made from the directory"):
+        load(LoadOptions(start=directory, environ={}))

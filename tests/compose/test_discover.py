@@ -1,0 +1,86 @@
+"""Which Compose files a directory has, and the name of its project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockwright.compose import LoadOptions, discover, load
+from dockwright.errors import ComposeError
+
+TEXT = "services: {a: {image: x}}\n"
+
+
+def write(directory: Path, *names: str) -> list[Path]:
+    for name in names:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(TEXT)
+    return [directory / name for name in names]
+
+
+@pytest.mark.parametrize(
+    "name", ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]
+)
+def test_each_usual_name(name: str, tmp_path: Path) -> None:
+    files = write(tmp_path, name)
+
+    assert discover(tmp_path, {}) == tuple(files)
+
+
+def test_compose_yaml_comes_first(tmp_path: Path) -> None:
+    write(tmp_path, "docker-compose.yml", "compose.yaml", "compose.yml")
+
+    assert discover(tmp_path, {}) == (tmp_path / "compose.yaml",)
+
+
+def test_parents_are_searched(tmp_path: Path) -> None:
+    files = write(tmp_path, "compose.yaml")
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+
+    assert discover(inner, {}) == tuple(files)
+
+
+def test_the_override_file_follows(tmp_path: Path) -> None:
+    files = write(tmp_path, "compose.yaml", "compose.override.yml")
+
+    assert discover(tmp_path, {}) == tuple(files)
+
+
+def test_compose_file_wins_over_searching(tmp_path: Path) -> None:
+    write(tmp_path, "compose.yaml")
+    files = write(tmp_path, "one.yaml", "sub/two.yaml")
+
+    assert discover(tmp_path, {"COMPOSE_FILE": "one.yaml:sub/two.yaml"}) == tuple(files)
+
+
+def test_the_separator_can_be_chosen(tmp_path: Path) -> None:
+    files = write(tmp_path, "one.yaml", "two.yaml")
+    environ = {"COMPOSE_FILE": "one.yaml,two.yaml", "COMPOSE_PATH_SEPARATOR": ","}
+
+    assert discover(tmp_path, environ) == tuple(files)
+
+
+def test_a_file_that_compose_file_names_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match="COMPOSE_FILE names it"):
+        discover(tmp_path, {"COMPOSE_FILE": "none.yaml"})
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"), [("My.App_1", "myapp_1"), ("__x", "x"), ("a b", "ab"), ("-A-", "a-")]
+)
+def test_the_directory_names_the_project(directory: str, name: str, tmp_path: Path) -> None:
+    write(tmp_path, f"{directory}/compose.yaml")
+
+    assert load(LoadOptions(start=tmp_path / directory, environ={})).name == name
+
+
+def test_the_closest_name_wins(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(f"name: in-file\n{TEXT}")
+    environ = {"COMPOSE_PROJECT_NAME": "in-environment"}
+
+    assert load(LoadOptions(start=tmp_path, environ={})).name == "in-file"
+    assert load(LoadOptions(start=tmp_path, environ=environ)).name == "in-environment"
+    given = LoadOptions(start=tmp_path, environ=environ, project_name="given")
+    assert load(given).name == "given"

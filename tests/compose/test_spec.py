@@ -1,0 +1,150 @@
+"""What a loaded spec says beyond its document: dependencies, checks, hash, warnings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockwright.compose import LoadOptions, load, to_json, to_yaml
+from dockwright.model import Dependency, Healthcheck, StackSpec
+
+TEXT = """\
+services:
+  web:
+    image: w
+    depends_on:
+      db: {condition: service_healthy}
+      cache: {condition: service_started, restart: true}
+    environment: {A: "$$x"}
+  cache: {image: c, healthcheck: {disable: true}}
+  db:
+    image: d
+    healthcheck:
+      {test: pg_isready, interval: 1m30s, timeout: 500ms, retries: 7, start_period: 5s}
+    secrets: [pw]
+    volumes: [data:/d]
+  tool: {image: t, healthcheck: {test: [NONE]}}
+volumes: {data: }
+secrets: {pw: {file: pw.txt}}
+"""
+
+
+def loaded(directory: Path, text: str = TEXT, **options: object) -> StackSpec:
+    directory.mkdir(exist_ok=True)
+    (directory / "compose.yaml").write_text(text)
+    given = LoadOptions(start=directory, environ={})
+    return load(replace(given, **options))  # type: ignore[arg-type]  # each test names its option
+
+
+def test_dependencies_keep_the_files_order(tmp_path: Path) -> None:
+    assert loaded(tmp_path).services["web"].depends_on == (
+        Dependency("db", "service_healthy"),
+        Dependency("cache", restart=True),
+    )
+
+
+def test_healthchecks_are_in_seconds(tmp_path: Path) -> None:
+    services = loaded(tmp_path).services
+
+    test = ("CMD-SHELL", "pg_isready")
+    assert services["db"].healthcheck == Healthcheck(test, 90.0, 0.5, 7, 5.0)
+    assert services["web"].healthcheck is None
+    assert not services["web"].healthcheck_disabled
+    assert services["cache"].healthcheck_disabled
+    assert services["tool"].healthcheck_disabled
+
+
+def test_a_dollar_is_doubled_only_where_it_is_written_out(tmp_path: Path) -> None:
+    spec = loaded(tmp_path)
+
+    assert spec.services["web"].config["environment"] == {"A": "$x"}
+    assert '"A": "$$x"' in to_json(spec)
+    assert "A: $$x" in to_yaml(spec)
+
+
+def test_the_hash_does_not_know_the_projects_name(tmp_path: Path) -> None:
+    one = loaded(tmp_path / "one", "services: {a: {image: x, networks: [n]}}\nnetworks: {n: }")
+    two = loaded(tmp_path / "two", "services: {a: {image: x, networks: [n]}}\nnetworks: {n: }")
+
+    assert one.name != two.name
+    assert one.content_hash == two.content_hash
+    assert (
+        loaded(tmp_path / "one", TEXT, project_name="p").content_hash
+        == loaded(tmp_path / "one", TEXT, project_name="q").content_hash
+    )
+
+
+CHANGES = {
+    "image": ("image: w", "image: v"),
+    "variable": ("$$x", "$$y"),
+    "check": ("500ms", "600ms"),
+    "volume": ("data: }", "data: {name: fixed}}"),
+    "reset": ("image: c,", "image: c, x-dockwright: {reset: volume},"),
+    "process": ("services:", "x-dockwright: {processes: {p: {command: a}}}\nservices:"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES.values(), ids=CHANGES)
+def test_the_hash_knows_what_a_stack_is_made_of(old: str, new: str, tmp_path: Path) -> None:
+    before = loaded(tmp_path)
+
+    assert old in TEXT
+    assert loaded(tmp_path, TEXT.replace(old, new)).content_hash != before.content_hash
+
+
+def test_the_hash_knows_the_content_of_secrets(tmp_path: Path) -> None:
+    (tmp_path / "pw.txt").write_text("one")
+    before = loaded(tmp_path)
+    (tmp_path / "pw.txt").write_text("two")
+
+    assert loaded(tmp_path).content_hash != before.content_hash
+
+
+def test_what_is_not_used_is_a_warning_with_its_place(tmp_path: Path) -> None:
+    spec = loaded(
+        tmp_path,
+        "services:\n"
+        "  a:\n"
+        "    image: ${NOPE}x\n"
+        "    develop: {watch: [{path: ., action: rebuild}]}\n"
+        "    deploy:\n"
+        "      replicas: 3\n"
+        "      placement: {constraints: [a]}\n",
+    )
+
+    file = tmp_path / "compose.yaml"
+    assert [str(warning) for warning in spec.warnings] == [
+        f"{file}:3: services.a.image: the variable NOPE is not set; it becomes an empty string",
+        f"{file}:4: services.a.develop: is not used: nothing is watched or rebuilt during tests",
+        f"{file}:7: services.a.deploy.placement: is not used outside a swarm",
+        f"{file}:6: services.a.deploy.replicas: is 3; dockwright runs one container a service",
+    ]
+
+
+def test_what_cannot_be_run_can_still_be_shown(tmp_path: Path) -> None:
+    spec = loaded(tmp_path, "services: {a: {image: x, post_start: [{command: b}]}}", runnable=False)
+
+    assert [warning.path for warning in spec.warnings] == ["services.a.post_start"]
+
+
+def test_an_error_in_the_second_file_names_that_file(tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text("services:\n  web:\n    networks: [nowhere]\n")
+    files = (tmp_path / "compose.yaml", over)
+
+    with pytest.raises(Exception, match=rf"{over}:3: services\.web\.networks: names the network"):
+        loaded(tmp_path, files=files)
+
+
+def test_a_usual_file_is_loaded_at_once(tmp_path: Path) -> None:
+    loaded(tmp_path)  # imports
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        loaded(tmp_path)
+        times.append(time.perf_counter() - began)
+
+    assert min(times) < 0.03
