@@ -1,13 +1,9 @@
 """Strategies that bring one service of a dirty stack back to its baseline."""
 
-from types import MappingProxyType
+from dockwright.reset.base import Maker, Manner, Resettable, Strategy
+from dockwright.reset.registry import GROUP, Registry, choose
 
-from dockwright.reset.base import Constant, Maker, Recreate, Resettable, Strategy, choose
-from dockwright.reset.volume import VolumeRollback
-
-STRATEGIES = MappingProxyType[str, Maker](
-    {"none": Constant, "recreate": Recreate, "volume": VolumeRollback}
-)
+STRATEGIES = Registry()
 """The strategies by the name that ``x-dockwright: reset:`` gives them."""
 
-__all__ = ["STRATEGIES", "Resettable", "Strategy", "choose"]
+__all__ = ["GROUP", "STRATEGIES", "Maker", "Manner", "Registry", "Resettable", "Strategy", "choose"]

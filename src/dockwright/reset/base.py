@@ -1,4 +1,4 @@
-"""What a reset strategy is, what it may do with its service, and which one a service gets."""
+"""What a reset strategy is, and what it may do with its service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from dockwright.engine import Engine
-from dockwright.errors import ComposeError
 from dockwright.model import Address, ServiceSpec
 
 Manner = Literal["nothing", "in place", "recreate"]
@@ -43,7 +42,9 @@ class Strategy(Protocol):
 
     ``nothing``: it never changes. ``in place``: `reset` undoes all changes while it runs.
     ``recreate``: it gets a new container with empty volumes, which `reset` may fill before the
-    container starts.
+    container starts. The manner may depend on what `capture` finds.
+
+    One thread at a time calls `capture` and `reset`; `close` may come from another one.
     """
 
     @property
@@ -51,17 +52,23 @@ class Strategy(Protocol):
         """How the service comes back."""
 
     def capture(self) -> None:
-        """Remember the baseline; the service is ready and nobody uses it."""
+        """Remember the baseline; the service is ready and nobody uses it.
 
-    def reset(self) -> None:
-        """Bring the service back to what `capture` saw.
+        Called again when the service got a new container that is at the baseline by itself.
+        """
+
+    def reset(self) -> bool:
+        """Bring the service back to what `capture` saw; it serves again when this returns.
+
+        Returns:
+            Whether its clients lost their connections, so that they may need to recover.
 
         Raises:
             DockwrightError: it could not; the stack is then broken and gets replaced.
         """
 
     def close(self) -> None:
-        """Close what is held open; the copy goes."""
+        """Let go of connections and threads; the copy is about to be removed."""
 
 
 class Constant:
@@ -75,8 +82,9 @@ class Constant:
     def capture(self) -> None:
         """Do nothing."""
 
-    def reset(self) -> None:
+    def reset(self) -> bool:
         """Do nothing."""
+        return False
 
     def close(self) -> None:
         """Do nothing."""
@@ -93,19 +101,3 @@ class Maker(Protocol):
 
     def __call__(self, service: Resettable) -> Strategy:
         """Return the strategy for `service`."""
-
-
-def choose(service: Resettable, makers: Mapping[str, Maker]) -> Strategy:
-    """Return the strategy that the service declares, else `recreate`.
-
-    Raises:
-        ComposeError: it declares one that does not exist; lists those that do.
-    """
-    name = service.spec.reset or "recreate"
-    if name not in makers:
-        raise ComposeError(
-            f"no reset strategy {name!r}",
-            path=f"services.{service.spec.name}.x-dockwright.reset",
-            hint=f"the strategies are: {', '.join(sorted(makers))}",
-        )
-    return makers[name](service)

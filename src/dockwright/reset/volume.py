@@ -33,13 +33,18 @@ class VolumeRollback:
                 with self._file(target).open("wb") as file:
                     file.writelines(chunks)
 
-    def reset(self) -> None:
-        """Fill the volumes of the new container, which has not started yet."""
+    def reset(self) -> bool:
+        """Fill the volumes of the new container, which has not started yet.
+
+        Returns:
+            True: clients of the old container have lost it.
+        """
         for target in self._service.volumes():
             parent = str(PurePosixPath(target).parent)
             self._service.engine.archive_in(
                 self._service.container(), parent, _chunks(self._file(target))
             )
+        return True
 
     def close(self) -> None:
         """Do nothing: the files go with the scratch directory."""

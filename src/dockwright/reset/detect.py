@@ -1,0 +1,96 @@
+"""Finds the strategy of a service that declares none: by its image, and by what answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+
+from dockwright.errors import DockwrightError
+from dockwright.reset.base import Maker, Manner, Recreate, Resettable, Strategy
+
+log = logging.getLogger(__name__)
+
+IMAGES = {
+    "postgres": (
+        "postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "citus",
+    ),
+    "redis": ("redis", "valkey", "keydb", "redis-stack", "redis-stack-server"),
+}  # fmt: skip
+"""The last part of the names of images that hold such a server."""
+
+_TRACES = {
+    "postgres": ("PG_MAJOR", "PG_VERSION"),
+    "redis": ("REDIS_VERSION", "REDIS_DOWNLOAD_URL", "VALKEY_VERSION"),
+}
+"""Variables that the official images set, and with them all images that are built from them."""
+
+_NAME = re.compile(r"(?:.*/)?([^/:@]+)(?::[^/@]*)?(?:@.*)?")
+
+
+class Detected:
+    """The strategy that fits, once the service runs; `recreate` where none does.
+
+    A strategy that cannot work here (no password, no superuser, another kind of server after all)
+    gives way to `recreate` with a warning: slower, but never wrong.
+    """
+
+    def __init__(self, service: Resettable, makers: Mapping[str, Maker]) -> None:
+        self._service = service
+        self._makers = makers
+        self._chosen: Strategy = Recreate(service)
+
+    @property
+    def manner(self) -> Manner:
+        """That of the strategy that was found; `recreate` before."""
+        return self._chosen.manner
+
+    def capture(self) -> None:
+        """Find the strategy and let it remember the baseline."""
+        self._chosen.close()
+        self._chosen = Recreate(self._service)
+        name = self._find()
+        if name is None:
+            return
+        candidate = self._makers[name](self._service)
+        try:
+            candidate.capture()
+        except DockwrightError as failure:
+            candidate.close()
+            log.warning(
+                "reset.fallback service=%s: strategy %s cannot work, so that each reset gives it a "
+                "new container: %s (x-dockwright: {reset: recreate} silences this)",
+                self._service.spec.name,
+                name,
+                failure.message,
+            )
+        else:
+            self._chosen = candidate
+
+    def reset(self) -> bool:
+        """Let the strategy that was found do it."""
+        return self._chosen.reset()
+
+    def close(self) -> None:
+        """Let the strategy that was found do it."""
+        self._chosen.close()
+
+    def _find(self) -> str | None:
+        details = self._service.engine.inspect_container(self._service.container())
+        if not details["State"]["Running"]:  # a job that has done its work
+            return None
+        named = by_image(self._service.spec.image or "")
+        return named or by_environment(details["Config"].get("Env") or ())
+
+
+def by_image(reference: str) -> str | None:
+    """Return the strategy for an image's name, e.g. ``postgis/postgis:15-3.4``."""
+    match = _NAME.fullmatch(reference)
+    name = match[1] if match else ""
+    return next((strategy for strategy, names in IMAGES.items() if name in names), None)
+
+
+def by_environment(entries: Iterable[str]) -> str | None:
+    """Return the strategy for the variables that an image sets, e.g. ``PG_MAJOR=15``."""
+    names = {entry.partition("=")[0] for entry in entries}
+    return next((each for each, traces in _TRACES.items() if names.intersection(traces)), None)

@@ -1,0 +1,191 @@
+"""What a cluster was when it was captured: taken once, compared with at each reset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockwright.errors import StackError
+from dockwright.reset.postgres import catalogs
+from dockwright.reset.postgres.cluster import Cluster, template_name
+from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.sql import array
+from dockwright.reset.postgres.survey import (
+    ALTERED_SETTINGS,
+    PREFIX,
+    SETTINGS,
+    SURE_STATISTICS,
+    Database,
+    Glance,
+    Survey,
+)
+
+_OLDEST = 120000
+_WHO = f"""
+SELECT jsonb_build_object('version', current_setting('server_version_num')::int,
+  'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+  'entered', EXISTS (SELECT FROM pg_database WHERE datname = '{PREFIX}'))::text
+"""
+TRANSACTION = "SELECT to_jsonb(txid_current())::text"
+
+
+@dataclass(slots=True)
+class Kept:
+    """One database as it was at the baseline, and where it is now.
+
+    Attributes:
+        original: its OID then, under which its rows in the shared catalogs were saved.
+        look: owner, privileges, settings, comment.
+        template: the OID of its template.
+        in_use: whether there were sessions in it: it is likely to need a spare.
+        oid: its OID now.
+        activity: its counters when it was last clean; None where they are not sure.
+    """
+
+    original: int
+    look: str
+    template: int
+    in_use: bool
+    oid: int
+    activity: list[int] | None
+
+    def is_clean(self, now: Database | None) -> bool:
+        """Tell whether nobody was in the database or changed anything about it, surely."""
+        return (
+            now is not None
+            and (now.oid, now.look, now.sessions) == (self.oid, self.look, 0)
+            and self.activity is not None
+            and now.activity == self.activity
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the cluster was.
+
+    Attributes:
+        version: of the server, as in ``server_version_num``.
+        names: the shared catalogs that it has.
+        glance: configuration files and slots.
+        survey: the rest; its `databases` are as they were before anything was done to them.
+        settings: a hash of the settings that only the server's files and command line change.
+        altered: what ALTER SYSTEM had set: name and value, quoted.
+        kept: the databases that were cloned, by name.
+        leaves_traces: whether every change to a sequence counts as a transaction.
+    """
+
+    version: int
+    names: list[str]
+    glance: Glance
+    survey: Survey
+    settings: str
+    altered: list[list[str]]
+    kept: dict[str, Kept]
+    leaves_traces: bool
+
+    @property
+    def no_activity(self) -> list[int] | None:
+        """The counters of a database that was just made."""
+        return [0, 0, 0] if self.version >= SURE_STATISTICS else None
+
+
+def open_own_database(access: Access) -> tuple[Session, int]:
+    """Make our own database, where nothing else keeps it from being touched, and enter it.
+
+    Returns:
+        The session in it, and the server's version.
+
+    Raises:
+        StackError: the server is too old, or the user is no superuser.
+    """
+    first = access.connect(access.first_database)
+    try:
+        who = first.ask(_WHO)
+        if who["version"] < _OLDEST:
+            raise StackError(
+                f"PostgreSQL {who['version'] // 10000} is too old to be reset in place; it takes 12"
+            )
+        if not who["superuser"]:
+            raise StackError(f"{access.user} is no superuser of this PostgreSQL server")
+        if not who["entered"]:
+            first.run(f"CREATE DATABASE {PREFIX} TEMPLATE template0")
+    finally:
+        first.close()
+    return access.connect(PREFIX), who["version"]
+
+
+def capture(access: Access, session: Session, version: int) -> tuple[Baseline, int]:
+    """Clone all databases and remember the rest; ends all sessions but those in our own database.
+
+    Returns:
+        The baseline, and the number that the next transaction will have.
+
+    Raises:
+        StackError: the cluster holds what cannot be cloned.
+    """
+    cluster = Cluster(access, session)
+    names = session.ask(catalogs.NAMES)
+    session.run(*catalogs.save(names))
+    before = Survey.take(session, version=version, names=names)
+    _refuse(before, session)
+    databases = [each for each in before.databases.values() if each.open and not each.ours]
+    try:
+        _drop_leftovers(session, before)
+        traces = [cluster.log_sequences(each.oid, each.name) for each in databases]
+        for each in databases:
+            cluster.clone(each.name, template_name(each.oid))
+        after = Survey.take(session, version=version, names=names)
+        kept = {each.name: _kept(each, after) for each in databases}
+        session.run(catalogs.detach([copy.template for copy in kept.values()]))
+    finally:
+        next_transaction = _reopen(session, [each.oid for each in databases]) + 1
+    baseline = Baseline(
+        version=version,
+        names=names,
+        glance=Glance.take(session),
+        survey=before,
+        settings=session.ask(SETTINGS),
+        altered=session.ask(ALTERED_SETTINGS),
+        kept=kept,
+        leaves_traces=all(traces),
+    )
+    return baseline, next_transaction
+
+
+def _refuse(survey: Survey, session: Session) -> None:
+    logical = session.ask(
+        "SELECT to_jsonb(count(*))::text FROM pg_replication_slots WHERE slot_type = 'logical'"
+    )
+    found = {
+        "prepared transactions": len(survey.prepared),
+        "subscriptions": survey.subscriptions,
+        "logical replication slots": logical,
+    }
+    if hindrances := [what for what, count in found.items() if count]:
+        raise StackError(f"databases with {' and '.join(hindrances)} cannot be cloned")
+
+
+def _drop_leftovers(session: Session, survey: Survey) -> None:
+    for each in survey.databases.values():
+        if each.ours and each.name != PREFIX:
+            session.run(f"DROP DATABASE {each.name}")
+
+
+def _kept(before: Database, after: Survey) -> Kept:
+    return Kept(
+        original=before.oid,
+        look=before.look,
+        template=after.databases[template_name(before.oid)].oid,
+        in_use=before.sessions > 0,
+        oid=before.oid,
+        activity=after.databases[before.name].activity,
+    )
+
+
+def _reopen(session: Session, databases: Sequence[int]) -> int:
+    transaction: int = session.ask(
+        f"""UPDATE pg_database d SET datallowconn = s.datallowconn, datistemplate = s.datistemplate
+        FROM public.saved_pg_database s WHERE d.oid = s.oid AND d.oid = ANY({array(databases)})""",
+        TRANSACTION,
+    )
+    return transaction

@@ -1,0 +1,147 @@
+"""What is done to a cluster from our own database in it: let nobody in, clone, drop, settle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection
+
+from dockwright.errors import StackBrokenError
+from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.sql import array, identifier, quoted
+from dockwright.reset.postgres.survey import PREFIX
+
+TRASH = f"{PREFIX}_trash_"
+"""Dirty databases that wait to be dropped are called so."""
+
+EXPEL_TIMEOUT_S = 10.0
+_PAUSE_S = 0.001
+
+_PERSISTENT_SEQUENCES = """
+DO $$
+DECLARE sequence regclass;
+BEGIN
+  FOR sequence IN SELECT oid FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' LOOP
+    EXECUTE
+      format('SELECT setval(%L::regclass, last_value, is_called) FROM %s', sequence, sequence);
+  END LOOP;
+END $$
+"""
+_UNLOGGED_SEQUENCES = """
+SELECT to_jsonb(count(*))::text FROM pg_class WHERE relkind = 'S' AND relpersistence = 'u'
+"""
+
+
+class Cluster:
+    """A server as its superuser sees it from our own database.
+
+    Args:
+        access: how to connect to the other databases.
+        session: the session in our own one.
+    """
+
+    def __init__(self, access: Access, session: Session) -> None:
+        self._access = access
+        self.session = session
+
+    def shut(self, databases: Collection[int], keep: Collection[int] = ()) -> None:
+        """Let nobody into databases, and end the sessions in them.
+
+        Not left to `DROP ... FORCE` and its kin: those look again only after 100 ms.
+
+        Args:
+            databases: OIDs.
+            keep: the sessions (pids) that stay.
+
+        Raises:
+            StackBrokenError: a session does not end.
+        """
+        if not databases:
+            return
+        self.session.run(
+            "UPDATE pg_database SET datallowconn = false, datistemplate = false"
+            f" WHERE oid = ANY({array(databases)})"
+        )
+        count = f"""SELECT to_jsonb(count(pg_terminate_backend(pid)))::text FROM pg_stat_activity
+            WHERE datid = ANY({array(databases)}) AND pid <> ALL({array(keep)})"""
+        self._until_none(count, "sessions in its databases")
+
+    def drop_slots(self, names: Collection[str]) -> None:
+        """Drop replication slots, and end who streams from them."""
+        if not names:
+            return
+        wanted = ", ".join(quoted(name) for name in names)
+        count = f"""SELECT to_jsonb(count(pg_terminate_backend(active_pid)))::text
+            FROM pg_replication_slots WHERE active AND slot_name IN ({wanted})"""
+        self._until_none(count, "replication connections")
+        self.session.run(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            f" WHERE slot_name IN ({wanted})"
+        )
+
+    def roll_back_prepared(self, prepared: Collection[list[str]]) -> None:
+        """Roll prepared transactions back, each from inside its database."""
+        for transaction, database in prepared:
+            session = self._access.connect(database)
+            try:
+                session.run(f"ROLLBACK PREPARED {quoted(transaction)}")
+            finally:
+                session.close()
+
+    def log_sequences(self, database: int, name: str) -> bool:
+        """Shut a database and make each sequence in it log its next value.
+
+        A sequence logs 32 values at once and then gives 31 that leave no trace.
+
+        Returns:
+            Whether all sequences leave a trace now; unlogged ones never do.
+        """
+        inside = self._access.connect(name)
+        try:
+            self.shut([database], keep=[inside.ask("SELECT to_jsonb(pg_backend_pid())::text")])
+            inside.run(_PERSISTENT_SEQUENCES)
+            unlogged: int = inside.ask(_UNLOGGED_SEQUENCES)
+        finally:
+            inside.close()
+        self.shut([database])
+        return unlogged == 0
+
+    def clone(self, source: str, name: str) -> None:
+        """Make a copy that nobody may enter."""
+        self.session.run(
+            f"CREATE DATABASE {name} TEMPLATE {identifier(source)} ALLOW_CONNECTIONS false"
+        )
+
+    def restore_altered(self, settings: Collection[list[str]]) -> None:
+        """Bring back what ALTER SYSTEM had set, and wait until the server has read it."""
+        loaded = "SELECT to_jsonb(pg_conf_load_time())::text"
+        before = self.session.ask(loaded)
+        self.session.run("ALTER SYSTEM RESET ALL")
+        for name, value in settings:
+            self.session.run(f"ALTER SYSTEM SET {name} = {value}")
+        self.session.run("SELECT pg_reload_conf()")
+        same = f"SELECT to_jsonb((pg_conf_load_time() = {quoted(before)})::int)::text"
+        self._until_none(same, "unread settings")
+
+    def _until_none(self, count: str, what: str) -> None:
+        deadline = time.monotonic() + EXPEL_TIMEOUT_S
+        pause = threading.Event()
+        while left := self.session.ask(count):
+            if time.monotonic() > deadline:
+                raise StackBrokenError(f"there are still {left} {what} after {EXPEL_TIMEOUT_S:g} s")
+            pause.wait(_PAUSE_S)  # no event tells that a backend is gone
+
+
+def template_name(original: int) -> str:
+    """Return the name of the template of the database that had this OID at the baseline."""
+    return f"{PREFIX}_template_{original}"
+
+
+def spare_name(original: int) -> str:
+    """Return the name of its spare."""
+    return f"{PREFIX}_spare_{original}"
+
+
+def trash_name(database: int) -> str:
+    """Return the name under which a dirty database waits to be dropped."""
+    return f"{TRASH}{database}"

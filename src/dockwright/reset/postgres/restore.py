@@ -1,0 +1,126 @@
+"""Brings a dirty cluster back to its baseline."""
+
+from __future__ import annotations
+
+from dockwright.errors import StackBrokenError
+from dockwright.reset.postgres import catalogs
+from dockwright.reset.postgres.baseline import TRANSACTION, Baseline, Kept
+from dockwright.reset.postgres.cluster import (
+    Cluster,
+    spare_name,
+    template_name,
+    trash_name,
+)
+from dockwright.reset.postgres.sql import identifier
+from dockwright.reset.postgres.survey import SETTINGS, Database, Glance, Survey
+
+
+class Restoration:
+    """One way back.
+
+    Args:
+        cluster: the dirty cluster.
+        baseline: what it was; told where its databases are afterwards.
+        glance: what it looked like a moment ago.
+        restarted: whether the server was not the same all the time: nothing it counts is sure then.
+    """
+
+    def __init__(
+        self, cluster: Cluster, baseline: Baseline, glance: Glance, *, restarted: bool
+    ) -> None:
+        self._cluster = cluster
+        self._session = cluster.session
+        self._baseline = baseline
+        self._glance = glance
+        self._restarted = restarted
+        self._survey = Survey.take(cluster.session, version=baseline.version, names=baseline.names)
+        self.changed: dict[str, Kept] = {
+            name: kept
+            for name, kept in baseline.kept.items()
+            if restarted or not kept.is_clean(self._survey.databases.get(name))
+        }
+
+    def run(self) -> int:
+        """Do it.
+
+        Returns:
+            The number that the transaction after the last one of the baseline has.
+
+        Raises:
+            StackBrokenError: something was changed that cannot be undone.
+            StackError: the server refused, or is gone.
+        """
+        self._check()
+        databases, slots = self._survey.databases, self._glance.slots
+        dirty = [each for each in databases.values() if self._is_dirty(each)]
+        self._cluster.roll_back_prepared(self._survey.prepared)
+        for kept in self.changed.values():
+            if spare_name(kept.original) not in databases:
+                self._cluster.clone(template_name(kept.original), spare_name(kept.original))
+        self._cluster.shut([each.oid for each in dirty])
+        self._cluster.drop_slots(slots.keys() - self._baseline.glance.slots.keys())
+        next_transaction = self._swap(dirty)
+        self._restore_settings()
+        return next_transaction
+
+    def _is_dirty(self, database: Database) -> bool:
+        if database.ours:
+            return False
+        if database.name in self._baseline.kept:
+            return database.name in self.changed
+        return database.name not in self._baseline.survey.databases
+
+    def _check(self) -> None:
+        now, then = self._survey, self._baseline.survey
+        if self._glance.files != self._baseline.glance.files:
+            raise StackBrokenError("its configuration files were changed")
+        if missing := self._baseline.glance.slots.keys() - self._glance.slots.keys():
+            raise StackBrokenError(f"replication slots are missing: {', '.join(missing)}")
+        if now.subscriptions:
+            raise StackBrokenError("a subscription was made")
+        if now.tablespaces != then.tablespaces:
+            raise StackBrokenError("its tablespaces were changed")
+        for name, database in then.databases.items():
+            if not database.open and not database.ours:
+                found = now.databases.get(name)
+                if found is None or (found.oid, found.look) != (database.oid, database.look):
+                    raise StackBrokenError(f"database {name}, which let nobody in, was changed")
+        for name, kept in self._baseline.kept.items():
+            template = now.databases.get(template_name(kept.original))
+            if template is None or template.oid != kept.template or template.open:
+                raise StackBrokenError(f"the template of database {name} is gone or was changed")
+
+    def _swap(self, dirty: list[Database]) -> int:
+        statements = [
+            f"ALTER DATABASE {identifier(each.name)} RENAME TO {trash_name(each.oid)}"
+            for each in dirty
+        ]
+        fresh = self._fresh_oids()
+        statements.append(catalogs.detach([*fresh.values(), *(each.oid for each in dirty)]))
+        for name, kept in self.changed.items():
+            oid = fresh[kept.original]
+            statements += [
+                f"ALTER DATABASE {spare_name(kept.original)} RENAME TO {identifier(name)}",
+                *catalogs.adopt(oid, kept.original),
+            ]
+        for name in self._baseline.names:
+            if self._survey.catalogs[name] != self._baseline.survey.catalogs[name]:
+                statements.append(catalogs.put_back(name))
+        transaction: int = self._session.ask(*statements, TRANSACTION)
+        for kept in self.changed.values():
+            kept.oid = fresh[kept.original]
+            kept.activity = self._baseline.no_activity
+        return transaction + 1
+
+    def _fresh_oids(self) -> dict[int, int]:
+        found = Survey.oids(self._session)
+        return {kept.original: found[spare_name(kept.original)] for kept in self.changed.values()}
+
+    def _restore_settings(self) -> None:
+        altered = self._glance.altered != self._baseline.glance.altered
+        if altered:
+            self._cluster.restore_altered(self._baseline.altered)
+        if altered and Glance.take(self._session).altered != self._baseline.glance.altered:
+            raise StackBrokenError("what ALTER SYSTEM did could not be undone")
+        if (altered or self._restarted) and self._session.ask(SETTINGS) != self._baseline.settings:
+            raise StackBrokenError("its settings were changed by a restart")

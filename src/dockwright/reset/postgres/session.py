@@ -1,0 +1,213 @@
+"""Conversations with a PostgreSQL server: by psycopg where it is installed, else by psql."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dockwright.engine import ExecSession
+from dockwright.errors import EngineError, StackError
+from dockwright.model import Address
+from dockwright.reset.base import Resettable
+from dockwright.reset.environment import Environment
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 60
+APPLICATION = "dockwright"
+
+
+class ConnectionLostError(StackError):
+    """The server, or the way to it, is gone."""
+
+
+class StatementError(StackError):
+    """The server refused a statement."""
+
+
+class Session(Protocol):
+    """One connection to one database, used by one thread at a time."""
+
+    def run(self, *statements: str) -> None:
+        """Run statements; several of them are one transaction.
+
+        Raises:
+            StatementError: the server refused one.
+            ConnectionLostError: there is no connection any more.
+        """
+
+    def ask(self, *statements: str) -> Any:
+        """Run statements like `run` and return the JSON text that the last one selects, parsed."""
+
+    def close(self) -> None:
+        """End the connection; also from another thread, whose call then fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a service's server is reached as its superuser."""
+
+    service: Resettable
+    user: str
+    password: str
+    first_database: str
+    port: int
+
+    @classmethod
+    def of(cls, service: Resettable) -> Access:
+        """Read it from the service's environment, as the official image understands that."""
+        environment = Environment.of(service)
+        named = service.spec.options.get("user")
+        user = str(named or environment.first("POSTGRES_USER", "POSTGRESQL_USERNAME") or "postgres")
+        return cls(
+            service,
+            user=user,
+            password=environment.first("POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD") or "",
+            first_database=environment.first("POSTGRES_DB", "POSTGRESQL_DATABASE") or user,
+            port=int(environment.first("PGPORT") or 5432),
+        )
+
+    def connect(self, database: str) -> Session:
+        """Connect to a database: natively if possible, else by the client in the container.
+
+        Raises:
+            ConnectionLostError: neither way leads there.
+        """
+        try:
+            return _DriverSession(self, database)
+        except ImportError:
+            log.debug("reset.postgres.no_driver service=%s", self.service.spec.name)
+        except StackError as failure:  # not reachable from this host, or another authentication
+            log.debug("reset.postgres.driver service=%s: %s", self.service.spec.name, failure)
+        return PsqlSession(self, database)
+
+
+class _DriverSession:
+    """Speaks through psycopg."""
+
+    def __init__(self, access: Access, database: str) -> None:
+        import psycopg
+
+        self._error = psycopg.Error
+        address: Address = access.service.address(access.port)
+        try:
+            self._connection: psycopg.Connection[Any] = psycopg.connect(
+                host=address.host,
+                port=address.port,
+                user=access.user,
+                password=access.password,
+                dbname=database,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name=APPLICATION,
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+            )
+        except psycopg.Error as exc:
+            raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
+
+    def run(self, *statements: str) -> None:
+        """Run statements; see `Session`."""
+        self._execute(statements)
+
+    def ask(self, *statements: str) -> Any:
+        """Run statements and return what the last one selects; see `Session`."""
+        cursor = self._execute(statements)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        return json.loads(row[0]) if row else None
+
+    def close(self) -> None:
+        """End the connection."""
+        # A thread that waits for an answer would not see that its socket is closed, only its end.
+        if not self._connection.closed:
+            with (
+                contextlib.suppress(OSError),
+                socket.socket(fileno=os.dup(self._connection.fileno())) as connected,
+            ):
+                connected.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def _execute(self, statements: tuple[str, ...]) -> psycopg.Cursor[Any]:
+        try:
+            return self._connection.execute(";\n".join(statements).encode())
+        except self._error as exc:
+            if self._connection.broken or self._connection.closed:
+                raise ConnectionLostError(f"the connection was lost: {exc}") from exc
+            raise StatementError(str(exc)) from exc
+
+
+class PsqlSession:
+    """Speaks to one psql in the container that stays there as long as the session."""
+
+    def __init__(self, access: Access, database: str) -> None:
+        self._mark = f"dockwright-{secrets.token_hex(8)}"
+        command = ["psql", "-qAtX", "-U", access.user, "-p", str(access.port), "-d", database]
+        environment = {
+            "PGPASSWORD": access.password,
+            "PGAPPNAME": APPLICATION,
+            "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
+            "PGOPTIONS": f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+        }
+        try:
+            container = access.service.container()
+            self._exec: ExecSession = access.service.engine.exec_session(
+                container, command, env=environment
+            )
+        except EngineError as exc:
+            raise ConnectionLostError(exc.message) from exc
+        self._output: Iterator[tuple[str, bytes]] = self._exec.output()
+        self.run("SELECT 1")  # tells now whether the server lets us in
+
+    def run(self, *statements: str) -> None:
+        """Run statements; see `Session`."""
+        self._execute(statements)
+
+    def ask(self, *statements: str) -> Any:
+        """Run statements and return what the last one selects; see `Session`."""
+        lines = self._execute(statements).splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._exec.close()
+
+    def _execute(self, statements: tuple[str, ...]) -> str:
+        # "\;" sends all of them as one request, which the server makes one transaction.
+        request = (
+            "\\;\n".join(statements)
+            + f";\n\\echo '{self._mark}' :ERROR :LAST_ERROR_MESSAGE\n\\echo '{self._mark} end'\n"
+        )
+        try:
+            self._exec.write(request.encode())
+            answer = self._read(f"{self._mark} end\n".encode())
+        except EngineError as exc:
+            raise ConnectionLostError(exc.message) from exc
+        result, _, outcome = answer.partition(self._mark)
+        failed, _, message = outcome.strip().partition(" ")
+        if failed == "true":
+            raise StatementError(message.partition(self._mark)[0].strip())
+        return result
+
+    def _read(self, end: bytes) -> str:
+        output, complaints = bytearray(), bytearray()
+        for name, data in self._output:
+            if name == "stderr":
+                complaints += data
+                continue
+            output += data
+            if output.endswith(end):
+                return output[: -len(end)].decode(errors="replace")
+        told = complaints.decode(errors="replace").strip() or output.decode(errors="replace")
+        raise ConnectionLostError(f"psql in the container ended: {told.strip()}")

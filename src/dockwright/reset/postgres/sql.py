@@ -1,0 +1,20 @@
+"""Names, texts and numbers as SQL has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def identifier(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL has it, whatever `standard_conforming_strings` says."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def array(numbers: Collection[int]) -> str:
+    """Return numbers as an array in SQL."""
+    return "'{" + ",".join(map(str, numbers)) + "}'"

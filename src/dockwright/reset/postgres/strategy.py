@@ -1,0 +1,161 @@
+"""Brings a PostgreSQL cluster back while it runs, by swapping its databases for spare copies.
+
+At the baseline every database is cloned to a template that nobody may enter. A reset ends the
+sessions in the dirty databases and renames: dirty ones away, spare clones into their place, which
+takes milliseconds; behind it the dirty ones are dropped and new spares made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from dockwright.errors import StackBrokenError, StackError
+from dockwright.reset.base import Manner, Resettable
+from dockwright.reset.postgres.baseline import Baseline, capture, open_own_database
+from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name, template_name
+from dockwright.reset.postgres.restore import Restoration
+from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
+from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
+
+log = logging.getLogger(__name__)
+
+
+class PostgresReset:
+    """Resets a service that is a PostgreSQL server (12 or later) with a superuser's password.
+
+    What cannot be undone in place (configuration files, tablespaces, subscriptions, settings that
+    took a restart, a server that is gone) is found and raised.
+    """
+
+    manner: Manner = "in place"
+
+    def __init__(self, service: Resettable) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._reset_waits = False
+        self._closed = False
+        self._access: Access
+        self._session: Session | None = None
+        self._baseline: Baseline
+        self._next_transaction: int | None = None  # None: not known
+        self._spares_wanted: set[int] = set()
+        self._tidier: threading.Thread | None = None
+
+    def capture(self) -> None:
+        """Clone all databases and remember the rest.
+
+        Raises:
+            StackError: no connection as superuser, or a cluster that cannot be cloned.
+        """
+        with self._lock:
+            self._access = Access.of(self._service)
+            self._disconnect()
+            self._session, version = open_own_database(self._access)
+            self._baseline, self._next_transaction = capture(self._access, self._session, version)
+            self._spares_wanted = {
+                kept.original for kept in self._baseline.kept.values() if kept.in_use
+            }
+        self._tidy_up()
+
+    def reset(self) -> bool:
+        """Bring the cluster back, unless nothing was written to it.
+
+        Returns:
+            Whether its clients lost their connections.
+
+        Raises:
+            StackBrokenError: it could not.
+        """
+        self._reset_waits = True  # the tidier ends after what it does now
+        with self._lock:
+            self._reset_waits = False
+            try:
+                disturbed = self._bring_back()
+            except StackError as failure:
+                name = self._service.spec.name
+                raise StackBrokenError(
+                    f"service {name}: cannot be reset in place: {failure.message}"
+                ) from failure
+        self._tidy_up()
+        return disturbed
+
+    def close(self) -> None:
+        """End the connection and the work behind it."""
+        self._closed = True
+        self._disconnect()
+        if self._tidier is not None:
+            self._tidier.join()
+
+    def _bring_back(self) -> bool:
+        session, glance, restarted = self._look()
+        if not restarted and self._is_untouched(glance):
+            return False
+        restoration = Restoration(
+            Cluster(self._access, session), self._baseline, glance, restarted=restarted
+        )
+        self._next_transaction = restoration.run()
+        self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
+        return True
+
+    def _look(self) -> tuple[Session, Glance, bool]:
+        """Return the session, what it saw, and whether it had to be made anew."""
+        if self._session is not None:
+            try:
+                return self._session, Glance.take(self._session), False
+            except ConnectionLostError as loss:
+                log.debug("reset.postgres.lost service=%s: %s", self._service.spec.name, loss)
+                self._disconnect()
+        self._session = self._access.connect(PREFIX)
+        return self._session, Glance.take(self._session), True
+
+    def _is_untouched(self, glance: Glance) -> bool:
+        return (
+            self._next_transaction is not None
+            and self._baseline.leaves_traces
+            and glance == self._baseline.glance.later(self._next_transaction)
+        )
+
+    # -- behind it ---------------------------------------------------------------------------
+
+    def _tidy_up(self) -> None:
+        self._tidier = threading.Thread(
+            target=self._do_chores, name=f"tidy {self._service.spec.name}", daemon=True
+        )
+        self._tidier.start()
+
+    def _do_chores(self) -> None:
+        while not (self._reset_waits or self._closed):
+            with self._lock:
+                try:
+                    if self._session is None or not self._do_chore(self._session):
+                        return
+                except StackError as failure:  # the next reset finds out what is the matter
+                    log.debug("reset.postgres.tidy %s: %s", self._service.spec.name, failure)
+                    self._next_transaction = None
+                    return
+
+    def _do_chore(self, session: Session) -> bool:
+        """Do the most useful thing that is left to do; tell whether there was one.
+
+        Each is one transaction, which `_next_transaction` has to know of. It is sure to be no more
+        than that: both write to pg_database, so that they have one number at least; if one had two,
+        the next reset would take that for a change and do its work.
+        """
+        names = Survey.oids(session)
+        missing = [each for each in self._spares_wanted if spare_name(each) not in names]
+        trash = [name for name in names if name.startswith(TRASH)]
+        if missing:
+            Cluster(self._access, session).clone(template_name(missing[0]), spare_name(missing[0]))
+        elif trash:
+            session.run(f"DROP DATABASE {trash[0]}")
+        else:
+            return False
+        if self._next_transaction is not None:
+            self._next_transaction += 1
+        return True
+
+    def _disconnect(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()

@@ -1,0 +1,79 @@
+"""One real service in a container of its own, as a strategy sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dockwright.engine import Engine
+from dockwright.model import Address, Json, ServiceSpec
+from dockwright.wait import ContainerTarget, Healthy, wait_for
+from tests.support import Owned
+
+
+@dataclass(slots=True)
+class RealService:
+    """Implements `Resettable`.
+
+    Attributes:
+        engine: where its container runs.
+        identifier: the container's id.
+        spec: how it is declared.
+        scratch: for files.
+        reachable: whether this process reaches its ports.
+    """
+
+    engine: Engine
+    identifier: str
+    spec: ServiceSpec
+    scratch: Path = Path()
+    reachable: bool = True
+
+    def container(self) -> str:
+        return self.identifier
+
+    def volumes(self) -> Mapping[str, str]:
+        return {}
+
+    def address(self, port: int) -> Address:
+        details = self.engine.inspect_container(self.identifier)
+        [network] = details["NetworkSettings"]["Networks"].values()
+        return Address(network["IPAddress"] if self.reachable else "127.0.0.1", port)
+
+    def run(self, *command: str, user: str = "") -> str:
+        """Run a command in the container and return what it wrote; it must succeed."""
+        result = self.engine.exec(self.identifier, command, user=user)
+        assert result.exit_code == 0, result
+        return result.stdout.decode()
+
+    def await_ready(self) -> None:
+        target = ContainerTarget(
+            self.engine, self.identifier, name=self.spec.name, address_of=self.address
+        )
+        wait_for(target, Healthy(), timeout_s=60)
+
+
+def start(
+    owned: Owned,
+    image: str,
+    *command: str,
+    check: str,
+    env: Mapping[str, str] | None = None,
+    options: Mapping[str, Json] | None = None,
+) -> RealService:
+    """Start a service and wait until its health check succeeds."""
+    if not owned.engine.has_image(image):
+        pytest.skip(f"needs the image {image}: scripts/ensure-images gets it")
+    container = owned.run(
+        image,
+        *command,
+        Env=[f"{name}={value}" for name, value in (env or {}).items()],
+        Healthcheck={"Test": ["CMD-SHELL", check]},
+    )
+    spec = ServiceSpec("db", {"image": image}, options=options or {})
+    service = RealService(owned.engine, container, spec)
+    service.await_ready()
+    return service
