@@ -76,7 +76,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or _only_distributes(config):
         return
-    demand = markers.demand(session.items)
+    try:
+        demand = markers.demand(session.items)
+    except UsageError:
+        return  # told already; pytest calls this hook all the same
     if demand:
         config.stash[RUN].session.prepare(demand)
 
