@@ -99,11 +99,13 @@ def docker_client(request: pytest.FixtureRequest) -> docker.DockerClient:
     try:
         return request.config.stash[RUN].session.engine().sdk
     except DockwrightError as error:
-        pytest.fail(str(error), pytrace=False)
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
 
 
 def _acquire(run: Run, requirement: Requirement) -> Lease:
     try:
         return run.session.acquire(requirement)
     except DockwrightError as error:
-        pytest.fail(str(error), pytrace=False)
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors

@@ -18,7 +18,7 @@ from pathlib import Path
 from dockwright.errors import LeaseError
 
 _BACKLOG = 128
-_PATH_LIMIT = 100  # of a Unix socket's path, with room to spare (104 on macOS, 108 on Linux)
+_DIRECTORY_LIMIT = 78  # so that a socket's path fits: 104 bytes on macOS, 108 on Linux
 
 
 def runtime_directory() -> Path:
@@ -28,9 +28,9 @@ def runtime_directory() -> Path:
         LeaseError: the directory belongs to somebody else.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and os.access(base, os.W_OK):
-        directory = Path(base) / "dockwright"
-    else:
+    directory = Path(base) / "dockwright"
+    usable = base and os.access(base, os.W_OK) and len(str(directory)) <= _DIRECTORY_LIMIT
+    if not usable:
         directory = Path(tempfile.gettempdir()) / f"dockwright-{os.getuid()}"
     directory.mkdir(exist_ok=True, mode=0o700)
     status = directory.lstat()
@@ -64,13 +64,7 @@ class BrokerPlace:
     @property
     def address(self) -> Path:
         """The Unix socket."""
-        path = self.directory / f"{self.name}.sock"
-        if len(str(path)) > _PATH_LIMIT:
-            raise LeaseError(
-                f"the socket's path is too long for the system: {path}",
-                hint="set XDG_RUNTIME_DIR to a shorter directory",
-            )
-        return path
+        return self.directory / f"{self.name}.sock"
 
     @property
     def log(self) -> Path:
