@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from dockwright.cache import baselines_directory
 from dockwright.compose import LoadOptions
 from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
@@ -206,4 +207,5 @@ class Session:
             max_stacks=settings.max_stacks,
             start_timeout_s=settings.start_timeout,
             cadence=Cadence(settings.poll_first, settings.poll_ceiling),
+            cache=baselines_directory(self._environ) if settings.cache_baselines else None,
         )

@@ -160,6 +160,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DURATION",
     ),
     Option(
+        "cache_baselines",
+        _parse_bool,
+        "keep what a first start initialised (initdb, init files), so that later ones skip it",
+        metavar="BOOL",
+    ),
+    Option(
         "start_timeout",
         parse_duration,
         "how long a stack may take to become ready",
@@ -228,6 +234,7 @@ class Settings:
         engine: explicit engine URL, or an empty text.
         max_stacks: most stacks at once; 0 means: decide by memory and cores.
         keep_warm: seconds that the stacks stay after the run.
+        cache_baselines: whether initialised volumes are kept for later runs.
         start_timeout: seconds until a starting stack is given up.
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
@@ -246,6 +253,7 @@ class Settings:
     engine: str = ""
     max_stacks: int = 0
     keep_warm: float = 0.0
+    cache_baselines: bool = True
     start_timeout: float = 120.0
     keep_failed: bool = False
     log_tail: int = 20

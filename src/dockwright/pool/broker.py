@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--start-timeout", type=float, default=120.0)
     parser.add_argument("--poll-first", type=float, default=0.02)
     parser.add_argument("--poll-ceiling", type=float, default=0.25)
+    parser.add_argument("--cache", default="")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     service = PoolService(
@@ -175,6 +176,7 @@ def main() -> None:
             max_stacks=given.max_stacks,
             start_timeout_s=given.start_timeout,
             cadence=Cadence(given.poll_first, given.poll_ceiling),
+            cache=Path(given.cache) if given.cache else None,
         )
     )
     options = BrokerOptions(given.root, BrokerPlace(given.place, given.directory), given.keep_warm)

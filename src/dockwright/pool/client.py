@@ -46,6 +46,7 @@ class PoolOptions:
         max_stacks: how many stacks may exist at once; 0: as memory allows.
         start_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
+        cache: where baselines are kept for later runs; None: nowhere.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class PoolOptions:
     max_stacks: int = 0
     start_timeout_s: float = 120.0
     cadence: Cadence = Cadence()  # noqa: RUF009 - it is frozen
+    cache: Path | None = None
 
 
 class PoolClient:
@@ -170,6 +172,7 @@ class PoolClient:
             "start-timeout": str(options.start_timeout_s),
             "poll-first": str(options.cadence.first_s),
             "poll-ceiling": str(options.cadence.ceiling_s),
+            "cache": str(options.cache or ""),
         }
 
     def _ask(self, action: str, **fields: object) -> Any:

@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dockwright.cache import BaselineStore
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
 from dockwright.pool.capacity import declared_bytes
-from dockwright.stack import Baseline, Identity, Images, Stack, StackOptions
+from dockwright.stack import Baseline, CachedStart, Identity, Images, Stack, StackOptions
 from dockwright.wait import Cadence
 
 _NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
@@ -35,6 +36,7 @@ class FactoryOptions:
         directory: where the session keeps baselines and logs.
         ready_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
+        store: where baselines are kept for later sessions; None: nowhere.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
 
@@ -44,6 +46,7 @@ class FactoryOptions:
     directory: Path
     ready_timeout_s: float
     cadence: Cadence
+    store: BaselineStore | None = None
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -87,6 +90,10 @@ class Factory:
                 cadence=self.options.cadence,
             ),
         )
+
+    def start_of(self, stack: Stack) -> CachedStart:
+        """Return what starts a stack that this factory made."""
+        return CachedStart(stack, self.options.store)
 
     def baseline(self, stack: Stack) -> Baseline:
         """Return the (not yet captured) baseline of a stack that this factory made."""

@@ -368,13 +368,16 @@ class Pool:
 
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
+        factory = self._factories[copy.key]
+        first = factory.start_of(copy.stack)
 
         def start() -> None:
-            times = copy.stack.start()
+            times = first.run()
             self._ledger.add("start", times.start_s)
             self._ledger.add("wait", times.wait_s)
+            # What strategies add to the volumes when they capture is of this copy alone.
+            first.read()
             copy.baseline.capture()
-            factory = self._factories[copy.key]
             if not factory.measured:
                 factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
 
@@ -388,6 +391,7 @@ class Pool:
                 self._copies.remove(copy)
                 self._failures[copy.key] = failure
             self._changed.notify_all()
+        first.keep(wanted=lambda: failure is None and not self._closed)
         if failure is not None:
             self._discard(copy)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockwright import __version__
+from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
@@ -37,6 +38,7 @@ class ServiceOptions:
         max_stacks: how many stacks may exist at once; 0: as memory allows.
         start_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
+        cache: where baselines are kept for later runs; None: nowhere.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class ServiceOptions:
     max_stacks: int
     start_timeout_s: float
     cadence: Cadence
+    cache: Path | None = None
 
 
 class PoolService:
@@ -152,6 +155,7 @@ class PoolService:
                 directory=self._workspace.directory,
                 ready_timeout_s=self._options.start_timeout_s,
                 cadence=self._options.cadence,
+                store=BaselineStore(self._options.cache) if self._options.cache else None,
             )
             self._pool = Pool(engine, max_stacks=self._options.max_stacks, ledger=self._ledger)
             # Names never meet those of the dead, so that reaping need not come first.

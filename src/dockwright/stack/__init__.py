@@ -1,6 +1,7 @@
 """One running copy of a Compose project: its services, networks, volumes and native processes."""
 
 from dockwright.stack.baseline import Baseline
+from dockwright.stack.cached import CachedStart
 from dockwright.stack.change import start_whole
 from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
 from dockwright.stack.images import Images
@@ -13,6 +14,7 @@ __all__ = [
     "COMPOSE_PROJECT",
     "COMPOSE_SERVICE",
     "Baseline",
+    "CachedStart",
     "CommandResult",
     "Identity",
     "Images",

@@ -123,13 +123,19 @@ class Stack:
         self._find_processes()
 
     def start(
-        self, units: Iterable[str] | None = None, *, listener: Listener = ignore
+        self,
+        units: Iterable[str] | None = None,
+        *,
+        listener: Listener = ignore,
+        fill: Callable[[], None] | None = None,
     ) -> StartTimes:
         """Create what is missing, start everything in order, and wait until all is ready.
 
         Args:
             units: the services and processes to start, with what they depend on; None: all.
             listener: is told what happens, from several threads.
+            fill: called when everything is created and before anything starts, to pour data into
+                the volumes.
 
         Returns:
             Where the time went.
@@ -141,6 +147,8 @@ class Stack:
         names = self.graph.ordered() if units is None else self.known_with_dependencies(units)
         with stopwatch.working():
             self._create(names, listener, stopwatch)
+            if fill is not None:
+                fill()
         self._launch(names, listener, stopwatch)
         return stopwatch.times()
 

@@ -1,0 +1,23 @@
+"""Baselines that were expensive to make, kept on disk by what they were made from."""
+
+from dockwright.cache.draft import Draft
+from dockwright.cache.errors import CorruptEntryError, NotCacheableError
+from dockwright.cache.keys import Key, Surroundings, content_key, left_out
+from dockwright.cache.manifest import Manifest, Part
+from dockwright.cache.store import BaselineStore, Bounds, Stored, baselines_directory
+
+__all__ = [
+    "BaselineStore",
+    "Bounds",
+    "CorruptEntryError",
+    "Draft",
+    "Key",
+    "Manifest",
+    "NotCacheableError",
+    "Part",
+    "Stored",
+    "Surroundings",
+    "baselines_directory",
+    "content_key",
+    "left_out",
+]

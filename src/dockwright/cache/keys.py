@@ -1,0 +1,140 @@
+"""The content key of a baseline: everything that decides what a freshly started stack holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from dockwright.cache.errors import NotCacheableError
+from dockwright.cache.inputs import digest
+from dockwright.model import Json, ServiceSpec, StackSpec
+
+FORMAT = "1"
+"""Of the entries; another one makes all older entries unreachable, and they go by their age."""
+
+_Section = Mapping[str, Mapping[str, Json] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a baseline depends on beside its spec.
+
+    Attributes:
+        images: the ids of the services' images, by service.
+        platform: the engine's operating system and architecture.
+        environ: the variables that secrets and configs may be taken from.
+        files_are_ours: whether the engine mounts the files that this process sees.
+        seed: stands for what a seed hook does (its source, or a version); empty: there is none.
+    """
+
+    images: Mapping[str, str]
+    platform: str
+    environ: Mapping[str, str]
+    files_are_ours: bool = True
+    seed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key of one baseline.
+
+    Attributes:
+        text: names the entry: a hash over `inputs`.
+        inputs: what went into it, by name; values are hashes or ids.
+    """
+
+    text: str
+    inputs: Mapping[str, str]
+
+
+def content_key(spec: StackSpec, surroundings: Surroundings) -> Key:
+    """Return the key under which the baseline of a stack is kept.
+
+    Raises:
+        NotCacheableError: the stack depends on something that no key can stand for, or its file
+            switches caching off.
+    """
+    _check(spec)
+    inputs = {
+        "format": FORMAT,
+        "spec": spec.content_hash,
+        "platform": surroundings.platform,
+        **{f"image of {name}": image for name, image in surroundings.images.items()},
+        **{f"service {name}": "not kept" for name in left_out(spec)},
+        **_variables(spec, surroundings.environ),
+    }
+    sources = sorted({source for each in spec.services.values() for source in _binds(each)})
+    if sources and not surroundings.files_are_ours:
+        raise NotCacheableError(f"{sources[0]} is mounted from another host, unseen from here")
+    inputs |= {f"file {source}": digest(Path(source)) for source in sources}
+    if surroundings.seed:
+        inputs["seed"] = _hash(surroundings.seed)
+    return Key(_hash(json.dumps(inputs, sort_keys=True))[:32], inputs)
+
+
+def left_out(spec: StackSpec) -> list[str]:
+    """Return the services that say ``cache: false``: they initialise themselves in each copy."""
+    return [name for name, each in spec.services.items() if each.cache is False]
+
+
+def _check(spec: StackSpec) -> None:
+    if spec.cache is False:
+        raise NotCacheableError("x-dockwright.cache is false")
+    for name, volume in _section(spec, "volumes").items():
+        if volume.get("external"):
+            raise NotCacheableError(f"volumes.{name} is external: what it holds is unknown")
+        if volume.get("driver_opts") or volume.get("driver") not in (None, "local"):
+            raise NotCacheableError(f"volumes.{name} has a driver or options of its own")
+    for name, service in spec.services.items():
+        others = cast("Sequence[str]", service.config.get("volumes_from") or ())
+        if any(other.startswith("container:") for other in others):
+            raise NotCacheableError(f"services.{name}.volumes_from names a foreign container")
+    if spec.cache is None:
+        _check_repeatable(spec)
+
+
+def _check_repeatable(spec: StackSpec) -> None:
+    """Refuse what may do its work on the data a second time, unless the file says that it may."""
+    if spec.processes:
+        raise NotCacheableError(
+            f"the code of native process {next(iter(spec.processes))} is not part of the key; "
+            "x-dockwright: {cache: true} keeps the baseline all the same"
+        )
+    for service in spec.services.values():
+        for dependency in service.depends_on:
+            once = dependency.condition == "service_completed_successfully"
+            other = spec.services.get(dependency.service)
+            if once and other is not None and other.cache is not True:
+                raise NotCacheableError(
+                    f"service {other.name} would run again on the data that it made; "
+                    "x-dockwright: {cache: true} on it says that it may"
+                )
+
+
+def _binds(service: ServiceSpec) -> list[str]:
+    entries = cast("Sequence[Mapping[str, Json]]", service.config.get("volumes") or ())
+    return [str(entry["source"]) for entry in entries if entry["type"] == "bind"]
+
+
+def _variables(spec: StackSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return hashes of the variables that secrets and configs are taken from."""
+    names = {
+        str(definition["environment"])
+        for kind in ("configs", "secrets")
+        for definition in _section(spec, kind).values()
+        if definition.get("environment")
+    }
+    return {f"variable {name}": _hash(environ.get(name, "")) for name in sorted(names)}
+
+
+def _section(spec: StackSpec, kind: str) -> dict[str, Mapping[str, Json]]:
+    declared = cast("_Section", spec.document.get(kind) or {})
+    return {name: definition or {} for name, definition in declared.items()}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
