@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Finds or starts an engine; exports DOCKER_HOST where it is not the default one; gets the images.
 WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 
-.PHONY: demo test lint bench docs clean help
+.PHONY: demo test soak lint bench docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -19,6 +19,9 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest -n 2 tests
+
+soak: $(VENV)/ready  ## run the long checks with their full counts: crashes, crowds, leaks
+	@$(WITH_ENGINE) DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak
 
 lint: $(VENV)/ready  ## check style, types and the floors between rooms
 	$(BIN)/ruff check .

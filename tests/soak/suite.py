@@ -54,10 +54,17 @@ def test_changes(stack, number):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The suite's checkout and the environment that it runs in."""
+    """The suite's checkout and how it is run.
+
+    Attributes:
+        root: the checkout.
+        environ: the environment of its runs.
+        prefix: a command that runs it, e.g. as another user.
+    """
 
     root: Path
     environ: dict[str, str]
+    prefix: tuple[str, ...] = ()
 
     @classmethod
     def write(cls, root: Path, image: str, home: Path) -> Suite:
@@ -65,7 +72,7 @@ class Suite:
         root.mkdir()
         (root / "compose.yaml").write_text(_COMPOSE.format(image=image, python=sys.executable))
         (root / "test_crash.py").write_text(_TESTS)
-        (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider -p no:randomly\n")
+        (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
         runtime = home / "r"
         runtime.mkdir(exist_ok=True, mode=0o700)
         environ = {
@@ -79,7 +86,7 @@ class Suite:
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Start pytest in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", *options],
+            [*self.prefix, sys.executable, "-m", "pytest", "-q", *options],
             cwd=self.root,
             env=self.environ,
             stdin=subprocess.DEVNULL,
