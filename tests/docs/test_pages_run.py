@@ -1,0 +1,52 @@
+"""The pages are true: their files and commands work as they stand, on a real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockwright.engine import Engine
+from dockwright.pool import KeptStacks, project_hash, remove, survey
+from tests.docs.pages import Command, Page, all_pages
+from tests.docs.runner import Runner
+from tests.support import leftovers
+
+RUNNABLE = [page for page in all_pages() if any(isinstance(each, Command) for each in page.steps())]
+IMAGES = ("postgres:15", "redis:7", "busybox:1")
+
+
+@pytest.fixture
+def runner(engine: Engine, tmp_path: Path) -> Iterator[Runner]:
+    missing = [image for image in IMAGES if not engine.has_image(image)]
+    if missing:
+        pytest.skip(f"the pages need {', '.join(missing)}: run scripts/ensure-images")
+    directory, home = tmp_path / "notes", tmp_path / "home"
+    directory.mkdir()
+    home.mkdir()
+    yield Runner(directory, home)
+    _remove_all_of(engine, directory)
+
+
+def _remove_all_of(engine: Engine, directory: Path) -> None:
+    # Whoever owns it: a page that fails half way may leave a stack that was to be uninstalled.
+    kept = KeptStacks(directory / "none")
+    doomed = [
+        each for each in survey(engine, kept) if each.ownership.project == project_hash(directory)
+    ]
+    remove(engine, doomed, kept)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("page", RUNNABLE, ids=str)
+def test_a_page_does_what_it_says(page: Page, runner: Runner, engine: Engine) -> None:
+    assert runner.run(page) > 0
+    ours = {"dev.dockwright.project": project_hash(runner.directory)}
+    assert leftovers(engine, ours) == [], f"{page} leaves something behind"
+
+
+def test_the_first_pages_that_people_read_are_among_them() -> None:
+    names = [str(page) for page in RUNNABLE]
+    assert "README.md" in names
+    assert "docs/tutorial/first-suite.md" in names
