@@ -62,13 +62,15 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check every test's markers before anything starts; fires where tests are collected."""
-    stacks = [DEFAULT_STACK, *config.stash[RUN].settings.stacks]
+    run = config.stash[RUN]
+    stacks = [DEFAULT_STACK, *run.settings.stacks]
     try:
         for item in items:
             if item.own_markers or markers.uses_stack(item):
                 markers.check(item, stacks)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    run.checked = True
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -76,12 +78,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or _only_distributes(config):
         return
-    try:
-        demand = markers.demand(session.items)
-    except UsageError:
-        return  # told already; pytest calls this hook all the same
+    run = config.stash[RUN]
+    demand = markers.demand(session.items) if run.checked else {}
     if demand:
-        config.stash[RUN].session.prepare(demand)
+        run.session.prepare(demand)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,6 +27,8 @@ class Run:
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
+        self.checked = False
+        """Whether all markers are right; pytest finishes a failed collection all the same."""
         self._began = time.monotonic()
         self._session: Session | None = None
 
