@@ -78,6 +78,8 @@ BAD = [
         web("ports: [{published: 3}]"),
         "4: services.web.ports[0]: names no target",
     ),
+    Bad("target-port", web("ports: [{target: -1}]"), "ports[0]: has the invalid target port -1"),
+    Bad("null-entry", web("volumes: [null]"), "4: services.web.volumes[0]: must be a string or a"),
     Bad("volume-section", web('volumes: ["aa:"]'), "'aa:' has an empty section between colons"),
     Bad("volume-colons", web('volumes: ["aa:bb:cc:dd"]'), "'aa:bb:cc:dd' has too many colons"),
     Bad(
@@ -150,6 +152,7 @@ BAD = [
         "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, profiles: [p]}\n",
         "2: services.a.depends_on.b: there is no enabled service 'b'",
     ),
+    Bad("extends-whom", web("extends: {file: a}"), "services.web.extends: needs the key 'service'"),
     Bad(
         "extends-nothing",
         web("extends: base"),

@@ -35,14 +35,14 @@ def test_syntax(text: str, values: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_bytes(text.encode())
 
-    assert read_env_file(file, {"HOST": "h"}.get) == values
+    assert read_env_file(file, {"HOST": "h"}) == values
 
 
 def test_raw_files_are_taken_as_they_stand(tmp_path: Path) -> None:
     file = tmp_path / "raw.env"
     file.write_text('A="x" # $B\n# no\n\nB\n')
 
-    assert read_env_file(file, raw=True) == {"A": '"x" # $B', "B": None}
+    assert read_env_file(file, {}, raw=True) == {"A": '"x" # $B', "B": None}
 
 
 def test_given_variables_win_and_then_later_files(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_wrong_lines_are_named(text: str, message: str, tmp_path: Path) -> None:
     file.write_text(text)
 
     with pytest.raises(ComposeError) as caught:
-        read_env_file(file)
+        read_env_file(file, {})
 
     assert f"{file}{message}" in str(caught.value)
 

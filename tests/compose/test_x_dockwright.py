@@ -118,7 +118,7 @@ def test_wrong_processes(text: str, message: str, tmp_path: Path) -> None:
         loaded(tmp_path, f"{SERVICES}x-dockwright: {text}\n")
 
     assert message in str(caught.value)
-    assert f"{tmp_path / 'compose.yaml'}:2: x-dockwright" in str(caught.value) or "->" in message
+    assert f"{tmp_path / 'compose.yaml'}:2: x-dockwright" in str(caught.value)
 
 
 @pytest.mark.parametrize(

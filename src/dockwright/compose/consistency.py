@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from dockwright.compose.contradictions import check_resources, check_service
-from dockwright.compose.source import Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Tree
 
 _RESOURCES = (("volumes", "volume"), ("secrets", "secret"), ("configs", "config"))
 
@@ -35,35 +35,32 @@ def check_consistency(tree: Tree, declared: Collection[str], origins: Origins) -
     )
 
 
-def check_cycles(dependencies: Mapping[str, Iterable[str]], origins: Origins) -> None:
+def check_cycles(
+    dependencies: Mapping[str, Iterable[str]],
+    origins: Origins,
+    place: Callable[[str], DocPath] = lambda name: ("services", name),
+) -> None:
     """Raise where services (or processes) wait for each other.
 
     Args:
         dependencies: what each waits for, by name.
         origins: where they stand.
+        place: the path of each in the document.
     """
     done: set[str] = set()
+
+    def visit(name: str, chain: list[str]) -> None:
+        if name in chain:
+            cycle = " -> ".join([*chain[chain.index(name) :], name])
+            path = (*place(name), "depends_on")
+            raise origins.error(path, f"services wait for each other: {cycle}")
+        if name not in done:
+            for other in dependencies.get(name, ()):
+                visit(other, [*chain, name])
+            done.add(name)
+
     for start in dependencies:
-        _visit(start, dependencies, [], done, origins)
-
-
-def _visit(
-    name: str,
-    dependencies: Mapping[str, Iterable[str]],
-    chain: list[str],
-    done: set[str],
-    origins: Origins,
-) -> None:
-    if name in chain:
-        cycle = " -> ".join([*chain[chain.index(name) :], name])
-        raise origins.error(
-            ("services", name, "depends_on"), f"services wait for each other: {cycle}"
-        )
-    if name in done:
-        return
-    for other in dependencies.get(name, ()):
-        _visit(other, dependencies, [*chain, name], done, origins)
-    done.add(name)
+        visit(start, [])
 
 
 def _check_dependencies(

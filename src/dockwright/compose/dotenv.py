@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from dockwright.compose.interpolation import RequiredError, TemplateError, substitute
 from dockwright.compose.reading import read_text
 from dockwright.errors import ComposeError
-
-Lookup = Callable[[str], str | None]
 
 _BLANK = " \t\v\f\r\x85\xa0"
 _KEY = re.compile(r"[\w.\-\[\]]+")
@@ -20,32 +18,39 @@ _ESCAPED = {"a": "\a", "b": "\b", "c": "\\c", "f": "\f", "n": "\n", "r": "\r", "
 
 
 def read_env_file(
-    file: Path, lookup: Lookup = lambda _name: None, *, raw: bool = False
+    file: Path, variables: Mapping[str, str], *, raw: bool = False
 ) -> dict[str, str | None]:
     """Return the variables of one file.
 
     Args:
         file: the file.
-        lookup: values for variables that the file refers to but does not set before.
+        variables: what references mean; they win over earlier lines of the file.
         raw: take every value as it stands: no quotes, no comments, no variables.
 
     Returns:
-        Values by name; a name that stands alone has the value that `lookup` gives, or None.
+        Values by name. A name that stands alone has its value in `variables`, if there is one;
+        in a raw file it has None.
 
     Raises:
         ComposeError: the file is missing or a line in it cannot be read.
     """
     text = read_text(file)
-    return _read_raw(text) if raw else _Parser(text.removeprefix("\ufeff"), file, lookup).read()
+    if raw:
+        return _read_raw(text)
+    return dict(_Parser(text, file, variables).read())
 
 
 def with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[str, str]:
     """Return variables with those of files added; given ones win, then those of later files."""
     found: dict[str, str] = {}
     for file in files:
-        values = read_env_file(file, (found | variables).get)
-        found |= {name: value for name, value in values.items() if value is not None}
+        found |= set_variables(read_env_file(file, found | variables))
     return found | variables
+
+
+def set_variables(values: Mapping[str, str | None]) -> dict[str, str]:
+    """Return those that have a value."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _read_raw(text: str) -> dict[str, str | None]:
@@ -57,46 +62,21 @@ def _read_raw(text: str) -> dict[str, str | None]:
     return result
 
 
-class _Scope(Mapping[str, str]):
-    """What a reference in the file means: earlier lines of the file, then the lookup."""
-
-    def __init__(self, known: dict[str, str | None], lookup: Lookup) -> None:
-        self._known = known
-        self._lookup = lookup
-
-    def __getitem__(self, name: str) -> str:
-        value = self._lookup(name)
-        if value is None:
-            value = self._known.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
-
-    def __iter__(self):  # type: ignore[no-untyped-def]  # Mapping wants it; nobody iterates a scope
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
 class _Parser:
-    def __init__(self, text: str, file: Path, lookup: Lookup) -> None:
-        self.text = text.replace("\r\n", "\n")
+    def __init__(self, text: str, file: Path, variables: Mapping[str, str]) -> None:
+        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n")
         self.file = file
         self.position = 0
-        self.result: dict[str, str | None] = {}
-        self.lookup = lookup
-        self.scope = _Scope(self.result, lookup)
+        self.result: dict[str, str] = {}
+        self.variables = variables
 
-    def read(self) -> dict[str, str | None]:
+    def read(self) -> dict[str, str]:
         while self._skip_to_statement():
             name, alone = self._name()
-            if alone:
-                value = self.lookup(name)
-                if value is not None:
-                    self.result[name] = value
-                continue
-            self.result[name] = self._value()
+            if not alone:
+                self.result[name] = self._value()
+            elif name in self.variables:
+                self.result[name] = self.variables[name]
         return self.result
 
     def _error(self, message: str, position: int) -> ComposeError:
@@ -137,7 +117,7 @@ class _Parser:
     def _value(self) -> str:
         start = self.position
         quote = self.text[start : start + 1]
-        if quote not in ("'", '"') or not quote:
+        if not quote or quote not in "'\"":
             return self._expand(self._unquoted(), start)
         end = self._closing(quote, start)
         inside, self.position = self.text[start + 1 : end], end + 1
@@ -160,7 +140,7 @@ class _Parser:
 
     def _expand(self, value: str, position: int) -> str:
         try:
-            return substitute(value, self.scope)
+            return substitute(value, {**self.result, **self.variables}) if "$" in value else value
         except TemplateError as exc:
             raise self._error(f"{value!r} holds a wrong variable reference", position) from exc
         except RequiredError as exc:

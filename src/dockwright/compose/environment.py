@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dockwright.compose.dotenv import read_env_file
+from dockwright.compose.dotenv import read_env_file, set_variables
 from dockwright.compose.source import Origins, Tree
 
 
@@ -27,11 +27,6 @@ def read_env_files(
         ComposeError: a required file is missing, or one cannot be read.
     """
     found: dict[str, str | None] = {}
-
-    def lookup(variable: str) -> str | None:
-        value = found.get(variable)
-        return variables.get(variable) if value is None else value
-
     for index, entry in enumerate(service.pop("env_file", ())):
         file = Path(entry["path"])
         path = ("services", name, "env_file", index)
@@ -39,7 +34,7 @@ def read_env_files(
         if style not in ("", "raw"):
             raise origins.error(path, f"unknown format {style!r}; there is only 'raw'")
         if file.is_file():
-            found |= read_env_file(file, lookup, raw=style == "raw")
+            found |= read_env_file(file, {**variables, **set_variables(found)}, raw=style == "raw")
         elif entry["required"]:
             raise origins.error(
                 path,
@@ -61,6 +56,6 @@ def read_label_files(service: Tree, name: str, origins: Origins) -> None:
         if not Path(text).is_file():
             path = ("services", name, "label_file", index)
             raise origins.error(path, f"there is no file {text}")
-        found |= read_env_file(Path(text))
+        found |= read_env_file(Path(text), {})
     if found:
         service["labels"] = found | (service.get("labels") or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from dockwright.compose.document import Scope, complete, documents
@@ -40,7 +41,9 @@ class _Resolver:
         if (file, name) in seen:
             raise self._cycle(document.origins, name, (*seen, (file, name)))
         reference = service["extends"]
-        wanted = reference["service"]
+        wanted = reference.get("service")
+        if not wanted:
+            raise document.origins.error((*path, "extends"), "needs the key 'service'")
         base_file = self._file(reference) or file
         other = document if base_file == file else self._read(base_file, wanted, document, name)
         if wanted not in (other.tree.get("services") or {}):
@@ -48,11 +51,11 @@ class _Resolver:
                 (*path, "extends"), f"there is no service {wanted!r} in {base_file}"
             )
         base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
-        base = {"services": {name: dict(base or {})}}
-        drop(base, document.resets)
+        copied = {"services": {name: copy.deepcopy(base or {})}}
+        drop(copied, document.resets)
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)
-        return merge(base["services"][name], rest, document.origins, path)
+        return merge(copied["services"][name], rest, document.origins, path)
 
     def _file(self, reference: Tree) -> Path | None:
         file = reference.get("file")
@@ -92,13 +95,14 @@ def _needed(tree: Tree, wanted: str) -> Tree:
     services = tree.get("services")
     services = services if isinstance(services, dict) else {}
     needed: dict[str, Tree] = {}
-    name: object = wanted
-    while isinstance(name, str) and name in services and name not in needed:
-        needed[name] = services[name]
-        extends = services[name].get("extends") if isinstance(services[name], dict) else None
-        name = (
-            extends.get("service")
-            if isinstance(extends, dict) and "file" not in extends
-            else extends
-        )
+    while wanted in services and wanted not in needed:
+        needed[wanted] = services[wanted]
+        wanted = _base_in_same_file(services[wanted]) or ""
     return needed
+
+
+def _base_in_same_file(service: Tree) -> str | None:
+    extends = service.get("extends") if isinstance(service, dict) else None
+    if isinstance(extends, dict):
+        extends = None if extends.get("file") else extends.get("service")
+    return extends if isinstance(extends, str) else None

@@ -11,7 +11,7 @@ from typing import Any
 from dockwright.compose.mappings import hosts, pairs
 from dockwright.compose.mounts import clean_target, parse_device, parse_volume
 from dockwright.compose.patterns import Patterns
-from dockwright.compose.ports import parse_port
+from dockwright.compose.ports import MAX_PORT, parse_port
 from dockwright.compose.source import DocPath, Origins, Tree
 
 Form = Callable[[Tree], Tree]
@@ -49,6 +49,8 @@ def _ports(value: Tree) -> list[dict[str, Any]]:
     if isinstance(value, dict):
         if "target" not in value:
             raise ValueError("names no target port")
+        if isinstance(value["target"], int) and not 0 <= value["target"] <= MAX_PORT:
+            raise ValueError(f"has the invalid target port {value['target']}")
         return [{"mode": "ingress", "protocol": "tcp"} | value]
     return parse_port(str(value))  # a float is told as the invalid port that it is
 

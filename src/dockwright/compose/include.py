@@ -11,6 +11,8 @@ from dockwright.compose.dotenv import with_env_files
 from dockwright.compose.paths import absolute
 from dockwright.compose.reading import Document
 from dockwright.compose.source import Origins, Tree
+from dockwright.compose.warnings import Warnings
+from dockwright.compose.x_dockwright import KEY
 from dockwright.errors import ComposeError
 
 LoadFiles = Callable[[tuple[Path, ...], Scope], tuple[Tree, Origins]]
@@ -39,7 +41,7 @@ def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> No
             raise document.origins.error(path, f"files include each other: {chain}")
         inner = _inner_scope(entry, files[0], scope, document.origins, path)
         tree, origins = load_files(files, inner)
-        _import(tree, origins, document, path)
+        _import(tree, origins, document, path, scope.warnings)
 
 
 def _inner_scope(
@@ -60,7 +62,15 @@ def _inner_scope(
     return replace(scope, directory=directory, variables=variables)
 
 
-def _import(tree: Tree, origins: Origins, document: Document, path: tuple[str | int, ...]) -> None:
+def _import(
+    tree: Tree,
+    origins: Origins,
+    document: Document,
+    path: tuple[str | int, ...],
+    warnings: Warnings,
+) -> None:
+    if KEY in tree:
+        warnings.add((KEY,), "is not used in an included file", origins)
     for section in _SECTIONS:
         for name, value in (tree.get(section) or {}).items():
             own = document.tree.get(section)

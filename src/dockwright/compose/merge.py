@@ -16,16 +16,18 @@ def merge(base: Tree, over: Tree, origins: Origins, path: DocPath = ()) -> Tree:
 
     Mappings are merged key by key, lists are appended (entries with the same key replace each
     other), anything else is replaced. Commands, and logging with another driver, are replaced
-    whole. ``x-`` extensions are replaced.
+    whole. ``x-`` extensions are replaced. Null changes nothing.
 
     Raises:
         ComposeError: one is a mapping or list and the other is not.
     """
     special = _SPECIAL.find(path)
+    if special is _replace:
+        return over
+    if over is None or base is None:
+        return base if over is None else over
     if special:
         return special(base, over, path, origins)
-    if over is None:
-        return base
     if isinstance(base, dict):
         if not isinstance(over, dict):
             raise origins.error(path, "cannot replace a mapping by something else")

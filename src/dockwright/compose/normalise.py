@@ -60,10 +60,7 @@ def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, s
     for mount in service.get("secrets") or ():
         if not mount.get("target"):
             mount["target"] = f"/run/secrets/{mount.get('source')}"
-    for request in [
-        *(service.get("gpus") or ()),
-        *_reserved_devices(service),
-    ]:
+    for request in [*(service.get("gpus") or ()), *_reserved_devices(service)]:
         if "count" not in request and "device_ids" not in request:
             request["count"] = -1
     health = service.get("healthcheck") or {}
@@ -82,14 +79,13 @@ def _reserved_devices(service: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _build(build: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
     build.setdefault("context", str(directory))
-    if not build.get("dockerfile") and not build.get("dockerfile_inline"):
+    if not build.get("dockerfile") and "dockerfile_inline" not in build:
         build["dockerfile"] = "Dockerfile"
     args = build.get("args") or {}
     filled = {key: variables.get(key) if value is None else value for key, value in args.items()}
     build["args"] = {key: value for key, value in filled.items() if value is not None}
     ssh = build.get("ssh") or {}
-    if isinstance(ssh, dict):
-        build["ssh"] = [key if value is None else f"{key}: {value}" for key, value in ssh.items()]
+    build["ssh"] = [key if value is None else f"{key}: {value}" for key, value in ssh.items()]
 
 
 def _implied_dependencies(service: dict[str, Any]) -> None:

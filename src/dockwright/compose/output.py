@@ -61,8 +61,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
-        """Let blocks hold tabs, which PyYAML would quote."""
-        analysis = super().analyze_scalar(scalar.replace("\t", " "))
+        """Let blocks of several lines hold tabs, which PyYAML would quote."""
+        analysis = super().analyze_scalar(scalar.replace("\t", " ") if "\n" in scalar else scalar)
         analysis.scalar = scalar
         return analysis
 

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
-_MAX_PORT = 65535
+MAX_PORT = 65535
 
 
 def parse_port(text: str) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def _range(text: str, whole: str) -> range:
     first, dash, last = text.partition("-")
     last = last if dash else first
     for part in (first, last):
-        if not (part.isdecimal() and int(part) <= _MAX_PORT):
+        if not (part.isdecimal() and int(part) <= MAX_PORT):
             raise ValueError(f"{whole!r} has the invalid port {part!r}")
     if int(last) < int(first):
         raise ValueError(f"{whole!r} has a range that ends before it begins")

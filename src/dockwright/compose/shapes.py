@@ -80,8 +80,6 @@ def check(value: Tree, shape: Shape, path: DocPath, report: Report, *, partial: 
         report: makes the error.
         partial: whether required keys may be missing and values null, because a merge follows.
     """
-    if partial and value is None:
-        return
     if isinstance(shape, AnyOf):
         shape = _choose(value, shape, path, report)
     if not set(type_names(value)) & set(accepted(shape)):
@@ -98,7 +96,8 @@ def check(value: Tree, shape: Shape, path: DocPath, report: Report, *, partial: 
         for name, entry in value.items():
             if not shape.names.fullmatch(name):
                 raise report((*path, name), f"{name!r} is not a valid name here")
-            check(entry, shape.value, (*path, name), report, partial=partial)
+            if entry is not None or not partial:
+                check(entry, shape.value, (*path, name), report, partial=partial)
     elif isinstance(shape, Struct):
         _check_struct(value, shape, path, report, partial=partial)
 
@@ -178,6 +177,8 @@ def _check_struct(
     value: dict[str, Tree], shape: Struct, path: DocPath, report: Report, *, partial: bool
 ) -> None:
     for name, entry in value.items():
+        if name in shape.fields and entry is None and partial:
+            continue
         if name in shape.fields:
             check(entry, shape.fields[name], (*path, name), report, partial=partial)
         elif not (shape.extensions and name.startswith("x-")):

@@ -103,7 +103,9 @@ def read_processes(
                 raise origins.error(place, message)
     everything: dict[str, ServiceSpec | ProcessSpec] = {**services, **result}
     check_cycles(
-        {name: [d.service for d in spec.depends_on] for name, spec in everything.items()}, origins
+        {name: [d.service for d in spec.depends_on] for name, spec in everything.items()},
+        origins,
+        lambda name: (KEY, "processes", name) if name in result else ("services", name),
     )
     return result
 
