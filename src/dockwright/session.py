@@ -187,7 +187,7 @@ class Session:
                 raise self._unavailable[name]
             try:
                 if self._pool is None:
-                    self._pool = PoolClient(self._pool_options())
+                    self._pool = PoolClient(self.pool_options())
                 options = self._loads.get(name) or load_options(self.settings, name, self._environ)
                 self._pool.declare(name, options)
             except DockwrightError as unavailable:
@@ -196,7 +196,8 @@ class Session:
                 raise
             return self._pool
 
-    def _pool_options(self) -> PoolOptions:
+    def pool_options(self) -> PoolOptions:
+        """Return which broker this process talks to, and how it runs if started from here."""
         settings = self.settings
         return PoolOptions(
             root=settings.root,

@@ -1,6 +1,6 @@
 """The stacks that exist now: leased, reset, removed, and reaped where their owner died."""
 
-from dockwright.pool.client import PoolClient, PoolOptions
+from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
 from dockwright.pool.factory import Factory, FactoryOptions, project_hash
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease, LeasedStack
@@ -15,6 +15,7 @@ __all__ = [
     "KeptStacks",
     "Lease",
     "LeasedStack",
+    "NoBrokerError",
     "Pool",
     "PoolClient",
     "PoolOptions",

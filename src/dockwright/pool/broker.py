@@ -122,7 +122,7 @@ class Broker:
             leaving.append(self._leaving.get())
         self._clients.difference_update(leaving)
         if leaving and not self._clients:
-            self._deadline = time.monotonic() + self._options.keep_warm_s
+            self._deadline = time.monotonic() + self._service.stays_s(self._options.keep_warm_s)
         if self._clients or self._remaining_s() != 0.0:
             self._bid_farewell(leaving)
             return

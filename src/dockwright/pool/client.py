@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -60,18 +61,25 @@ class PoolOptions:
     cache: Path | None = None
 
 
+class NoBrokerError(LeaseError):
+    """No broker runs for this project, and none was to be started."""
+
+
 class PoolClient:
     """Leases stacks from the broker of this project, which is started if none runs.
 
     Args:
         options: which broker.
+        start: whether to start it.
 
     Raises:
+        NoBrokerError: none runs, and none was to be started.
         LeaseError: no broker can be had.
     """
 
-    def __init__(self, options: PoolOptions) -> None:
+    def __init__(self, options: PoolOptions, *, start: bool = True) -> None:
         self._options = options
+        self._start = start
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._loads: dict[str, LoadOptions] = {}
@@ -119,8 +127,12 @@ class PoolClient:
         found: Mapping[str, Any] | None = self._ask("statistics")
         return found
 
+    def keep_for(self, seconds: float) -> None:
+        """Have the pool stay for so long from now, also when nobody uses it."""
+        self._ask("keep", seconds=seconds)
+
     def drain(self) -> None:
-        """Remove the stacks that nobody uses."""
+        """Remove the stacks that nobody uses; keep nothing for later runs."""
         self._ask("drain")
 
     def close(self) -> Summary:
@@ -144,12 +156,17 @@ class PoolClient:
             connection = self._greet(place)
             if connection is not None:
                 return connection
+        if not self._start:
+            raise NoBrokerError("no broker runs for this project")
         raise LeaseError("no broker of this version of dockwright can be had")
 
     def _greet(self, place: BrokerPlace) -> Connection | None:
         """Return a connection on which the broker has greeted back; None: its version differs."""
         for _ in range(_ATTEMPTS):
-            self._connection = Connection(connect_or_start(place, self._arguments(place)))
+            sock = self._socket(place)
+            if sock is None:
+                return None
+            self._connection = Connection(sock)
             try:
                 self._ask("hello", protocol=PROTOCOL, version=__version__, pid=os.getpid())
             except BrokerGoneError:
@@ -159,6 +176,11 @@ class PoolClient:
                 return None
             return self._connection
         raise LeaseError("the broker keeps ending", hint=f"its log is {place.log}")
+
+    def _socket(self, place: BrokerPlace) -> socket.socket | None:
+        if not self._start:
+            return place.connect()
+        return connect_or_start(place, self._arguments(place))
 
     def _arguments(self, place: BrokerPlace) -> dict[str, str]:
         options = self._options

@@ -461,4 +461,5 @@ def _described(copy: Copy) -> dict[str, Json]:
         "state": copy.state.value,
         "holders": [*sorted(copy.holders)],
         "for_s": round(time.monotonic() - copy.since_s, 1),
+        "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
     }

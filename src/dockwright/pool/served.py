@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 from dockwright import __version__
 from dockwright.errors import DockwrightError, LeaseError
+from dockwright.measure import Summary
 from dockwright.model import Json, Requirement
 from dockwright.pool.codec import lease_to_json, load_options_from_json
 from dockwright.pool.lease import Lease
@@ -44,6 +45,7 @@ class Client:
         self._pid = 0
         self._gone = False
         self._goodbye: int | None = None
+        self._uses_stacks = False
         self._actions: Mapping[str, Callable[[Message], Json]] = {
             "hello": self._hello,
             "declare": self._declare,
@@ -51,6 +53,7 @@ class Client:
             "release": self._release,
             "statistics": self._statistics,
             "drain": self._drain,
+            "keep": self._keep,
         }
 
     def start(self) -> None:
@@ -60,7 +63,9 @@ class Client:
     def farewell(self, problems: Sequence[str]) -> None:
         """Answer the client's goodbye, tell what happened meanwhile, and close the connection."""
         if self._goodbye is not None:
-            summary = replace(self._service.report(), problems=tuple(problems))
+            # Who only looks must not take away what the next one who used stacks is to be told.
+            told = self._service.report() if self._uses_stacks else Summary()
+            summary = replace(told, problems=tuple(problems))
             self._answer(self._goodbye, {"summary": summary.to_json()})
         self._connection.close()
 
@@ -107,6 +112,7 @@ class Client:
         return {"version": __version__, "protocol": PROTOCOL}
 
     def _declare(self, message: Message) -> Json:
+        self._uses_stacks = True
         return self._service.declare(message["name"], load_options_from_json(message["load"]))
 
     def _prepare(self, message: Message) -> Json:
@@ -147,6 +153,10 @@ class Client:
     def _drain(self, message: Message) -> Json:
         del message
         self._service.drain()
+        return None
+
+    def _keep(self, message: Message) -> Json:
+        self._service.keep_for(float(message["seconds"]))
         return None
 
     def _leave(self) -> None:

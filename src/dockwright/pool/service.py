@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ class PoolService:
         self._workspace: Workspace | None = None
         self._factory_options: FactoryOptions | None = None
         self._pool: Pool | None = None
+        self._kept_until = 0.0  # on the monotonic clock
+        self._drained = False
 
     def declare(self, name: str, options: LoadOptions) -> str:
         """Make a stack known; return its key, which changes with its content.
@@ -73,6 +76,7 @@ class PoolService:
             ComposeError: its Compose file is wrong.
             EngineError: the engine cannot be used.
         """
+        self._drained = False
         spec = load(options)
         key = f"{name}@{spec.content_hash[:16]}"
         with self._lock:
@@ -102,8 +106,19 @@ class PoolService:
         if self._pool is not None:
             self._pool.wake()
 
+    def keep_for(self, seconds: float) -> None:
+        """Have the pool stay for so long from now, also when nobody uses it."""
+        self._kept_until = time.monotonic() + seconds
+
+    def stays_s(self, usual_s: float) -> float:
+        """Return how long the pool is to stay once its last client has left, in seconds."""
+        if self._drained:
+            return 0.0
+        return max(usual_s, self._kept_until - time.monotonic())
+
     def drain(self) -> None:
-        """Remove the stacks that nobody uses."""
+        """Remove the stacks that nobody uses; keep nothing for later runs."""
+        self._drained, self._kept_until = True, 0.0
         if self._pool is not None:
             self._pool.drain()
 

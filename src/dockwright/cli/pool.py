@@ -1,0 +1,186 @@
+"""``dockwright pool``: look at the pool of stacks of a project, fill it, empty it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dockwright.cli._engine import engine_url
+from dockwright.cli._output import age, counted, note, print_json, print_table
+from dockwright.cli._pytest_settings import project_settings
+from dockwright.cli._types import duration
+from dockwright.compose.discover import discover
+from dockwright.errors import ComposeError, UnknownServiceError
+from dockwright.model import Requirement
+from dockwright.pool import NoBrokerError, PoolClient
+from dockwright.session import Session, load_options
+
+Document = Mapping[str, Any]
+
+_COUNTS = ("started", "resets", "replaced", "leases", "engine_calls")
+
+_root = click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Directory of the project.  [default: as pytest finds it from here]",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  dockwright pool warm --for 30m    start the stacks before the first test run
+  dockwright pool ls                what runs now, and who has it
+  dockwright pool drain             remove what nobody uses
+"""
+)
+def pool() -> None:
+    """Manage the pool of stacks that the test runs of a project share."""
+
+
+@pool.command("ls")
+@_root
+@_json
+def ls(root: Path, as_json: bool) -> None:
+    """Show the stacks of the pool: what they do, for how long, and who has them."""
+    stacks = _statistics(root).get("stacks", [])
+    if as_json:
+        print_json(stacks)
+    elif stacks:
+        print_table(("STACK", "PROJECT", "STATE", "FOR", "AGE", "HELD BY"), _rows(stacks))
+
+
+@pool.command("stats")
+@_root
+@_json
+def stats(root: Path, as_json: bool) -> None:
+    """Show what the pool did so far, as counts."""
+    found = _statistics(root)
+    if as_json:
+        print_json({name: found[name] for name in _COUNTS if name in found})
+    elif found:
+        rows = [(name.replace("_", " "), str(found[name])) for name in _COUNTS]
+        print_table(("COUNT", "SO FAR"), [*rows, ("stacks", str(len(found["stacks"])))])
+
+
+@pool.command("warm")
+@click.argument("stacks", nargs=-1, metavar="[STACK]...")
+@click.option(
+    "--for",
+    "for_s",
+    type=duration,
+    default="10m",
+    show_default=True,
+    metavar="DURATION",
+    help="How long they stay when no run uses them.",
+)
+@_root
+@_json
+def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None:
+    """Start stacks and have them wait for the next test run; default: all declared ones."""
+    session = _session(root)
+    client = PoolClient(session.pool_options())
+    try:
+        for name in (names := _chosen(stacks, session)):
+            client.declare(name, load_options(session.settings, name, os.environ))
+            client.prepare(name, exclusive=0)
+        for name in names:
+            requirement = Requirement(name, exclusive=False, scope="session", holder="pool warm")
+            timeout_s = session.settings.start_timeout * 2
+            client.release(client.acquire(requirement, timeout_s=timeout_s))
+        client.keep_for(for_s)
+        found = client.statistics() or {}
+    finally:
+        client.close()
+    if as_json:
+        print_json(found["stacks"])
+    else:
+        note(f"{counted(len(names), 'stack')} ready, kept for {age(for_s)}: {', '.join(names)}")
+
+
+@pool.command("drain")
+@_root
+@_json
+def drain(root: Path, as_json: bool) -> None:
+    """Remove the stacks that nobody uses; with the last user the pool ends."""
+    client = _client(root)
+    before: Sequence[Document] = []
+    if client is not None:
+        before = (client.statistics() or {}).get("stacks", [])
+        client.drain()
+        for problem in client.close().problems:
+            note(f"problem: {problem}")
+    used = [each for each in before if each["holders"]]
+    if as_json:
+        print_json({"removed": len(before) - len(used), "in_use": len(used)})
+    elif client is not None:
+        rest = f"; {counted(len(used), 'stack')} in use" if used else ""
+        note(f"removed {counted(len(before) - len(used), 'stack')}{rest}")
+
+
+def _session(root: Path) -> Session:
+    return Session(project_settings(root, engine_url()), os.environ)
+
+
+def _client(root: Path) -> PoolClient | None:
+    """Return a connection to the broker; None, and a word about it, where none runs."""
+    try:
+        return PoolClient(_session(root).pool_options(), start=False)
+    except NoBrokerError:
+        note("no pool: no test run of this project is under way, and none keeps its stacks warm")
+        return None
+
+
+def _statistics(root: Path) -> Document:
+    client = _client(root)
+    if client is None:
+        return {}
+    try:
+        return client.statistics() or {}
+    finally:
+        client.close()
+
+
+def _chosen(names: Sequence[str], session: Session) -> list[str]:
+    """Return the stacks to start: those named, else all, the default one where it has a file.
+
+    Raises:
+        UnknownServiceError: one is not declared; lists those that are.
+        ComposeError: none is declared.
+    """
+    settings = session.settings
+    for name in names:
+        if name not in session.stack_names:
+            raise UnknownServiceError(
+                f"no stack {name!r} is declared",
+                hint=f"the stacks are: {', '.join(session.stack_names)}",
+            )
+    if names:
+        return list(names)
+    try:
+        _ = settings.compose or discover(settings.root, os.environ)
+    except ComposeError:
+        if not settings.stacks:
+            raise
+        return list(settings.stacks)
+    return session.stack_names
+
+
+def _rows(stacks: Sequence[Document]) -> list[tuple[str, ...]]:
+    return [
+        (
+            each["stack"],
+            each["project"],
+            each["state"],
+            age(each["for_s"]),
+            age(each["age_s"]),
+            ", ".join(each["holders"]) or "-",
+        )
+        for each in stacks
+    ]
