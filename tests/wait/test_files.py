@@ -108,6 +108,12 @@ def test_a_file_that_never_was_is_deleted(tmp_path: Path) -> None:
     assert wait_for(Target(), FileDeleted(tmp_path / "a" / "b")).attempts == 1
 
 
+def test_the_root_directory_is_there_and_stays() -> None:
+    wait_for(Target(), File("/"))
+    with pytest.raises(WaitTimeoutError, match="last seen: / still exists"):
+        wait_for(Target(), FileDeleted("/"), timeout_s=0)
+
+
 def test_a_link_that_leads_nowhere_is_neither_there_nor_deleted(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere")

@@ -19,9 +19,12 @@ def wake_on_change(path: Path, wake: Callable[[], None]) -> Close:
     caller looks now and then in any case.
     """
     path = path.absolute()
-    directory = next(parent for parent in path.parents if parent.is_dir())
-    entry = path.relative_to(directory).parts[0]
+    # Not `Path.is_dir`, which raises where it may not look.
+    directory = next((parent for parent in path.parents if os.path.isdir(parent)), None)  # noqa: PTH112
     close: Close | None = None
+    if directory is None:  # the root itself: nothing happens to it
+        return lambda: None
+    entry = path.relative_to(directory).parts[0]
     if sys.platform == "linux":
         close = _by_inotify(directory, entry, wake)
     elif sys.platform == "darwin":
@@ -58,25 +61,19 @@ if sys.platform == "darwin":
 
 
 if sys.platform == "linux":
-    from inotify_simple import INotify, flags  # type: ignore[import-untyped]  # it has none
-
-    _MASK = (
-        flags.CREATE
-        | flags.DELETE
-        | flags.DELETE_SELF
-        | flags.MODIFY
-        | flags.MOVED_FROM
-        | flags.MOVED_TO
-        | flags.MOVE_SELF
-    )
 
     def _by_inotify(directory: Path, entry: str, wake: Callable[[], None]) -> Close | None:
+        # Loaded here, since it takes 20 ms that most runs never need.
+        from inotify_simple import INotify, flags  # type: ignore[import-untyped]  # it has none
+
         try:
             inotify = INotify()
         except OSError:  # the user's limit of inotify instances is used up
             return None
+        made_or_gone = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO
+        changed = flags.MODIFY | flags.DELETE_SELF | flags.MOVE_SELF
         try:
-            inotify.add_watch(directory, _MASK)
+            inotify.add_watch(directory, made_or_gone | changed)
         except OSError:  # not readable for us, gone meanwhile, or the limit of watches
             inotify.close()
             return None
