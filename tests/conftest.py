@@ -16,6 +16,8 @@ from tests.support import Owned, leftovers
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
+pytest_plugins = ("pytester",)
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:

@@ -1,0 +1,56 @@
+"""However a run ends, and where it only looks, nothing is left on the engine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dockwright.wait import Continue, Outcome, Ready, until
+from tests.plugin.suite import TIMEOUT_S, Suite
+
+pytestmark = pytest.mark.engine
+
+
+def test_collecting_starts_nothing(suite: Suite) -> None:
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    result = suite.run("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("*dockwright*")
+    assert suite.left() == []
+
+
+def test_ctrl_c_leaves_nothing(suite: Suite) -> None:
+    suite.write(
+        "test_it.py",
+        """
+        import pathlib
+
+        def test_reset_behind(stack):
+            stack.exec("web", ["touch", "/data/x"])
+
+        def test_hangs(stack):
+            pathlib.Path(__file__).with_name("hangs").touch()
+            stack.exec("web", ["sleep", "60"])
+        """,
+    )
+    arguments = suite.pytester._getpytestargs()
+    process = suite.pytester.popen(
+        [*arguments, "-p", "no:randomly", "-p", "no:cacheprovider"], stdin=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: _exists(suite.path / "hangs"), subject="the test", timeout_s=TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert b"KeyboardInterrupt" in out
+    assert suite.left() == []
+
+
+def _exists(file: Path) -> Outcome:
+    return Ready() if file.exists() else Continue(f"{file.name} is not there")
