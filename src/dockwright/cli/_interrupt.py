@@ -1,4 +1,4 @@
-"""Ctrl-C that lets work under way clean up after itself."""
+"""Ctrl-C, and signals that end the process: work under way cleans up after itself."""
 
 from __future__ import annotations
 
@@ -6,13 +6,40 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
+
+import click
 
 from dockwright.cli._output import note
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code after Ctrl-C."""
+
+_TURN_S = 0.2
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class SignalledError(KeyboardInterrupt):
+    """A signal that ends the process arrived: what is under way cleans up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+def heed_signals() -> None:
+    """Raise `SignalledError` in the main thread where a signal would end the process at once."""
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else: nohup, or a caller's own
+            signal.signal(number, _raise_signalled)
+
+
+def _raise_signalled(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SignalledError(number)
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: str) -> T:
@@ -30,6 +57,9 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
     with ThreadPoolExecutor(1, thread_name_prefix="dockwright-cli") as pool:
         future = pool.submit(work)
         try:
+            # In turns: a signal that arrives just before a wait does not end that wait.
+            while not wait([future], timeout=_TURN_S).done:
+                pass
             return future.result()
         except KeyboardInterrupt:
             with _ignored():
@@ -43,9 +73,22 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
 
 
 @contextmanager
+def until_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C be the ordinary end of what would go on for ever: nothing is said about it."""
+    try:
+        yield
+    except SignalledError:
+        raise
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@contextmanager
 def _ignored() -> Iterator[None]:
     """Let no second Ctrl-C interrupt the cleaning up; every call in there has a timeout."""
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    previous = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *_ENDING)
+    }
     try:
         yield
     finally:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
 import click
 
+from dockwright.cli._interrupt import INTERRUPTED, SignalledError, heed_signals
 from dockwright.cli._output import colours_wanted
 from dockwright.cli.app import dockwright
 from dockwright.errors import DockwrightError
@@ -17,15 +16,6 @@ from dockwright.errors import DockwrightError
 _log = logging.getLogger(__name__)
 
 _FAILED = 1
-_SIGNALLED = 128
-
-
-class SignalledError(KeyboardInterrupt):
-    """A signal that ends the process arrived: what is under way cleans up as after Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows ``dockwright``; default: the process's own arguments.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # else: nohup, or a caller's own
-            signal.signal(number, _raise_signalled)
+    heed_signals()
     sys.exit(run(arguments))
 
 
@@ -64,15 +52,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _raise_signalled(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise SignalledError(number)
-
-
 def _stopped(stop: BaseException) -> int:
     cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
-    _tell("error", "ended by a signal" if isinstance(cause, SignalledError) else "interrupted")
-    return _SIGNALLED + (cause.number if isinstance(cause, SignalledError) else signal.SIGINT)
+    if isinstance(cause, SignalledError):
+        _tell("error", f"ended by {cause}")
+        return cause.exit_code
+    _tell("error", "interrupted")
+    return INTERRUPTED
 
 
 def _failed(failure: Exception) -> int:

@@ -14,6 +14,7 @@ from itertools import cycle
 import click
 
 from dockwright.cli._engine import current_engine
+from dockwright.cli._interrupt import until_ctrl_c
 from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._merge_logs import FollowedLogs, ServiceLine, merge_ended
 from dockwright.cli._options import compose_options
@@ -77,7 +78,7 @@ def logs(
     stack = long_lived_stack(spec, current_engine())
     names = stack.known(services) if services else _present(stack)
     show = _Printer(names, timestamps=timestamps)
-    with ExitStack() as closing:
+    with until_ctrl_c(), ExitStack() as closing:
         sources = {
             name: _source(stack, name, _Wanted(tail, since_s, follow), closing) for name in names
         }

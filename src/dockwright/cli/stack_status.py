@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from dockwright.cli._engine import current_engine
+from dockwright.cli._interrupt import until_ctrl_c
 from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import age, is_terminal, print_json, print_table, rich_table
@@ -35,10 +36,12 @@ def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
     engine = current_engine()
     if not watch:
         _print(spec, _statuses(spec, engine), as_json=as_json)
-    elif is_terminal(sys.stdout) and not as_json:
-        _watch_live(spec, engine)
-    else:
-        _watch_changes(spec, engine, as_json=as_json)
+        return
+    with until_ctrl_c():
+        if is_terminal(sys.stdout) and not as_json:
+            _watch_live(spec, engine)
+        else:
+            _watch_changes(spec, engine, as_json=as_json)
 
 
 def _statuses(spec: StackSpec, engine: Engine) -> list[UnitStatus]:
