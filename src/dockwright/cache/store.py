@@ -121,6 +121,7 @@ class BaselineStore:
     def publish(self, draft: Draft, key: str) -> None:
         """Make a finished draft the entry of `key`, and remove what exceeds the bounds."""
         with self._settled():
+            self._mark_used(draft.directory)
             draft.directory.rename(self.directory / key)
             draft.close()
             self._trim()
@@ -151,7 +152,7 @@ class BaselineStore:
         try:
             for part in stored.manifest.parts:
                 _verify(stored, part)
-            os.utime(stored.directory / MANIFEST, (self._clock(), self._clock()))
+            self._mark_used(stored.directory)
         except (CorruptEntryError, OSError) as failure:
             self.discard(key, failure)
             return None
@@ -167,6 +168,10 @@ class BaselineStore:
         except (OSError, ValueError) as failure:
             self.discard(key, failure)
             return None
+
+    def _mark_used(self, directory: Path) -> None:
+        now = self._clock()
+        os.utime(directory / MANIFEST, (now, now))
 
     @contextmanager
     def _settled(self) -> Iterator[None]:

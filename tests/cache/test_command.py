@@ -1,0 +1,122 @@
+"""``dockwright cache``: what it lists and what it removes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dockwright.cache import BaselineStore
+from dockwright.cli.exits import run
+from tests.cache.entries import keys, put
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaselineStore:
+    """A store with two entries: ``1111...`` and ``2222...``, the second used a minute ago."""
+    monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", str(tmp_path))
+    store = BaselineStore(tmp_path / "baselines")
+    for key in ("1" * 32, "2" * 32):
+        put(store, key)
+    _used(store, "1" * 32, 10 * DAY_S)
+    _used(store, "2" * 32, 60)
+    return store
+
+
+def _used(store: BaselineStore, key: str, ago_s: float) -> None:
+    manifest = store.directory / key / "manifest.json"
+    then = manifest.stat().st_mtime - ago_s
+    os.utime(manifest, (then, then))
+
+
+def test_ls_shows_the_last_used_first(
+    kept: BaselineStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cache", "ls"]) == 0
+    out, err = capsys.readouterr()
+    header, first, second = out.splitlines()
+    assert header.split() == ["KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"]
+    assert first.startswith("222222222222   shop    0.0 MB   db:/data0   2.5 s")
+    assert second.split()[0] == "1" * 12
+    assert err == f"2 baselines, 0.0 MB, in {kept.directory}\n"
+
+
+def test_ls_prints_json(kept: BaselineStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", "ls", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["key"], second["key"]) == ("2" * 32, "1" * 32)
+    assert first["inputs"] == {"format": "1"}
+    assert first["volumes"][0]["target"] == "/data0"
+    assert first["stored_bytes"] == first["volumes"][0]["stored_bytes"] > 0
+
+
+def test_ls_of_an_empty_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", str(tmp_path / "none"))
+    assert run(["cache", "ls"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"0 baselines, 0.0 MB, in {tmp_path / 'none' / 'baselines'}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        ([], []),
+        (["11"], ["2" * 32]),
+        (["1", "222"], []),
+        (["--older-than", "7d"], ["2" * 32]),
+        (["--older-than", "30s"], []),
+        (["--older-than", "12d"], ["2" * 32, "1" * 32]),
+        (["2", "--older-than", "7d"], ["2" * 32, "1" * 32]),
+    ],
+)
+def test_clear_removes_what_was_asked_for(
+    kept: BaselineStore,
+    arguments: list[str],
+    left: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["cache", "clear", *arguments]) == 0
+    assert keys(kept) == left
+    gone = 2 - len(left)
+    expected = f"removed {gone} baseline{'s' if gone != 1 else ''}, 0.0 MB\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_clear_leaves_what_is_in_use(
+    kept: BaselineStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kept.reading("1" * 32):
+        assert run(["cache", "clear"]) == 0
+    assert keys(kept) == ["1" * 32]
+    assert "1 baseline left: a stack is being started from it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["3"], "no baseline has a key that begins with '3'\n  hint: `dockwright cache ls` shows"),
+        (["--older-than", "long"], "--older-than 'long': a duration looks like"),
+    ],
+)
+def test_clear_tells_misuse(
+    kept: BaselineStore,
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["cache", "clear", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert len(keys(kept)) == 2
+
+
+@pytest.mark.parametrize("command", [[], ["ls"], ["clear"]])
+def test_help_explains(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cache", *command, "--help"]) == 0
+    assert "baselines" in capsys.readouterr().out
