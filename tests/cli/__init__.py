@@ -1,0 +1,1 @@
+"""Tests of the commands, on a real engine wherever one is touched."""

@@ -1,0 +1,141 @@
+"""A Compose project in a directory of its own, and the real command run in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support import leftovers
+
+if TYPE_CHECKING:
+    from dockwright.engine import Engine
+
+COMMAND = (sys.executable, "-c", "from dockwright.cli import main; main()")
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project directory that commands are run in; `remove` takes away what they made.
+
+    Attributes:
+        directory: the directory.
+        name: the project's name, which nothing else on the engine has.
+        engine: where its stack runs.
+        image: of its services.
+        environ: of its commands.
+    """
+
+    directory: Path
+    name: str
+    engine: Engine
+    image: str
+    environ: Mapping[str, str]
+
+    def write(self, services: str, rest: str = "", file: str = "compose.yaml") -> None:
+        """Write a Compose file; ``IMAGE`` stands for the tiny image."""
+        body = "\n".join(f"  {line}" for line in services.splitlines())
+        text = f"name: {self.name}\nservices:\n{body}\n{rest}\n"
+        (self.directory / file).write_text(text.replace("IMAGE", self.image))
+
+    def popen(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Start the real command."""
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=self.directory,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environ: str) -> Result:
+        """Run the real command in a process of its own."""
+        with self.popen(*arguments, **environ) as process:
+            out, err = process.communicate(timeout=LIMIT_S)
+        assert "Traceback" not in err, err
+        return Result(process.returncode, out, err)
+
+    def done(self, *arguments: str, **environ: str) -> Result:
+        """Run the real command, which must succeed."""
+        result = self.run(*arguments, **environ)
+        assert result.code == 0, result.err
+        return result
+
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """What everything of this project is labelled with."""
+        return {"com.docker.compose.project": self.name}
+
+    def left(self) -> list[str]:
+        """Name what the engine and this host still have of the project."""
+        from dockwright.stack import marked_processes
+
+        processes = [f"process {each.unit}" for each in marked_processes(self.name)]
+        return leftovers(self.engine, self.labels) + processes
+
+    def container(self, service: str) -> str:
+        """Return the id of a service's container."""
+        labels = {**self.labels, "com.docker.compose.service": service}
+        (container,) = self.engine.list_containers(labels)
+        return str(container["Id"])
+
+    def running(self) -> set[str]:
+        """Return the services whose containers run."""
+        listed = self.engine.list_containers(self.labels, all=False)
+        return {each["Labels"]["com.docker.compose.service"] for each in listed}
+
+    def remove(self) -> None:
+        """Remove everything that bears the project's name."""
+        from dockwright.stack import kill_processes, marked_processes
+
+        kill_processes(each.process for each in marked_processes(self.name))
+        for container in self.engine.list_containers(self.labels):
+            self.engine.remove_container(container["Id"])
+        for network in self.engine.list_networks(self.labels):
+            self.engine.remove_network(network["Id"])
+        for volume in self.engine.list_volumes(self.labels):
+            self.engine.remove_volume(volume["Name"])
+
+
+def clean_environment(state: Path, **more: str) -> dict[str, str]:
+    """Return the environment of this process without what would steer a command."""
+    steering = ("DOCKWRIGHT_", "COMPOSE_", "DOCKER_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(steering)}
+    return {**kept, "XDG_STATE_HOME": str(state), "COLUMNS": "120", **more}
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def plain_service(name: str, script: str, lines: Iterable[str] = ()) -> str:
+    """Return a service of the tiny image that runs a shell script and ends at once when stopped."""
+    return "\n".join(
+        [
+            f"{name}:",
+            "  image: IMAGE",
+            f"  command: [sh, -c, {script!r}]",
+            "  stop_signal: SIGKILL",
+            *(f"  {line}" for line in lines),
+        ]
+    )

@@ -1,0 +1,310 @@
+"""Wrong input: every command says what, where and what to do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dockwright.cli.exits import run
+from tests.cli.project import Project, clean_environment, free_port, plain_service
+
+SLEEPER = plain_service("web", "exec tail -f /dev/null")
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str], arguments: str | list[str], code: int, *words: str
+) -> str:
+    """Run a command in this process; check its exit code and what it says."""
+    assert run(arguments.split() if isinstance(arguments, str) else arguments) == code
+    err = capsys.readouterr().err
+    for word in words:
+        assert word in err
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory and an environment that steers nothing."""
+    for key in os.environ.keys() - clean_environment(tmp_path).keys():
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("bogus", ["dockwright has no command 'bogus'", "the commands are: stack, "]),
+        ("stack strat", ["dockwright stack has no command 'strat'", "start, stop, restart"]),
+        ("--bogus", ["--bogus", "see 'dockwright --help'"]),
+        ("clean --jsn", ["--jsn", "see 'dockwright clean --help'"]),
+        ("doctor extra", ["extra", "see 'dockwright doctor --help'"]),
+        ("--engine", ["'--engine' requires an argument"]),
+        ("--engine ftp://host doctor2", ["has no command 'doctor2'"]),
+        (
+            "--engine ftp://host clean",
+            ["ftp://host", "the scheme is not one of", "ssh://user@host"],
+        ),
+        ("--engine ssh://me:secret@host clean", ["a password does not belong into the address"]),
+        ("stack logs --tail many", ["'many' is not a valid integer", "stack logs --help"]),
+        ("stack logs --tail -1", ["-1 is not in the range"]),
+        ("stack logs --since yesterday", ["'yesterday'", "10m (ago) or 2026-01-31T08:00:00Z"]),
+        ("stack start --timeout soon", ["'soon'", "250ms, 30s, 10m or 1h30m"]),
+        ("stack start", ["no Compose file", "compose.yaml"]),
+        ("stack status -f gone.yaml", ["gone.yaml", "no such file"]),
+        ("stack stop -f .", ["'.' is a directory"]),
+    ],
+)
+def test_a_wrong_command_line(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], arguments: str, words: list[str]
+) -> None:
+    refused(capsys, arguments, 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services:\n  web: {image: a\n", ["compose.yaml:"]),
+        ("services:\n  web:\n    imag: a\n", ["compose.yaml:3", "services.web", "imag"]),
+        (
+            "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n",
+            ["services wait for each other: a -> b -> a"],
+        ),
+        ("services:\n  web:\n    image: ${TAG:?set a tag}\n", ["TAG", "set a tag"]),
+        ("services:\n  web: {image: a, depends_on: [gone]}\n", ["gone", "services.web"]),
+        ("- a\n- b\n", ["compose.yaml"]),
+    ],
+)
+def test_a_wrong_compose_file(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str]
+) -> None:
+    (nowhere / "compose.yaml").write_text(text)
+    refused(capsys, "stack start", 2, *words)
+
+
+def test_a_wrong_project_name(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nowhere / "compose.yaml").write_text("services: {web: {image: a}}")
+    refused(capsys, ["stack", "start", "-p", "No Name"], 2, "No Name")
+
+
+@pytest.mark.parametrize("command", ["stack start", "stack status", "clean"])
+def test_no_engine(
+    nowhere: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    (nowhere / "compose.yaml").write_text("services: {web: {image: a}}")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    refused(
+        capsys, command, 1, "no engine at unix:///nonexistent (from DOCKER_HOST)", "start Docker"
+    )
+
+
+def test_an_unknown_context(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "moon")
+    refused(capsys, "clean", 2, "there is no docker context 'moon'", "known contexts: default")
+
+
+_AS_SOMEBODY_ELSE = """
+import os, sys
+import docker.transport, dockwright.cli.clean, dockwright.engine.adapters  # while they can be read
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from dockwright.cli import main
+main(["--engine", sys.argv[1], "clean"])
+"""
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    place = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(place))
+        engine.listen()
+        place.chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_SOMEBODY_ELSE, f"unix://{place}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd="/",
+            env=clean_environment(tmp_path),
+        )
+    assert done.returncode == 1
+    assert f"this user may not use the engine at unix://{place} (from the option)" in done.stderr
+    assert "hint: add the user to the group that owns the socket" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.engine
+class TestWithAnEngine:
+    """What can go wrong only with an engine; the project must have left nothing on it."""
+
+    @pytest.fixture(autouse=True)
+    def _in_project(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(project.directory)
+        for key in os.environ.keys() - project.environ.keys():
+            monkeypatch.delenv(key)
+        for key, value in project.environ.items():
+            monkeypatch.setenv(key, value)
+
+    @pytest.mark.parametrize("command", ["start", "stop", "restart", "logs"])
+    def test_an_unknown_service(
+        self, project: Project, capsys: pytest.CaptureFixture[str], command: str
+    ) -> None:
+        project.write(SLEEPER)
+        words = f"stack {project.name}: no service 'wbe'", "the services are: web"
+        refused(capsys, f"stack {command} wbe", 2, *words)
+        assert project.left() == []
+
+    @pytest.mark.parametrize("command", ["restart", "logs"])
+    def test_a_stack_that_was_never_started(
+        self, project: Project, capsys: pytest.CaptureFixture[str], command: str
+    ) -> None:
+        project.write(SLEEPER)
+        words = "was never started", "`dockwright stack start`"
+        refused(capsys, f"stack {command}", 1, project.name, *words)
+
+    def test_a_used_port(self, project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+        port = free_port()
+        project.write(SLEEPER + f"\n  ports: ['127.0.0.1:{port}:80']")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            words = (
+                "service web: cannot start container",
+                f"host port {port} is in use",
+                "ss -ltnp",
+            )
+            assert run(["stack", "start"]) == 1
+        err = capsys.readouterr().err
+        assert all(word in err for word in words), err
+        assert project.left() == []
+
+    def test_a_missing_image(self, project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+        project.write("web: {image: dockwright-test/gone:1, pull_policy: never}")
+        words = "service web", "dockwright-test/gone:1 is not on the engine", "docker pull"
+        refused(capsys, "stack start", 1, *words)
+        assert project.left() == []
+
+    def test_an_image_that_cannot_be_pulled(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write("web: {image: '127.0.0.1:9/gone:1'}")
+        assert run(["stack", "start"]) == 1
+        err = capsys.readouterr().err
+        assert "web: pulling 127.0.0.1:9/gone:1" in err
+        assert "is not on the engine and cannot be pulled" in err
+        assert project.left() == []
+
+    def test_a_service_that_exits(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(
+            plain_service(
+                "web", "echo out of luck; exit 3", ["healthcheck: {test: [CMD, 'false']}"]
+            )
+        )
+        assert run(["stack", "start"]) == 1
+        err = capsys.readouterr().err
+        assert "web" in err
+        assert "exited with code 3" in err
+        assert "out of luck" in err
+        assert project.left() == []
+
+    def test_a_service_that_never_gets_healthy(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(
+            plain_service(
+                "web",
+                "echo still thinking; exec tail -f /dev/null",
+                ["healthcheck: {test: [CMD, 'false']}"],
+            )
+            + "\n"
+            + plain_service("proxy", "exec tail -f /dev/null")
+            + "\n  depends_on: {web: {condition: service_healthy}}"
+        )
+        assert run(["stack", "start", "--timeout", "500ms"]) == 1
+        err = capsys.readouterr().err
+        assert "web: failed" in err
+        assert "proxy: called off" in err
+        assert "for web to be healthy" in err
+        assert "still thinking" in err
+        assert project.left() == []
+
+    def test_a_command_that_is_not_in_the_image(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write("web: {image: IMAGE, command: [gone-command]}")
+        assert run(["stack", "start"]) == 1
+        err = capsys.readouterr().err
+        assert "service web" in err
+        assert "gone-command" in err
+        assert project.left() == []
+
+    def test_an_external_network_that_is_not_there(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(
+            SLEEPER + "\n  networks: [out]", "networks: {out: {external: true, name: dw-gone-net}}"
+        )
+        assert run(["stack", "start"]) == 1
+        assert "dw-gone-net" in capsys.readouterr().err
+        assert project.left() == []
+
+    def test_a_native_process_that_cannot_be_started(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(SLEEPER, "x-dockwright: {processes: {job: {command: [gone-command]}}}")
+        assert run(["stack", "start"]) == 1
+        err = capsys.readouterr().err
+        assert "process job: cannot start 'gone-command'" in err
+        assert "x-dockwright.processes.job.command" in err
+        assert project.left() == []
+
+    def test_a_name_that_docker_compose_uses_elsewhere(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(SLEEPER)
+        labels = {**project.labels, "com.docker.compose.project.working_dir": "/elsewhere"}
+        name = f"{project.name}-other-1"
+        project.engine.create_container(
+            name, {"Image": project.image, "Labels": labels, "Cmd": ["true"]}
+        )
+        for command in ("start", "status", "stop", "uninstall --force"):
+            refused(
+                capsys,
+                f"stack {command}",
+                1,
+                f"the project name '{project.name}' is taken: docker compose runs it",
+                f"from /elsewhere (container {name})",
+                "choose another name with -p",
+            )
+        assert project.left() == [f"container /{name}"]
+
+    def test_uninstall_without_a_terminal(
+        self, project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project.write(SLEEPER)
+        assert run(["stack", "start"]) == 0
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+        assert run(["stack", "uninstall"]) == 2
+        err = capsys.readouterr().err
+        assert "asks before it removes" in err
+        assert "hint: add --force" in err
+        assert project.running() == {"web"}

@@ -1,0 +1,65 @@
+"""``dockwright stack uninstall``: only what is ours, data only when asked for, twice is fine."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.project import Project, plain_service
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+WEB = plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"])
+
+
+def test_volumes_go_only_when_asked_for(project: Project) -> None:
+    project.write(WEB, "volumes: {data: {}}")
+    project.done("stack", "start")
+    result = project.done("stack", "uninstall", "--force")
+    rows = [line.split() for line in result.out.splitlines()]
+    assert rows == [
+        ["WHAT", "GOES", "NAME"],
+        ["container", f"{project.name}-web-1"],
+        ["network", f"{project.name}_default"],
+    ]
+    assert result.err == (
+        f"removed 2 things of {project.name}\n"
+        f"1 volume left ({project.name}_data): --volumes removes the data\n"
+    )
+    assert project.left() == [f"volume {project.name}_data"]
+
+    again = project.done("stack", "uninstall", "--force")
+    assert again.err.startswith(
+        f"nothing to remove: there is no stack {project.name}\n1 volume left"
+    )
+    assert "removed 1 thing" in project.done("stack", "uninstall", "--volumes", "--force").err
+    assert project.left() == []
+    last = project.done("stack", "uninstall", "--volumes", "--force")
+    assert last.err == f"nothing to remove: there is no stack {project.name}\n"
+
+
+def test_services_that_the_file_no_longer_has_go_too(project: Project) -> None:
+    project.write(f"{WEB}\n{plain_service('old', 'exec tail -f /dev/null')}", "volumes: {data: {}}")
+    project.done("stack", "start")
+    project.write(WEB, "volumes: {data: {}}")
+    project.done("stack", "uninstall", "--volumes", "--force")
+    assert project.left() == []
+
+
+def test_what_is_external_or_foreign_stays(project: Project, owned: Owned) -> None:
+    network = f"{owned.name}-net"
+    project.engine.create_network(network, {"Labels": owned.labels})
+    project.engine.create_volume(f"{owned.name}-vol", {"Labels": owned.labels})
+    foreign = owned.run(project.image, "tail", "-f", "/dev/null")
+    project.write(
+        plain_service(
+            "web", "exec tail -f /dev/null", ["networks: [out]", "volumes: ['out:/out']"]
+        ),
+        f"networks: {{out: {{external: true, name: {network}}}}}\n"
+        f"volumes: {{out: {{external: true, name: {owned.name}-vol}}}}",
+    )
+    project.done("stack", "start")
+    project.done("stack", "uninstall", "--volumes", "--force")
+    assert project.left() == []
+    assert len(owned.left()) == 3
+    assert project.engine.inspect_container(foreign)["State"]["Running"]
