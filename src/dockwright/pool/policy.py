@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 _SHORTEST_S = 0.02  # no test with a stack of its own comes back sooner
-_WORTH = 0.25
+_WORTH = 0.5
 """A further copy is started where it saves tests at least this part of the time its start takes;
 less than all of it, since starts happen beside the tests and tests wait in the foreground."""
 
@@ -48,12 +47,22 @@ class Pace:
         """
         if self.start_s is None or self.coming_exclusive == 0:
             return 1
-        # Before the first reset its price is unknown: a start's is the honest guess.
-        reset_s = self.start_s if self.reset_s is None else self.reset_s
+        copies = 1
+        # Before the first reset nobody knows its price: one spare is all that is ventured.
+        most = limit if self.reset_s is not None else min(limit, 2)
+        while copies * at_once < most and self._saved_s(copies) >= _WORTH * self.start_s:
+            copies += 1
+        return min(copies * at_once, most)
+
+    def _saved_s(self, copies: int) -> float:
+        """Return what one more than `copies` for each who wants one would save, in seconds."""
+        return self.coming_exclusive * (self._wait_s(copies) - self._wait_s(copies + 1))
+
+    def _wait_s(self, copies: int) -> float:
+        """Return how long each lease waits: a reset, less the leases of the others meanwhile."""
+        reset_s = self.reset_s if self.reset_s is not None else self.start_s or 0.0
         hold_s = max(_SHORTEST_S, self.hold_s or 0.0)
-        wanted = at_once * (1 + math.ceil(reset_s / hold_s))
-        saved_s = self.coming_exclusive * min(reset_s, self.start_s)
-        return max(1, min(wanted, limit)) if saved_s >= _WORTH * self.start_s else 1
+        return max(0.0, reset_s - (copies - 1) * hold_s)
 
 
 def _smoothed(before: float | None, now: float) -> float:
