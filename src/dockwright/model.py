@@ -53,7 +53,9 @@ class ServiceSpec:
         healthcheck: the declared check, or None where none is declared.
         healthcheck_disabled: whether the file switches the image's own check off.
         reset: the strategy that ``x-dockwright: reset:`` names, or None to detect it.
-        options: the rest of the service's ``x-dockwright:`` mapping.
+        options: what ``x-dockwright: options:`` gives that strategy.
+        ready: one condition, as in `ProcessSpec`, that replaces the health check when the service
+            is awaited; empty: the health check.
         cache: whether ``x-dockwright: cache:`` lets its volumes be kept; None: nothing is said.
     """
 
@@ -64,6 +66,7 @@ class ServiceSpec:
     healthcheck_disabled: bool = False
     reset: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
+    ready: Mapping[str, Json] = field(default_factory=dict)
     cache: bool | None = None
 
     @property

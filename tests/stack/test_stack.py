@@ -38,6 +38,18 @@ def test_a_started_stack_is_ready_and_answers(make_stack: StackMaker) -> None:
     assert times.start_s + times.wait_s < 20
 
 
+def test_a_declared_ready_condition_replaces_the_health_check(make_stack: StackMaker) -> None:
+    service = SERVER.replace(
+        '["CMD", "wget", "-q", "-O", "-", "http://127.0.0.1:8000/"]', '"false"'
+    )
+    stack = make_stack(
+        f"services:\n  web:{service}    x-dockwright: {{ready: {{http: {{port: 8000, url: /}}}}}}\n"
+    )
+    stack.start()
+    with urllib.request.urlopen(f"http://{stack.address('web', 8000)}/", timeout=5) as answer:
+        assert answer.status == 200
+
+
 def test_copies_of_one_stack_live_side_by_side(make_stack: StackMaker) -> None:
     text = f"services:\n  web:{SERVER}    ports: ['8000:8000']\n    container_name: fixed\n"
     one, two = make_stack(text), make_stack(text)

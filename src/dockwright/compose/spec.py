@@ -49,7 +49,7 @@ def build_spec(
 
 
 def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origins) -> ServiceSpec:
-    reset, options = read_service_options(name, service, origins)
+    own = read_service_options(name, service, origins)
     declared = config.get("healthcheck") or {}
     test = tuple(declared.get("test") or ())
     disabled = bool(declared.get("disable")) or test[:1] == ("NONE",)
@@ -59,8 +59,9 @@ def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origi
         depends_on=_dependencies(service, config),
         healthcheck=_healthcheck(test, declared) if test and not disabled else None,
         healthcheck_disabled=disabled,
-        reset=reset,
-        options=options,
+        reset=own.reset,
+        options=own.options,
+        ready=own.ready,
         cache=read_cache(service),
     )
 

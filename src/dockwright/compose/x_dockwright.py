@@ -1,7 +1,7 @@
 """``x-dockwright``: what dockwright itself understands in a Compose file.
 
-In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``cache``, whether its
-volumes may be kept for later runs. At the top: ``processes``, native processes that run beside the
+In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, when it is
+ready; ``cache``, whether its volumes may be kept for later runs. At the top: ``processes``, native processes that run beside the
 containers; ``cache``, for the whole stack.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -35,13 +36,14 @@ _DEPENDENCY = Struct(
     },
     extensions=False,
 )
+_READY = AnyOf((STR, MapOf(Anything())))
 _PROCESS = Struct(
     {
         "command": AnyOf((STR, _LIST)),
         "environment": _PAIRS,
         "cwd": STR,
         "depends_on": AnyOf((ListOf(STR, unique=True), MapOf(_DEPENDENCY))),
-        "ready": AnyOf((STR, MapOf(Anything()))),
+        "ready": _READY,
         "stop_signal": STR,
         "stop_grace_period": Scalar(("string", "number")),
     },
@@ -50,23 +52,37 @@ _PROCESS = Struct(
 )
 _BOOL = Scalar(("boolean",))
 _TOP = Struct({"processes": MapOf(_PROCESS), "cache": _BOOL}, extensions=False)
-_SERVICE = Struct({"reset": STR, "options": MapOf(Anything()), "cache": _BOOL}, extensions=False)
+_SERVICE = Struct(
+    {"reset": STR, "options": MapOf(Anything()), "ready": _READY, "cache": _BOOL},
+    extensions=False,
+)
 
 
-def read_service_options(
-    name: str, service: Tree, origins: Origins
-) -> tuple[str | None, Mapping[str, Json]]:
-    """Return the reset strategy of one service and its options.
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What a service says under ``x-dockwright``; the fields are those of `ServiceSpec`."""
+
+    reset: str | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
+    ready: Mapping[str, Json] = field(default_factory=dict)
+
+
+def read_service_options(name: str, service: Tree, origins: Origins) -> ServiceOptions:
+    """Return what one service says of its reset and of when it is ready.
 
     Raises:
         ComposeError: an unknown key or a wrong type.
     """
-    options = service.get(KEY)
-    if options is None:
-        return None, {}
+    described = service.get(KEY)
+    if described is None:
+        return ServiceOptions()
     path = ("services", name, KEY)
-    check(options, _SERVICE, path, reporter(origins), partial=False)
-    return options.get("reset"), options.get("options") or {}
+    check(described, _SERVICE, path, reporter(origins), partial=False)
+    return ServiceOptions(
+        reset=described.get("reset"),
+        options=described.get("options") or {},
+        ready=_condition(described.get("ready"), (*path, "ready"), origins),
+    )
 
 
 def read_cache(described: Tree) -> bool | None:
@@ -113,14 +129,11 @@ def read_processes(
 def _process(
     name: str, process: Tree, path: DocPath, directory: Path, origins: Origins
 ) -> ProcessSpec:
-    ready = process.get("ready") or {}
-    ready = {ready: None} if isinstance(ready, str) else dict(ready)
-    timeout = ready.pop("timeout", None)
-    if len(ready) > 1:
-        message = f"takes one condition, not {' and '.join(ready)}"
-        raise origins.error(
-            (*path, "ready"), message, hint="several conditions go below 'all_of' or 'any_of'"
-        )
+    declared = process.get("ready")
+    timeout = declared.get("timeout") if isinstance(declared, dict) else None
+    if timeout is not None:
+        declared = {key: value for key, value in declared.items() if key != "timeout"}
+    ready = _condition(declared, (*path, "ready"), origins)
     defaults = ProcessSpec(name, (), {}, directory)
     return ProcessSpec(
         name=name,
@@ -142,6 +155,16 @@ def _process(
             origins,
         ),
     )
+
+
+def _condition(declared: Tree, path: DocPath, origins: Origins) -> dict[str, Json]:
+    ready = {declared: None} if isinstance(declared, str) else dict(declared or {})
+    if len(ready) > 1:
+        message = f"takes one condition, not {' and '.join(ready)}"
+        raise origins.error(
+            path, message, hint="several conditions go below 'all_of' or 'any_of'"
+        )
+    return ready
 
 
 def _command(value: Tree, path: DocPath, origins: Origins) -> tuple[str, ...]:

@@ -75,6 +75,8 @@ class Units:
 
     def _readiness(self, name: str) -> Strategy:
         spec = self._stack.spec.services[name]
+        if spec.ready:
+            return parse_ready(spec.ready, f"services.{name}.x-dockwright.ready")
         if spec.healthcheck_disabled:
             return Running()
         return Healthy()
