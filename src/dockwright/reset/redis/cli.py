@@ -16,12 +16,14 @@ from dockwright.reset.redis.session import (
     ConnectionLostError,
     Reply,
     checked,
+    executed,
 )
 
 _CLIENT = (
     "for client in redis-cli valkey-cli keydb-cli; do"
     ' command -v $client >/dev/null && exec $client "$@"; done; exit 127'
 )
+_ESCAPED = [b"\\x%02x" % byte for byte in range(256)]
 _INDEX = re.compile(r"^(?: *\d+[)~] )+")
 
 
@@ -49,12 +51,18 @@ class CliSession:
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands as one transaction; see `Session`."""
-        queue = [("MULTI",), *commands]
-        self._write(b"".join(map(_line, [*queue, ("EXEC",), ("ECHO", self._mark)])))
-        lines = self._until_mark()
-        checked(queue, [_reply([line]) for line in lines[: len(queue)]])
-        result = _reply(lines[len(queue) :])
-        return checked(commands, result if isinstance(result, list) else [result])
+        everything = [("MULTI",), *commands, ("EXEC",)]
+        self._write(b"".join(map(_line, [*everything, ("ECHO", self._mark)])))
+        lines: list[str] = []
+        for line in self._until_mark():
+            if line.startswith("QUEUED"):  # after INFO the client leaves out the end of this line
+                lines += filter(None, ("QUEUED", line.removeprefix("QUEUED")))
+            else:
+                lines.append(line)
+        queued = len(everything) - 1
+        return executed(
+            commands, [*(_reply([line]) for line in lines[:queued]), _reply(lines[queued:])]
+        )
 
     def close(self) -> None:
         """End the connection."""
@@ -73,6 +81,8 @@ class CliSession:
             for line in self._lines:
                 if line == mark:
                     break
+                if line.startswith("(error) NOAUTH"):  # to the mark as well, so it never comes
+                    raise CommandError(line.removeprefix("(error) "))
                 lines.append(line)
             else:
                 raise ConnectionLostError(f"redis-cli in the container ended: {' '.join(lines)}")
@@ -98,7 +108,7 @@ def _word(word: str | bytes | int) -> bytes:
     data = word if isinstance(word, bytes) else str(word).encode()
     if data and data.isalnum():
         return data
-    return b'"' + b"".join(b"\\x%02x" % byte for byte in data) + b'"'
+    return b'"' + b"".join(map(_ESCAPED.__getitem__, data)) + b'"'
 
 
 def _reply(lines: Sequence[str]) -> Any:

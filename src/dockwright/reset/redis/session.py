@@ -115,9 +115,7 @@ class DriverSession:
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands as one transaction; see `Session`."""
-        *queued, result = self._exchange([("MULTI",), *commands, ("EXEC",)])
-        checked([("MULTI",), *commands], queued)
-        return checked(commands, result if isinstance(result, list) else [result])
+        return executed(commands, self._exchange([("MULTI",), *commands, ("EXEC",)]))
 
     def close(self) -> None:
         """End the connection."""
@@ -146,8 +144,22 @@ def checked(commands: Sequence[Command], replies: Sequence[Any]) -> list[Reply]:
     Raises:
         CommandError: there is one; tells for which command.
     """
-    for command, reply in zip(commands, replies, strict=False):
+    for command, reply in zip(commands, replies, strict=True):
         if isinstance(reply, Exception):
             words = " ".join(str(word) for word in command[:2])
             raise CommandError(f"{words}: {reply}")
     return cast("list[Reply]", list(replies))
+
+
+def executed(commands: Sequence[Command], replies: Sequence[Any]) -> list[Reply]:
+    """Return what commands gave that were sent as a transaction.
+
+    Args:
+        commands: those within it.
+        replies: to MULTI, to each command that was queued, and to EXEC.
+
+    Raises:
+        CommandError: one was not queued, or failed.
+    """
+    *_, results = checked([("MULTI",), *commands, ("EXEC",)], replies)
+    return checked(commands, results if isinstance(results, list) else [])

@@ -100,4 +100,5 @@ def _texts(reply: Reply) -> list[bytes]:
 
 def _user(line: bytes) -> tuple[bytes, bytes]:
     _, name, rules = line.split(b" ", 2)
-    return name, rules
+    # The default; a user that was reset bears it, one that was just made does not.
+    return name, rules.replace(b" sanitize-payload", b"")
