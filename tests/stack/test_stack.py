@@ -226,6 +226,21 @@ x-dockwright:
     assert not process.running
 
 
+def test_a_job_that_is_done_does_not_fail_the_start(make_stack: StackMaker) -> None:
+    stack = make_stack("services: {job: {image: IMAGE, command: ['true']}}")
+    stack.start()
+    assert statuses(stack)[0].name == "job"
+
+
+def test_a_job_that_fails_fails_the_start(make_stack: StackMaker) -> None:
+    stack = make_stack(
+        "services: {job: {image: IMAGE, command: [sh, -c, 'exit 5']}, app: {image: IMAGE, "
+        "command: ['true'], depends_on: {job: {condition: service_completed_successfully}}}}"
+    )
+    with pytest.raises(StackError, match="exited with code 5"):
+        stack.start()
+
+
 def test_a_process_that_ends_while_awaited_fails_the_start(make_stack: StackMaker) -> None:
     stack = make_stack(
         f"""

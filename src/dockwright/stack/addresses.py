@@ -44,7 +44,7 @@ class Addresses:
 
         Raises:
             UnknownServiceError: no such unit.
-            StackError: the port cannot be reached; tells which can.
+            StackError: the service does not run, or the port cannot be reached; tells which can.
         """
         if unit in self._processes:
             return Address(_LOOPBACK, self._processes[unit].port(port))
@@ -57,6 +57,7 @@ class Addresses:
         own = self._container_address(settings)
         if own and self.containers_reachable:
             return Address(own, port)
+        self._check_runs(unit)
         known = ", ".join(sorted(settings.get("Ports") or {})) or "none"
         raise StackError(
             f"service {unit}: port {port} cannot be reached from this host (published: {known})",
@@ -131,6 +132,14 @@ class Addresses:
             details = self._engine.inspect_container(self._containers[unit])
             self._networks[unit] = details["NetworkSettings"]
         return self._networks[unit]
+
+    def _check_runs(self, unit: str) -> None:
+        state = self._engine.inspect_container(self._containers[unit])["State"]
+        if not state["Running"]:
+            raise StackError(
+                f"service {unit} does not run: it exited with code {state['ExitCode']}",
+                hint=f'stack.logs("{unit}") tells why; a health check lets the start notice it',
+            )
 
     @staticmethod
     def _container_address(settings: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from dockwright.reset import STRATEGIES, Strategy, choose
 from dockwright.stack.stack import Stack
 
 
-class _Service:
-    """One service of the copy, as its strategy sees it (see `Resettable`)."""
+class ServiceOfStack:
+    """One service of a copy, as its strategy sees it (see `Resettable`)."""
 
     def __init__(self, stack: Stack, name: str, scratch: Path) -> None:
         self.spec: ServiceSpec = stack.spec.services[name]
@@ -45,7 +45,8 @@ class Baseline:
     def __init__(self, stack: Stack, scratch: Path) -> None:
         self._stack = stack
         self._strategies: dict[str, Strategy] = {
-            name: choose(_Service(stack, name, scratch), STRATEGIES) for name in stack.spec.services
+            name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES)
+            for name in stack.spec.services
         }
 
     def capture(self) -> None:

@@ -178,7 +178,8 @@ def endpoint_config(
         )
         if declared.get(key)
     }
-    if addresses:
+    # Isolated copies have no subnet of their own choice (see `Creator`), so no address in it either.
+    if addresses and not names.isolated:
         endpoint["IPAMConfig"] = addresses
     if declared.get("mac_address"):
         endpoint["MacAddress"] = declared["mac_address"]

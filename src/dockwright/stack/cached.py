@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,10 @@ them takes about as long, and who waits for the copy waits for the reading too."
 
 _MOST_INITIAL_BYTES = 16 << 20
 """A volume that an image fills with more than this is initialised well enough by the image."""
+
+
+_UNLOGGED = re.compile(r"/base/\d+/\d+_init$")
+"""The file that PostgreSQL keeps for each unlogged table or index, to empty it after a crash."""
 
 
 class CachedStart:
@@ -106,7 +111,7 @@ class CachedStart:
             return
         with self._draft:
             try:
-                self._check_nothing_missing(self._draft)
+                self._check_restorable(self._draft)
                 if self._draft.finish(self._manifest, wanted=wanted):
                     self._store.publish(self._draft, self._key.text)
             except (NotCacheableError, OSError) as failure:
@@ -160,14 +165,15 @@ class CachedStart:
         if self._current_key() != self._key:
             raise NotCacheableError("the files that it starts from changed meanwhile")
 
-    def _check_nothing_missing(self, draft: Draft) -> None:
-        """Refuse volumes in which something is missing that the image puts there.
-
-        It would be there again: filling a volume deletes nothing.
-        """
-        for volume, names in self._initial.items():
-            if missing := names.difference(draft.names(volume.service, str(volume.target))):
+    def _check_restorable(self, draft: Draft) -> None:
+        """Refuse volumes whose content would be another one in a poured copy."""
+        for volume, initial in self._initial.items():
+            names = frozenset(draft.names(volume.service, str(volume.target)))
+            if missing := initial - names:
+                # It would be there again: filling a volume deletes nothing.
                 raise NotCacheableError(f"{min(missing)} was deleted from {volume}")
+            if any(map(_UNLOGGED.search, names)):
+                raise NotCacheableError(f"PostgreSQL would empty unlogged tables in {volume}")
 
     def _manifest(self, parts: tuple[Part, ...]) -> Manifest:
         key = self._key

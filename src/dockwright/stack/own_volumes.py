@@ -11,6 +11,8 @@ from typing import Any
 
 from dockwright.cache import NotCacheableError, left_out
 from dockwright.engine import batch
+from dockwright.reset import bring_to_disk
+from dockwright.stack.baseline import ServiceOfStack
 from dockwright.stack.stack import Stack
 
 
@@ -62,7 +64,7 @@ class OwnVolumes:
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Pause every container that mounts one of the volumes.
+        """Pause every container that mounts one of the volumes, after all is on disk.
 
         The volumes are then as after a power cut: databases recover from that.
 
@@ -74,6 +76,7 @@ class OwnVolumes:
             self._check_repeatable(name, container)
         for volume in self:
             _check_mounts(volume, containers[volume.service])
+        batch.run([partial(self._bring_to_disk, name) for name in containers])
         engine = self._stack.engine
         with ExitStack() as paused:
             for container in containers.values():
@@ -87,6 +90,11 @@ class OwnVolumes:
         inspect = self._stack.engine.inspect_container
         found = batch.run([partial(inspect, self._stack.containers[name]) for name in names])
         return dict(zip(names, found, strict=True))
+
+    def _bring_to_disk(self, name: str) -> None:
+        service = ServiceOfStack(self._stack, name, self._stack.log_directory)
+        if not bring_to_disk(service):
+            raise NotCacheableError(f"service {name} holds data in memory and has no volume")
 
     def _check_repeatable(self, name: str, container: Mapping[str, Any]) -> None:
         said = self._stack.spec.services[name].cache or self._stack.spec.cache

@@ -20,6 +20,7 @@ from dockwright.wait import (
     Strategy,
     Target,
     WaitOptions,
+    any_of,
     parse_ready,
     wait_for,
 )
@@ -61,25 +62,37 @@ class Units:
 
     def _process(self, name: str) -> Unit:
         spec = self._stack.processes[name].spec
-        ready = (
-            parse_ready(spec.ready, f"x-dockwright.processes.{name}.ready")
-            if spec.ready
-            else Running()
-        )
         return Unit(
             name,
             start=partial(self._start_process, name),
-            wait_ready=partial(self._await_process, name, ready, spec.ready_timeout_s),
-            wait_completed=partial(self._await_process, name, Exited(0), self._timeout_s),
+            wait_ready=lambda: self._await_process(
+                name, self._process_readiness(name), spec.ready_timeout_s
+            ),
+            wait_completed=lambda: self._await_process(name, Exited(0), self._timeout_s),
         )
 
     def _readiness(self, name: str) -> Strategy:
         spec = self._stack.spec.services[name]
         if spec.ready:
             return parse_ready(spec.ready, f"services.{name}.x-dockwright.ready")
-        if spec.healthcheck_disabled:
+        if spec.healthcheck is not None:
+            return Healthy()
+        # Nothing declares when it is ready; a job that has done its work already is fine as well.
+        running = Running() if spec.healthcheck_disabled else Healthy()
+        return any_of(running, Exited(0))
+
+    def _process_readiness(self, name: str) -> Strategy:
+        spec = self._stack.processes[name].spec
+        if not spec.ready:
             return Running()
-        return Healthy()
+        where, lookup = f"x-dockwright.processes.{name}.ready", partial(self._lookup, name)
+        filled = {
+            key: fill(value, where, partial(self._lookup, name))
+            if isinstance(value, str)
+            else value
+            for key, value in spec.ready.items()
+        }
+        return parse_ready(filled, where)
 
     def _start_container(self, name: str) -> None:
         try:
@@ -101,15 +114,7 @@ class Units:
         process = self._stack.processes[name]
         if process.running:
             return
-        where = f"x-dockwright.processes.{name}"
-
-        def lookup(unit: str, port: int | None) -> Address:
-            unit = name if unit == "self" else unit
-            self._stack.known([unit])
-            if port is None:
-                return Address(self._stack.addresses.host(unit), 0)
-            return self._stack.addresses.of(unit, port)
-
+        where, lookup = f"x-dockwright.processes.{name}", partial(self._lookup, name)
         command = [fill(text, f"{where}.command", lookup) for text in process.spec.command]
         environment = {
             key: fill(value, f"{where}.environment.{key}", lookup)
@@ -117,13 +122,25 @@ class Units:
         }
         process.start(command, environment)
 
+    def _lookup(self, name: str, unit: str, port: int | None) -> Address:
+        """Return the address of a unit for a template of the process `name`."""
+        unit = name if unit == "self" else unit
+        self._stack.known([unit])
+        if port is None:
+            return Address(self._stack.addresses.host(unit), 0)
+        return self._stack.addresses.of(unit, port)
+
     def _await_process(self, name: str, strategy: Strategy, timeout_s: float) -> None:
         process = self._stack.processes[name]
         child = process.child
         if child is None:  # an earlier command started it and saw it ready
             return
         target = ProcessTarget(
-            child, name, log_file=process.log, address_of=partial(self._stack.address, name)
+            child,
+            name,
+            log_file=process.log,
+            address_of=partial(self._stack.address, name),
+            cwd=process.spec.cwd,
         )
         self._await(target, strategy, timeout_s)
 
