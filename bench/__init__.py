@@ -1,0 +1,1 @@
+"""What dockwright costs and saves, measured against rivals and against what is possible at all."""

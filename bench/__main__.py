@@ -1,0 +1,116 @@
+"""The command: ``python -m bench``, what ``make bench`` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from bench import delays, plugin_cost, start, suites, teardown
+from bench.bench import ROOT, Bench
+from bench.leftovers import remove_leftovers
+from bench.machine import describe
+from bench.results import Row
+from bench.table import as_json, markdown, print_table, write_readme
+from dockwright.engine import connect
+from dockwright.errors import DockwrightError
+
+MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
+    "plugin": (plugin_cost.measure, "cost of the plugin where no stack is used"),
+    "start": (start.measure, "start until ready, against Compose and bare API calls"),
+    "detection": (delays.measure, "delay between true readiness and its detection"),
+    "teardown": (teardown.measure, "removal of processes that ignore SIGTERM"),
+    "tests": (suites.measure_tests, "time per test, waits for leases, kept-warm runs"),
+    "suite": (suites.measure, "a whole suite, against three rivals"),
+}
+
+
+def main() -> int:
+    """Run the measures and show the table; return the exit code."""
+    given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is removed
+    try:
+        engine = connect()
+        engine.ping()
+    except DockwrightError as missing:
+        print(f"bench: {missing}", file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dockwright-bench-") as directory:
+        run = secrets.token_hex(4)
+        bench = Bench(engine, run, Path(directory), quick=given.quick, full=given.full)
+        machine = describe(engine)
+        try:
+            rows = _measured(bench, given.only or list(MEASURES))
+        except KeyboardInterrupt:
+            bench.say("interrupted; removing what was made")
+            return 130
+        finally:
+            remove_leftovers(bench)
+    bench.say(f"done in {time.monotonic() - began:.0f} s")
+    _show(rows, machine, bench, given)
+    return 0
+
+
+def _measured(bench: Bench, names: list[str]) -> list[Row]:
+    rows: list[Row] = []
+    for name in names:
+        began = time.monotonic()
+        bench.say(f"== {name}: {MEASURES[name][1]}")
+        rows += MEASURES[name][0](bench)
+        bench.say(f"== {name} took {time.monotonic() - began:.0f} s")
+    return rows
+
+
+def _show(
+    rows: list[Row], machine: Mapping[str, str], bench: Bench, given: argparse.Namespace
+) -> None:
+    date = time.strftime("%Y-%m-%d")
+    print(f"{date}: " + ", ".join(f"{key} {text}" for key, text in machine.items()))
+    print_table(rows)
+    for sentence in bench.skipped:
+        print(f"skipped: {sentence}")
+    if given.json:
+        document = {
+            "date": date,
+            "machine": machine,
+            "skipped": bench.skipped,
+            "rows": [as_json(row) for row in rows],
+        }
+        given.json.write_text(json.dumps(document, indent=2) + "\n")
+    if given.write_readme:
+        write_readme(ROOT / "README.md", markdown(rows, machine, date))
+
+
+def _arguments() -> argparse.Namespace:
+    listed = "\n".join(f"  {name:11}{text}" for name, (_, text) in MEASURES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure dockwright against rivals and floors; the table goes to standard "
+        "output, progress to standard error.",
+        epilog=f"measures:\n{listed}\n\nEverything that a run makes is removed at its end, "
+        "also after Ctrl-C.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=list(MEASURES), metavar="NAME", help="only these measures"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of each, to see whether everything works"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="run rivals' suites whole instead of extrapolating"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows to FILE")
+    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

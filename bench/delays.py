@@ -1,0 +1,32 @@
+"""The delay between true readiness and its detection, over all kinds of `bench.detection`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.bench import Bench
+from bench.detection import CASES
+from bench.results import Row, percentile
+
+_NAME = "detection"
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Start each kind of service again and again, and see how late its readiness is detected."""
+    if not bench.engine.endpoint.is_local:
+        bench.skip("detection: the engine is on another host, whose clock may differ from ours")
+        return
+    delays_ms: list[float] = []
+    for kind, (image, run) in CASES.items():
+        if not bench.engine.has_image(image):
+            bench.skip(f"detection of kind {kind}: there is no image {image}")
+            continue
+        rounds = bench.rounds(22, quick=4)
+        bench.say(f"{rounds} starts of kind {kind}")
+        mine = [1000 * run(bench.engine, image) for _ in range(rounds)]
+        delays_ms += mine
+        yield percentile(_NAME, f"detection delay, {kind}", "ms", mine, percent=50)
+    if delays_ms:
+        what = "detection delay"
+        yield percentile(_NAME, what, "ms", delays_ms, percent=50, at_most=10)
+        yield percentile(_NAME, what, "ms", delays_ms, percent=99, at_most=60)
