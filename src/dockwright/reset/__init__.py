@@ -2,8 +2,19 @@
 
 from dockwright.reset.base import Maker, Manner, Resettable, Strategy
 from dockwright.reset.registry import GROUP, Registry, choose
+from dockwright.reset.rest import bring_to_disk
 
 STRATEGIES = Registry()
 """The strategies by the name that ``x-dockwright: reset:`` gives them."""
 
-__all__ = ["GROUP", "STRATEGIES", "Maker", "Manner", "Registry", "Resettable", "Strategy", "choose"]
+__all__ = [
+    "GROUP",
+    "STRATEGIES",
+    "Maker",
+    "Manner",
+    "Registry",
+    "Resettable",
+    "Strategy",
+    "bring_to_disk",
+    "choose",
+]

@@ -22,12 +22,15 @@ class ServiceOfStack:
         self._stack = stack
 
     def container(self) -> str:
+        """Return the id of its container now."""
         return self._stack.container(self.spec.name)
 
     def volumes(self) -> Mapping[str, str]:
+        """Return the volumes that belong to this copy, by mount target."""
         return self._stack.volumes_of(self.spec.name)
 
     def address(self, port: int) -> Address:
+        """Return the address that reaches its port from this process."""
         return self._stack.address(self.spec.name, port)
 
 
