@@ -6,6 +6,7 @@ from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease, LeasedStack
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import Estate, reap, remove, survey
+from dockwright.pool.seed import Seed
 from dockwright.pool.workspace import state_directory
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PoolClient",
     "PoolOptions",
     "PoolStatistics",
+    "Seed",
     "project_hash",
     "reap",
     "remove",

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,13 +16,20 @@ from typing import Any
 from dockwright import __version__
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import Engine
-from dockwright.errors import LeaseError
+from dockwright.errors import LeaseError, StackError
 from dockwright.measure import Summary
 from dockwright.model import Requirement, StackSpec
 from dockwright.pool.codec import load_options_to_json, ownership_from_json
 from dockwright.pool.lease import Lease
-from dockwright.pool.protocol import PROTOCOL, Connection, Message, error_from_json
+from dockwright.pool.protocol import (
+    PROTOCOL,
+    Connection,
+    Message,
+    error_from_json,
+    error_to_json,
+)
 from dockwright.pool.runtime import BrokerPlace, connect_or_start
+from dockwright.pool.seed import Seed
 from dockwright.stack import Identity, Stack, StackOptions
 from dockwright.wait import Cadence
 
@@ -48,6 +56,7 @@ class PoolOptions:
         start_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
         cache: where baselines are kept for later runs; None: nowhere.
+        seed: what puts the suite's own data into each new stack, if anything.
     """
 
     root: Path
@@ -59,6 +68,7 @@ class PoolOptions:
     start_timeout_s: float = 120.0
     cadence: Cadence = Cadence()  # noqa: RUF009 - it is frozen
     cache: Path | None = None
+    seed: Seed | None = None
 
 
 class NoBrokerError(LeaseError):
@@ -97,7 +107,13 @@ class PoolClient:
             EngineError: the engine cannot be used.
         """
         if self._loads.get(name) != options:
-            self._keys[name] = self._ask("declare", name=name, load=load_options_to_json(options))
+            seed = self._options.seed
+            self._keys[name] = self._ask(
+                "declare",
+                name=name,
+                load=load_options_to_json(options),
+                seed=seed.to_json() if seed else None,
+            )
             self._loads[name] = options
             self._specs.pop(name, None)
 
@@ -106,13 +122,40 @@ class PoolClient:
         self._ask("prepare", key=self._keys[name], exclusive=exclusive)
 
     def acquire(self, requirement: Requirement, *, timeout_s: float) -> Lease:
-        """Wait for a stack that meets the requirement, and lease it; see `Pool.acquire`."""
+        """Wait for a stack that meets the requirement, and lease it; see `Pool.acquire`.
+
+        Raises:
+            StackError: the suite's seed failed; with its traceback.
+        """
         keyed = replace(requirement, stack=self._keys[requirement.stack])
-        told = self._ask("acquire", requirement=asdict(keyed), timeout_s=timeout_s)
-        stack = self._stack(requirement.stack, told)
-        lease = Lease(requirement, stack, float(told["waited_s"]))
-        self._leases[int(told["lease"])] = lease
-        return lease
+        while True:
+            told = self._ask("acquire", requirement=asdict(keyed), timeout_s=timeout_s)
+            stack = self._stack(requirement.stack, told)
+            lease = Lease(requirement, stack, float(told["waited_s"]), bool(told["seeding"]))
+            self._leases[int(told["lease"])] = lease
+            if not lease.seeding:
+                return lease
+            self._seed(lease, int(told["lease"]))
+
+    def _seed(self, lease: Lease, number: int) -> None:
+        """Run the suite's seed on a stack that nobody has used yet."""
+        seed = self._options.seed
+        if seed is None:
+            raise RuntimeError("the broker asked for a seed that was not declared")
+        try:
+            seed.run(lease.leased, lease.requirement.stack)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, all who wait must hear of it
+            failure = _seed_failure(lease.requirement.stack, exc)
+            self._ask("seeded", lease=number, error=error_to_json(failure))
+            raise failure from None
+        except BaseException:
+            self.release(lease)  # half seeded: the broker drops it
+            raise
+        else:
+            self._ask("seeded", lease=number, error=None)
+        finally:
+            lease.leased.close()
+            self._leases.pop(number, None)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease; an exclusively leased stack is reset behind the test."""
@@ -245,6 +288,15 @@ class PoolClient:
         if name not in self._specs:
             self._specs[name] = load(self._loads[name])
         return self._specs[name]
+
+
+def _seed_failure(name: str, exc: Exception) -> StackError:
+    # The first two frames are ours and the hook caller's: what follows is the suite's own.
+    lines = traceback.format_exception(exc)
+    return StackError(
+        f"dockwright_seed failed on stack {name!r}:\n{''.join(lines).rstrip()}",
+        hint="a stack is leased only after its seed; correct the hook and run again",
+    )
 
 
 def _gone(action: str) -> BrokerGoneError:

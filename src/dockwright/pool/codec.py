@@ -50,8 +50,9 @@ def lease_to_json(lease: Lease) -> dict[str, Json]:
         "ownership": asdict(stack.identity.ownership),
         "containers": dict(stack.containers),
         "networks": stack.addresses.known(),
-        "directory": str(stack.log_directory),
+        "directory": str(stack.options.log_directory),
         "waited_s": lease.waited_s,
+        "seeding": lease.seeding,
     }
 
 

@@ -1,5 +1,6 @@
 """One copy in the pool and the states that it goes through.
 
+starting ──► unseeded ──► seeding ──► starting, where a suite has a seed of its own
 starting ──► clean ◄──────────────┐
    │          │ ▲                 │
    │          ▼ │ last one leaves │ reset done
@@ -21,6 +22,8 @@ class State(enum.Enum):
     """What a copy is doing."""
 
     STARTING = "starting"
+    UNSEEDED = "unseeded"
+    SEEDING = "seeding"
     CLEAN = "clean"
     SHARED = "shared"
     EXCLUSIVE = "exclusive"
@@ -77,4 +80,9 @@ class Copy:
     @property
     def coming(self) -> bool:
         """Whether it gets clean by itself."""
-        return self.state in (State.STARTING, State.RESETTING)
+        return self.state in (State.STARTING, State.SEEDING, State.RESETTING)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has it and nothing happens to it."""
+        return self.state in (State.CLEAN, State.UNSEEDED)

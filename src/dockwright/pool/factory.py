@@ -14,6 +14,7 @@ from dockwright.cache import BaselineStore
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
 from dockwright.pool.capacity import declared_bytes
+from dockwright.pool.seed import SeedKey
 from dockwright.stack import Baseline, CachedStart, Identity, Images, Stack, StackOptions
 from dockwright.wait import Cadence
 
@@ -59,6 +60,7 @@ class Factory:
         spec: what a copy consists of.
         engine: where copies run.
         options: what they have in common.
+        seed: what a client does to each copy before its baseline is captured, if anything.
         measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
     """
 
@@ -66,6 +68,7 @@ class Factory:
     spec: StackSpec
     engine: Engine
     options: FactoryOptions
+    seed: SeedKey | None = None
     measured: int = 0
     _images: Images = field(init=False)
 
@@ -93,7 +96,10 @@ class Factory:
 
     def start_of(self, stack: Stack) -> CachedStart:
         """Return what starts a stack that this factory made."""
-        return CachedStart(stack, self.options.store)
+        # What is kept for later runs holds the seed only if its key stands for all of the seed.
+        lasting = self.seed is not None and self.seed.lasting
+        seed = self.seed.digest if self.seed and lasting else ""
+        return CachedStart(stack, self.options.store, seed=seed)
 
     def baseline(self, stack: Stack) -> Baseline:
         """Return the (not yet captured) baseline of a stack that this factory made."""

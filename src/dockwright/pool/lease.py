@@ -144,12 +144,14 @@ class Lease:
         stack: the stack itself.
         leased: the stack as the holder sees it.
         waited_s: how long the holder waited for it, in seconds.
+        seeding: whether the holder is to seed the stack first, and to ask for a lease then.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
     """
 
     requirement: Requirement
     stack: Stack
     waited_s: float
+    seeding: bool = False
     leased: LeasedStack = field(init=False)
     began_s: float = field(default_factory=time.time)
 

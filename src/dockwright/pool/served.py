@@ -14,7 +14,15 @@ from dockwright.measure import Summary
 from dockwright.model import Json, Requirement
 from dockwright.pool.codec import lease_to_json, load_options_from_json
 from dockwright.pool.lease import Lease
-from dockwright.pool.protocol import PROTOCOL, Connection, Message, ProtocolError, error_to_json
+from dockwright.pool.protocol import (
+    PROTOCOL,
+    Connection,
+    Message,
+    ProtocolError,
+    error_from_json,
+    error_to_json,
+)
+from dockwright.pool.seed import SeedKey
 from dockwright.pool.service import PoolService
 
 _log = logging.getLogger(__name__)
@@ -51,6 +59,7 @@ class Client:
             "declare": self._declare,
             "prepare": self._prepare,
             "release": self._release,
+            "seeded": self._seeded,
             "statistics": self._statistics,
             "drain": self._drain,
             "keep": self._keep,
@@ -113,7 +122,8 @@ class Client:
 
     def _declare(self, message: Message) -> Json:
         self._uses_stacks = True
-        return self._service.declare(message["name"], load_options_from_json(message["load"]))
+        options = load_options_from_json(message["load"])
+        return self._service.declare(message["name"], options, SeedKey.from_json(message["seed"]))
 
     def _prepare(self, message: Message) -> Json:
         self._service.prepare(message["key"], exclusive=int(message["exclusive"]))
@@ -143,6 +153,13 @@ class Client:
             lease = self._leases.pop(int(message["lease"]), None)
         if lease is not None:
             self._service.release(lease, keep=bool(message["keep"]))
+        return None
+
+    def _seeded(self, message: Message) -> Json:
+        with self._lock:
+            lease = self._leases.pop(int(message["lease"]))
+        failure = message["error"]
+        self._service.seeded(lease, None if failure is None else error_from_json(failure))
         return None
 
     def _statistics(self, message: Message) -> Json:

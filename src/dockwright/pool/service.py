@@ -23,6 +23,7 @@ from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
+from dockwright.pool.seed import SeedKey
 from dockwright.pool.workspace import Workspace, state_directory
 from dockwright.wait import Cadence
 
@@ -69,8 +70,8 @@ class PoolService:
         self._kept_until = 0.0  # on the monotonic clock
         self._drained = False
 
-    def declare(self, name: str, options: LoadOptions) -> str:
-        """Make a stack known; return its key, which changes with its content.
+    def declare(self, name: str, options: LoadOptions, seed: SeedKey | None) -> str:
+        """Make a stack known; return its key, which changes with its content and its seed.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -78,11 +79,11 @@ class PoolService:
         """
         self._drained = False
         spec = load(options)
-        key = f"{name}@{spec.content_hash[:16]}"
+        key = f"{name}@{spec.content_hash[:16]}" + (f"+{seed.digest}" if seed else "")
         with self._lock:
             pool, engine, shared = self._open()
             if not pool.declares(key):
-                pool.declare(key, Factory(name, spec, engine, shared))
+                pool.declare(key, Factory(name, spec, engine, shared, seed))
         return key
 
     def prepare(self, key: str, *, exclusive: int) -> None:
@@ -100,6 +101,10 @@ class PoolService:
         if keep:
             self._kept.add(lease.stack.identity.project)
         self._opened().release(lease, keep=keep)
+
+    def seeded(self, lease: Lease, failure: Exception | None) -> None:
+        """End the seeding of a stack; see `Pool.seeded`."""
+        self._opened().seeded(lease, failure)
 
     def wake(self) -> None:
         """Let waiters look whether they were abandoned."""

@@ -7,8 +7,9 @@ from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
 from dockwright.stack.images import Images
 from dockwright.stack.process import MarkedProcess, NativeProcess, kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, UnitEvent
-from dockwright.stack.stack import CommandResult, Stack, StackOptions
+from dockwright.stack.stack import Stack
 from dockwright.stack.status import UnitStatus, statuses
+from dockwright.stack.view import CommandResult, StackOptions
 
 __all__ = [
     "COMPOSE_PROJECT",

@@ -178,7 +178,7 @@ def endpoint_config(
         )
         if declared.get(key)
     }
-    # Isolated copies have no subnet of their own choice (see `Creator`), so no address in it either.
+    # Isolated copies have no subnet of their own choice (see `Creator`), nor an address in it.
     if addresses and not names.isolated:
         endpoint["IPAMConfig"] = addresses
     if declared.get("mac_address"):

@@ -92,7 +92,7 @@ class OwnVolumes:
         return dict(zip(names, found, strict=True))
 
     def _bring_to_disk(self, name: str) -> None:
-        service = ServiceOfStack(self._stack, name, self._stack.log_directory)
+        service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
         if not bring_to_disk(service):
             raise NotCacheableError(f"service {name} holds data in memory and has no volume")
 

@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from dockwright.engine import Engine, LogStream, batch
-from dockwright.errors import (
-    NoSuchObjectError,
-    StackBrokenError,
-    UnknownServiceError,
-    WaitCancelledError,
-)
-from dockwright.model import Address, StackSpec
-from dockwright.stack.addresses import Addresses
+from dockwright.engine import Engine, batch
+from dockwright.errors import StackBrokenError, WaitCancelledError
+from dockwright.model import StackSpec
 from dockwright.stack.body import stop_grace_s
-from dockwright.stack.change import is_set_aside
 from dockwright.stack.create import Creator, Existing
-from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, config_hash
+from dockwright.stack.identity import COMPOSE_PROJECT, Identity
 from dockwright.stack.images import Images, ReadyImage
 from dockwright.stack.launch import Launch
-from dockwright.stack.order import Graph, creation_waves, entangled
-from dockwright.stack.process import NativeProcess, kill_processes, marked_processes
+from dockwright.stack.order import creation_waves, entangled
+from dockwright.stack.process import kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
 from dockwright.stack.units import Units
-from dockwright.wait import Cadence, CancelToken
+from dockwright.stack.view import StackOptions, StackView
+from dockwright.wait import CancelToken
 
 _REMOVED = "the stack is being removed"
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """What a command in a service's container gave."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True, slots=True)
-class StackOptions:
-    """How a copy is run.
-
-    Attributes:
-        log_directory: where native processes write.
-        ready_timeout_s: how long one unit may take to become ready, in seconds.
-        images: shared by the stacks of one owner, so that an image is got once.
-        cadence: how waits poll where no event tells.
-    """
-
-    log_directory: Path
-    ready_timeout_s: float = 120.0
-    images: Images | None = None
-    cadence: Cadence = field(default_factory=Cadence)
 
 
 def ignore(event: UnitEvent) -> None:
@@ -63,7 +29,7 @@ def ignore(event: UnitEvent) -> None:
     del event
 
 
-class Stack:
+class Stack(StackView):
     """One copy of a stack on an engine.
 
     Creating the object touches nothing; `start` creates what is missing and starts what does not
@@ -80,47 +46,12 @@ class Stack:
     def __init__(
         self, spec: StackSpec, engine: Engine, identity: Identity, options: StackOptions
     ) -> None:
-        self.spec = spec
-        self.engine = engine
-        self.identity = identity
-        self.graph = Graph.of(spec)
-        self.containers: dict[str, str] = {}
-        prefix = options.log_directory / identity.project
-        self.processes = {
-            name: NativeProcess(
-                each, identity, Path(f"{prefix}-{name}.log"), config_hash(spec, name)
-            )
-            for name, each in spec.processes.items()
-        }
-        self.addresses = Addresses(engine, self.containers, self.processes)
-        self._images = options.images or Images(engine)
-        self.log_directory = options.log_directory
-        self._options = options
-        self._cancel = CancelToken()
-        self._closing = False
+        super().__init__(spec, engine, identity, options)
         self.ready_images: dict[str, ReadyImage] = {}
+        self._images = options.images or Images(engine)
         self._creator = Creator(engine, spec, identity, self.addresses)
-
-    # -- life --------------------------------------------------------------------------------
-
-    def attach(self) -> Stack:
-        """Find the containers and processes of this copy that exist already; return itself."""
-        self.containers.clear()
-        for found in self.engine.list_containers(self.identity.selector()):
-            service = found["Labels"].get(COMPOSE_SERVICE)
-            if service in self.spec.services and not is_set_aside(found["Names"][0]):
-                self.containers[service] = found["Id"]
-        self._find_processes()
-        return self
-
-    def adopt(
-        self, containers: Mapping[str, str], networks: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        """Take over what another process knows of this copy: no call to the engine is made."""
-        self.containers.clear()
-        self.containers.update(containers)
-        self.addresses.adopt(networks)
-        self._find_processes()
+        self._tokens: set[CancelToken] = set()
+        self._closing = False
 
     def start(
         self,
@@ -198,7 +129,8 @@ class Stack:
         Raises:
             StackError: it does not get ready in time, or it has exited.
         """
-        self._units().unit(unit).wait_ready()
+        with self._token() as token:
+            self._units(token).unit(unit).wait_ready()
 
     def recreate(self, units: Iterable[str], *, fill: Callable[[str], None] | None = None) -> None:
         """Replace units by new containers with new, empty volumes; networks stay.
@@ -249,116 +181,14 @@ class Stack:
     def cancel(self) -> None:
         """End a start that is under way in another thread, and all later ones, at once."""
         self._closing = True
-        self._cancel.cancel(_REMOVED)
-
-    # -- questions ---------------------------------------------------------------------------
-
-    def known(self, units: Iterable[str] | None) -> list[str]:
-        """Return `units` (None: all) after checking that the stack declares them.
-
-        Raises:
-            UnknownServiceError: one is not declared; lists those that are.
-        """
-        declared = list(self.graph.dependencies)
-        names = declared if units is None else list(units)
-        for name in names:
-            if name not in declared:
-                raise UnknownServiceError(
-                    f"stack {self.spec.name}: no service {name!r}",
-                    hint=f"the services are: {', '.join(declared)}",
-                )
-        return names
-
-    def known_with_dependencies(self, units: Iterable[str]) -> list[str]:
-        """Return `units` and all that they depend on, in start order."""
-        return self.graph.with_dependencies(self.known(units))
-
-    def container(self, service: str) -> str:
-        """Return the id of a service's container.
-
-        Raises:
-            UnknownServiceError: no such service, or it is a native process.
-            NoSuchObjectError: the service has no container now.
-        """
-        self.known([service])
-        if service in self.processes:
-            raise UnknownServiceError(
-                f"{service} is a native process: it has no container",
-                hint="this works on services only",
-            )
-        if service not in self.containers:
-            raise NoSuchObjectError(
-                f"service {service} of {self.identity.project} has no container",
-                hint="start the stack first",
-            )
-        return self.containers[service]
-
-    def container_name(self, service: str) -> str:
-        """Return the name that a service's container has or will have."""
-        return self._creator.names.container(service)
+        for token in list(self._tokens):
+            token.cancel(_REMOVED)
 
     def volumes_of(self, service: str) -> dict[str, str]:
         """Return the engine's names of the volumes that belong to this copy, by mount target."""
         if service not in self.spec.services:
             return {}
         return self._creator.volumes_of(self.spec.services[service], self.ready_images[service])
-
-    def address(self, unit: str, port: int) -> Address:
-        """Return the address that reaches the unit's own port `port` from this process."""
-        self.known([unit])
-        return self.addresses.of(unit, port)
-
-    def exec(
-        self,
-        service: str,
-        command: Sequence[str],
-        *,
-        user: str = "",
-        environment: Mapping[str, str] | None = None,
-        timeout_s: float = 60.0,
-    ) -> CommandResult:
-        """Run a command in a service's container and return its output as text."""
-        result = self.engine.exec(
-            self.container(service), command, user=user, env=environment, timeout_s=timeout_s
-        )
-        return CommandResult(
-            result.exit_code,
-            result.stdout.decode(errors="replace"),
-            result.stderr.decode(errors="replace"),
-        )
-
-    def last_lines(self, unit: str, count: int, *, since_s: float | None = None) -> list[str]:
-        """Return the last `count` lines that a unit wrote, since a time (epoch) if given."""
-        if unit in self.processes:
-            return self.processes[unit].last_lines(count)
-        with self.log_stream(unit, tail=count, since_s=since_s) as lines:
-            return [line.text for line in lines]
-
-    def log_stream(
-        self,
-        service: str,
-        *,
-        tail: int | None = None,
-        since_s: float | None = None,
-        follow: bool = False,
-        timestamps: bool = False,
-    ) -> LogStream:
-        """Return the stream of what a service's container writes; close it when done."""
-        return self.engine.logs(
-            self.container(service),
-            tail=tail,
-            since=since_s,
-            follow=follow,
-            timestamps=timestamps,
-        )
-
-    # -- parts -------------------------------------------------------------------------------
-
-    def _find_processes(self) -> None:
-        if self.processes:
-            for marked in marked_processes(self.identity.project):
-                if marked.unit in self.processes and marked.is_leader:
-                    self.processes[marked.unit].adopt(marked)
 
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]
@@ -401,25 +231,34 @@ class Stack:
             raise WaitCancelledError(_REMOVED)
 
     def _launch(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
-        units = self._units()
-        Launch(
-            self.graph,
-            [units.unit(name) for name in names],
-            cancel=self._cancel,
-            listener=listener,
-            stopwatch=stopwatch,
-        ).run()
+        with self._token() as token:
+            units = self._units(token)
+            Launch(
+                self.graph,
+                [units.unit(name) for name in names],
+                cancel=token,
+                listener=listener,
+                stopwatch=stopwatch,
+            ).run()
 
-    def _units(self) -> Units:
-        # A failed launch cancels its waits; the next one needs a token of its own.
-        self._cancel = CancelToken()
-        if self._closing:
-            self._cancel.cancel(_REMOVED)
+    @contextmanager
+    def _token(self) -> Iterator[CancelToken]:
+        """Give out a token that `cancel` cancels; failures cancel too, so each use has its own."""
+        token = CancelToken()
+        self._tokens.add(token)
+        try:
+            if self._closing:
+                token.cancel(_REMOVED)
+            yield token
+        finally:
+            self._tokens.discard(token)
+
+    def _units(self, token: CancelToken) -> Units:
         return Units(
             self,
-            timeout_s=self._options.ready_timeout_s,
-            cadence=self._options.cadence,
-            cancel=self._cancel,
+            timeout_s=self.options.ready_timeout_s,
+            cadence=self.options.cadence,
+            cancel=token,
         )
 
     def _stop_unit(self, name: str) -> None:

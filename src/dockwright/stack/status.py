@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dockwright.engine import batch, parse_time
 from dockwright.errors import DockwrightError
-from dockwright.stack.stack import Stack
+from dockwright.stack.view import StackView
 from dockwright.wait import ContainerTarget, Healthy, wait_for
 
 _LOOK_S = 1.0
@@ -42,7 +42,7 @@ class UnitStatus:
     identifier: str
 
 
-def statuses(stack: Stack) -> list[UnitStatus]:
+def statuses(stack: StackView) -> list[UnitStatus]:
     """Return the state of every unit of an attached stack, in start order."""
     return batch.run(
         [
@@ -52,7 +52,7 @@ def statuses(stack: Stack) -> list[UnitStatus]:
     )
 
 
-def _process(stack: Stack, name: str) -> UnitStatus:
+def _process(stack: StackView, name: str) -> UnitStatus:
     process = stack.processes[name]
     return UnitStatus(
         name=name,
@@ -66,7 +66,7 @@ def _process(stack: Stack, name: str) -> UnitStatus:
     )
 
 
-def _service(stack: Stack, name: str) -> UnitStatus:
+def _service(stack: StackView, name: str) -> UnitStatus:
     if name not in stack.containers:
         return UnitStatus(name, "service", "missing", "", None, {}, None, "")
     details = stack.engine.inspect_container(stack.containers[name])
@@ -85,7 +85,7 @@ def _service(stack: Stack, name: str) -> UnitStatus:
     )
 
 
-def _health(stack: Stack, name: str, state: Mapping[str, Any]) -> str:
+def _health(stack: StackView, name: str, state: Mapping[str, Any]) -> str:
     said = str((state.get("Health") or {}).get("Status", ""))
     if said != "starting":
         return said

@@ -87,9 +87,7 @@ class Units:
             return Running()
         where, lookup = f"x-dockwright.processes.{name}.ready", partial(self._lookup, name)
         filled = {
-            key: fill(value, where, partial(self._lookup, name))
-            if isinstance(value, str)
-            else value
+            key: fill(value, where, lookup) if isinstance(value, str) else value
             for key, value in spec.ready.items()
         }
         return parse_ready(filled, where)
