@@ -1,0 +1,194 @@
+"""What anybody may ask of a running copy of a stack, in whichever process it was started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from dockwright.engine import Engine, LogStream
+from dockwright.errors import NoSuchObjectError, UnknownServiceError
+from dockwright.model import Address, StackSpec
+from dockwright.stack.addresses import Addresses
+from dockwright.stack.change import is_set_aside
+from dockwright.stack.identity import COMPOSE_SERVICE, Identity, config_hash
+from dockwright.stack.images import Images
+from dockwright.stack.names import Names
+from dockwright.stack.order import Graph
+from dockwright.stack.process import NativeProcess, marked_processes
+from dockwright.wait import Cadence
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command in a service's container gave."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """How a copy is run.
+
+    Attributes:
+        log_directory: where native processes write.
+        ready_timeout_s: how long one unit may take to become ready, in seconds.
+        images: shared by the stacks of one owner, so that an image is got once.
+        cadence: how waits poll where no event tells.
+    """
+
+    log_directory: Path
+    ready_timeout_s: float = 120.0
+    images: Images | None = None
+    cadence: Cadence = field(default_factory=Cadence)
+
+
+class StackView:
+    """One copy of a stack: its parts, where they listen, what they say.
+
+    Args:
+        spec: what it consists of.
+        engine: where its containers run.
+        identity: its project name and owner.
+        options: how it is run.
+    """
+
+    def __init__(
+        self, spec: StackSpec, engine: Engine, identity: Identity, options: StackOptions
+    ) -> None:
+        self.spec = spec
+        self.engine = engine
+        self.identity = identity
+        self.options = options
+        self.graph = Graph.of(spec)
+        self.names = Names(spec, identity.project, identity.isolated)
+        self.containers: dict[str, str] = {}
+        prefix = options.log_directory / identity.project
+        self.processes = {
+            name: NativeProcess(
+                each, identity, Path(f"{prefix}-{name}.log"), config_hash(spec, name)
+            )
+            for name, each in spec.processes.items()
+        }
+        self.addresses = Addresses(engine, self.containers, self.processes)
+
+    def attach(self) -> Self:
+        """Find the containers and processes of this copy that exist already; return itself."""
+        self.containers.clear()
+        for found in self.engine.list_containers(self.identity.selector()):
+            service = found["Labels"].get(COMPOSE_SERVICE)
+            if service in self.spec.services and not is_set_aside(found["Names"][0]):
+                self.containers[service] = found["Id"]
+        self._find_processes()
+        return self
+
+    def adopt(
+        self, containers: Mapping[str, str], networks: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Take over what another process knows of this copy: no call to the engine is made."""
+        self.containers.clear()
+        self.containers.update(containers)
+        self.addresses.adopt(networks)
+        self._find_processes()
+
+    def known(self, units: Iterable[str] | None) -> list[str]:
+        """Return `units` (None: all) after checking that the stack declares them.
+
+        Raises:
+            UnknownServiceError: one is not declared; lists those that are.
+        """
+        declared = list(self.graph.dependencies)
+        names = declared if units is None else list(units)
+        for name in names:
+            if name not in declared:
+                raise UnknownServiceError(
+                    f"stack {self.spec.name}: no service {name!r}",
+                    hint=f"the services are: {', '.join(declared)}",
+                )
+        return names
+
+    def known_with_dependencies(self, units: Iterable[str]) -> list[str]:
+        """Return `units` and all that they depend on, in start order."""
+        return self.graph.with_dependencies(self.known(units))
+
+    def container(self, service: str) -> str:
+        """Return the id of a service's container.
+
+        Raises:
+            UnknownServiceError: no such service, or it is a native process.
+            NoSuchObjectError: the service has no container now.
+        """
+        self.known([service])
+        if service in self.processes:
+            raise UnknownServiceError(
+                f"{service} is a native process: it has no container",
+                hint="this works on services only",
+            )
+        if service not in self.containers:
+            raise NoSuchObjectError(
+                f"service {service} of {self.identity.project} has no container",
+                hint="start the stack first",
+            )
+        return self.containers[service]
+
+    def container_name(self, service: str) -> str:
+        """Return the name that a service's container has or will have."""
+        return self.names.container(service)
+
+    def address(self, unit: str, port: int) -> Address:
+        """Return the address that reaches the unit's own port `port` from this process."""
+        self.known([unit])
+        return self.addresses.of(unit, port)
+
+    def exec(
+        self,
+        service: str,
+        command: Sequence[str],
+        *,
+        user: str = "",
+        environment: Mapping[str, str] | None = None,
+        timeout_s: float = 60.0,
+    ) -> CommandResult:
+        """Run a command in a service's container and return its output as text."""
+        result = self.engine.exec(
+            self.container(service), command, user=user, env=environment, timeout_s=timeout_s
+        )
+        return CommandResult(
+            result.exit_code,
+            result.stdout.decode(errors="replace"),
+            result.stderr.decode(errors="replace"),
+        )
+
+    def last_lines(self, unit: str, count: int, *, since_s: float | None = None) -> list[str]:
+        """Return the last `count` lines that a unit wrote, since a time (epoch) if given."""
+        if unit in self.processes:
+            return self.processes[unit].last_lines(count)
+        with self.log_stream(unit, tail=count, since_s=since_s) as lines:
+            return [line.text for line in lines]
+
+    def log_stream(
+        self,
+        service: str,
+        *,
+        tail: int | None = None,
+        since_s: float | None = None,
+        follow: bool = False,
+        timestamps: bool = False,
+    ) -> LogStream:
+        """Return the stream of what a service's container writes; close it when done."""
+        return self.engine.logs(
+            self.container(service),
+            tail=tail,
+            since=since_s,
+            follow=follow,
+            timestamps=timestamps,
+        )
+
+    def _find_processes(self) -> None:
+        if self.processes:
+            for marked in marked_processes(self.identity.project):
+                if marked.unit in self.processes and marked.is_leader:
+                    self.processes[marked.unit].adopt(marked)
