@@ -77,7 +77,13 @@ class Page:
 
     def files(self) -> dict[str, str]:
         """Return the files as they are at the end of the page, by path."""
-        return {step.path: step.text for step in self.steps() if isinstance(step, File)}
+        left = dict[str, str]()
+        for step in self.steps():
+            if isinstance(step, File):
+                left[step.path] = step.text
+            elif step.line.startswith("rm "):
+                left.pop(step.line.removeprefix("rm "))
+        return left
 
     def links(self) -> list[str]:
         """Return the targets of all links, except those in code."""

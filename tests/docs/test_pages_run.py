@@ -25,7 +25,9 @@ def runner(engine: Engine, tmp_path: Path) -> Iterator[Runner]:
     directory, home = tmp_path / "notes", tmp_path / "home"
     directory.mkdir()
     home.mkdir()
-    yield Runner(directory, home)
+    made = Runner(directory, home)
+    yield made
+    made.execute(Command("dockwright pool drain", (), 0, 0), "after the page")
     _remove_all_of(engine, directory)
 
 
@@ -39,6 +41,7 @@ def _remove_all_of(engine: Engine, directory: Path) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.timeout(400)  # a page is a small suite of its own, and the machine may be busy
 @pytest.mark.parametrize("page", RUNNABLE, ids=str)
 def test_a_page_does_what_it_says(page: Page, runner: Runner, engine: Engine) -> None:
     assert runner.run(page) > 0

@@ -86,11 +86,13 @@ def test_a_page_can_go_on_from_another(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
-    (tmp_path / "first.md").write_text("```yaml\n# a.yaml\nkey: 1\n```\n")
+    first = "```yaml\n# a.yaml\nkey: 1\n```\n```yaml\n# b.yaml\n```\n```console\n$ rm b.yaml\n```\n"
+    (tmp_path / "first.md").write_text(first)
     page = _page(
-        tmp_path, "<!-- goes on from: first.md -->\n\n```console\n$ cat a.yaml\nkey: 1\n```"
+        tmp_path,
+        "<!-- goes on from: first.md -->\n\n```console\n$ cat *.yaml\nkey: 1\n$ test ! -e b.yaml\n```",
     )
-    assert runner.run(page) == 1
+    assert runner.run(page) == 2
 
 
 def test_the_environment_of_the_tests_does_not_leak_in(
