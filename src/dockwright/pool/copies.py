@@ -15,7 +15,8 @@ import enum
 import time
 from dataclasses import dataclass, field
 
-from dockwright.stack import Baseline, Stack
+from dockwright.model import Json
+from dockwright.stack import Baseline, CachedStart, Stack
 
 
 class State(enum.Enum):
@@ -42,6 +43,7 @@ class Copy:
         state: what it is doing.
         holders: who holds it.
         disturbed: whether a container started, stopped or paused that we did not touch.
+        start: how it was started.
         since_s: when it came into its state, on the monotonic clock.
     """
 
@@ -51,6 +53,7 @@ class Copy:
     state: State = State.STARTING
     holders: set[str] = field(default_factory=set)
     disturbed: bool = False
+    start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
 
     def admits(self, *, exclusive: bool) -> bool:
@@ -86,3 +89,15 @@ class Copy:
     def idle(self) -> bool:
         """Whether nobody has it and nothing happens to it."""
         return self.state in (State.CLEAN, State.UNSEEDED)
+
+
+def described(copy: Copy) -> dict[str, Json]:
+    """Return what a person wants to know of a copy: project, stack, state, holders, since when."""
+    return {
+        "project": copy.stack.identity.project,
+        "stack": copy.stack.identity.ownership.stack,
+        "state": copy.state.value,
+        "holders": [*sorted(copy.holders)],
+        "for_s": round(time.monotonic() - copy.since_s, 1),
+        "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
+    }
