@@ -57,6 +57,37 @@ def test_files_and_commands_come_in_the_order_of_the_page(tmp_path: Path) -> Non
 def test_a_right_page_passes(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = _page(tmp_path, PAGE)
+    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
+    assert runner.run(page) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (Command("echo one", ("two",), 0, 7), r"page:7: \$ echo one\ndoes not print 'two'.*\none"),
+        (Command("echo one; exit 2", ("one",), 0, 7), r"exit code 2, not 0:\none"),
+        (Command("true", (), 1, 7), r"exit code 0, not 1"),
+    ],
+)
+def test_a_wrong_one_is_told_with_its_line(runner: Runner, command: Command, message: str) -> None:
+    with pytest.raises(PageError, match=message):
+        runner.execute(command, "page")
+
+
+def test_dots_stand_for_anything_and_white_space_may_differ() -> None:
+    output = "====== 6 passed in 1.23s ======\n  start   0.10 s\nend\n"
+    assert first_missing(["=== 6 passed in ...s ===", "...", "end"], output) is None
+    assert first_missing(["start ... s"], output) is None
+    assert first_missing(["end", "start ... s"], output) == "start ... s"
+
+
+def test_a_page_can_go_on_from_another(
+    tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
+    first = "```yaml\n# a.yaml\nkey: 1\n```\n```yaml\n# b.yaml\n```\n```console\n$ rm b.yaml\n```\n"
+    (tmp_path / "first.md").write_text(first)
     commands = "```console\n$ cat *.yaml\nkey: 1\n$ test ! -e b.yaml\n```"
     page = _page(tmp_path, f"<!-- goes on from: first.md -->\n\n{commands}")
     assert runner.run(page) == 2
