@@ -67,7 +67,7 @@ def test_follow_shows_what_was_and_what_comes_and_ends_with_ctrl_c(two: Project)
         assert process.stdout.readline() == "a         | news\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(LIMIT_S) == 130
-        assert process.stderr.read() == "\n"
+        assert process.stderr.read() == ""
 
 
 def test_follow_ends_when_everything_has_ended(two: Project) -> None:

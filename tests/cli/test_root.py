@@ -16,35 +16,39 @@ LAYOUTS = {
     "pyproject.toml": "[tool.pytest.ini_options]",
     "tox.ini": "[pytest]",
     "setup.cfg": "[tool:pytest]",
-    "setup.py": "",
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_it_is_pytests_own(tmp_path: Path, name: str) -> None:
-    below = tmp_path / "a" / "b"
-    below.mkdir(parents=True)
-    (tmp_path / "a" / name).write_text(LAYOUTS[name])
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
-    assert project_root(below) == tmp_path / "a"
+def rootdir(directory: Path) -> str:
+    """Return what pytest's header says."""
+    command = "-m", "pytest", "--collect-only", "-p", "no:randomly", "-p", "no:cacheprovider"
     header = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--collect-only",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:cacheprovider",
-        ],
-        cwd=below,
+        [sys.executable, *command],
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     ).stdout
-    assert f"rootdir: {tmp_path / 'a'}\n" in header
+    (line,) = (line for line in header.splitlines() if line.startswith("rootdir: "))
+    return line.removeprefix("rootdir: ").partition(",")[0]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_configuration_makes_the_root(tmp_path: Path, name: str) -> None:
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    (tmp_path / "a" / name).write_text(LAYOUTS[name])
+    (tmp_path / "pyproject.toml").touch()
+    assert project_root(below) == tmp_path / "a" == Path(rootdir(below))
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.py"])
+def test_without_a_configuration_a_python_project_is_the_root(tmp_path: Path, name: str) -> None:
+    below = tmp_path / "a"
+    below.mkdir()
+    (tmp_path / name).touch()
+    assert project_root(below) == tmp_path == Path(rootdir(below))
 
 
 def test_files_that_cannot_be_read_count_for_nothing(tmp_path: Path) -> None:

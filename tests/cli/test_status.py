@@ -61,4 +61,4 @@ def test_watch_prints_each_change_until_ctrl_c(project: Project) -> None:
         assert "exited (137)" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(LIMIT_S) == 130
-        assert process.stderr.read() == "\n"
+        assert process.stderr.read() == ""

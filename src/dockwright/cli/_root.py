@@ -6,22 +6,25 @@ import configparser
 import tomllib
 from pathlib import Path
 
+_ALWAYS = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
+"""Files that configure pytest even when they are empty."""
+
 
 def project_root(start: Path) -> Path:
-    """Return the closest directory, from `start` up, that configures pytest; else `start`.
+    """Return the root that pytest finds when it is run in `start` without arguments.
 
     Source: "Initialization: determining rootdir and configfile" in pytest's reference.
     """
     above = [start, *start.parents]
-    for configures in (_configures_pytest, _is_python_project):
+    for is_root in (_configures_pytest, _has_pyproject, _has_setup):
         for directory in above:
-            if configures(directory):
+            if is_root(directory):
                 return directory
     return start
 
 
 def _configures_pytest(directory: Path) -> bool:
-    if any((directory / name).is_file() for name in ("pytest.toml", "pytest.ini", ".pytest.ini")):
+    if any((directory / name).is_file() for name in _ALWAYS):
         return True
     return (
         _has_table(directory / "pyproject.toml")
@@ -30,8 +33,12 @@ def _configures_pytest(directory: Path) -> bool:
     )
 
 
-def _is_python_project(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in ("pyproject.toml", "setup.py"))
+def _has_pyproject(directory: Path) -> bool:
+    return (directory / "pyproject.toml").is_file()
+
+
+def _has_setup(directory: Path) -> bool:
+    return (directory / "setup.py").is_file()
 
 
 def _has_table(file: Path) -> bool:
