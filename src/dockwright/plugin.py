@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Generator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +21,10 @@ from dockwright.run import (
     add_options,
     settings_of,
 )
-from dockwright.settings import DEFAULT_STACK
+from dockwright.settings import DEFAULT_STACK, Settings
+
+if TYPE_CHECKING:
+    from dockwright.pool import Seed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[RUN] = Run(settings)
+    config.stash[RUN] = Run(settings, partial(_find_seed, config, settings))
     config.pluginmanager.import_plugin("dockwright.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.import_plugin("dockwright.xdist")
@@ -80,8 +86,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     run = config.stash[RUN]
     demand = markers.demand(session.items) if run.checked else {}
-    if demand:
-        run.session.prepare(demand)
+    try:
+        if demand:
+            run.session.prepare(demand)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -127,6 +136,14 @@ def pytest_terminal_summary(
         terminalreporter.section("dockwright")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
+    from dockwright.hooks import find_seed
+
+    worker = getattr(config, "workerinput", {})  # xdist's; the same id in all processes of a run
+    run_id = worker.get("testrunuid") or uuid.uuid4().hex
+    return find_seed(config.pluginmanager.get_plugins(), settings.seed_inputs, run_id)
 
 
 def _only_distributes(config: pytest.Config) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 
     from dockwright.held import HeldLease
     from dockwright.measure import Summary
-    from dockwright.pool import Lease
+    from dockwright.pool import Lease, Seed
     from dockwright.session import Session
 
 
 class Run:
     """What one pytest process knows: its settings, and its session once there is one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, find_seed: Callable[[], Seed | None]) -> None:
         self.settings = settings
+        self._find_seed = find_seed
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
@@ -34,11 +36,15 @@ class Run:
 
     @property
     def session(self) -> Session:
-        """The session; made, and its modules loaded, by the first use."""
+        """The session; made, and its modules loaded, by the first use.
+
+        Raises:
+            UsageError: a ``dockwright_seed`` hook or what it reads is not as it must be.
+        """
         if self._session is None:
             from dockwright.session import Session
 
-            self._session = Session(self.settings, os.environ)
+            self._session = Session(self.settings, os.environ, seed=self._find_seed())
         return self._session
 
     def close(self) -> Summary | None:

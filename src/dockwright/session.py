@@ -13,7 +13,7 @@ from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Summary
 from dockwright.model import Requirement
-from dockwright.pool import Lease, PoolClient, PoolOptions, state_directory
+from dockwright.pool import Lease, PoolClient, PoolOptions, Seed, state_directory
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.stack import COMPOSE_PROJECT, Stack
 from dockwright.wait import Cadence
@@ -51,14 +51,18 @@ class Session:
     Args:
         settings: of the run.
         environ: the environment of the run.
+        seed: what puts the suite's own data into each new stack, if anything.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], *, seed: Seed | None = None
+    ) -> None:
         self.settings = settings
         self.ledger = Ledger()
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
         self._environ = environ
+        self._seed = seed
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._pool: PoolClient | None = None
@@ -209,4 +213,5 @@ class Session:
             start_timeout_s=settings.start_timeout,
             cadence=Cadence(settings.poll_first, settings.poll_ceiling),
             cache=baselines_directory(self._environ) if settings.cache_baselines else None,
+            seed=self._seed,
         )

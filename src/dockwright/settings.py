@@ -190,6 +190,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="PLUGIN",
     ),
     Option(
+        "seed_inputs",
+        _parse_text,
+        "files or patterns that dockwright_seed hooks read; given, seeded volumes are kept for "
+        "later runs",
+        many=True,
+        metavar="FILE",
+    ),
+    Option(
         "poll_first",
         parse_duration,
         "the first pause of adaptive polling",
@@ -238,6 +246,7 @@ class Settings:
         start_timeout: seconds until a starting stack is given up.
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
+        seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
@@ -257,6 +266,7 @@ class Settings:
     start_timeout: float = 120.0
     keep_failed: bool = False
     log_tail: int = 20
+    seed_inputs: tuple[Path, ...] = ()
     compat: str = ""
     poll_first: float = 0.020
     poll_ceiling: float = 0.250
@@ -319,7 +329,7 @@ def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
     parsed = [_parse(option, text, source.origin) for text in texts]
     if option.name == "stacks":
         return MappingProxyType(_read_stacks(texts, source))
-    if option.name in ("compose", "env_files"):
+    if option.name in ("compose", "env_files", "seed_inputs"):
         return tuple(source.base / text for text in texts)
     return tuple(parsed) if option.many else parsed[0]
 

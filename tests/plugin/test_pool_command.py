@@ -83,6 +83,6 @@ def test_misuse_is_told(drained: Suite) -> None:
     drained.write("pytest.ini", "[pytest]\n")
     assert "the stacks are: default" in pool(drained, "warm", "mial", ok=False).stderr
     assert "a duration looks like" in pool(drained, "warm", "--for", "soon", ok=False).stderr
-    drained.compose(text="services: {}")
-    assert "services" in pool(drained, "warm", ok=False).stderr
+    drained.compose(text="services: {web: {imgae: x}}")
+    assert "imgae" in pool(drained, "warm", ok=False).stderr
     assert ls(drained) == []

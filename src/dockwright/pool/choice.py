@@ -49,6 +49,13 @@ def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) ->
     )
 
 
+def to_seed(copies: Sequence[Copy]) -> Copy | None:
+    """Return a copy that its next user has to seed, unless another one comes by itself."""
+    if any(copy.coming for copy in copies):
+        return None
+    return next((copy for copy in copies if copy.state is State.UNSEEDED), None)
+
+
 def _writer_comes_first(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> bool:
     """Tell whether one who needs a stack alone waits longer, and readers hold all there are."""
     older = any(

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from dockwright import __version__
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import Engine
-from dockwright.errors import LeaseError, StackError
+from dockwright.errors import DockwrightError, LeaseError
 from dockwright.measure import Summary
 from dockwright.model import Requirement, StackSpec
 from dockwright.pool.codec import load_options_to_json, ownership_from_json
@@ -144,10 +143,9 @@ class PoolClient:
             raise RuntimeError("the broker asked for a seed that was not declared")
         try:
             seed.run(lease.leased, lease.requirement.stack)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, all who wait must hear of it
-            failure = _seed_failure(lease.requirement.stack, exc)
+        except DockwrightError as failure:
             self._ask("seeded", lease=number, error=error_to_json(failure))
-            raise failure from None
+            raise
         except BaseException:
             self.release(lease)  # half seeded: the broker drops it
             raise
@@ -288,15 +286,6 @@ class PoolClient:
         if name not in self._specs:
             self._specs[name] = load(self._loads[name])
         return self._specs[name]
-
-
-def _seed_failure(name: str, exc: Exception) -> StackError:
-    # The first two frames are ours and the hook caller's: what follows is the suite's own.
-    lines = traceback.format_exception(exc)
-    return StackError(
-        f"dockwright_seed failed on stack {name!r}:\n{''.join(lines).rstrip()}",
-        hint="a stack is leased only after its seed; correct the hook and run again",
-    )
 
 
 def _gone(action: str) -> BrokerGoneError:

@@ -96,10 +96,17 @@ class Factory:
 
     def start_of(self, stack: Stack) -> CachedStart:
         """Return what starts a stack that this factory made."""
-        # What is kept for later runs holds the seed only if its key stands for all of the seed.
-        lasting = self.seed is not None and self.seed.lasting
-        seed = self.seed.digest if self.seed and lasting else ""
+        seed = self.seed.digest if self.seed and self.keeps_seed else ""
         return CachedStart(stack, self.options.store, seed=seed)
+
+    @property
+    def keeps_seed(self) -> bool:
+        """Whether what is kept for later runs holds the seed, if there is one."""
+        return self.seed is None or self.seed.lasting
+
+    def awaits_seed(self, start: CachedStart) -> bool:
+        """Tell whether a started copy has to be seeded."""
+        return self.seed is not None and not (self.seed.lasting and start.poured)
 
     def baseline(self, stack: Stack) -> Baseline:
         """Return the (not yet captured) baseline of a stack that this factory made."""

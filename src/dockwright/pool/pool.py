@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from dockwright.engine import Engine
@@ -21,7 +21,8 @@ from dockwright.errors import CleanupError, LeaseError, PoolClosedError, Unknown
 from dockwright.measure import Ledger
 from dockwright.model import Json, Requirement
 from dockwright.pool.capacity import available_bytes, measured_bytes, usual_limit
-from dockwright.pool.copies import Copy, State
+from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, to_seed
+from dockwright.pool.copies import Copy, State, described
 from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Lease
@@ -53,16 +54,6 @@ class PoolStatistics:
     stacks: tuple[Mapping[str, Json], ...] = ()
 
 
-@dataclass(slots=True)
-class _Waiter:
-    """One `acquire` that has no stack yet."""
-
-    key: str
-    exclusive: bool
-    client: str
-    since_s: float = field(default_factory=time.monotonic)
-
-
 class Pool:
     """Starts, leases, resets and removes stacks.
 
@@ -79,7 +70,7 @@ class Pool:
         self._changed = threading.Condition()
         self._factories: dict[str, Factory] = {}
         self._copies: list[Copy] = []
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
         self._failures: dict[str, Exception] = {}
         self._pace: dict[str, Pace] = {}
         self._counts: Counter[str] = Counter()
@@ -126,6 +117,8 @@ class Pool:
     ) -> Lease:
         """Wait for a stack that meets the requirement, and lease it.
 
+        A lease that is `seeding` is for the suite's seed alone: end it by `seeded` and ask again.
+
         Args:
             requirement: what is asked for; its `stack` is a declared key.
             timeout_s: how long to wait, in seconds.
@@ -137,7 +130,7 @@ class Pool:
             LeaseError: none became free within `timeout_s`; tells what the pool is doing.
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
-        waiter = _Waiter(requirement.stack, requirement.exclusive, _client(requirement.holder))
+        waiter = Waiter(requirement.stack, requirement.exclusive, client_of(requirement.holder))
         with self._changed:
             self._check_declared(requirement.stack)
             self._waiters.append(waiter)
@@ -145,6 +138,10 @@ class Pool:
                 copy = self._wait_for_copy(requirement, waiter, timeout_s, abandoned)
             finally:
                 self._waiters.remove(waiter)
+            if copy.state is State.UNSEEDED:
+                copy.become(State.SEEDING)
+                copy.holders.add(requirement.holder)
+                return Lease(requirement, copy.stack, 0.0, seeding=True)
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
             if requirement.exclusive:
@@ -165,6 +162,10 @@ class Pool:
             copy = self._copy_of(lease)
             if copy is None or lease.requirement.holder not in copy.holders:
                 return
+            if copy.state is State.SEEDING:  # its client died of it: nobody knows how far it came
+                self._evict(copy)
+                self._changed.notify_all()
+                return
             if lease.requirement.exclusive:
                 self._pace[copy.key].note_hold(time.monotonic() - copy.since_s)
             copy.leave(lease.requirement.holder)
@@ -175,6 +176,22 @@ class Pool:
                 self._workers.submit(self._reset, copy)
             self._changed.notify_all()
 
+    def seeded(self, lease: Lease, failure: Exception | None) -> None:
+        """End the seeding of a stack: its baseline is captured in the background.
+
+        Args:
+            lease: one that `acquire` returned as `seeding`.
+            failure: why it could not be seeded; everybody who waits for such a stack gets it.
+        """
+        lease.leased.close()
+        with self._changed:
+            copy = self._copy_of(lease)
+            if copy is None or self._closed:
+                return
+            copy.holders.clear()
+            copy.become(State.STARTING)
+            self._workers.submit(self._complete, copy, failure)
+
     def wake(self) -> None:
         """Let every waiter look whether it was abandoned."""
         with self._changed:
@@ -183,7 +200,7 @@ class Pool:
     def drain(self) -> None:
         """Remove the clean stacks that nobody uses, in the background."""
         with self._changed:
-            for copy in [each for each in self._copies if each.state is State.CLEAN]:
+            for copy in [each for each in self._copies if each.idle]:
                 self._evict(copy)
 
     def close(self) -> None:
@@ -214,7 +231,7 @@ class Pool:
                 replaced=self._counts["replaced"],
                 leases=self._counts["leases"],
                 engine_calls=self._engine.statistics().calls,
-                stacks=tuple(_described(copy) for copy in self._copies),
+                stacks=tuple(described(copy) for copy in self._copies),
             )
 
     def drain_counts(self) -> dict[str, int]:
@@ -232,7 +249,7 @@ class Pool:
     def _wait_for_copy(
         self,
         requirement: Requirement,
-        waiter: _Waiter,
+        waiter: Waiter,
         timeout_s: float,
         abandoned: Callable[[], bool],
     ) -> Copy:
@@ -244,7 +261,8 @@ class Pool:
             failure = self._failures.get(requirement.stack)
             if failure is not None:
                 raise failure
-            copy = self._choose(requirement, waiter)
+            mine = self._of(requirement.stack)
+            copy = choose(mine, waiter, self._waiters) or to_seed(mine)
             if copy is not None:
                 return copy
             self._grow_if_needed(requirement.stack)
@@ -252,29 +270,6 @@ class Pool:
             if remaining <= 0:
                 raise self._timeout(requirement)
             self._changed.wait(min(remaining, _BACKSTOP_S))
-
-    def _choose(self, requirement: Requirement, waiter: _Waiter) -> Copy | None:
-        admitting = [
-            copy
-            for copy in self._of(requirement.stack)
-            if copy.admits(exclusive=requirement.exclusive)
-        ]
-        if not requirement.exclusive and self._writer_comes_first(requirement.stack, waiter):
-            return None
-        # Readers gather on one stack, so that the clean ones are left to those who change state;
-        # those take the one that has rested longest, so that the others are reset meanwhile.
-        return min(
-            admitting, key=lambda copy: (copy.state is not State.SHARED, copy.since_s), default=None
-        )
-
-    def _writer_comes_first(self, key: str, waiter: _Waiter) -> bool:
-        """Tell whether one who needs a stack alone waits longer, and readers hold all there are."""
-        older = any(
-            each.exclusive and each.key == key and each.since_s < waiter.since_s
-            for each in self._waiters
-        )
-        mine = self._of(key)
-        return older and bool(mine) and all(copy.state is State.SHARED for copy in mine)
 
     def _keep_spares(self, key: str) -> None:
         """Have more copies started where leases come faster than resets."""
@@ -293,7 +288,11 @@ class Pool:
             self._grow(key)
 
     def _grow(self, key: str) -> None:
-        if not self._has_room(key) and not self._evict_idle(key) and not self._is_stuck():
+        if (
+            not self._has_room(key)
+            and not self._evict_idle(key)
+            and not is_stuck(self._copies, self._waiters)
+        ):
             return
         factory = self._factories[key]
         stack = factory.new()
@@ -311,16 +310,10 @@ class Pool:
         """Give up an idle stack of another key, so that one of this key has room."""
         wanted = {waiter.key for waiter in self._waiters}
         for copy in self._copies:
-            if copy.key != key and copy.state is State.CLEAN and copy.key not in wanted:
+            if copy.key != key and copy.idle and copy.key not in wanted:
                 self._evict(copy)
                 return True
         return False
-
-    def _is_stuck(self) -> bool:
-        """Tell whether all who hold a stack wait for another one: nobody would let go."""
-        holding = {_client(holder) for copy in self._copies for holder in copy.holders}
-        waiting = {waiter.client for waiter in self._waiters}
-        return all(copy.holders for copy in self._copies) and holding <= waiting
 
     def _evict(self, copy: Copy) -> None:
         self._copies.remove(copy)
@@ -356,10 +349,12 @@ class Pool:
     def _disturbed(self, container: str | None) -> None:
         """Note what happened to a container without our doing; a clean copy is looked at anew."""
         with self._changed:
-            for copy in self._copies:
+            for copy in list(self._copies):
                 leased_or_clean = not copy.coming
                 if leased_or_clean and container in (None, *copy.stack.containers.values()):
                     copy.disturbed = True
+                    if copy.state is State.UNSEEDED:
+                        self._evict(copy)
                     if copy.state is State.CLEAN and not self._closed:
                         copy.become(State.RESETTING)
                         self._workers.submit(self._reset, copy)
@@ -369,29 +364,51 @@ class Pool:
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
         factory = self._factories[copy.key]
-        first = factory.start_of(copy.stack)
+        first = copy.start = factory.start_of(copy.stack)
 
         def start() -> None:
             times = first.run()
             self._ledger.add("start", times.start_s)
             self._ledger.add("wait", times.wait_s)
-            # What strategies add to the volumes when they capture is of this copy alone.
-            first.read()
+            if not factory.keeps_seed:
+                first.read()
+
+        failure = self._attempt(start)
+        if failure is None:
+            self._pace[copy.key].note_start(time.monotonic() - began)
+        if failure is not None or not factory.awaits_seed(first):
+            self._complete(copy, failure)
+            return
+        with self._changed:
+            copy.become(State.UNSEEDED)
+            self._changed.notify_all()
+        if not factory.keeps_seed:
+            first.keep(wanted=lambda: not self._closed)
+
+    def _complete(self, copy: Copy, failure: Exception | None) -> None:
+        """Capture the baseline of a copy that is started, and seeded: now it can be leased."""
+        factory = self._factories[copy.key]
+        first = copy.start if factory.keeps_seed else None
+
+        def complete() -> None:
+            if first is not None:
+                # What strategies add to the volumes when they capture is of this copy alone.
+                first.read()
             copy.baseline.capture()
             if not factory.measured:
                 factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
 
-        failure = self._attempt(start)
+        failure = failure or self._attempt(complete)
         with self._changed:
             if failure is None:
                 copy.become(State.CLEAN)
-                self._pace[copy.key].note_start(time.monotonic() - began)
                 self._counts["started"] += 1
             else:
                 self._copies.remove(copy)
                 self._failures[copy.key] = failure
             self._changed.notify_all()
-        first.keep(wanted=lambda: failure is None and not self._closed)
+        if first is not None:
+            first.keep(wanted=lambda: failure is None and not self._closed)
         if failure is not None:
             self._discard(copy)
 
@@ -447,19 +464,3 @@ class Pool:
                 + "\n  ".join(str(failure) for failure in failures),
                 hint="run `dockwright clean` to try again",
             ) from ExceptionGroup("removals that failed", failures)
-
-
-def _client(holder: str) -> str:
-    """Return which process a holder belongs to: a broker puts its pid in front."""
-    return holder.partition(" ")[0]
-
-
-def _described(copy: Copy) -> dict[str, Json]:
-    return {
-        "project": copy.stack.identity.project,
-        "stack": copy.stack.identity.ownership.stack,
-        "state": copy.state.value,
-        "holders": [*sorted(copy.holders)],
-        "for_s": round(time.monotonic() - copy.since_s, 1),
-        "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
-    }

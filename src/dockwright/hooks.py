@@ -1,0 +1,115 @@
+"""The hooks that dockwright calls in a suite's conftest files and plugins, and who implements them.
+
+pytest itself takes only names that begin with ``pytest_`` for hooks; these have a manager of their
+own, which finds them in everything that pytest has loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pluggy
+
+from dockwright.errors import SettingsError, StackError, UsageError
+from dockwright.pool import Seed
+
+if TYPE_CHECKING:
+    from dockwright.pool import LeasedStack
+
+_hookspec = pluggy.HookspecMarker("dockwright")
+
+
+@_hookspec
+def dockwright_seed(stack: LeasedStack, name: str) -> None:
+    """Put the suite's own data into a stack; fires once for each copy of a stack.
+
+    It fires in the pytest process (or xdist worker) that first needs the copy, when all services
+    are ready and before the baseline is captured: every reset comes back to what it left. Of
+    several implementations those of outer conftest files come first. If one raises, the stack
+    cannot be had and the tests that need it fail.
+
+    Args:
+        stack: the copy, leased to this process alone.
+        name: which declared stack it is, e.g. ``default``.
+    """
+
+
+class _Manager(pluggy.PluginManager):
+    """Takes functions for hooks by their names, as pytest does."""
+
+    def parse_hookimpl_opts(
+        self,
+        plugin: object,  # noqa: ARG002
+        name: str,
+    ) -> pluggy.HookimplOpts | None:
+        """Return options for a function that has the name of a hook, None for all else."""
+        return cast("pluggy.HookimplOpts", {}) if name == dockwright_seed.__name__ else None
+
+
+def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) -> Seed | None:
+    """Return what the suite's ``dockwright_seed`` hooks do; None where there is none.
+
+    Args:
+        plugins: everything that pytest has loaded, conftest files included, in that order.
+        inputs: the files (or patterns of files) that decide, with the hooks' own source, what they
+            do; none: unknown.
+        run_id: stands for this run in all its processes.
+
+    Raises:
+        UsageError: a hook takes arguments that there are not; names its file.
+        SettingsError: an input does not exist.
+    """
+    manager = _Manager("dockwright")
+    manager.add_hookspecs(sys.modules[__name__])
+    # pluggy calls the last one first.
+    for plugin in reversed([each for each in plugins if hasattr(each, dockwright_seed.__name__)]):
+        try:
+            manager.register(plugin)
+        except pluggy.PluginValidationError as failure:
+            raise UsageError(str(failure), hint="write def dockwright_seed(stack, name)") from None
+    hook = manager.hook.dockwright_seed
+    sources = [inspect.getsourcefile(each.function) for each in hook.get_hookimpls()]
+    if not sources:
+        return None
+    digest = hashlib.sha256()
+    for file in [*sorted({Path(source) for source in sources if source}), *_files(inputs)]:
+        digest.update(f"{file}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    if not inputs:  # what else the hooks read is unknown: nothing may outlive the run
+        digest.update(run_id.encode())
+
+    def run(stack: LeasedStack, name: str) -> None:
+        try:
+            hook(stack=stack, name=name)
+        except Exception as exc:  # the hook's own: anything
+            raise _failure(name, exc, {str(source) for source in sources}) from exc
+
+    return Seed(digest.hexdigest()[:16], lasting=bool(inputs), run=run)
+
+
+def _failure(name: str, exc: Exception, sources: set[str]) -> StackError:
+    """Return an error with the traceback from the hook on: what is above it is not the suite's."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename not in sources:
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(exc), exc, trace)).rstrip()
+    return StackError(
+        f"dockwright_seed failed on stack {name!r}:\n{text}",
+        hint="a stack is leased only after its seed; correct the hook and run again",
+    )
+
+
+def _files(inputs: Sequence[Path]) -> list[Path]:
+    found: set[Path] = set()
+    for pattern in inputs:
+        matches = list(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+        if not matches:
+            raise SettingsError(f"seed_inputs: no file {pattern}")
+        for match in matches:
+            found.update(match.rglob("*") if match.is_dir() else [match])
+    return sorted(file for file in found if file.is_file())
