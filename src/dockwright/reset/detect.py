@@ -16,12 +16,14 @@ IMAGES = {
         "postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "citus",
     ),
     "redis": ("redis", "valkey", "keydb", "redis-stack", "redis-stack-server"),
+    "mysql": ("mysql", "mysql-server", "mariadb", "percona", "percona-server"),
 }  # fmt: skip
 """The last part of the names of images that hold such a server."""
 
 _TRACES = {
     "postgres": ("PG_MAJOR", "PG_VERSION"),
     "redis": ("REDIS_VERSION", "REDIS_DOWNLOAD_URL", "VALKEY_VERSION"),
+    "mysql": ("MYSQL_VERSION", "MYSQL_MAJOR", "MARIADB_VERSION"),
 }
 """Variables that the official images set, and with them all images that are built from them."""
 

@@ -15,6 +15,7 @@ GROUP = "dockwright.reset"
 
 _OWN = {
     "command": "dockwright.reset.command:CommandReset",
+    "mysql": "dockwright.reset.mysql:MysqlReset",
     "none": "dockwright.reset.base:Constant",
     "postgres": "dockwright.reset.postgres:PostgresReset",
     "recreate": "dockwright.reset.base:Recreate",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Collection
 
-from dockwright.errors import StackBrokenError
+from dockwright.reset.polling import until_none
 from dockwright.reset.postgres.session import Access, Session
 from dockwright.reset.postgres.sql import array, identifier, quoted
 from dockwright.reset.postgres.survey import PREFIX
 
 TRASH = f"{PREFIX}_trash_"
 """Dirty databases that wait to be dropped are called so."""
-
-EXPEL_TIMEOUT_S = 10.0
-_PAUSE_S = 0.001
 
 _PERSISTENT_SEQUENCES = """
 DO $$
@@ -124,12 +119,7 @@ class Cluster:
         self._until_none(same, "unread settings")
 
     def _until_none(self, count: str, what: str) -> None:
-        deadline = time.monotonic() + EXPEL_TIMEOUT_S
-        pause = threading.Event()
-        while left := self.session.ask(count):
-            if time.monotonic() > deadline:
-                raise StackBrokenError(f"there are still {left} {what} after {EXPEL_TIMEOUT_S:g} s")
-            pause.wait(_PAUSE_S)  # no event tells that a backend is gone
+        until_none(lambda: self.session.ask(count), what)
 
 
 def template_name(original: int) -> str:

@@ -1,0 +1,57 @@
+"""Tells whether anything was written to a MySQL server by others than ourselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dockwright.reset.mysql.session import Session
+
+_COUNTERS = r"""
+SELECT LOWER(g.variable_name), g.variable_value - s.variable_value
+FROM information_schema.global_status g
+JOIN information_schema.session_status s ON g.variable_name = s.variable_name
+WHERE g.variable_name RLIKE
+  CONCAT('^(com_(create|alter|drop|rename|truncate|load|grant|revoke|install|uninstall|flush|lock|xa_)',
+         '|handler_(write|update|delete)$)')
+"""
+_DEFINING = ("com_create", "com_alter", "com_drop", "com_rename", "com_install", "com_uninstall")
+
+_BUSY = """
+SELECT (SELECT COUNT(*) FROM information_schema.innodb_trx
+        WHERE trx_mysql_thread_id <> CONNECTION_ID())
+     + (SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID()
+        AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump'))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What others have done since the server's start.
+
+    Every row that is written, in a table of any kind, counts as a `handler_...`; every statement
+    that changes a definition counts as a `com_...`. MariaDB keeps the counters of a connection
+    until it ends, and adds all up when it is asked: nothing is late or lost.
+
+    Attributes:
+        writes: counters of what changes rows and all else.
+        definitions: counters of what changes definitions.
+    """
+
+    writes: tuple[tuple[str, str], ...]
+    definitions: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def take(cls, session: Session) -> Pulse | None:
+        """Return it; None while others are at work, or where it was not shown to be sure."""
+        [(version,)] = session.rows("SELECT VERSION()")
+        if "MariaDB" not in version:
+            return None
+        rows = sorted((name, value) for name, value in session.rows(_COUNTERS))
+        [(busy,)] = session.rows(_BUSY)
+        if busy != "0":
+            return None
+        defining = [row for row in rows if row[0].startswith(_DEFINING)]
+        return cls(
+            writes=tuple(row for row in rows if row not in defining),
+            definitions=tuple(defining),
+        )

@@ -1,0 +1,187 @@
+"""Conversations with a MySQL server: by PyMySQL where it is installed, else by its own client."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from dockwright.errors import EngineError, StackError
+from dockwright.reset.base import Resettable
+from dockwright.reset.environment import Environment
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+TIMEOUT_S = 60
+_DELIMITER = "$dockwright$"
+_CLIENT = 'exec "$(command -v mariadb || command -v mysql || echo mysql)" "$@"'
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "0": "\0"}
+
+Row: TypeAlias = "tuple[str, ...]"
+
+
+class ConnectionLostError(StackError):
+    """The server, or the way to it, is gone."""
+
+
+class StatementError(StackError):
+    """The server refused a statement; the session may be over with that."""
+
+
+class Session(Protocol):
+    """One connection, used by one thread at a time."""
+
+    def rows(self, statement: str) -> list[Row]:
+        """Run one statement and return its rows as texts; NULL is ``NULL``.
+
+        Raises:
+            StatementError: the server refused it.
+            ConnectionLostError: there is no connection any more.
+        """
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a service's server is reached as root."""
+
+    service: Resettable
+    user: str
+    password: str
+    port: int
+
+    @classmethod
+    def of(cls, service: Resettable) -> Access:
+        """Read it from the service's environment, as the official images understand that."""
+        environment = Environment.of(service)
+        user = str(service.spec.options.get("user") or "root")
+        names = ("MARIADB_ROOT_PASSWORD", "MYSQL_ROOT_PASSWORD")
+        if user != "root":
+            names = ("MARIADB_PASSWORD", "MYSQL_PASSWORD")
+        port = environment.argument("--port") or environment.first("MYSQL_TCP_PORT")
+        return cls(service, user, environment.first(*names) or "", int(port or 3306))
+
+    def connect(self) -> Session:
+        """Connect: natively if possible, else by the client in the container.
+
+        Raises:
+            ConnectionLostError: neither way leads there.
+            StatementError: the server does not let this user in.
+        """
+        try:
+            return DriverSession(self)
+        except ImportError:
+            log.debug("reset.mysql.no_driver service=%s", self.service.spec.name)
+        except StackError as failure:
+            log.debug("reset.mysql.driver service=%s: %s", self.service.spec.name, failure)
+        return ClientSession(self)
+
+
+class DriverSession:
+    """Speaks through PyMySQL."""
+
+    def __init__(self, access: Access) -> None:
+        import pymysql
+
+        self._error = pymysql.err.MySQLError
+        self._lost = (pymysql.err.OperationalError, pymysql.err.InterfaceError)
+        address = access.service.address(access.port)
+        try:
+            self._connection: Any = pymysql.connect(
+                host=address.host,
+                port=address.port,
+                user=access.user,
+                password=access.password,
+                charset="utf8mb4",
+                autocommit=True,
+                conv={},  # texts, as the other way gives them
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=TIMEOUT_S,
+                write_timeout=TIMEOUT_S,
+            )
+        except self._error as exc:
+            raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
+
+    def rows(self, statement: str) -> list[Row]:
+        """Run one statement; see `Session`."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement)
+                return [tuple(map(_text, row)) for row in cursor.fetchall()]
+        except self._error as exc:
+            if not self._connection.open or exc.args[0] in (0, 2006, 2013):
+                raise ConnectionLostError(f"the connection was lost: {exc}") from exc
+            raise StatementError(f"{exc} in: {statement[:200]}") from exc
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection.open:
+            self._connection.close()
+
+
+class ClientSession:
+    """Speaks to one client in the container that stays there as long as the session.
+
+    The client ends when a statement fails: only so it is sure which one did.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._mark = f"dockwright-{secrets.token_hex(8)}"
+        command = [
+            "sh", "-c", _CLIENT, "sh", "--no-defaults", "--batch", "--unbuffered",
+            "--skip-column-names", f"--delimiter={_DELIMITER}", "--default-character-set=utf8mb4",
+            f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--user={access.user}",
+        ]  # fmt: skip
+        environment = {"MYSQL_PWD": access.password} if access.password else {}
+        service = access.service
+        try:
+            self._exec = service.engine.exec_session(service.container(), command, env=environment)
+        except EngineError as exc:
+            raise ConnectionLostError(exc.message) from exc
+        self._output: Iterator[tuple[str, bytes]] = self._exec.output()
+        self.rows("SELECT 1")  # tells now whether the server lets us in
+
+    def rows(self, statement: str) -> list[Row]:
+        """Run one statement; see `Session`."""
+        request = f"{statement}{_DELIMITER}\nSELECT '{self._mark}'{_DELIMITER}\n"
+        try:
+            self._exec.write(request.encode())
+            answer = self._read(f"{self._mark}\n".encode())
+        except EngineError as exc:
+            raise ConnectionLostError(exc.message) from exc
+        return [tuple(map(_unescaped, line.split("\t"))) for line in answer.split("\n")[:-1]]
+
+    def close(self) -> None:
+        """End the connection."""
+        self._exec.close()
+
+    def _read(self, end: bytes) -> str:
+        output, complaints = bytearray(), bytearray()
+        for name, data in self._output:
+            if name == "stderr":
+                complaints += data
+                continue
+            output += data
+            if output.endswith(end):
+                return output[: -len(end)].decode(errors="replace")
+        told = complaints.decode(errors="replace").strip()
+        if told.startswith("ERROR") and not re.match(r"ERROR 20\d\d", told):
+            raise StatementError(told)
+        raise ConnectionLostError(f"the client in the container ended: {told}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return "NULL" if value is None else str(value)
+
+
+def _unescaped(field: str) -> str:
+    return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), field)
