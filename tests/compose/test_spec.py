@@ -148,3 +148,16 @@ def test_a_usual_file_is_loaded_at_once(tmp_path: Path) -> None:
         times.append(time.perf_counter() - began)
 
     assert min(times) < 0.03
+
+
+def test_options_that_a_build_does_not_get_are_warned_of(tmp_path: Path) -> None:
+    build = "{context: ., ulimits: {nofile: 9}, privileged: true, secrets: [s]}"
+    spec = loaded(
+        tmp_path,
+        f"services: {{a: {{build: {build}}}}}\nsecrets: {{s: {{environment: S}}}}",
+    )
+    assert [str(warning).partition("services.")[2] for warning in spec.warnings] == [
+        "a.build.privileged: is not passed on to the build",
+        "a.build.secrets: is not passed on: build the image first, with pull_policy: never",
+        "a.build.ulimits: is not passed on to the build",
+    ]
