@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -10,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
+from dockwright.cli.exits import run
 from tests.support import leftovers
 
 if TYPE_CHECKING:
@@ -53,28 +57,41 @@ class Project:
         text = f"name: {self.name}\nservices:\n{body}\n{rest}\n"
         (self.directory / file).write_text(text.replace("IMAGE", self.image))
 
-    def popen(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the real command."""
         return subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.directory,
-            env={**self.environ, **environ},
+            env=dict(self.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str, **environ: str) -> Result:
+    def run(self, *arguments: str) -> Result:
+        """Run a command line in this process, as the real command does."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(self.directory),
+            mock.patch.dict(os.environ, self.environ, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = run(arguments)
+        assert "Traceback" not in err.getvalue(), err.getvalue()
+        return Result(code, out.getvalue(), err.getvalue())
+
+    def run_apart(self, *arguments: str) -> Result:
         """Run the real command in a process of its own."""
-        with self.popen(*arguments, **environ) as process:
+        with self.popen(*arguments) as process:
             out, err = process.communicate(timeout=LIMIT_S)
         assert "Traceback" not in err, err
         return Result(process.returncode, out, err)
 
-    def done(self, *arguments: str, **environ: str) -> Result:
-        """Run the real command, which must succeed."""
-        result = self.run(*arguments, **environ)
+    def done(self, *arguments: str, apart: bool = False) -> Result:
+        """Run a command, in this process or apart, which must succeed."""
+        result = self.run_apart(*arguments) if apart else self.run(*arguments)
         assert result.code == 0, result.err
         return result
 

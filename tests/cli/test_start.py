@@ -194,28 +194,28 @@ def pid_of_job(project: Project) -> int:
 
 def test_a_native_process_outlives_the_command(project: Project) -> None:
     write_with_process(project, "one")
-    project.done("stack", "start")
+    project.done("stack", "start", apart=True)
     pid = pid_of_job(project)
     assert psutil.Process(pid).cmdline()[0] == sys.executable
-    assert "job: runs already" in project.done("stack", "start").err
+    assert "job: runs already" in project.done("stack", "start", apart=True).err
     assert pid_of_job(project) == pid
     assert project.done("stack", "logs", "job").out.startswith("one at ")
 
     write_with_process(project, "two")
-    project.done("stack", "start")
+    project.done("stack", "start", apart=True)
     assert pid_of_job(project) != pid
     assert "two at " in project.done("stack", "logs", "job").out
 
     project.done("stack", "stop")
     assert not any(name.startswith("process") for name in project.left())
-    project.done("stack", "start")
+    project.done("stack", "start", apart=True)
     project.done("stack", "uninstall", "--force")
     assert project.left() == []
 
 
 def test_a_failed_start_takes_its_native_process_along(project: Project) -> None:
     write_with_process(project, "one", more="late")
-    result = project.run("stack", "start")
+    result = project.run_apart("stack", "start")
     assert result.code == 1
     assert "job: starting" in result.err
     assert "process late: cannot start 'gone-command'" in result.err
