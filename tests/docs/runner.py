@@ -114,7 +114,8 @@ def first_missing(shown: Sequence[str], output: str) -> str | None:
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in _plain(line).split("...")))
+    parts = re.split(r" ?\.\.\. ?", _plain(line))
+    return re.compile(".*".join(re.escape(part) for part in parts))
 
 
 def _plain(line: str) -> str:

@@ -79,6 +79,7 @@ def test_dots_stand_for_anything_and_white_space_may_differ() -> None:
     output = "====== 6 passed in 1.23s ======\n  start   0.10 s\nend\n"
     assert first_missing(["=== 6 passed in ...s ===", "...", "end"], output) is None
     assert first_missing(["start ... s"], output) is None
+    assert first_missing(["start ... 0.10 s"], output) is None
     assert first_missing(["end", "start ... s"], output) == "start ... s"
 
 
