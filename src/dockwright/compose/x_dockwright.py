@@ -1,8 +1,8 @@
 """``x-dockwright``: what dockwright itself understands in a Compose file.
 
 In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, when it is
-ready; ``cache``, whether its volumes may be kept for later runs. At the top: ``processes``, native processes that run beside the
-containers; ``cache``, for the whole stack.
+ready; ``cache``, whether its volumes may be kept for later runs. At the top: ``processes``, native
+processes that run beside the containers; ``cache``, for the whole stack.
 """
 
 from __future__ import annotations
