@@ -42,11 +42,6 @@ def test_writes(stack, number):
 @pytest.fixture
 def seeded(suite: Suite) -> Suite:
     """A suite with a seed that reads a file."""
-    text = (suite.path / "compose.yaml").read_text()
-    # What the volume holds comes back; the container's own files are not of interest here.
-    suite.compose(
-        text=text.replace("    volumes:", "    x-dockwright: {reset: volume}\n    volumes:")
-    )
     suite.write("conftest.py", CONFTEST)
     suite.write("seed.txt", "first")
     suite.write("test_it.py", TESTS.replace("CONTENT", "first"))

@@ -110,7 +110,7 @@ class Factory:
 
     def baseline(self, stack: Stack) -> Baseline:
         """Return the (not yet captured) baseline of a stack that this factory made."""
-        return Baseline(stack, self._scratch(stack))
+        return Baseline(stack, self._scratch(stack), seeded=self.seed is not None)
 
     def discard(self, stack: Stack) -> None:
         """Delete what is kept on disk for a stack that was removed."""

@@ -34,12 +34,20 @@ class Detected:
     """The strategy that fits, once the service runs; `recreate` where none does.
 
     A strategy that cannot work here (no password, no superuser, another kind of server after all)
-    gives way to `recreate` with a warning: slower, but never wrong.
+    gives way to the next one with a warning: slower, but never wrong.
+
+    Args:
+        service: the service.
+        makers: the strategies by name.
+        otherwise: the strategy for a server that is none of those that are known.
     """
 
-    def __init__(self, service: Resettable, makers: Mapping[str, Maker]) -> None:
+    def __init__(
+        self, service: Resettable, makers: Mapping[str, Maker], *, otherwise: str | None = None
+    ) -> None:
         self._service = service
         self._makers = makers
+        self._otherwise = otherwise
         self._chosen: Strategy = Recreate(service)
 
     @property
@@ -51,23 +59,22 @@ class Detected:
         """Find the strategy and let it remember the baseline."""
         self._chosen.close()
         self._chosen = Recreate(self._service)
-        name = self._find()
-        if name is None:
-            return
-        candidate = self._makers[name](self._service)
-        try:
-            candidate.capture()
-        except DockwrightError as failure:
-            candidate.close()
-            log.warning(
-                "reset.fallback service=%s: strategy %s cannot work, so that each reset gives it a "
-                "new container: %s (x-dockwright: {reset: recreate} silences this)",
-                self._service.spec.name,
-                name,
-                failure.message,
-            )
-        else:
-            self._chosen = candidate
+        for name in self._find():
+            candidate = self._makers[name](self._service)
+            try:
+                candidate.capture()
+            except DockwrightError as failure:
+                candidate.close()
+                log.warning(
+                    "reset.fallback service=%s: strategy %s cannot work, so that each reset gives "
+                    "it a new container: %s (x-dockwright: {reset: recreate} silences this)",
+                    self._service.spec.name,
+                    name,
+                    failure.message,
+                )
+            else:
+                self._chosen = candidate
+                return
 
     def reset(self) -> bool:
         """Let the strategy that was found do it."""
@@ -77,12 +84,13 @@ class Detected:
         """Let the strategy that was found do it."""
         self._chosen.close()
 
-    def _find(self) -> str | None:
+    def _find(self) -> list[str]:
         details = self._service.engine.inspect_container(self._service.container())
         if not details["State"]["Running"]:  # a job that has done its work
-            return None
+            return []
         named = by_image(self._service.spec.image or "")
-        return named or by_environment(details["Config"].get("Env") or ())
+        known = named or by_environment(details["Config"].get("Env") or ())
+        return [name for name in (known, self._otherwise) if name]
 
 
 def by_image(reference: str) -> str | None:

@@ -43,15 +43,22 @@ class Registry(Mapping[str, Maker]):
         return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def choose(service: Resettable, makers: Mapping[str, Maker]) -> Strategy:
+def choose(
+    service: Resettable, makers: Mapping[str, Maker], *, otherwise: str | None = None
+) -> Strategy:
     """Return the strategy that the service declares, else one that finds out what fits.
+
+    Args:
+        service: the service.
+        makers: the strategies by name.
+        otherwise: the strategy where nothing is found; None: `recreate`.
 
     Raises:
         ComposeError: it declares one that does not exist; lists those that do.
     """
     name = service.spec.reset
     if name is None:
-        return Detected(service, makers)
+        return Detected(service, makers, otherwise=otherwise)
     if name not in makers:
         raise ComposeError(
             f"no reset strategy {name!r}",

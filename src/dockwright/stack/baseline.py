@@ -40,15 +40,17 @@ class Baseline:
     Args:
         stack: a copy that is started.
         scratch: a directory for what is remembered; it goes with the copy.
+        seeded: whether it holds what no container makes by itself, so that volumes must come back.
 
     Raises:
         ComposeError: a service declares a strategy that does not exist.
     """
 
-    def __init__(self, stack: Stack, scratch: Path) -> None:
+    def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
+        otherwise = "volume" if seeded else None
         self._strategies: dict[str, Strategy] = {
-            name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES)
+            name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
             for name in stack.spec.services
         }
 
