@@ -44,7 +44,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as bug:  # noqa: BLE001 - the last line: nobody should be shown a traceback
         _log.info("unexpected", exc_info=bug)
         _tell(
-            "error",
             f"this is a bug in dockwright: {type(bug).__name__}: {bug}\n"
             "  hint: please report it with what `dockwright -v ...` prints",
         )
@@ -55,16 +54,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _stopped(stop: BaseException) -> int:
     cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     if isinstance(cause, SignalledError):
-        _tell("error", f"ended by {cause}")
+        _tell(f"ended by {cause}")
         return cause.exit_code
-    _tell("error", "interrupted")
+    _tell("interrupted")
     return INTERRUPTED
 
 
 def _failed(failure: Exception) -> int:
     leaves = list(_leaves(failure))
     for leaf in leaves:
-        _tell("error", _words_of_system(leaf) if isinstance(leaf, OSError) else str(leaf))
+        _tell(_words_of_system(leaf) if isinstance(leaf, OSError) else str(leaf))
     codes = {leaf.exit_code if isinstance(leaf, DockwrightError) else _FAILED for leaf in leaves}
     return min(codes)
 
@@ -86,10 +85,10 @@ def _misused(failure: click.ClickException) -> int:
         failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
-    _tell("error", f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
+    _tell(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
     return failure.exit_code
 
 
-def _tell(kind: str, text: str) -> None:
-    shown = click.style(kind, fg="red", bold=True) if colours_wanted(sys.stderr) else kind
-    click.echo(f"{shown}: {text}", err=True)
+def _tell(text: str) -> None:
+    word = click.style("error", fg="red", bold=True) if colours_wanted(sys.stderr) else "error"
+    click.echo(f"{word}: {text}", err=True)

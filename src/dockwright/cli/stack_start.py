@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from functools import partial
 
@@ -76,4 +75,3 @@ def _print_addresses(stack: Stack, units: list[str]) -> None:
     ]
     if rows:
         print_table(("SERVICE", "PORT", "ADDRESS"), rows)
-        sys.stdout.flush()
