@@ -45,6 +45,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dockwright-bench-") as directory:
         run = secrets.token_hex(4)
         bench = Bench(engine, run, Path(directory), quick=given.quick, full=given.full)
+        bench.say(f"run {run}")
         machine = describe(engine)
         try:
             rows = _measured(bench, given.only or list(MEASURES))

@@ -1,0 +1,61 @@
+"""The table's texts, and the part of the README that it replaces."""
+
+from pathlib import Path
+
+import pytest
+from bench.results import Row, cost, percentile, speedup, value
+from bench.table import BEGIN, END, as_json, cells, markdown, print_table, write_readme
+
+ROWS: list[Row] = [
+    speedup("start", "start", [2.0, 2.5], "compose", [12.0, 12.5], at_least=3.0),
+    cost("plugin", "tests", [1.006], "without", [1.0], at_most=1.01, note="few"),
+    percentile("detection", "delay", "ms", [5.0, 70.0], percent=99, at_most=60),
+    value("tests", "all", "s", [123.4]),
+]
+
+
+def test_the_cells_of_each_kind_of_row() -> None:
+    assert [cells(row) for row in ROWS] == [
+        (
+            "start",
+            "2.25 s (2..2.5)",
+            "compose: 12.2 s (12..12.5)",
+            "5.44 x (5..6) faster",
+            "≥ 3 x",
+            "yes",
+        ),
+        ("tests (few)", "1.006 s", "without: 1.000 s", "1.006 x", "≤ 1.01 x", "yes"),
+        ("delay, p99", "69.3 ms (5..70)", "", "", "≤ 60 ms", "NO"),
+        ("all", "123 s", "", "", "", ""),
+    ]
+
+
+def test_the_table_shows_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(ROWS)
+    printed = capsys.readouterr().out
+    assert all(row.what in printed for row in ROWS)
+
+
+def test_the_readme_gets_a_dated_table_between_its_marks(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_readme(file, markdown(ROWS, {"cpu": "X", "load": "0.1"}, "2026-01-02"))
+    text = file.read_text()
+    assert text.startswith(f"before\n{BEGIN}\nMeasured on 2026-01-02: cpu X, load 0.1.\n\n| what |")
+    assert text.endswith(f"\n{END}\nafter\n")
+    assert "old" not in text
+    assert "| tests (few) | 1.006 s | without: 1.000 s | 1.006 x | ≤ 1.01 x | yes |" in text
+
+
+@pytest.mark.parametrize("content", ["no marks", BEGIN, f"{END} {BEGIN}"])
+def test_a_readme_without_marks_is_left_alone(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"README\.md lacks the marks <!-- bench:begin -->"):
+        write_readme(file, "table")
+    assert file.read_text() == content
+
+
+def test_a_row_as_json_tells_whether_its_target_is_met() -> None:
+    told = as_json(ROWS[0])
+    assert (told["what"], told["is_met"]) == ("start", True)
