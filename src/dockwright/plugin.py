@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,7 @@ def pytest_terminal_summary(
     """Tell where the time went; fires in the main process."""
     lines = config.stash[RUN].summary_lines()
     if lines:
+        terminalreporter.ensure_newline()  # else the title's line is ended a second time
         terminalreporter.section("dockwright")
         for line in lines:
             terminalreporter.write_line(line)
@@ -152,6 +153,8 @@ def _only_distributes(config: pytest.Config) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
     if isinstance(value, tuple):
         return ",".join(str(each) for each in value)
     return str(value)

@@ -37,6 +37,8 @@ def test_command_line_over_environment_over_ini_over_default(
     assert "max_stacks=5 (command line)" in told
     assert "keep_failed=True (command line)" in told
     assert "profiles=a,b (pyproject.toml)" in told
+    told = header(bare, "--dockwright-stacks", "mail=mail.yaml")
+    assert f"stacks=mail={bare.path / 'mail.yaml'} (command line)" in told
 
 
 @pytest.mark.parametrize(
