@@ -37,7 +37,7 @@ def test_every_page_is_reached_from_the_index() -> None:
     found, ahead = set[Path](), [DOCS / "index.md"]
     while ahead:
         file = ahead.pop()
-        if file in found:
+        if file in found or not file.exists():  # missing ones are told by the test above
             continue
         found.add(file)
         targets = [_target(Page(file), link) for link in Page(file).links()]
