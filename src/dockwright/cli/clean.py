@@ -13,6 +13,7 @@ from dockwright.cli._root import project_root
 from dockwright.pool import (
     Estate,
     KeptStacks,
+    Workspace,
     project_hash,
     remove,
     state_directory,
@@ -56,6 +57,7 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
         _show(estates, doomed)
     if not dry_run:
         remove(engine, doomed, keeper)
+        Workspace.reap(state_directory())
     if as_json:
         print_json([_document(each, doomed, dry_run=dry_run) for each in estates])
     else:

@@ -7,7 +7,7 @@ from dockwright.pool.lease import Lease, LeasedStack
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import Estate, reap, remove, survey
 from dockwright.pool.seed import Seed
-from dockwright.pool.workspace import state_directory
+from dockwright.pool.workspace import Workspace, state_directory
 
 __all__ = [
     "Estate",
@@ -22,6 +22,7 @@ __all__ = [
     "PoolOptions",
     "PoolStatistics",
     "Seed",
+    "Workspace",
     "project_hash",
     "reap",
     "remove",

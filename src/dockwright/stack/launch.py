@@ -12,6 +12,8 @@ from dockwright.stack.order import Graph
 from dockwright.stack.progress import Listener, Stopwatch, UnitEvent, UnitState
 from dockwright.wait import CancelToken
 
+_SIGNAL_S = 0.2  # a wait without end may miss a signal that arrives just before it begins
+
 
 class DependencyFailedError(StackError):
     """A unit was not started because one that it depends on failed; that one has its own error."""
@@ -80,7 +82,8 @@ class Launch:
         with ThreadPoolExecutor(len(self._units), thread_name_prefix="dockwright-launch") as pool:
             jobs = [pool.submit(self._unit, unit) for unit in self._units.values()]
             try:
-                wait(jobs)
+                while wait(jobs, timeout=_SIGNAL_S).not_done:
+                    pass
             except BaseException:  # Ctrl-C: end the waits of the threads, then let it pass
                 self._cancel.cancel("the start was interrupted")
                 raise
