@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from dockwright.engine import PREFIX, Engine, batch, owner_is_alive, parse_ownership
 from dockwright.model import Ownership
@@ -69,33 +70,64 @@ def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
         engine: where to look.
         kept: tells which copies were kept on purpose.
     """
-    estates: dict[str, Estate] = {}
-    kept_names = kept.names()
+    ours = {f"{PREFIX}session": None}
+    found = Found(
+        containers=engine.list_containers(ours),
+        networks=engine.list_networks(ours),
+        volumes=engine.list_volumes(ours),
+        processes=marked_processes(),
+    )
+    return estates(found, kept.names())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was listed on an engine and a host: the engine's documents, and marked processes."""
+
+    containers: Sequence[Mapping[str, Any]] = ()
+    networks: Sequence[Mapping[str, Any]] = ()
+    volumes: Sequence[Mapping[str, Any]] = ()
+    processes: Sequence[MarkedProcess] = ()
+
+
+def estates(found: Found, kept: Collection[str]) -> list[Estate]:
+    """Sort what was found into copies; what does not bear our whole set of labels is left out.
+
+    Args:
+        found: everything that was listed.
+        kept: the project names of the copies that were kept on purpose.
+    """
+    known: dict[str, Estate] = {}
 
     def estate(project: str | None, ownership: Ownership | None) -> Estate | None:
-        if project is None or ownership is None:
+        if not project or ownership is None:
             return None
-        if project not in estates:
+        if project not in known:
             alive = ownership.owner is None or owner_is_alive(ownership.owner)
-            estates[project] = Estate(project, ownership, alive, project in kept_names)
-        return estates[project]
+            known[project] = Estate(project, ownership, alive, project in kept)
+        # One project name under two owners cannot be ours to judge: only the first one's goes.
+        return known[project] if known[project].ownership.owner == ownership.owner else None
 
-    ours = {f"{PREFIX}session": None}
-    for kind, key, documents in (
-        ("containers", "Id", engine.list_containers(ours)),
-        ("networks", "Id", engine.list_networks(ours)),
-        ("volumes", "Name", engine.list_volumes(ours)),
-    ):
-        for document in documents:
+    for kind, key in (("containers", "Id"), ("networks", "Id"), ("volumes", "Name")):
+        for document in getattr(found, kind):
             labels = document.get("Labels") or {}
-            found = estate(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
-            if found is not None:
-                getattr(found, kind).append(document[key])
-    for marked in marked_processes():
-        found = estate(marked.project, marked.ownership)
-        if found is not None:
-            found.processes.append(marked)
-    return sorted(estates.values(), key=lambda each: each.ownership.created)
+            mine = estate(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
+            if mine is not None:
+                getattr(mine, kind).append(document[key])
+    for marked in found.processes:
+        mine = estate(marked.project, marked.ownership)
+        if mine is not None:
+            mine.processes.append(marked)
+    return sorted(known.values(), key=lambda each: each.ownership.created)
+
+
+def abandoned(found: Iterable[Estate], project: str) -> list[Estate]:
+    """Return those of the project with this hash whose owner is dead and that nobody kept."""
+    return [
+        each
+        for each in found
+        if each.removable and not each.kept and each.ownership.project == project
+    ]
 
 
 def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
@@ -123,11 +155,7 @@ def reap(engine: Engine, project: str, kept: KeptStacks) -> int:
     Returns:
         How many containers, networks, volumes and processes are gone.
     """
-    doomed = [
-        estate
-        for estate in survey(engine, kept)
-        if estate.removable and not estate.kept and estate.ownership.project == project
-    ]
+    doomed = abandoned(survey(engine, kept), project)
     if doomed:
         _log.info("reap projects=%s", [estate.project for estate in doomed])
         remove(engine, doomed, kept)
