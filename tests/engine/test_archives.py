@@ -72,7 +72,7 @@ def test_a_download_may_be_given_up(engine: Engine, owned: Owned, scratch: str) 
     container = owned.create(scratch, "true")
     chunks = engine.archive_out(container, "/bin")
     assert next(iter(chunks))
-    chunks.close()  # type: ignore[attr-defined]  # an iterator for callers, a generator in fact
+    chunks.close()
     engine.ping()
 
 

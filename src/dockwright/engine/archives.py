@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from dockwright.engine.calls import Call, EngineCalls, path
 
@@ -10,8 +10,10 @@ from dockwright.engine.calls import Call, EngineCalls, path
 class ArchiveCalls(EngineCalls):
     """The calls that copy files; the container need not run, nor ever have been started."""
 
-    def archive_out(self, container: str, source: str) -> Iterator[bytes]:
+    def archive_out(self, container: str, source: str) -> Generator[bytes, None, None]:
         """Yield a tar archive of a file or directory in a container, in pieces.
+
+        Close it to stop before the end: until then the engine lets nobody else at the container.
 
         Args:
             container: its id or name.

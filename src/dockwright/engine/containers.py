@@ -14,6 +14,10 @@ from dockwright.model import Json
 _STOP_MARGIN_S = 30.0
 """How much longer than its grace a stop may take before the call counts as hanging."""
 
+_FREEZES = 3
+"""With cgroup version 1, freezing may fail while processes of the container start others; runc
+then thaws what it froze and says so."""
+
 
 class ContainerCalls(EngineCalls):
     """The calls about containers; each takes an id or a name."""
@@ -67,7 +71,14 @@ class ContainerCalls(EngineCalls):
 
     def pause_container(self, container: str) -> None:
         """Freeze all processes of the container."""
-        self._http.send(_post(container, "pause"))
+        for left in reversed(range(_FREEZES)):
+            try:
+                self._http.send(_post(container, "pause"))
+            except EngineError as exc:
+                if left == 0 or "unable to freeze" not in exc.message:
+                    raise
+            else:
+                return
 
     def unpause_container(self, container: str) -> None:
         """Let them go on."""
