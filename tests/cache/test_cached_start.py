@@ -104,6 +104,12 @@ def image(engine: Engine, scratch: str, unique_name: str) -> Iterator[Image]:
         engine.remove_image(image.tag)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small volumes take long to read on a busy machine, compared to a start that does nothing."""
+    monkeypatch.setattr("dockwright.stack.cached._WORTH", 100.0)
+
+
 @pytest.fixture
 def start(
     engine: Engine, store: BaselineStore, unique_name: str, tmp_path: Path, image: Image
@@ -315,6 +321,39 @@ def test_a_file_of_the_image_that_was_deleted_does_not_come_back(
     start(box)
     assert "data/default was deleted from /data of service box" in caplog.text
     assert len(keys(store)) == 1
+
+
+def test_reading_ends_at_once_when_it_takes_too_long(
+    start: Start,
+    box: Path,
+    store: BaselineStore,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("dockwright.stack.cached._WORTH", 0.0)
+    stack, _ = start(box)
+    assert "reading its volumes takes too long to be worth it" in caplog.text
+    assert not engine.inspect_container(stack.container("box"))["State"]["Paused"]
+    assert list(store.directory.iterdir()) == []
+
+
+def test_a_volume_that_the_image_fills_with_much_is_not_kept(
+    start: Start,
+    box: Path,
+    image: Image,
+    scratch: str,
+    store: BaselineStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    box.write_text(box.read_text().replace(scratch, image.tag))
+    image.make({"data/much": bytes(20 << 20)})
+    stack, _ = start(box)
+    assert initialised(stack)
+    assert "the image itself fills /data of service box" in caplog.text
+    assert not store.directory.exists()
 
 
 def test_an_entry_that_is_being_used_survives_the_bounds(

@@ -9,6 +9,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -120,17 +121,24 @@ class CachedStart:
     # -- before anything runs ----------------------------------------------------------------
 
     def _fill(self, store: BaselineStore) -> None:
+        with ExitStack() as held:
+            stored = self._look_up(store, held)
+            if stored is not None:
+                self.poured = True
+                self._pour(stored)
+
+    def _look_up(self, store: BaselineStore, held: ExitStack) -> Stored | None:
+        """Return the kept baseline, which stays as long as `held`, if there is one."""
         try:
             self._key = self._current_key()
-            with store.reading(self._key.text) as stored:
-                if stored is not None:
-                    self.poured = True
-                    self._pour(stored)
-            if not self.poured:
+            stored = held.enter_context(store.reading(self._key.text))
+            if stored is None:
                 volumes = OwnVolumes(self._stack)
-                self._initial = {volume: _names(volume, volumes.read(volume)) for volume in volumes}
-        except (NotCacheableError, OSError) as failure:
+                self._initial = {volume: _names(volumes, volume) for volume in volumes}
+        except (DockwrightError, OSError) as failure:
             self._give_up(failure)
+            return None
+        return stored
 
     def _current_key(self) -> Key:
         stack = self._stack
@@ -159,9 +167,8 @@ class CachedStart:
         with volumes.at_rest():
             deadline = time.monotonic() + _WORTH * self._start_s
             for volume in volumes:
-                draft.add(
-                    volume.service, str(volume.target), _until(deadline, volumes.read(volume))
-                )
+                with volumes.read(volume) as chunks:
+                    draft.add(volume.service, str(volume.target), _until(deadline, chunks))
         if self._current_key() != self._key:
             raise NotCacheableError("the files that it starts from changed meanwhile")
 
@@ -197,13 +204,14 @@ class CachedStart:
             self._draft = None
 
 
-def _names(volume: OwnVolume, chunks: Iterable[bytes]) -> frozenset[str]:
-    """Return the names in the tar of a volume that only its image has filled yet."""
+def _names(volumes: OwnVolumes, volume: OwnVolume) -> frozenset[str]:
+    """Return what is in a volume that only its image has filled yet."""
     content = bytearray()
-    for chunk in chunks:
-        content += chunk
-        if len(content) > _MOST_INITIAL_BYTES:
-            raise NotCacheableError(f"the image itself fills {volume}")
+    with volumes.read(volume) as chunks:
+        for chunk in chunks:
+            content += chunk
+            if len(content) > _MOST_INITIAL_BYTES:
+                raise NotCacheableError(f"the image itself fills {volume}")
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return frozenset(archive.getnames())
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -51,10 +51,10 @@ class OwnVolumes:
     def __iter__(self) -> Iterator[OwnVolume]:
         return iter(self._named.values())
 
-    def read(self, volume: OwnVolume) -> Iterator[bytes]:
-        """Yield a tar of what the volume holds, in pieces."""
+    def read(self, volume: OwnVolume) -> closing[Generator[bytes, None, None]]:
+        """Return a context that gives a tar of what the volume holds, in pieces."""
         container = self._stack.container(volume.service)
-        return self._stack.engine.archive_out(container, str(volume.target))
+        return closing(self._stack.engine.archive_out(container, str(volume.target)))
 
     def fill(self, volume: OwnVolume, chunks: Iterable[bytes]) -> None:
         """Unpack a tar, as `read` yields it, into the volume."""
