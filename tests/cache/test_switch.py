@@ -18,7 +18,7 @@ def test_the_setting_decides_whether_the_broker_has_a_store(
     values = {} if text is None else {"cache_baselines": text}
     settings = resolve(tmp_path, [Source("environment", values, tmp_path)])
     session = Session(settings, {"DOCKWRIGHT_CACHE_DIR": str(tmp_path), "DOCKER_HOST": "tcp://x:1"})
-    assert session._pool_options().cache == (tmp_path / "baselines" if kept else None)
+    assert session.pool_options().cache == (tmp_path / "baselines" if kept else None)
 
 
 def test_other_values_are_refused(tmp_path: Path) -> None:
