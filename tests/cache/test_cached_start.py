@@ -14,7 +14,7 @@ import pytest
 from dockwright.cache import BaselineStore, Bounds
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, StackBrokenError
 from dockwright.model import Json
 from dockwright.pool import Factory, FactoryOptions
 from dockwright.stack import CachedStart, Stack
@@ -337,6 +337,20 @@ def test_reading_ends_at_once_when_it_takes_too_long(
     assert "reading its volumes takes too long to be worth it" in caplog.text
     assert not engine.inspect_container(stack.container("box"))["State"]["Paused"]
     assert list(store.directory.iterdir()) == []
+
+
+def test_a_copy_that_stays_paused_is_not_handed_out(
+    start: Start, box: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpause = engine.unpause_container
+
+    def fail(container: str) -> None:
+        unpause(container)
+        unpause(container)  # which the engine refuses: it is not paused
+
+    monkeypatch.setattr(engine, "unpause_container", fail)
+    with pytest.raises(StackBrokenError, match="stays paused"):
+        start(box)
 
 
 def test_a_volume_that_the_image_fills_with_much_is_not_kept(

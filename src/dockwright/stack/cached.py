@@ -25,7 +25,7 @@ from dockwright.cache import (
     content_key,
 )
 from dockwright.engine import batch
-from dockwright.errors import DockwrightError, WaitCancelledError
+from dockwright.errors import DockwrightError, StackBrokenError, WaitCancelledError
 from dockwright.stack.own_volumes import OwnVolume, OwnVolumes
 from dockwright.stack.progress import StartTimes
 from dockwright.stack.stack import Stack
@@ -92,15 +92,21 @@ class CachedStart:
         return times
 
     def read(self) -> None:
-        """Read the volumes of the copy, which is ready, not used yet, and paused meanwhile."""
+        """Read the volumes of the copy, which is ready, not used yet, and paused meanwhile.
+
+        Raises:
+            StackBrokenError: it stays paused.
+        """
         if self._store is None or self._key is None or self.poured:
             return
         try:
             self._draft = self._store.draft(self._key.text)
             if self._draft is not None:
                 self._read(self._draft)
-        except (DockwrightError, OSError) as failure:
+        except (DockwrightError, ExceptionGroup, OSError) as failure:
             self._give_up(failure)
+            if isinstance(failure, StackBrokenError):
+                raise
 
     def keep(self, *, wanted: Callable[[], bool]) -> None:
         """Put into the store what `read` has read, if it has; the copy may be used meanwhile.

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockwright.cache import NotCacheableError, left_out
 from dockwright.engine import batch
+from dockwright.errors import EngineError, StackBrokenError
 from dockwright.reset import bring_to_disk
 from dockwright.stack.baseline import ServiceOfStack
 from dockwright.stack.stack import Stack
@@ -70,6 +71,7 @@ class OwnVolumes:
 
         Raises:
             NotCacheableError: they cannot be kept.
+            StackBrokenError: a container stays paused.
         """
         containers = self._inspected()
         for name, container in containers.items():
@@ -82,7 +84,7 @@ class OwnVolumes:
             for container in containers.values():
                 if any(mount.get("Name") in self._named for mount in container["Mounts"]):
                     engine.pause_container(container["Id"])
-                    paused.callback(engine.unpause_container, container["Id"])
+                    paused.callback(self._let_go_on, container["Id"])
             yield
 
     def _inspected(self) -> dict[str, Mapping[str, Any]]:
@@ -90,6 +92,13 @@ class OwnVolumes:
         inspect = self._stack.engine.inspect_container
         found = batch.run([partial(inspect, self._stack.containers[name]) for name in names])
         return dict(zip(names, found, strict=True))
+
+    def _let_go_on(self, container: str) -> None:
+        try:
+            self._stack.engine.unpause_container(container)
+        except EngineError as failure:
+            project = self._stack.identity.project
+            raise StackBrokenError(f"a container of {project} stays paused: {failure}") from failure
 
     def _bring_to_disk(self, name: str) -> None:
         service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
