@@ -141,10 +141,16 @@ class Session:
         told = pool.close() if pool is not None else None
         if engine is not None:
             engine.close()
-        if told is None:
+        if pool is None or told is None:
             return None
-        own = Summary(self.ledger.totals(), kept=tuple(self._kept.values()))
-        return Summary.added([own, told])
+        notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
+        if self._keep_warm_s:
+            notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
+        return Summary.added([Summary(self.ledger.totals(), notes=tuple(notes)), told])
+
+    @property
+    def _keep_warm_s(self) -> float:
+        return 0.0 if self._environ.get("CI") else self.settings.keep_warm
 
     def log_sections(self, lease: Lease, *, since_s: float) -> list[tuple[str, str]]:
         """Return a title and the last log lines of each of its services.
@@ -208,7 +214,7 @@ class Session:
             engine=self.engine,
             engine_url=find_endpoint(settings.engine, self._environ).url,
             engine_setting=settings.engine,
-            keep_warm_s=0.0 if self._environ.get("CI") else settings.keep_warm,
+            keep_warm_s=self._keep_warm_s,
             max_stacks=settings.max_stacks,
             start_timeout_s=settings.start_timeout,
             cadence=Cadence(settings.poll_first, settings.poll_ceiling),

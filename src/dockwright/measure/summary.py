@@ -17,13 +17,14 @@ class Summary:
         totals: seconds and counts by phase.
         counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``,
             ``engine_calls``.
-        kept: the project name of a stack kept after a failed test, with how to connect.
+        notes: what a person should know beside that: a kept stack, what a Compose file holds in
+            vain.
         problems: what could not be cleaned up.
     """
 
     totals: Mapping[Phase, PhaseTotal] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
-    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
@@ -31,7 +32,7 @@ class Summary:
         return {
             "totals": {phase: [total.seconds, total.count] for phase, total in self.totals.items()},
             "counts": dict(self.counts),
-            "kept": list(self.kept),
+            "notes": list(self.notes),
             "problems": list(self.problems),
         }
 
@@ -46,7 +47,7 @@ class Summary:
                 if phase in totals
             },
             counts={name: int(str(count)) for name, count in values["counts"].items()},
-            kept=tuple(values["kept"]),
+            notes=tuple(values["notes"]),
             problems=tuple(values["problems"]),
         )
 
@@ -65,6 +66,7 @@ class Summary:
                 if any(phase in part.totals for part in parts)
             },
             counts={name: sum(part.counts.get(name, 0) for part in parts) for name in names},
-            kept=tuple(text for part in parts for text in part.kept),
+            # Every worker reads the same Compose file: what it warns of is told once.
+            notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
             problems=tuple(text for part in parts for text in part.problems),
         )

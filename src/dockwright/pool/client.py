@@ -163,6 +163,11 @@ class PoolClient:
                 del self._leases[number]
                 self._ask("release", lease=number, keep=keep)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the Compose files of the leased stacks hold that dockwright does not use."""
+        return tuple(str(each) for spec in self._specs.values() for each in spec.warnings)
+
     def statistics(self) -> Mapping[str, Any] | None:
         """Return the pool's statistics; None before its first stack."""
         found: Mapping[str, Any] | None = self._ask("statistics")

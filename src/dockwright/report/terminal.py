@@ -35,11 +35,15 @@ def _counts(summary: Summary) -> Iterator[str]:
 def _phases(summary: Summary) -> Iterator[str]:
     for phase, total in summary.totals.items():
         note = " (behind the tests)" if phase in _BEHIND else ""
-        yield f"  {phase:<8}{total.seconds:8.2f} s  {total.count:4d} x  {PHASES[phase]}{note}"
+        each_s = total.seconds / max(1, total.count)
+        yield (
+            f"  {phase:<8}{total.seconds:8.2f} s = {total.count:4d} x {each_s:7.3f} s  "
+            f"{PHASES[phase]}{note}"
+        )
 
 
 def _notes(summary: Summary) -> Iterator[str]:
-    for text in summary.kept:
+    for text in summary.notes:
         yield from text.splitlines()
     for text in summary.problems:
         yield from f"problem: {text}".splitlines()
