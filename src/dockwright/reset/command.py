@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
 
 from dockwright.compose.units import parse_duration
-from dockwright.errors import ComposeError, EngineError, StackBrokenError
+from dockwright.errors import EngineError, StackBrokenError
 from dockwright.model import Json
 from dockwright.reset.base import Manner, Resettable
+from dockwright.reset.options import check_options, wrong_options
 
 _TIMEOUT_S = 60.0
 _SHOWN_CHARACTERS = 2000
 
 
 class CommandReset:
-    """Runs ``reset_command`` in the service's container, or on the host.
+    """Runs the option ``command`` in the service's container, or on the host.
 
-    On the host (``options: {run_on: host}``) the command finds the container's id in
-    ``DOCKWRIGHT_CONTAINER`` and the service's name in ``DOCKWRIGHT_SERVICE``. A string is run by
-    ``/bin/sh``, a list as it is. An exit code other than 0 makes the stack broken.
+    On the host (``run_on: host``) the command finds the container's id in ``DOCKWRIGHT_CONTAINER``
+    and the service's name in ``DOCKWRIGHT_SERVICE``. A string is run by ``/bin/sh``, a list as it
+    is. ``timeout`` is 60 s unless it is given. An exit code other than 0 makes the stack broken.
     """
 
     manner: Manner = "in place"
 
     def __init__(self, service: Resettable) -> None:
+        check_options(service, "command", "timeout", "run_on")
         self._service = service
         options = service.spec.options
-        command = options.get("reset_command")
-        if isinstance(command, str):
-            self._argv = ["/bin/sh", "-c", command]
-        elif isinstance(command, Sequence) and command:
-            self._argv = [str(word) for word in command]
-        else:
-            raise self._wrong("'reset: command' needs the key 'reset_command'")
-        self._timeout_s = _seconds(options.get("reset_timeout"))
-        more = options.get("options")
-        place = more.get("run_on", "container") if isinstance(more, dict) else "container"
-        if place not in ("container", "host"):
-            raise self._wrong(f"options.run_on is 'container' or 'host', not {place!r}")
-        self._on_host = place == "host"
+        self._argv = self._words(options.get("command"))
+        self._timeout_s = self._seconds(options.get("timeout", _TIMEOUT_S))
+        self._on_host = options.get("run_on", "container") == "host"
+        if options.get("run_on", "container") not in ("container", "host"):
+            raise wrong_options(
+                service, f"run_on is 'container' or 'host', not {options['run_on']!r}"
+            )
 
     def capture(self) -> None:
         """Do nothing: the command knows the way back."""
@@ -100,16 +95,20 @@ class CommandReset:
     def _failed(self, why: str) -> StackBrokenError:
         return StackBrokenError(
             f"service {self._service.spec.name}: its reset command failed: {why}",
-            hint="'reset_timeout' gives it more time" if "longer" in why else None,
+            hint="the option 'timeout' gives it more time" if "longer" in why else None,
         )
 
-    def _wrong(self, message: str) -> ComposeError:
-        return ComposeError(message, path=f"services.{self._service.spec.name}.x-dockwright")
+    def _words(self, command: Json) -> list[str]:
+        if isinstance(command, str) and command:
+            return ["/bin/sh", "-c", command]
+        if isinstance(command, list | tuple) and command:
+            return [str(word) for word in command]
+        raise wrong_options(self._service, "the strategy 'command' needs the option 'command'")
 
-
-def _seconds(value: Json) -> float:
-    if isinstance(value, str):
-        return parse_duration(value) / 1e9
-    if isinstance(value, int | float):
-        return float(value)
-    return _TIMEOUT_S
+    def _seconds(self, timeout: Json) -> float:
+        if isinstance(timeout, int | float):
+            return float(timeout)
+        try:
+            return parse_duration(str(timeout)) / 1e9
+        except ValueError as exc:
+            raise wrong_options(self._service, f"timeout: {exc}") from exc

@@ -17,6 +17,7 @@ from dockwright.reset.mysql.pulse import Pulse
 from dockwright.reset.mysql.restore import Restoration
 from dockwright.reset.mysql.schemas import variables
 from dockwright.reset.mysql.session import Access, ConnectionLostError, Session
+from dockwright.reset.options import check_options
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class MysqlReset:
     manner: Manner = "in place"
 
     def __init__(self, service: Resettable) -> None:
+        check_options(service, "user")
         self._service = service
         self._lock = threading.Lock()
         self._access: Access

@@ -12,6 +12,7 @@ import threading
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
+from dockwright.reset.options import check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, open_own_database
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name, template_name
 from dockwright.reset.postgres.restore import Restoration
@@ -31,6 +32,7 @@ class PostgresReset:
     manner: Manner = "in place"
 
     def __init__(self, service: Resettable) -> None:
+        check_options(service, "user")
         self._service = service
         self._lock = threading.Lock()
         self._reset_waits = False

@@ -52,8 +52,11 @@ class Settings:
             functions=functions if isinstance(functions, bytes) else None,
         )
 
-    def put_back(self, session: Session) -> None:
+    def put_back(self, session: Session) -> bool:
         """Make the server's settings these again.
+
+        Returns:
+            Whether they were others.
 
         Raises:
             StackBrokenError: one cannot be changed while the server runs.
@@ -63,7 +66,7 @@ class Settings:
         commands += [_FUNCTIONS] if self.functions is not None else []
         now = self.read(session, commands)
         if now == self:
-            return
+            return False
         session.call(*self._differences(now))
         now = self.read(session, commands)
         if changed := [
@@ -72,6 +75,7 @@ class Settings:
             raise StackBrokenError(f"settings of Redis were changed for good: {', '.join(changed)}")
         if now.users != self.users:
             raise StackBrokenError("users of Redis were changed for good")
+        return True
 
     def _differences(self, now: Settings) -> Iterator[Command]:
         for name, value in self.config.items():

@@ -15,6 +15,7 @@ from typing import cast
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
+from dockwright.reset.options import check_options
 from dockwright.reset.redis.session import Access, Command, ConnectionLostError, Session
 from dockwright.reset.redis.settings import Settings
 from dockwright.reset.redis.vitals import Saving, Vitals
@@ -39,12 +40,14 @@ class RedisReset:
     manner: Manner = "in place"
 
     def __init__(self, service: Resettable) -> None:
+        check_options(service, "user")
         self._service = service
         self._lock = threading.Lock()
         self._access: Access
         self._session: Session | None = None
         self._settings: Settings
         self._keys: list[_Key] = []
+        self._settled: Vitals | None = None  # when the settings last were those of the baseline
         self._expires = False
         self._vitals: Vitals  # when the keys last were those of the baseline
         self._clean: Vitals | None = None  # the same, where it surely tells whether they still are
@@ -59,6 +62,7 @@ class RedisReset:
             self._disconnect()
             self._access = Access.of(self._service)
             session = self._session = self._access.connect()
+            self._settled = None
             self._settings = Settings.take(session)
             before = Vitals.take(session)
             if before.role != "master":
@@ -95,7 +99,9 @@ class RedisReset:
         session, vitals = self._look()
         if vitals.role != "master":
             session.call(("REPLICAOF", "NO", "ONE"))
-        self._settings.put_back(session)
+        if self._settled is None or not self._settled.same_settings(vitals):
+            # What we change ourselves counts too: then the next reset looks again.
+            self._settled = None if self._settings.put_back(session) else vitals
         if vitals.scripts and not self._vitals.scripts:
             session.call(("SCRIPT", "FLUSH"))
         if self._clean is None or not self._clean.same_keys(vitals):

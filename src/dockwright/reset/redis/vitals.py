@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 
 from dockwright.reset.redis.session import Reply, Session
 
+_ORDERS = ("config|", "acl|", "function|", "replicaof", "slaveof", "module|", "debug", "failover")
+_READING = ("config|get", "acl|list", "function|dump")
+"""What we call ourselves at each look; what else only reads is rare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Saving:
@@ -47,6 +51,8 @@ class Vitals:
         databases: the numbers of those that are not empty.
         fields_expire: whether fields of hashes expire, which no key's time to live tells.
         scripts: how many scripts are cached.
+        orders: how often each command was called that may change settings; None where that is not
+            told apart from reading them (before Redis 7), or was set back to 0.
     """
 
     run: str
@@ -55,11 +61,12 @@ class Vitals:
     databases: tuple[int, ...]
     fields_expire: bool
     scripts: int
+    orders: frozenset[tuple[str, str]] | None
 
     @classmethod
     def take(cls, session: Session) -> Vitals:
         """Ask the server."""
-        [reply] = session.call(("INFO",))
+        reply, statistics = session.call(("INFO",), ("INFO", "commandstats"))
         info = _parse(reply)
         databases = {name[2:]: text for name, text in info.items() if name.startswith("db")}
         return cls(
@@ -73,6 +80,7 @@ class Vitals:
                 for field in text.split(",")
             ),
             scripts=int(info.get("number_of_cached_scripts", 0)),
+            orders=_orders(_parse(statistics)),
         )
 
     def same_keys(self, other: Vitals) -> bool:
@@ -80,10 +88,25 @@ class Vitals:
         counted = self.saving.count is not None and not other.saving.running
         return counted and (self.run, self.saving) == (other.run, other.saving)
 
+    def same_settings(self, other: Vitals) -> bool:
+        """Tell whether no setting was changed between the two, surely."""
+        return self.orders is not None and (self.run, self.orders) == (other.run, other.orders)
+
     def same_disk(self, other: Vitals) -> bool:
         """Tell whether nothing was saved to disk between the two, nor is being saved."""
         then = replace(self.saving, changes=other.saving.changes)
         return not other.saving.running and (self.run, then) == (other.run, other.saving)
+
+
+def _orders(statistics: dict[str, str]) -> frozenset[tuple[str, str]] | None:
+    told = {name.removeprefix("cmdstat_"): text for name, text in statistics.items()}
+    if "config|get" not in told or "config|resetstat" in told:
+        return None
+    return frozenset(
+        (name, text.partition(",")[0])
+        for name, text in told.items()
+        if name.startswith(_ORDERS) and name not in _READING
+    )
 
 
 def _parse(reply: Reply) -> dict[str, str]:
