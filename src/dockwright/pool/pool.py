@@ -395,8 +395,6 @@ class Pool:
                 # What strategies add to the volumes when they capture is of this copy alone.
                 first.read()
             copy.baseline.capture()
-            if not factory.measured:
-                factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
 
         failure = failure or self._attempt(complete)
         with self._changed:
@@ -407,10 +405,15 @@ class Pool:
                 self._copies.remove(copy)
                 self._failures[copy.key] = failure
             self._changed.notify_all()
-        if first is not None:
-            first.keep(wanted=lambda: failure is None and not self._closed)
         if failure is not None:
             self._discard(copy)
+        elif not factory.measured and not self._closed:  # nobody waits for this: it has time
+            self._attempt(partial(self._measure, factory, copy))
+        if first is not None:
+            first.keep(wanted=lambda: failure is None and not self._closed)
+
+    def _measure(self, factory: Factory, copy: Copy) -> None:
+        factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
 
     def _reset(self, copy: Copy) -> None:
         began = time.monotonic()
