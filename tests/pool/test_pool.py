@@ -63,7 +63,8 @@ def test_writers_are_never_together_and_never_with_readers(make_pool: PoolMaker)
 
     def use(kind: str, number: int) -> None:
         require = exclusively if kind == "writer" else shared
-        lease = pool.acquire(require(f"{kind} {number}"), timeout_s=WAIT_S)
+        # The first word stands for a process: one that holds a stack and waits gets one more.
+        lease = pool.acquire(require(f"{number} {kind}"), timeout_s=WAIT_S)
         inside.append(kind)
         if "writer" in inside and len(inside) > 1:
             overlaps.append(list(inside))
