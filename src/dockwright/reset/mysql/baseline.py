@@ -55,8 +55,7 @@ class Baseline:
 def prepare(session: Session) -> None:
     """Make a session's own settings fit for copying rows as they are."""
     session.rows(
-        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0,"
-        " group_concat_max_len = 1000000"
+        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0"
     )
     [(version,)] = session.rows("SELECT VERSION()")
     if "MariaDB" not in version:

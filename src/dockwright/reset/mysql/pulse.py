@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dockwright.reset.mysql.schemas import VOLATILE
 from dockwright.reset.mysql.session import Session
 
 _COUNTERS = r"""
@@ -15,6 +16,12 @@ WHERE g.variable_name RLIKE
          '|handler_(write|update|delete)$)')
 """
 _DEFINING = ("com_create", "com_alter", "com_drop", "com_rename", "com_install", "com_uninstall")
+
+_VARIABLES = f"""
+SELECT MD5(GROUP_CONCAT(variable_name, '=', variable_value ORDER BY variable_name))
+FROM information_schema.global_variables
+WHERE LOWER(variable_name) NOT RLIKE '^({VOLATILE})'
+"""
 
 _BUSY = """
 SELECT (SELECT COUNT(*) FROM information_schema.innodb_trx
@@ -35,10 +42,12 @@ class Pulse:
     Attributes:
         writes: counters of what changes rows and all else.
         definitions: counters of what changes definitions.
+        variables: a hash of the global variables.
     """
 
     writes: tuple[tuple[str, str], ...]
     definitions: tuple[tuple[str, str], ...]
+    variables: str
 
     @classmethod
     def take(cls, session: Session) -> Pulse | None:
@@ -50,8 +59,10 @@ class Pulse:
         [(busy,)] = session.rows(_BUSY)
         if busy != "0":
             return None
+        [(variables,)] = session.rows(_VARIABLES)
         defining = [row for row in rows if row[0].startswith(_DEFINING)]
         return cls(
             writes=tuple(row for row in rows if row not in defining),
             definitions=tuple(defining),
+            variables=variables,
         )

@@ -43,6 +43,21 @@ class Restoration:
             name, branch = data[: int(length)], data[int(length) :]
             self._session.rows(f"XA ROLLBACK {text(name)}, {text(branch)}, {form}")
 
+    def restore_variables(self) -> None:
+        """Set global variables back.
+
+        Raises:
+            StackBrokenError: one cannot be set while the server runs.
+        """
+        wanted = self._baseline.variables
+        for name, value in schemas.variables(self._session).items():
+            if wanted.get(name, value) != value:
+                literal = wanted[name] if _NUMBER.fullmatch(wanted[name]) else text(wanted[name])
+                self._session.rows(f"SET GLOBAL {name} = {literal}")
+        now = schemas.variables(self._session)
+        if changed := [name for name in wanted if now.get(name) != wanted[name]]:
+            raise StackBrokenError(f"variables were changed for good: {', '.join(changed)}")
+
     def run(self, *, same_definitions: bool) -> bool:
         """Bring everything back; nobody is connected.
 
@@ -56,7 +71,6 @@ class Restoration:
             StackBrokenError: something was changed that cannot be undone.
             StackError: the server refused, or is gone.
         """
-        self._restore_variables()
         self._copy_rows(self._changed([each for each in self._tables if each.holds_users]))
         stale = set() if same_definitions else self._changed_schemas()
         present = [each for each in self._tables if not each.holds_users]
@@ -70,16 +84,6 @@ class Restoration:
             if schemas.next_value(self._session, sequence) != value:
                 schemas.restart(self._session, sequence, value)
         return bool(stale)
-
-    def _restore_variables(self) -> None:
-        wanted = self._baseline.variables
-        for name, value in schemas.variables(self._session).items():
-            if wanted.get(name, value) != value:
-                literal = wanted[name] if _NUMBER.fullmatch(wanted[name]) else text(wanted[name])
-                self._session.rows(f"SET GLOBAL {name} = {literal}")
-        now = schemas.variables(self._session)
-        if changed := [name for name in wanted if now.get(name) != wanted[name]]:
-            raise StackBrokenError(f"variables were changed for good: {', '.join(changed)}")
 
     def _changed_schemas(self) -> set[str]:
         wanted = self._baseline.definitions

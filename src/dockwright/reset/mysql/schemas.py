@@ -19,8 +19,8 @@ _USER_TABLES = (
 )  # fmt: skip
 """The tables of the schema ``mysql`` that hold users and privileges, in one version or another."""
 
-_VOLATILE = re.compile(r"gtid_|.*_gtid_|binlog_gtid|innodb_buffer_pool_(load|dump)_|.*timestamp$")
-"""Variables that the server changes by itself."""
+VOLATILE = "gtid_|.*_gtid_|binlog_gtid|innodb_buffer_pool_(load|dump)_|.*timestamp$"
+"""Variables that the server changes by itself, as a regular expression for both sides."""
 
 _AUTO_INCREMENT = re.compile(r" AUTO_INCREMENT=\d+")
 
@@ -160,7 +160,7 @@ def variables(session: Session) -> dict[str, str]:
     return {
         row[0]: row[1]
         for row in session.rows("SHOW GLOBAL VARIABLES")
-        if not _VOLATILE.match(row[0])
+        if not re.match(VOLATILE, row[0])
     }
 
 

@@ -15,7 +15,6 @@ from dockwright.reset.mysql.baseline import Baseline, capture
 from dockwright.reset.mysql.dumps import Dumps
 from dockwright.reset.mysql.pulse import Pulse
 from dockwright.reset.mysql.restore import Restoration
-from dockwright.reset.mysql.schemas import variables
 from dockwright.reset.mysql.session import Access, ConnectionLostError, Session
 from dockwright.reset.options import check_options
 
@@ -74,11 +73,11 @@ class MysqlReset:
 
     def _bring_back(self) -> bool:
         session, pulse = self._look()
-        untouched = pulse is not None and pulse == self._pulse
-        if untouched and variables(session) == self._baseline.variables:
+        if pulse is not None and pulse == self._pulse:
             return False
         restoration = Restoration(session, Dumps(self._access), self._baseline)
         restoration.expel()
+        restoration.restore_variables()
         pulse = Pulse.take(session)
         same_definitions = (
             pulse is not None
