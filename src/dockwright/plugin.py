@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,7 @@ import pytest
 
 from dockwright import markers
 from dockwright.errors import UsageError
-from dockwright.run import (
-    BEGAN,
-    FAILED,
-    LEASES,
-    RUN,
-    WORKER_OUTPUT,
-    Run,
-    add_options,
-    settings_of,
-)
+from dockwright.run import RUN, WORKER_OUTPUT, Run, add_options, settings_of
 from dockwright.settings import DEFAULT_STACK, Settings
 
 if TYPE_CHECKING:
@@ -50,7 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[RUN] = Run(settings, partial(_find_seed, config, settings))
+    config.stash[RUN] = Run(
+        settings,
+        find_seed=partial(_find_seed, config, settings),
+        on_first_use=partial(config.pluginmanager.import_plugin, "dockwright.failures"),
+    )
     config.pluginmanager.import_plugin("dockwright.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.import_plugin("dockwright.xdist")
@@ -91,27 +86,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             run.session.prepare(demand)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the time of a test with a stack, and show its services' logs where it failed."""
-    report = yield
-    run = item.config.stash[RUN]
-    began_s = item.stash.setdefault(BEGAN, call.start)
-    held = [each for each in run.held if each.fixture in getattr(item, "fixturenames", ())]
-    leases = [*item.stash.get(LEASES, ()), *(each.lease for each in held)]
-    if leases and call.when == "call":
-        run.session.ledger.add("call", call.duration)
-    if leases and report.failed and call.when != "teardown":
-        item.stash[FAILED] = True
-        for each in held:
-            each.failed = True
-        for lease in leases:
-            report.sections.extend(run.session.log_sections(lease, since_s=began_s))
-    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -21,11 +21,24 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What one pytest process knows: its settings, and its session once there is one."""
+    """What one pytest process knows: its settings, and its session once there is one.
 
-    def __init__(self, settings: Settings, find_seed: Callable[[], Seed | None]) -> None:
+    Args:
+        settings: of the run.
+        find_seed: finds the suite's ``dockwright_seed`` hooks.
+        on_first_use: is called when the session has been made: the run uses stacks.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        find_seed: Callable[[], Seed | None],
+        on_first_use: Callable[[], None],
+    ) -> None:
         self.settings = settings
         self._find_seed = find_seed
+        self._on_first_use = on_first_use
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
@@ -45,6 +58,7 @@ class Run:
             from dockwright.session import Session
 
             self._session = Session(self.settings, os.environ, seed=self._find_seed())
+            self._on_first_use()
         return self._session
 
     def close(self) -> Summary | None:
