@@ -86,7 +86,7 @@ def test_a_check_has_the_containers_environment_user_and_directory(run: Run) -> 
 def test_a_failing_check_is_told_with_the_end_of_its_output(run: Run) -> None:
     target = run("echo started; sleep 600", "CMD-SHELL", "seq 1000; echo refused >&2; exit 2")
     with pytest.raises(WaitTimeoutError) as caught:
-        wait_for(target, Healthy(), timeout_s=1)
+        wait_for(target, Healthy(), timeout_s=4)
     head, *rest = caught.value.message.splitlines()
     assert " for db to be healthy; last seen: its health check failed (run " in head
     assert head.endswith("998 999 1000 refused")
