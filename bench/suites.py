@@ -46,15 +46,14 @@ def measure(bench: Bench) -> Iterator[Row]:
     rivals = [each for each in RIVALS if bench.compose or not each.needs_compose]
     if len(rivals) < len(RIVALS):
         bench.skip("rivals that need Docker Compose v2: there is none here")
-    if bench.full:
-        rivals = [replace(each, writers=_WRITERS) for each in rivals]
+    if bench.full or bench.quick:
+        rivals = [replace(each, writers=_WRITERS if bench.full else 1) for each in rivals]
     ours: list[float] = []
     theirs: dict[str, list[float]] = {each.contender: [] for each in rivals}
     for _ in range(bench.rounds(2)):
         ours.append(run_suite(bench, "dockwright", Suite()).wall_s)
         for rival in rivals:
-            writers = min(rival.writers, bench.rounds(_WRITERS, quick=1))
-            theirs[rival.contender].append(_whole_s(bench, replace(rival, writers=writers)))
+            theirs[rival.contender].append(_whole_s(bench, rival))
     for rival in rivals:
         part = f"{rival.writers} of {_WRITERS} writers run, the others extrapolated"
         yield speedup(

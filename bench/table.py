@@ -40,7 +40,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def markdown(rows: Sequence[Row], machine: Mapping[str, str], date: str) -> str:
     """Return the table for the README."""
     lines = [
-        f"Measured on {date}: {', '.join(f'{key} {text}' for key, text in machine.items())}.",
+        f"`make bench` measured this on {date}: {', '.join(f'{key} {text}' for key, text in machine.items())}.",
         "",
         "| " + " | ".join(_HEADS) + " |",
         "|" + "---|" * len(_HEADS),

@@ -42,7 +42,7 @@ def ensure_environment(directory: Path, say: Callable[[str], None]) -> Path:
         shutil.rmtree(directory, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", directory], check=True, timeout=120)
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS],
+            [python, "-m", "pip", "install", "-qq", "-r", REQUIREMENTS],
             check=True,
             timeout=400,
             stdout=sys.stderr,
