@@ -39,8 +39,9 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def markdown(rows: Sequence[Row], machine: Mapping[str, str], date: str) -> str:
     """Return the table for the README."""
+    described = ", ".join(f"{key} {text}" for key, text in machine.items())
     lines = [
-        f"`make bench` measured this on {date}: {', '.join(f'{key} {text}' for key, text in machine.items())}.",
+        f"`make bench` measured this on {date}: {described}.",
         "",
         "| " + " | ".join(_HEADS) + " |",
         "|" + "---|" * len(_HEADS),
