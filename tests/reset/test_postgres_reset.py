@@ -171,13 +171,16 @@ def test_a_restarted_server_is_reset_all_the_same(
 
 def test_our_own_connection_may_be_ended(service: RealService, strategy: PostgresReset) -> None:
     before = dump(service)
-    psql(
-        service,
+    end_all = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
+    psql(service, f"{end_all}; DELETE FROM parts")
     assert strategy.reset()
     assert_same(before, dump(service))
+    settle(strategy)
+    psql(service, end_all)
+    assert not strategy.reset()
 
 
 def test_resets_in_quick_succession_need_no_spare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import catalogs
@@ -66,12 +66,13 @@ class Baseline:
     Attributes:
         version: of the server, as in ``server_version_num``.
         names: the shared catalogs that it has.
-        glance: configuration files and slots.
+        glance: what it looks like as long as nobody writes to it.
         survey: the rest; its `databases` are as they were before anything was done to them.
         settings: a hash of the settings that only the server's files and command line change.
         altered: what ALTER SYSTEM had set: name and value, quoted.
         kept: the databases that were cloned, by name.
         leaves_traces: whether every change to a sequence counts as a transaction.
+        has_unlogged: whether there are tables that a crash empties.
     """
 
     version: int
@@ -82,6 +83,7 @@ class Baseline:
     altered: list[list[str]]
     kept: dict[str, Kept]
     leaves_traces: bool
+    has_unlogged: bool
 
     @property
     def no_activity(self) -> list[int] | None:
@@ -114,16 +116,14 @@ def open_own_database(access: Access) -> tuple[Session, int]:
     return access.connect(PREFIX), who["version"]
 
 
-def capture(access: Access, session: Session, version: int) -> tuple[Baseline, int]:
+def capture(access: Access, session: Session, version: int) -> Baseline:
     """Clone all databases and remember the rest; ends all sessions but those in our own database.
-
-    Returns:
-        The baseline, and the number that the next transaction will have.
 
     Raises:
         StackError: the cluster holds what cannot be cloned.
     """
     cluster = Cluster(access, session)
+    cluster.expel_predecessors()
     names = session.ask(catalogs.NAMES)
     session.run(*catalogs.save(names))
     before = Survey.take(session, version=version, names=names)
@@ -131,25 +131,26 @@ def capture(access: Access, session: Session, version: int) -> tuple[Baseline, i
     databases = [each for each in before.databases.values() if each.open and not each.ours]
     try:
         _drop_leftovers(session, before)
-        traces = [cluster.log_sequences(each.oid, each.name) for each in databases]
+        unlogged = [cluster.log_sequences(each.oid, each.name) for each in databases]
         for each in databases:
             cluster.clone(each.name, template_name(each.oid))
         after = Survey.take(session, version=version, names=names)
         kept = {each.name: _kept(each, after) for each in databases}
-        session.run(catalogs.detach([copy.template for copy in kept.values()]))
+        session.run(*catalogs.detach([copy.template for copy in kept.values()]))
     finally:
-        next_transaction = _reopen(session, [each.oid for each in databases]) + 1
-    baseline = Baseline(
+        transaction = _reopen(session, [each.oid for each in databases])
+    glance = replace(Glance.take(session), next_transaction=transaction + 1, locks=0)
+    return Baseline(
         version=version,
         names=names,
-        glance=Glance.take(session),
+        glance=glance,
         survey=before,
         settings=session.ask(SETTINGS),
         altered=session.ask(ALTERED_SETTINGS),
         kept=kept,
-        leaves_traces=all(traces),
+        leaves_traces=not any(each.sequences for each in unlogged),
+        has_unlogged=any(each.relations for each in unlogged),
     )
-    return baseline, next_transaction
 
 
 def _refuse(survey: Survey, session: Session) -> None:
@@ -168,7 +169,7 @@ def _refuse(survey: Survey, session: Session) -> None:
 def _drop_leftovers(session: Session, survey: Survey) -> None:
     for each in survey.databases.values():
         if each.ours and each.name != PREFIX:
-            session.run(f"DROP DATABASE {each.name}")
+            session.run(f"DROP DATABASE IF EXISTS {each.name}")
 
 
 def _kept(before: Database, after: Survey) -> Kept:

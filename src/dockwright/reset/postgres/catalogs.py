@@ -69,15 +69,19 @@ def put_back(name: str) -> str:
     AND s::text NOT IN (SELECT t::text FROM {name} t WHERE {rows})"""
 
 
-def detach(databases: Collection[int]) -> str:
-    """Return the statement that makes roles forget databases, so that they can be dropped.
+def detach(databases: Collection[int]) -> list[str]:
+    """Return the statements that remove what the shared catalogs say of databases.
 
-    Without it, `DROP ROLE` in a test would fail because of objects in a copy.
+    Without them `DROP ROLE` in a test would fail because of objects in a copy, and would stumble
+    over rows that go with a dirty database at the same moment.
     """
-    return (
-        f"DELETE FROM pg_shdepend WHERE dbid = ANY({array(databases)})"
-        f" OR dbid = 0 AND classid = {_DATABASE} AND objid = ANY({array(databases)})"
-    )
+    them = array(databases)
+    return [
+        f"DELETE FROM pg_shdepend WHERE dbid = ANY({them})"
+        f" OR dbid = 0 AND classid = {_DATABASE} AND objid = ANY({them})",
+        f"DELETE FROM pg_db_role_setting WHERE setdatabase = ANY({them})",
+        f"DELETE FROM pg_shdescription WHERE classoid = {_DATABASE} AND objoid = ANY({them})",
+    ]
 
 
 def adopt(database: int, original: int) -> list[str]:

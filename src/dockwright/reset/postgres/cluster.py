@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from dockwright.reset.polling import until_none
 from dockwright.reset.postgres.session import Access, Session
@@ -22,9 +23,18 @@ BEGIN
   END LOOP;
 END $$
 """
-_UNLOGGED_SEQUENCES = """
-SELECT to_jsonb(count(*))::text FROM pg_class WHERE relkind = 'S' AND relpersistence = 'u'
+_UNLOGGED = """
+SELECT jsonb_build_object('relations', count(*), 'sequences', count(*) FILTER (WHERE relkind = 'S')
+)::text FROM pg_class WHERE relpersistence = 'u'
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Unlogged:
+    """How many tables, indexes and sequences of a database are not logged."""
+
+    relations: int
+    sequences: int
 
 
 class Cluster:
@@ -83,23 +93,29 @@ class Cluster:
             finally:
                 session.close()
 
-    def log_sequences(self, database: int, name: str) -> bool:
+    def log_sequences(self, database: int, name: str) -> Unlogged:
         """Shut a database and make each sequence in it log its next value.
 
         A sequence logs 32 values at once and then gives 31 that leave no trace.
 
         Returns:
-            Whether all sequences leave a trace now; unlogged ones never do.
+            What is not logged at all.
         """
         inside = self._access.connect(name)
         try:
             self.shut([database], keep=[inside.ask("SELECT to_jsonb(pg_backend_pid())::text")])
             inside.run(_PERSISTENT_SEQUENCES)
-            unlogged: int = inside.ask(_UNLOGGED_SEQUENCES)
+            unlogged = Unlogged(**inside.ask(_UNLOGGED))
         finally:
             inside.close()
         self.shut([database])
-        return unlogged == 0
+        return unlogged
+
+    def expel_predecessors(self) -> None:
+        """End other sessions in our own database, and with them what they still clone or drop."""
+        count = f"""SELECT to_jsonb(count(pg_terminate_backend(pid)))::text FROM pg_stat_activity
+            WHERE datname = '{PREFIX}' AND pid <> pg_backend_pid()"""
+        self._until_none(count, "sessions in our own database")
 
     def clone(self, source: str, name: str) -> None:
         """Make a copy that nobody may enter."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dockwright.errors import StackBrokenError
 from dockwright.reset.postgres import catalogs
 from dockwright.reset.postgres.baseline import TRANSACTION, Baseline, Kept
@@ -22,29 +24,29 @@ class Restoration:
         cluster: the dirty cluster.
         baseline: what it was; told where its databases are afterwards.
         glance: what it looked like a moment ago.
-        restarted: whether the server was not the same all the time: nothing it counts is sure then.
+        last: what the cluster looked like when it was last clean.
     """
 
-    def __init__(
-        self, cluster: Cluster, baseline: Baseline, glance: Glance, *, restarted: bool
-    ) -> None:
+    def __init__(self, cluster: Cluster, baseline: Baseline, glance: Glance, last: Glance) -> None:
         self._cluster = cluster
         self._session = cluster.session
         self._baseline = baseline
         self._glance = glance
-        self._restarted = restarted
+        # What a server counts is sure only as long as it runs.
+        self._restarted = glance.server != last.server
+        self._crashed = glance.statistics != last.statistics
         self._survey = Survey.take(cluster.session, version=baseline.version, names=baseline.names)
         self.changed: dict[str, Kept] = {
             name: kept
             for name, kept in baseline.kept.items()
-            if restarted or not kept.is_clean(self._survey.databases.get(name))
+            if self._restarted or not kept.is_clean(self._survey.databases.get(name))
         }
 
-    def run(self) -> int:
+    def run(self) -> Glance:
         """Do it.
 
         Returns:
-            The number that the transaction after the last one of the baseline has.
+            What the cluster looks like as long as nobody writes to it.
 
         Raises:
             StackBrokenError: something was changed that cannot be undone.
@@ -61,7 +63,12 @@ class Restoration:
         self._cluster.drop_slots(slots.keys() - self._baseline.glance.slots.keys())
         next_transaction = self._swap(dirty)
         self._restore_settings()
-        return next_transaction
+        return replace(
+            self._baseline.glance,
+            next_transaction=next_transaction,
+            server=self._glance.server,
+            statistics=self._glance.statistics,
+        )
 
     def _is_dirty(self, database: Database) -> bool:
         if database.ours:
@@ -72,6 +79,8 @@ class Restoration:
 
     def _check(self) -> None:
         now, then = self._survey, self._baseline.survey
+        if self._restarted and self._crashed and self._baseline.has_unlogged:
+            raise StackBrokenError("it crashed, which emptied its unlogged tables")
         if self._glance.files != self._baseline.glance.files:
             raise StackBrokenError("its configuration files were changed")
         if missing := self._baseline.glance.slots.keys() - self._glance.slots.keys():
@@ -96,7 +105,7 @@ class Restoration:
             for each in dirty
         ]
         fresh = self._fresh_oids()
-        statements.append(catalogs.detach([*fresh.values(), *(each.oid for each in dirty)]))
+        statements += catalogs.detach([*fresh.values(), *(each.oid for each in dirty)])
         for name, kept in self.changed.items():
             oid = fresh[kept.original]
             statements += [

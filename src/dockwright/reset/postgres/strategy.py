@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
@@ -40,7 +41,8 @@ class PostgresReset:
         self._access: Access
         self._session: Session | None = None
         self._baseline: Baseline
-        self._next_transaction: int | None = None  # None: not known
+        self._clean: Glance  # what it looks like as long as nobody writes to it
+        self._counted = True  # whether the number of the next transaction in it is sure
         self._spares_wanted: set[int] = set()
         self._tidier: threading.Thread | None = None
 
@@ -54,7 +56,8 @@ class PostgresReset:
             self._access = Access.of(self._service)
             self._disconnect()
             self._session, version = open_own_database(self._access)
-            self._baseline, self._next_transaction = capture(self._access, self._session, version)
+            self._baseline = capture(self._access, self._session, version)
+            self._clean, self._counted = self._baseline.glance, True
             self._spares_wanted = {
                 kept.original for kept in self._baseline.kept.values() if kept.in_use
             }
@@ -90,33 +93,27 @@ class PostgresReset:
             self._tidier.join()
 
     def _bring_back(self) -> bool:
-        session, glance, restarted = self._look()
-        if not restarted and self._is_untouched(glance):
+        session = self._connected()
+        glance = Glance.take(session)
+        if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
-        restoration = Restoration(
-            Cluster(self._access, session), self._baseline, glance, restarted=restarted
-        )
-        self._next_transaction = restoration.run()
+        cluster = Cluster(self._access, session)
+        restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
+        self._clean = restoration.run()
+        self._counted = True
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
 
-    def _look(self) -> tuple[Session, Glance, bool]:
-        """Return the session, what it saw, and whether it had to be made anew."""
+    def _connected(self) -> Session:
         if self._session is not None:
             try:
-                return self._session, Glance.take(self._session), False
-            except ConnectionLostError as loss:
+                self._session.run("SELECT 1")
+            except ConnectionLostError as loss:  # ended by the test, or the server was restarted
                 log.debug("reset.postgres.lost service=%s: %s", self._service.spec.name, loss)
                 self._disconnect()
-        self._session = self._access.connect(PREFIX)
-        return self._session, Glance.take(self._session), True
-
-    def _is_untouched(self, glance: Glance) -> bool:
-        return (
-            self._next_transaction is not None
-            and self._baseline.leaves_traces
-            and glance == self._baseline.glance.later(self._next_transaction)
-        )
+        if self._session is None:
+            self._session = self._access.connect(PREFIX)
+        return self._session
 
     # -- behind it ---------------------------------------------------------------------------
 
@@ -134,13 +131,13 @@ class PostgresReset:
                         return
                 except StackError as failure:  # the next reset finds out what is the matter
                     log.debug("reset.postgres.tidy %s: %s", self._service.spec.name, failure)
-                    self._next_transaction = None
+                    self._counted = False
                     return
 
     def _do_chore(self, session: Session) -> bool:
         """Do the most useful thing that is left to do; tell whether there was one.
 
-        Each is one transaction, which `_next_transaction` has to know of. It is sure to be no more
+        Each is one transaction, which `_clean` has to know of. It is sure to be no more
         than that: both write to pg_database, so that they have one number at least; if one had two,
         the next reset would take that for a change and do its work.
         """
@@ -153,8 +150,7 @@ class PostgresReset:
             session.run(f"DROP DATABASE {trash[0]}")
         else:
             return False
-        if self._next_transaction is not None:
-            self._next_transaction += 1
+        self._clean = replace(self._clean, next_transaction=self._clean.next_transaction + 1)
         return True
 
     def _disconnect(self) -> None:

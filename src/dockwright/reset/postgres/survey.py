@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dockwright.reset.postgres import catalogs
@@ -19,6 +19,8 @@ _GLANCE = """
 SELECT jsonb_build_object(
   'next_transaction', txid_snapshot_xmax(txid_current_snapshot()),
   'locks', (SELECT count(*) FROM pg_locks WHERE pid IS DISTINCT FROM pg_backend_pid()),
+  'server', (SELECT backend_start::text FROM pg_stat_activity WHERE backend_type = 'checkpointer'),
+  'statistics', (SELECT stats_reset::text FROM pg_stat_bgwriter),
   'files', md5(pg_read_binary_file(current_setting('config_file'))
     || pg_read_binary_file(current_setting('hba_file'))
     || pg_read_binary_file(current_setting('ident_file'))),
@@ -76,6 +78,8 @@ class Glance:
     Attributes:
         next_transaction: the number that follows the last one that was given.
         locks: how many locks others hold: open transactions, advisory locks.
+        server: another one after each restart, also the one that follows the crash of a process.
+        statistics: since when it counts: another time after a crash, not after a restart.
         files: a hash of the configuration files.
         altered: a hash of the file that ALTER SYSTEM writes.
         slots: the replication slots, by name.
@@ -83,13 +87,11 @@ class Glance:
 
     next_transaction: int
     locks: int
+    server: str
+    statistics: str | None
     files: str
     altered: str
     slots: dict[str, str | None]
-
-    def later(self, next_transaction: int) -> Glance:
-        """Return what a cluster looks like to which nothing was done but what we did."""
-        return replace(self, next_transaction=next_transaction, locks=0)
 
     @classmethod
     def take(cls, session: Session) -> Glance:
