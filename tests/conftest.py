@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from dockwright.engine import Engine
 
 pytest_plugins = ("pytester",)
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """Put back the level of our loggers, which a command that runs in this process sets."""
+    yield
+    logging.getLogger("dockwright").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

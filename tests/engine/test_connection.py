@@ -339,7 +339,7 @@ def test_tls_with_a_clients_certificate(
     try:
         assert secure.info()["Name"] == engine.info()["Name"]
         assert secure.sdk.ping()
-        with secure.events.subscribe() as subscription:
+        with secure.events.subscribe(container="of nobody") as subscription:
             assert subscription.get(0.05) is None
     finally:
         secure.close()
@@ -391,9 +391,8 @@ def test_an_engine_over_ssh(
             assert far.info()["Name"] == engine.info()["Name"]
         with far.events.subscribe(types=("volume",), actions=("create",)) as subscription:
             far.create_volume(unique_name)
-            event = subscription.get(10)
-        assert event is not None
-        assert event.id == unique_name
+            events = iter(lambda: subscription.get(10), None)  # others make volumes as well
+            assert any(event.id == unique_name for event in events)
     finally:
         far.remove_volume(unique_name)
         far.close()

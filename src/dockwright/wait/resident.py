@@ -104,7 +104,7 @@ class HealthProbe:
             return None if ended else stream.exit_code()
 
     def _read(self, stream: ExecStream) -> None:
-        rest, output = b"", b""
+        rest, output, before = b"", b"", b""
         self._alive_at = self._clock.now()
         for name, data in stream:
             if name == "stderr":
@@ -113,8 +113,10 @@ class HealthProbe:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 if line.isdigit():  # else it is the engine, saying why the loop cannot run
-                    self._take(int(line), output)
-                    output = b""
+                    # The two streams may overtake each other: what a check writes may come after
+                    # its exit code, and then the run before tells it.
+                    self._take(int(line), output or before)
+                    before, output = output or before, b""
             if isinstance(self._outcome, Ready):
                 return  # not waiting for the shell's end saves a millisecond
 
