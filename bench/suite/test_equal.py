@@ -1,4 +1,4 @@
-"""One body under both markers, in turn, so that the difference in time is the markers' alone.
+"""One body under both markers, so that the difference in time is the markers' alone.
 
 The body changes state and does not mind what others changed; only that lets it run shared as well.
 """
