@@ -57,6 +57,9 @@ class Baseline:
     def capture(self) -> None:
         """Remember the state; nobody uses the stack."""
         batch.run([strategy.capture for strategy in self._strategies.values()])
+        self._await_dependents(
+            set(self._having("in place"))
+        )  # a template ends its clients' sessions
 
     def reset(self, *, thorough: bool = False) -> None:
         """Bring the stack back; it is ready when this returns.
@@ -71,11 +74,12 @@ class Baseline:
         if thorough:
             self._stack.revive()
         in_place = self._having("in place")
-        batch.run([self._strategies[name].reset for name in in_place])
+        lost = batch.run([self._strategies[name].reset for name in in_place])
+        cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
         replaced = [*self._having("recreate"), *self._stack.processes]
         if replaced:
             self._stack.recreate(replaced, fill=self._fill)
-        self._await_dependents({*in_place, *replaced})
+        self._await_dependents({*cut, *replaced})
 
     def close(self) -> None:
         """Close what the strategies hold open."""
