@@ -54,15 +54,11 @@ def measure(bench: Bench) -> Iterator[Row]:
         "floor": floor,
         "dockwright, kept baseline": lambda: dockwright(store),
     }
-    rounds = bench.rounds(5)
     if bench.compose:
-        contenders_slow = {**contenders, "docker compose": lambda: _compose_up(bench)}
-        slow = alternately(bench, bench.rounds(3), contenders_slow)
-        fast = alternately(bench, max(0, rounds - 3), contenders)
-        samples = {name: slow[name] + fast.get(name, []) for name in slow}
+        contenders["docker compose"] = lambda: _compose_up(bench)
     else:
         bench.skip("start against `docker compose up`: there is no Docker Compose v2 here")
-        samples = alternately(bench, rounds, contenders)
+    samples = alternately(bench, bench.rounds(4), contenders)
     yield from _rows(samples)
 
 

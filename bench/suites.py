@@ -75,7 +75,7 @@ def _whole_s(bench: Bench, rival: Rival) -> float:
 
 def measure_tests(bench: Bench) -> Iterator[Row]:
     """Measure single tests of dockwright's runs: cold, with kept baselines, and kept warm."""
-    rounds = bench.rounds(3)
+    rounds = bench.rounds(2)
     cold = [run_suite(bench, "dockwright", Suite()) for _ in range(rounds)]
     parallel = [run_suite(bench, "dockwright", _TWO_WORKERS) for _ in range(rounds)]
     kept_cache = {"DOCKWRIGHT_CACHE_DIR": str(bench.directory / "suite-cache")}
