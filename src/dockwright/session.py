@@ -13,7 +13,8 @@ from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Summary
 from dockwright.model import Requirement
-from dockwright.pool import Lease, PoolClient, PoolOptions, Seed, state_directory
+from dockwright.places import state_directory
+from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.stack import COMPOSE_PROJECT, Stack
 from dockwright.wait import Cadence

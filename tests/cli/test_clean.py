@@ -24,7 +24,7 @@ from pathlib import Path
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import connect, current_owner
 from dockwright.model import Ownership
-from dockwright.pool import project_hash
+from dockwright.places import project_hash
 from dockwright.stack import Identity, Stack, StackOptions
 spec = load(LoadOptions())
 root = project_hash(Path.cwd())

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from dockwright.pool import KeptStacks, project_hash, remove, survey
+from dockwright.places import project_hash
+from dockwright.pool import KeptStacks, remove, survey
 from tests.docs.pages import Command, Page, all_pages
 from tests.docs.runner import Runner
 from tests.support import leftovers

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockwright.engine import PREFIX
-from dockwright.pool import KeptStacks, project_hash, remove, survey
+from dockwright.places import project_hash
+from dockwright.pool import KeptStacks, remove, survey
 from tests.scratch import SCRATCH
 from tests.support import leftovers
 

@@ -18,7 +18,8 @@ import pytest
 from dockwright.compose import LoadOptions
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
-from dockwright.pool import PoolClient, PoolOptions, project_hash
+from dockwright.places import project_hash
+from dockwright.pool import PoolClient, PoolOptions
 from dockwright.pool.protocol import PROTOCOL, Connection
 from dockwright.pool.runtime import BrokerPlace
 from dockwright.wait import Continue, Outcome, Ready, until

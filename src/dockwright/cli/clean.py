@@ -10,13 +10,12 @@ import click
 from dockwright.cli._engine import current_engine
 from dockwright.cli._output import age, counted, note, print_json, print_table
 from dockwright.cli._root import project_root
+from dockwright.places import project_hash, state_directory
 from dockwright.pool import (
     Estate,
     KeptStacks,
     Workspace,
-    project_hash,
     remove,
-    state_directory,
     survey,
 )
 

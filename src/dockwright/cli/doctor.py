@@ -10,7 +10,8 @@ from dockwright.cli._checks import Finding, check_engine, check_host, unusable
 from dockwright.cli._engine import current_engine
 from dockwright.cli._output import counted, note, print_json, print_table
 from dockwright.errors import DockwrightError
-from dockwright.pool import KeptStacks, state_directory
+from dockwright.places import state_directory
+from dockwright.pool import KeptStacks
 
 
 @click.command(

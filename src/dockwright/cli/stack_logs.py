@@ -15,13 +15,13 @@ import click
 
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import until_ctrl_c
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._merge_logs import FollowedLogs, ServiceLine, merge_ended
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import colours_wanted
 from dockwright.cli._types import moment
 from dockwright.engine import LogLine
 from dockwright.errors import StackError
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import NativeProcess, Stack
 

@@ -8,11 +8,11 @@ import click
 
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import note
 from dockwright.cli._progress import shown
 from dockwright.errors import StackError
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 
 

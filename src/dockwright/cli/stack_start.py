@@ -9,11 +9,11 @@ import click
 
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import note, print_table
 from dockwright.cli._progress import shown
 from dockwright.cli._types import duration
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import COMPOSE_SERVICE, Stack, start_whole
 

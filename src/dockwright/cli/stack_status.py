@@ -9,10 +9,10 @@ import click
 
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import until_ctrl_c
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import age, is_terminal, print_json, print_table, rich_table
 from dockwright.engine import Engine
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import UnitStatus, statuses
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from dockwright.cli._engine import current_engine
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import note
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import statuses
 

@@ -7,10 +7,10 @@ import sys
 import click
 
 from dockwright.cli._engine import current_engine
-from dockwright.cli._longlived import long_lived_stack
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import counted, note, print_table
 from dockwright.errors import UsageError
+from dockwright.lifecycle import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import Stack, marked_processes
 

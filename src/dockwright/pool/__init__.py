@@ -1,13 +1,13 @@
 """The stacks that exist now: leased, reset, removed, and reaped where their owner died."""
 
 from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
-from dockwright.pool.factory import Factory, FactoryOptions, project_hash
+from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease, LeasedStack
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import Estate, reap, remove, survey
 from dockwright.pool.seed import Seed
-from dockwright.pool.workspace import Workspace, state_directory
+from dockwright.pool.workspace import Workspace
 
 __all__ = [
     "Estate",
@@ -23,9 +23,7 @@ __all__ = [
     "PoolStatistics",
     "Seed",
     "Workspace",
-    "project_hash",
     "reap",
     "remove",
-    "state_directory",
     "survey",
 ]

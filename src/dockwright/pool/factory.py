@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 import shutil
@@ -19,11 +18,6 @@ from dockwright.stack import Baseline, CachedStart, Identity, Images, Stack, Sta
 from dockwright.wait import Cadence
 
 _NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
-
-
-def project_hash(root: Path) -> str:
-    """Return the label value that stands for a project's root directory."""
-    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from dockwright.engine import Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Summary
 from dockwright.model import Requirement
-from dockwright.pool.factory import Factory, FactoryOptions, project_hash
+from dockwright.places import project_hash, state_directory
+from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
 from dockwright.pool.seed import SeedKey
-from dockwright.pool.workspace import Workspace, state_directory
+from dockwright.pool.workspace import Workspace
 from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)

@@ -8,17 +8,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
-
 from dockwright.engine import current_owner, owner_is_alive
 from dockwright.model import Owner
 
 _OWNER_FILE = "owner.json"
-
-
-def state_directory() -> Path:
-    """Return where dockwright keeps, for this user, what outlives a run."""
-    return platformdirs.user_state_path("dockwright")
 
 
 @dataclass(frozen=True, slots=True)

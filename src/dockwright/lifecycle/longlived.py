@@ -8,7 +8,7 @@ from dockwright import __version__
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import StackError
 from dockwright.model import Ownership, StackSpec
-from dockwright.pool import project_hash, state_directory
+from dockwright.places import project_hash, state_directory
 from dockwright.stack import COMPOSE_PROJECT, Identity, Stack, StackOptions
 
 LONG_LIVED = "persistent"

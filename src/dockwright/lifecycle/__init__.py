@@ -1,0 +1,5 @@
+"""The life of one long-lived stack: installed, checked, updated, backed up, removed."""
+
+from dockwright.lifecycle.longlived import LONG_LIVED, long_lived_stack
+
+__all__ = ["LONG_LIVED", "long_lived_stack"]
