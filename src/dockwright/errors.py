@@ -23,6 +23,7 @@
     │   ├── WaitFailedError             ... and cannot any more (the container exited)
     │   └── WaitCancelledError          ... before the wait was called off
     ├── StackError                      a stack could not be brought to the wanted state
+    │   ├── StackBusyError              another command is changing it
     │   └── StackBrokenError            it is running but not usable; it is never leased
     ├── LeaseError                      a stack could not be had
     │   ├── LeaseClosedError            the lease was used after its end
@@ -183,6 +184,10 @@ class WaitCancelledError(WaitError):
 
 class StackError(DockwrightError):
     """A stack could not be brought to the wanted state."""
+
+
+class StackBusyError(StackError):
+    """Another command is changing the stack; tells which."""
 
 
 class StackBrokenError(StackError):

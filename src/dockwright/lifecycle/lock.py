@@ -1,4 +1,4 @@
-"""One command at a time changes a long-lived stack: a lock that the system frees with its holder."""
+"""One command at a time changes a long-lived stack: a lock that the system frees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from dockwright.engine import current_owner
 from dockwright.errors import StackBusyError
-from dockwright.settings import state_directory
+from dockwright.places import state_directory
 
 
 @contextmanager
