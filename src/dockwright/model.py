@@ -137,6 +137,8 @@ class StackSpec:
             extensions that JSON leaves out.
         cache: whether the project's ``x-dockwright: cache:`` lets baselines be kept; None: nothing
             is said.
+        secrets: the variables that the project declares as secret.
+        contents: the values of the variables that secrets and configs are made from.
     """
 
     name: str
@@ -149,6 +151,8 @@ class StackSpec:
     warnings: tuple[SpecWarning, ...] = ()
     yaml_document: Mapping[str, Json] = field(default_factory=dict)
     cache: bool | None = None
+    secrets: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,23 @@ Pure: it reads files, and neither an engine nor a compose plugin is needed.
 """
 
 from dockwright.compose.discover import discover
+from dockwright.compose.dotenv import read_env_file
 from dockwright.compose.hashes import service_hashes
-from dockwright.compose.load import load
+from dockwright.compose.load import load, locate
 from dockwright.compose.options import LoadOptions
 from dockwright.compose.output import to_json, to_yaml
+from dockwright.compose.project_name import check_name
+from dockwright.compose.secret_variables import ProjectPlace
 
-__all__ = ["LoadOptions", "discover", "load", "service_hashes", "to_json", "to_yaml"]
+__all__ = [
+    "LoadOptions",
+    "ProjectPlace",
+    "check_name",
+    "discover",
+    "load",
+    "locate",
+    "read_env_file",
+    "service_hashes",
+    "to_json",
+    "to_yaml",
+]

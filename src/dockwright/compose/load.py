@@ -20,6 +20,7 @@ from dockwright.compose.paths import absolute, rebase
 from dockwright.compose.profiles import is_enabled
 from dockwright.compose.project_name import check_name, normalise_name
 from dockwright.compose.reading import read
+from dockwright.compose.secret_variables import ProjectPlace, with_variables
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.spec import build_spec
 from dockwright.compose.support import check_support
@@ -44,9 +45,9 @@ def load(options: LoadOptions | None = None) -> StackSpec:
         ComposeUnsupportedError: right, but nothing that dockwright can run.
     """
     options = options or LoadOptions()
-    files, directory, variables = _circumstances(options)
-    name = _name(options, files, directory, variables)
-    variables["COMPOSE_PROJECT_NAME"] = name
+    place = locate(options)
+    files, directory, name = place.files, place.working_dir, place.name
+    variables = dict(place.variables)
     scope = Scope(directory, variables, Warnings())
     tree, origins = load_files(files, scope)
     normalise(tree, name, directory, variables)
@@ -59,7 +60,20 @@ def load(options: LoadOptions | None = None) -> StackSpec:
         read_label_files(service, key, origins)
     prune(tree)
     check_support(tree, origins, scope.warnings, runnable=options.runnable)
-    return build_spec(tree, name, directory, files, origins, scope.warnings)
+    spec = build_spec(tree, name, directory, files, origins, scope.warnings)
+    return with_variables(spec, tree, variables, origins)
+
+
+def locate(options: LoadOptions | None = None) -> ProjectPlace:
+    """Find a project's files and name without understanding what is in the files.
+
+    Raises:
+        ComposeError: there is no file, or no name.
+    """
+    options = options or LoadOptions()
+    files, directory, variables = _circumstances(options)
+    name = _name(options, files, directory, variables)
+    return ProjectPlace(name, files, directory, variables | {"COMPOSE_PROJECT_NAME": name})
 
 
 def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
@@ -99,7 +113,8 @@ def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[s
     files = tuple(Path(absolute(str(file), start)) for file in options.files)
     given = tuple(Path(absolute(str(file), start)) for file in options.env_files)
     directory = options.working_dir or (files[0].parent if files else start)
-    variables = with_env_files(dict(options.environ), given or _dotenv(start / directory))
+    known = {**options.values, **options.environ}
+    variables = with_env_files(known, given or _dotenv(start / directory))
     if not files:
         files = discover(start, variables)
         directory = options.working_dir or files[0].parent

@@ -22,7 +22,8 @@ class LoadOptions:
         working_dir: what relative paths mean; None: the directory of the first file.
         profiles: the active profiles, ``*`` for all; empty: those of ``COMPOSE_PROFILES``.
         env_files: files with variables for interpolation; empty: ``.env`` in the project directory.
-        environ: the caller's environment; its variables win over those of `env_files`.
+        environ: the caller's environment; its variables win over all others.
+        values: variables that win over those of `env_files`.
         start: where discovery begins; None: the current directory.
         resolve_env_files: move the variables of ``env_file`` into ``environment``.
         runnable: refuse what dockwright cannot run; False: only warn, to show the project.
@@ -34,6 +35,7 @@ class LoadOptions:
     profiles: tuple[str, ...] = ()
     env_files: tuple[Path, ...] = ()
     environ: Mapping[str, str] = field(default_factory=_process_environment)
+    values: Mapping[str, str] = field(default_factory=dict)
     start: Path | None = None
     resolve_env_files: bool = True
     runnable: bool = True

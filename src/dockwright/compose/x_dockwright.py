@@ -2,7 +2,8 @@
 
 In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, when it is
 ready; ``cache``, whether its volumes may be kept for later runs. At the top: ``processes``, native
-processes that run beside the containers; ``cache``, for the whole stack.
+processes that run beside the containers; ``cache``, for the whole stack; ``secrets``, the variables
+that `dockwright stack install` makes up.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ _PROCESS = Struct(
     extensions=False,
 )
 _BOOL = Scalar(("boolean",))
-_TOP = Struct({"processes": MapOf(_PROCESS), "cache": _BOOL}, extensions=False)
+_TOP = Struct(
+    {"processes": MapOf(_PROCESS), "cache": _BOOL, "secrets": ListOf(STR, unique=True)},
+    extensions=False,
+)
 _SERVICE = Struct(
     {"reset": STR, "options": MapOf(Anything()), "ready": _READY, "cache": _BOOL},
     extensions=False,

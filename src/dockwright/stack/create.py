@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -201,5 +200,5 @@ def _contents(
             if "content" in definition:
                 yield file_target(kind, use), str(definition["content"]).encode(), use
             elif "environment" in definition:
-                value = os.environ.get(str(definition["environment"]), "")
+                value = spec.contents.get(str(definition["environment"]), "")
                 yield file_target(kind, use), value.encode(), use

@@ -86,4 +86,7 @@ def config_hash(spec: StackSpec, unit: str) -> str:
 def _definitions(spec: StackSpec, config: Mapping[str, Json], kind: str) -> Json:
     declared = cast("Mapping[str, Json]", spec.document.get(kind) or {})
     uses = cast("Sequence[Mapping[str, Json]]", config.get(kind) or ())
-    return [declared.get(str(use["source"])) for use in uses]
+    definitions = [declared.get(str(use["source"])) for use in uses]
+    names = [str(each.get("environment")) for each in definitions if isinstance(each, Mapping)]
+    made_from = {name: spec.contents[name] for name in names if name in spec.contents}
+    return [*definitions, made_from] if made_from else definitions
