@@ -1,10 +1,15 @@
 """Baselines that were expensive to make, kept on disk by what they were made from."""
 
-from dockwright.cache.draft import Draft
-from dockwright.cache.errors import CorruptEntryError, NotCacheableError
-from dockwright.cache.keys import Key, Surroundings, content_key, left_out
-from dockwright.cache.manifest import Manifest, Part
-from dockwright.cache.store import BaselineStore, Bounds, Stored, baselines_directory
+from typing import TYPE_CHECKING
+
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.cache.draft import Draft
+    from dockwright.cache.errors import CorruptEntryError, NotCacheableError
+    from dockwright.cache.keys import Key, Surroundings, content_key, left_out
+    from dockwright.cache.manifest import Manifest, Part
+    from dockwright.cache.store import BaselineStore, Bounds, Stored, baselines_directory
 
 __all__ = [
     "BaselineStore",
@@ -21,3 +26,30 @@ __all__ = [
     "content_key",
     "left_out",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "draft": ("Draft",),
+        "errors": (
+            "CorruptEntryError",
+            "NotCacheableError",
+        ),
+        "keys": (
+            "Key",
+            "Surroundings",
+            "content_key",
+            "left_out",
+        ),
+        "manifest": (
+            "Manifest",
+            "Part",
+        ),
+        "store": (
+            "BaselineStore",
+            "Bounds",
+            "Stored",
+            "baselines_directory",
+        ),
+    },
+)

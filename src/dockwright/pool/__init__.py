@@ -1,13 +1,18 @@
 """The stacks that exist now: leased, reset, removed, and reaped where their owner died."""
 
-from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
-from dockwright.pool.factory import Factory, FactoryOptions
-from dockwright.pool.kept import KeptStacks
-from dockwright.pool.lease import Lease, LeasedStack
-from dockwright.pool.pool import Pool, PoolStatistics
-from dockwright.pool.reaper import Estate, reap, remove, survey
-from dockwright.pool.seed import Seed
-from dockwright.pool.workspace import Workspace
+from typing import TYPE_CHECKING
+
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
+    from dockwright.pool.factory import Factory, FactoryOptions
+    from dockwright.pool.kept import KeptStacks
+    from dockwright.pool.lease import Lease, LeasedStack
+    from dockwright.pool.pool import Pool, PoolStatistics
+    from dockwright.pool.reaper import Estate, reap, remove, survey
+    from dockwright.pool.seed import Seed
+    from dockwright.pool.workspace import Workspace
 
 __all__ = [
     "Estate",
@@ -27,3 +32,35 @@ __all__ = [
     "remove",
     "survey",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "client": (
+            "NoBrokerError",
+            "PoolClient",
+            "PoolOptions",
+        ),
+        "factory": (
+            "Factory",
+            "FactoryOptions",
+        ),
+        "kept": ("KeptStacks",),
+        "lease": (
+            "Lease",
+            "LeasedStack",
+        ),
+        "pool": (
+            "Pool",
+            "PoolStatistics",
+        ),
+        "reaper": (
+            "Estate",
+            "reap",
+            "remove",
+            "survey",
+        ),
+        "seed": ("Seed",),
+        "workspace": ("Workspace",),
+    },
+)

@@ -1,15 +1,25 @@
 """One running copy of a Compose project: its services, networks, volumes and native processes."""
 
-from dockwright.stack.baseline import Baseline
-from dockwright.stack.cached import CachedStart
-from dockwright.stack.change import start_whole
-from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
-from dockwright.stack.images import Images
-from dockwright.stack.process import MarkedProcess, NativeProcess, kill_processes, marked_processes
-from dockwright.stack.progress import Listener, StartTimes, UnitEvent
-from dockwright.stack.stack import Stack
-from dockwright.stack.status import UnitStatus, statuses
-from dockwright.stack.view import CommandResult, StackOptions
+from typing import TYPE_CHECKING
+
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.stack.baseline import Baseline
+    from dockwright.stack.cached import CachedStart
+    from dockwright.stack.change import start_whole
+    from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
+    from dockwright.stack.images import Images
+    from dockwright.stack.process import (
+        MarkedProcess,
+        NativeProcess,
+        kill_processes,
+        marked_processes,
+    )
+    from dockwright.stack.progress import Listener, StartTimes, UnitEvent
+    from dockwright.stack.stack import Stack
+    from dockwright.stack.status import UnitStatus, statuses
+    from dockwright.stack.view import CommandResult, StackOptions
 
 __all__ = [
     "COMPOSE_PROJECT",
@@ -32,3 +42,38 @@ __all__ = [
     "start_whole",
     "statuses",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "baseline": ("Baseline",),
+        "cached": ("CachedStart",),
+        "change": ("start_whole",),
+        "identity": (
+            "COMPOSE_PROJECT",
+            "COMPOSE_SERVICE",
+            "Identity",
+        ),
+        "images": ("Images",),
+        "process": (
+            "MarkedProcess",
+            "NativeProcess",
+            "kill_processes",
+            "marked_processes",
+        ),
+        "progress": (
+            "Listener",
+            "StartTimes",
+            "UnitEvent",
+        ),
+        "stack": ("Stack",),
+        "status": (
+            "UnitStatus",
+            "statuses",
+        ),
+        "view": (
+            "CommandResult",
+            "StackOptions",
+        ),
+    },
+)
