@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from dockwright.markers import module_cleanup, stateful, stateless
     from dockwright.model import Address
     from dockwright.pool import LeasedStack
+    from dockwright.resources import (
+        ArtifactTracker,
+        StackServiceManager,
+        TemporaryBackupDir,
+        TemporaryConfigDir,
+        TestArtifactTracker,
+    )
     from dockwright.stack import CommandResult
     from dockwright.wait import (
         poll_for_container_stop,
@@ -21,9 +28,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "ArtifactTracker",
     "CommandResult",
     "DockwrightError",
     "LeasedStack",
+    "StackServiceManager",
+    "TemporaryBackupDir",
+    "TemporaryConfigDir",
+    "TestArtifactTracker",
     "__version__",
     "module_cleanup",
     "poll_for_container_stop",
@@ -36,9 +48,14 @@ __all__ = [
 
 _HOMES = {
     "Address": "model",
+    "ArtifactTracker": "resources",
     "CommandResult": "stack",
     "DockwrightError": "errors",
     "LeasedStack": "pool",
+    "StackServiceManager": "resources",
+    "TemporaryBackupDir": "resources",
+    "TemporaryConfigDir": "resources",
+    "TestArtifactTracker": "resources",
     "module_cleanup": "markers",
     "poll_for_container_stop": "wait",
     "poll_for_file_deletion": "wait",

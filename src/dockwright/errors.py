@@ -28,6 +28,10 @@
     ├── LeaseError                      a stack could not be had
     │   ├── LeaseClosedError            the lease was used after its end
     │   └── PoolClosedError             the pool was asked after its end
+    ├── ResourceError                   what a test asked for beside its stack cannot be had
+    │   ├── SpaceError                  less free disk space than was asked for
+    │   ├── SizeLimitError              a directory holds more than it may
+    │   └── AlreadyTrackedError         another tracker answers for the artifact
     ├── CleanupError                    something of ours could not be removed
     └── StoreError                      a store of measurements or baselines cannot be used
 
@@ -204,6 +208,22 @@ class LeaseClosedError(LeaseError):
 
 class PoolClosedError(LeaseError):
     """A pool was asked for a stack after its end."""
+
+
+class ResourceError(DockwrightError):
+    """What a test asked for beside its stack cannot be had."""
+
+
+class SpaceError(ResourceError):
+    """There is less free disk space than was asked for."""
+
+
+class SizeLimitError(ResourceError):
+    """A directory holds more than it may."""
+
+
+class AlreadyTrackedError(ResourceError):
+    """Another tracker, perhaps of another test process, answers for the artifact already."""
 
 
 class CleanupError(DockwrightError):

@@ -1,5 +1,7 @@
 """What a report gets from the stacks of its test; registered by the first use of a stack.
 
+Fixtures that keep things of a failed test register it too.
+
 Pytest asks this hook three times a test: in a suite without stacks that alone would cost 1 %.
 """
 
@@ -24,8 +26,9 @@ def pytest_runtest_makereport(
     leases = [*item.stash.get(LEASES, ()), *(each.lease for each in held)]
     if leases and call.when == "call":
         run.session.ledger.add("call", call.duration)
-    if leases and report.failed and call.when != "teardown":
+    if report.failed and call.when != "teardown":
         item.stash[FAILED] = True
+    if leases and report.failed and call.when != "teardown":
         for each in held:
             each.failed = True
         for lease in leases:

@@ -1,8 +1,9 @@
-"""The fixtures that a suite asks for: ``stack``, ``stack_factory`` and ``docker_client``."""
+"""The fixtures that a suite asks for: ``stack``, ``docker_client``, ``artifacts``, ..."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dockwright.held import StackFactory
     from dockwright.model import Requirement
     from dockwright.pool import Lease, LeasedStack
+    from dockwright.resources import StackServiceManager, TestArtifactTracker
 
 
 class ModuleLeases:
@@ -101,6 +103,113 @@ def docker_client(request: pytest.FixtureRequest) -> docker.DockerClient:
     except DockwrightError as error:
         reason = str(error)
     pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
+
+
+@pytest.fixture
+def config_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give the test an empty configuration directory, which ``DOCKWRIGHT_CONFIG_DIR`` names.
+
+    The variable is put back and the directory removed after the test. Of another variable:
+    ``@pytest.mark.parametrize("config_dir", ["MY_CONFIG"], indirect=True)``.
+    """
+    from dockwright.resources import TemporaryConfigDir
+
+    variables = [request.param] if hasattr(request, "param") else []
+    root = request.config.stash[RUN].settings.root
+    with TemporaryConfigDir(*variables, root=root) as directory:
+        yield directory
+
+
+@pytest.fixture
+def backup_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give the test an empty directory for backups, removed after it.
+
+    What `TemporaryBackupDir` takes is given as ``@pytest.mark.parametrize("backup_dir",
+    [{"needs_bytes": 10**9, "limit_bytes": 10**8}], indirect=True)``.
+    """
+    from dockwright.resources import TemporaryBackupDir
+
+    item = _watched(request)
+    root = request.config.stash[RUN].settings.root
+    backup = TemporaryBackupDir(**{"root": root, **getattr(request, "param", {})})
+    with backup as directory:
+        yield directory
+        if _keeps(item):
+            backup.keep()
+    _tell_kept(item, backup.kept)
+
+
+@pytest.fixture
+def stack_services(
+    request: pytest.FixtureRequest, stack: LeasedStack
+) -> Iterator[StackServiceManager]:
+    """Stop, start and restart services of the test's stack: a `StackServiceManager`.
+
+    ``with stack_services.stopped("db"): ...`` brings the service back at the end of the block.
+    What is down at the test's end is started again only for a ``module_cleanup`` test; else the
+    reset does it behind the tests.
+    """
+    from dockwright.resources import StackServiceManager
+
+    requirement = requirement_of(request.node)
+    if not requirement.exclusive:
+        pytest.fail(
+            f"{request.node.nodeid}: stack_services changes the stack, which a stateless test "
+            "shares with others\n  hint: mark the test stateful",
+            pytrace=False,
+        )
+    manager = StackServiceManager(stack)
+    if requirement.scope == "function":
+        yield manager
+        return
+    with manager:
+        yield manager
+
+
+@pytest.fixture
+def artifacts(request: pytest.FixtureRequest) -> Iterator[TestArtifactTracker]:
+    """Track what the test makes by itself, from before it is made, and remove it afterwards.
+
+    A `TestArtifactTracker`: ``track_file``, ``track_directory``, ``track_container``,
+    ``track_network``, ``track_volume``, ``track_image``, ``track_process``; ``create_container``,
+    ``create_network``, ``create_volume``, ``start_process`` make and track. What was there before
+    stays. With ``--dockwright-keep-failed``, so does what the first failed test made.
+    """
+    from dockwright.resources import TestArtifactTracker
+
+    item = _watched(request)
+    run = request.config.stash[RUN]
+    with TestArtifactTracker(
+        item.nodeid,
+        failed=lambda: item.stash.get(FAILED, False),
+        engine=lambda: run.session.engine(),
+        root=run.settings.root,
+    ) as tracker:
+        yield tracker
+        if _keeps(item):
+            tracker.keep()
+    _tell_kept(item, tracker.kept)
+
+
+def _watched(request: pytest.FixtureRequest) -> pytest.Item:
+    """Return the test, of which will be known whether it failed."""
+    request.config.pluginmanager.import_plugin("dockwright.failures")
+    item: pytest.Item = request.node
+    return item
+
+
+def _keeps(item: pytest.Item) -> bool:
+    """Tell whether what the test made is to be kept: that of the first failed one, if asked for."""
+    run = item.config.stash[RUN]
+    if not run.settings.keep_failed or not item.stash.get(FAILED, False):
+        return False
+    run.first_failed = run.first_failed or item.nodeid
+    return run.first_failed == item.nodeid
+
+
+def _tell_kept(item: pytest.Item, kept: str) -> None:
+    if kept:
+        item.add_report_section("teardown", "dockwright", kept)
 
 
 def _acquire(run: Run, requirement: Requirement) -> Lease:

@@ -42,6 +42,8 @@ class Run:
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
+        self.first_failed = ""
+        """The first failed test whose artifacts were to be kept."""
         self.checked = False
         """Whether all markers are right; pytest finishes a failed collection all the same."""
         self._began = time.monotonic()

@@ -106,6 +106,8 @@ def test_a_dead_owners_copy_goes(copy: OwnedCopy) -> None:
         "networks": 1,
         "volumes": 1,
         "processes": 1,
+        "images": 0,
+        "files": 0,
         "selected": True,
         "removed": False,
     }

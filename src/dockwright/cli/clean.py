@@ -19,7 +19,7 @@ from dockwright.pool import (
     survey,
 )
 
-_PARTS = ("containers", "networks", "volumes", "processes")
+_PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
 
 
 @click.command(
@@ -87,7 +87,7 @@ def _show(estates: Sequence[Estate], doomed: Sequence[Estate]) -> None:
             _owner(estate),
             _state(estate),
             age(estate.age_s()),
-            *(str(len(getattr(estate, part))) for part in _PARTS),
+            *(str(estate.counts()[part]) for part in _PARTS),
             "goes" if estate in doomed else "stays",
         )
         for estate in estates
@@ -103,7 +103,7 @@ def _document(estate: Estate, doomed: Sequence[Estate], *, dry_run: bool) -> dic
         "owner_pid": owner.pid if owner else None,
         "state": _state(estate),
         "age_s": round(estate.age_s(), 1),
-        **{part: len(getattr(estate, part)) for part in _PARTS},
+        **estate.counts(),
         "selected": estate in doomed,
         "removed": estate in doomed and not dry_run,
     }
@@ -115,7 +115,7 @@ def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
     totals = ", ".join(
         counted(number, part[:-1].removesuffix("e") if part == "processes" else part[:-1], part)
         for part in _PARTS
-        if (number := sum(len(getattr(estate, part)) for estate in doomed))
+        if (number := sum(estate.counts()[part] for estate in doomed))
     )
     return f"{'would remove' if dry_run else 'removed'} {totals}"
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from dockwright.engine import PREFIX, Engine, batch, owner_is_alive, parse_ownership
+from dockwright.errors import CleanupError
 from dockwright.model import Ownership
+from dockwright.places import state_directory
+from dockwright.pool.journal import ON_ENGINE, Journal
 from dockwright.pool.kept import KeptStacks
+from dockwright.pool.traces import Present, dispose, present
 from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
 
 _log = logging.getLogger(__name__)
@@ -23,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Estate:
-    """All that exists of one copy of a stack.
+    """All that exists of one copy of a stack, or of what one test made by itself.
 
     Attributes:
         project: its Compose project name.
@@ -34,6 +39,8 @@ class Estate:
         networks: their ids.
         volumes: their names.
         processes: its native processes and their children.
+        journal: where a test's own things are written down; None for a copy of a stack.
+        traced: what there is of the journal's things.
     """
 
     project: str
@@ -44,6 +51,8 @@ class Estate:
     networks: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     processes: list[MarkedProcess] = field(default_factory=list)
+    journal: Journal | None = None
+    traced: Present = field(default_factory=Present)
 
     @property
     def long_lived(self) -> bool:
@@ -59,8 +68,27 @@ class Estate:
         """Seconds since it was created."""
         return max(0.0, time.time() - self.ownership.created)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many things of each kind there are; what is labelled and traced counts once.
+
+        Returns:
+            Numbers by ``containers``, ``networks``, ``volumes``, ``processes``, ``images`` and
+            ``files`` (directories among them).
+        """
+        things = self.traced.things
+        processes = {each.process.pid for each in self.processes}
+        processes |= {each.pid for each in self.traced.processes}
+        return {
+            "containers": len({*self.containers, *things.get("container", ())}),
+            "networks": len({*self.networks, *things.get("network", ())}),
+            "volumes": len({*self.volumes, *things.get("volume", ())}),
+            "processes": len(processes),
+            "images": len(things.get("image", ())),
+            "files": len(things.get("file", ())) + len(things.get("directory", ())),
+        }
+
     def __len__(self) -> int:
-        return len(self.containers) + len(self.networks) + len(self.volumes) + len(self.processes)
+        return sum(self.counts().values())
 
 
 def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
@@ -77,7 +105,25 @@ def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
         volumes=engine.list_volumes(ours),
         processes=marked_processes(),
     )
-    return estates(found, kept.names())
+    labelled = {each.project: each for each in estates(found, kept.names())}
+    for journal in Journal.all(state_directory()):
+        mine = labelled.setdefault(journal.name, _estate_of(journal, kept))
+        if mine.ownership.owner == journal.ownership.owner:
+            _take_in(mine, journal, engine)
+    return sorted(labelled.values(), key=lambda each: each.ownership.created)
+
+
+def _estate_of(journal: Journal, kept: KeptStacks) -> Estate:
+    owner = journal.ownership.owner
+    alive = owner is None or owner_is_alive(owner)
+    return Estate(journal.name, journal.ownership, alive, journal.name in kept.names())
+
+
+def _take_in(estate: Estate, journal: Journal, engine: Engine | None) -> None:
+    with suppress(FileNotFoundError):  # its owner ended it meanwhile
+        until_s = None if estate.alive else journal.last_seen_s
+        estate.traced = present(journal, engine, until_s=until_s)
+        estate.journal = journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +180,11 @@ def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
     """Remove everything of `estates`, at once.
 
     Raises:
-        EngineError: or an `ExceptionGroup` of them: something could not be removed.
+        EngineError: or an `ExceptionGroup` of errors: something could not be removed.
     """
     doomed = list(estates)
+    # First what tests made themselves: it may hang on what is labelled.
+    failures = [failure for estate in doomed for failure in _end_journal(estate, engine)]
     kill_processes(marked.process for estate in doomed for marked in estate.processes)
     batch.run(
         [partial(engine.remove_container, each) for estate in doomed for each in estate.containers]
@@ -147,6 +195,36 @@ def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
     )
     for estate in doomed:
         kept.forget(estate.project)
+    if failures:
+        raise ExceptionGroup("not all that dead tests left could be removed", failures)
+
+
+def _end_journal(estate: Estate, engine: Engine | None) -> list[CleanupError]:
+    """Remove what a journal tells of, and the journal, unless something has to stay."""
+    if estate.journal is None:
+        return []
+    failures = dispose(estate.traced, engine)
+    here = engine.endpoint.url if engine is not None else ""
+    elsewhere = [
+        trace
+        for trace in estate.journal.traces()
+        if trace.kind in ON_ENGINE and trace.engine != here
+    ]
+    if elsewhere and not failures:  # it stays for whoever looks at that engine
+        estate.journal.replace(elsewhere)
+    elif not failures:
+        estate.journal.remove()
+    return failures
+
+
+def reap_on_disk(project: str, kept: KeptStacks) -> None:
+    """Remove what dead tests of the project with this hash left, except what is on an engine."""
+    for journal in Journal.all(state_directory()):
+        estate = _estate_of(journal, kept)
+        if abandoned([estate], project):
+            _take_in(estate, journal, None)
+            for failure in _end_journal(estate, None):
+                _log.warning("%s", failure)
 
 
 def reap(engine: Engine, project: str, kept: KeptStacks) -> int:

@@ -12,6 +12,8 @@ from dockwright.engine import current_owner, owner_is_alive
 from dockwright.model import Owner
 
 _OWNER_FILE = "owner.json"
+JOURNAL = "journal.jsonl"
+"""The file of a workspace that tells what its owner made elsewhere (see `Journal`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,15 @@ class Workspace:
 
     @staticmethod
     def reap(state: Path) -> int:
-        """Delete the workspaces of dead owners; return how many."""
+        """Delete the workspaces of dead owners; return how many.
+
+        One with a journal stays: what it tells of has to go first (`dockwright.pool.reaper`).
+        """
         count = 0
         for file in (state / "sessions").glob(f"*/{_OWNER_FILE}"):
             with suppress(OSError, ValueError, TypeError):  # half written, or going away just now
-                if not owner_is_alive(Owner(**json.loads(file.read_text()))):
+                owner = Owner(**json.loads(file.read_text()))
+                if not owner_is_alive(owner) and not (file.parent / JOURNAL).exists():
                     shutil.rmtree(file.parent, ignore_errors=True)
                     count += 1
         return count

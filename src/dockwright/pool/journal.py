@@ -1,0 +1,128 @@
+"""What a test's own things are, told on disk before they are made, so that they can be reaped.
+
+A stack's parts bear labels. What a test makes by calls of its own may bear none: its names are
+written down here, and only names of what was not there then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from dockwright.model import Owner, Ownership
+from dockwright.pool.workspace import JOURNAL, Workspace
+
+Kind: TypeAlias = Literal["process", "container", "network", "volume", "image", "file", "directory"]
+"""The kinds of things, in the order in which they are removed."""
+
+KINDS: tuple[Kind, ...] = (
+    "process",
+    "container",
+    "network",
+    "volume",
+    "image",
+    "file",
+    "directory",
+)
+ON_ENGINE = frozenset({"container", "network", "volume", "image"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One thing that may come to exist.
+
+    Attributes:
+        kind: what it is.
+        name: its name on the engine, its path, or its pid.
+        engine: the URL of the engine that it is on; empty for what is on no engine.
+        ours: whether the name is of our own making, so that whatever bears it is ours; of a
+            process: whether it is known by its marks, as all that it starts is.
+        started_s: when a process started, seconds since the epoch.
+    """
+
+    kind: Kind
+    name: str
+    engine: str = ""
+    ours: bool = False
+    started_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The traces of one owner, in its workspace.
+
+    Attributes:
+        workspace: where it lies.
+        ownership: whose it is; the session's id is the name of the workspace.
+    """
+
+    workspace: Workspace
+    ownership: Ownership
+
+    @classmethod
+    def create(cls, state: Path, ownership: Ownership) -> Journal:
+        """Begin the journal of this process, in a workspace of its own."""
+        journal = cls(Workspace.create(state, ownership.session), ownership)
+        journal.replace(())
+        return journal
+
+    @classmethod
+    def all(cls, state: Path) -> Iterator[Journal]:
+        """Yield the journals that are there, whoever owns them."""
+        for file in sorted((state / "sessions").glob(f"*/{JOURNAL}")):
+            with suppress(OSError, ValueError, TypeError, KeyError):  # it is just going away
+                head = json.loads(file.read_text().partition("\n")[0])
+                owner = Owner(**head["owner"])
+                yield cls(Workspace(file.parent), Ownership(**{**head, "owner": owner}))
+
+    @property
+    def name(self) -> str:
+        """The name under which everything of the journal is listed."""
+        return self.ownership.session
+
+    @property
+    def last_seen_s(self) -> float:
+        """When its owner was last seen alive, seconds since the epoch."""
+        return self._file.stat().st_mtime
+
+    def add(self, trace: Trace) -> None:
+        """Write down what is about to be made."""
+        line = json.dumps(asdict(trace)) + "\n"
+        with self._file.open("a") as file:
+            file.write(line)
+
+    def beat(self) -> None:
+        """Note that the owner lives."""
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            os.utime(self._file)
+
+    def traces(self) -> list[Trace]:
+        """Return what is written down; a line that was cut off by the owner's death is left out."""
+        found: list[Trace] = []
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            for line in self._file.read_text().splitlines()[1:]:
+                with suppress(ValueError, TypeError):
+                    found.append(Trace(**json.loads(line)))
+        return found
+
+    def replace(self, traces: Iterable[Trace]) -> None:
+        """Write it anew with these traces; whoever reads meanwhile sees the old or the new one."""
+        lines = [asdict(self.ownership), *(asdict(trace) for trace in traces)]
+        draft = self._file.with_suffix(".new")
+        draft.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if self._file.exists():
+            os.utime(draft, (self.last_seen_s, self.last_seen_s))  # a reaper is not its owner
+        draft.replace(self._file)
+
+    def remove(self) -> None:
+        """End it, and its workspace with it."""
+        self.workspace.remove()
+
+    @property
+    def _file(self) -> Path:
+        return self.workspace.directory / JOURNAL
