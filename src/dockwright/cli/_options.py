@@ -6,12 +6,15 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dockwright.compose import LoadOptions, load
+from dockwright.cli._engine import INSTALLED_ENGINE
+from dockwright.compose import LoadOptions, load, locate
+from dockwright.lifecycle import ConfigHome, InstalledSettings, config_base
 from dockwright.model import SpecWarning
 
 Command = Callable[..., Any]  # click's commands have parameters of every kind
@@ -55,11 +58,19 @@ _OPTIONS = (
         type=_DIRECTORY,
         help="What relative paths mean.  [default: the directory of the first file]",
     ),
+    click.option(
+        "--config-dir",
+        type=_DIRECTORY,
+        help="Where installed stacks have their settings and secrets.  [default: "
+        "DOCKWRIGHT_CONFIG_DIR, else the user's own, e.g. ~/.config/dockwright]",
+    ),
 )
 
+_HOME = f"{__name__}.home"
 
-def load_options(command: Command) -> Command:
-    """Give a command the options above; it receives them as a `LoadOptions` in front."""
+
+def given_options(command: Command) -> Command:
+    """Give a command the options above: a `LoadOptions`, and the base of config directories."""
 
     @functools.wraps(command)
     def wrapper(
@@ -69,6 +80,7 @@ def load_options(command: Command) -> Command:
         profiles: tuple[str, ...],
         env_files: tuple[Path, ...],
         project_directory: Path | None,
+        config_dir: Path | None,
         **others: Any,
     ) -> Any:
         options = LoadOptions(
@@ -80,9 +92,68 @@ def load_options(command: Command) -> Command:
             environ=dict(os.environ),
             start=Path.cwd(),
         )
-        return command(options, **others)
+        return command(options, config_base(config_dir, os.environ), **others)
 
     return functools.reduce(lambda inner, option: option(inner), reversed(_OPTIONS), wrapper)
+
+
+def load_options(command: Command) -> Command:
+    """Give a command the same options as one `LoadOptions`, completed by how it was installed."""
+
+    @functools.wraps(command)
+    def wrapper(options: LoadOptions, base: Path, **others: Any) -> Any:
+        return command(completed(options, base), **others)
+
+    return given_options(wrapper)
+
+
+def completed(options: LoadOptions, base: Path) -> LoadOptions:
+    """Return `options` with what the config directory of the project they mean says.
+
+    Where the command line names a project but no files, an installed stack of that name is meant.
+    From then on `current_home` and `current_engine` know of it.
+    """
+    options = from_installed(options, base) or options
+    place = locate(options)
+    home = ConfigHome.of(base, place.name)
+    settings = home.settings()
+    if settings is not None and settings.files == place.files:
+        _adopt_engine(home, settings)
+        profiles = options.profiles or options.environ.get("COMPOSE_PROFILES")
+        options = options if profiles else replace(options, profiles=settings.profiles)
+    click.get_current_context().meta[_HOME] = home
+    return replace(options, values=home.values())
+
+
+def from_installed(options: LoadOptions, base: Path) -> LoadOptions | None:
+    """Return options for the installed stack that is named; None where none is meant."""
+    name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
+    if not name or options.files or options.working_dir or options.environ.get("COMPOSE_FILE"):
+        return None
+    home = ConfigHome.of(base, name)
+    settings = home.settings()
+    if settings is None:
+        return None
+    _adopt_engine(home, settings)
+    return replace(
+        options,
+        files=settings.files,
+        working_dir=settings.directory,
+        profiles=options.profiles or settings.profiles,
+        env_files=options.env_files or settings.env_files,
+    )
+
+
+def current_home() -> ConfigHome:
+    """Return the config directory of the project that the command is about."""
+    home: ConfigHome = click.get_current_context().meta[_HOME]
+    return home
+
+
+def _adopt_engine(home: ConfigHome, settings: InstalledSettings) -> None:
+    if settings.engine:
+        meta = click.get_current_context().meta
+        meta[INSTALLED_ENGINE] = (settings.engine, str(home.settings_file))
 
 
 def compose_options(command: Command) -> Command:

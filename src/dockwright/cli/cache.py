@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from dockwright.cache import BaselineStore, Stored, baselines_directory
+from dockwright.cache import BaselineStore, Stored
 from dockwright.cli._output import age, counted, note, print_json, print_table
 from dockwright.errors import UsageError
+from dockwright.places import baselines_directory
 from dockwright.settings import parse_duration
 
 _SHOWN_KEY = 12

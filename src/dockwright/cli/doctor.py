@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from dockwright.cli._checks import Finding, check_engine, check_host, unusable
+from dockwright.cli._checks import check_engine, check_host
 from dockwright.cli._engine import current_engine
-from dockwright.cli._output import counted, note, print_json, print_table
+from dockwright.cli._findings import report
 from dockwright.errors import DockwrightError
+from dockwright.lifecycle import Finding, unusable
 from dockwright.places import state_directory
 from dockwright.pool import KeptStacks
 
@@ -30,27 +31,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     Looks at the engine, permissions, versions, disk, address pools, and what earlier runs left.
     Every bad finding comes with a remedy. Exits with 1 if stacks cannot run.
     """
-    findings = list(_findings())
-    failed = [finding for finding in findings if finding.status == "fail"]
-    if as_json:
-        print_json(
-            {
-                "ok": not failed,
-                "findings": [
-                    {
-                        "name": finding.name,
-                        "status": finding.status,
-                        "detail": finding.detail,
-                        "remedy": finding.remedy if finding.status != "ok" else None,
-                    }
-                    for finding in findings
-                ],
-            }
-        )
-    else:
-        _show(findings)
-    if failed:
-        ctx.exit(1)
+    ctx.exit(report(list(_findings()), as_json=as_json))
 
 
 def _findings() -> Iterator[Finding]:
@@ -60,15 +41,3 @@ def _findings() -> Iterator[Finding]:
     except DockwrightError as failure:
         yield unusable(failure)
     yield from check_host(state)
-
-
-def _show(findings: list[Finding]) -> None:
-    print_table(
-        ("CHECK", "STATUS", "FOUND"),
-        [(finding.name, finding.status, finding.detail) for finding in findings],
-    )
-    bad = [finding for finding in findings if finding.status != "ok"]
-    for finding in bad:
-        note(f"{finding.status}: {finding.name}: {finding.remedy}")
-    if not bad:
-        note(f"{counted(len(findings), 'check')}, nothing to do")

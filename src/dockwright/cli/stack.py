@@ -9,6 +9,10 @@ import click
 from dockwright.cli.app import Lazy, LazyGroup
 
 COMMANDS: Mapping[str, Lazy] = {
+    "install": Lazy(
+        "dockwright.cli.stack_install:install", "Write settings and secrets; get the images."
+    ),
+    "check": Lazy("dockwright.cli.stack_check:check", "Check that the stack can run."),
     "start": Lazy(
         "dockwright.cli.stack_start:start", "Start services and wait until all is ready."
     ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dockwright.engine.calls import Call, EngineCalls
+from dockwright.engine.calls import Call, EngineCalls, path
 from dockwright.engine.failures import pull_failed
 from dockwright.engine.references import split_reference
 from dockwright.engine.streams import ByteStream, json_lines
@@ -16,6 +16,8 @@ from dockwright.errors import EngineError, EngineUnreachableError
 
 _SILENCE_TIMEOUT_S = 300.0
 """How long an engine may say nothing during a pull: unpacking one large layer is silent."""
+
+_ASK_TIMEOUT_S = 20.0
 
 _REPORT_INTERVAL_S = 0.1
 
@@ -82,6 +84,31 @@ class PullCalls(EngineCalls):
             reason = exc.message.removeprefix(f"cannot {call.action}: ")
             raise pull_failed(reference, reason) from exc
         progress.report(final=True)
+
+    def remote_digest(self, reference: str) -> str:
+        """Return the digest that the image's registry has under this name now; nothing is pulled.
+
+        Raises:
+            ImageMissingError: it cannot be had; the message says why.
+        """
+        from dockwright.engine.credentials import pull_headers  # loads the Docker SDK
+
+        call = Call(
+            "GET",
+            path("distribution", reference, "json"),
+            "ask the registry for",
+            reference,
+            headers=pull_headers(split_reference(reference)[0]),
+            timeout_s=_ASK_TIMEOUT_S,
+        )
+        try:
+            return str(self._http.document(call)["Descriptor"]["digest"])
+        except EngineUnreachableError:
+            raise
+        except EngineError as exc:
+            raise pull_failed(
+                reference, exc.message.removeprefix(f"cannot {call.action}: ")
+            ) from exc
 
 
 def _messages(stream: ByteStream) -> Iterator[Document]:

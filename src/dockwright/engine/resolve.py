@@ -17,7 +17,11 @@ _PROBE_TIMEOUT_S = 1.0
 
 
 def resolve_endpoint(
-    environ: Mapping[str, str], home: Path, *, explicit: str | None = None
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    explicit: str | None = None,
+    source: str = "the option",
 ) -> Endpoint:
     """Find the engine: explicit, DOCKER_HOST, DOCKER_CONTEXT, current context, usual sockets.
 
@@ -25,6 +29,7 @@ def resolve_endpoint(
         environ: the environment.
         home: the home directory.
         explicit: an address that goes before all others, as DOCKER_HOST would name it.
+        source: who named that one, for messages.
 
     Returns:
         The endpoint; whether anything answers there is not checked, except that of the usual
@@ -35,7 +40,7 @@ def resolve_endpoint(
     """
     config = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
     if explicit:
-        return _addressed(explicit, "the option", environ, config)
+        return _addressed(explicit, source, environ, config)
     if address := environ.get("DOCKER_HOST"):
         return _addressed(address, "DOCKER_HOST", environ, config)
     if name := environ.get("DOCKER_CONTEXT"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from dockwright import __version__
 from dockwright.engine import PREFIX, Engine
@@ -17,6 +18,22 @@ LONG_LIVED = "persistent"
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
+def identity_of(project: str, working_dir: Path) -> Identity:
+    """Return the identity of the long-lived stack of a project name and directory."""
+    return Identity(
+        project=project,
+        ownership=Ownership(
+            session=LONG_LIVED,
+            project=project_hash(working_dir),
+            stack=project,
+            owner=None,
+            created=time.time(),
+            version=__version__,
+        ),
+        isolated=False,
+    )
+
+
 def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.0) -> Stack:
     """Return the project's long-lived stack, attached to what of it exists.
 
@@ -28,23 +45,29 @@ def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.
     Raises:
         StackError: containers of the same project name are somebody else's.
     """
-    project = project_hash(spec.working_dir)
-    identity = Identity(
-        project=spec.name,
-        ownership=Ownership(
-            session=LONG_LIVED,
-            project=project,
-            stack=spec.name,
-            owner=None,
-            created=time.time(),
-            version=__version__,
-        ),
-        isolated=False,
-    )
+    identity = identity_of(spec.name, spec.working_dir)
     _check_nobody_elses(engine, identity)
-    logs = state_directory() / "processes" / project
+    logs = state_directory() / "processes" / identity.ownership.project
     options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
     return Stack(spec, engine, identity, options).attach()
+
+
+def has_data(engine: Engine, identity: Identity) -> bool:
+    """Tell whether volumes of the stack are there."""
+    return bool(engine.list_volumes(identity.selector()))
+
+
+def bare_spec(project: str, working_dir: Path) -> StackSpec:
+    """Return a spec without services: to find and remove a stack whose project cannot be read."""
+    return StackSpec(
+        name=project,
+        working_dir=working_dir,
+        files=(),
+        document={"name": project, "services": {}},
+        services={},
+        processes={},
+        content_hash="",
+    )
 
 
 def _check_nobody_elses(engine: Engine, identity: Identity) -> None:

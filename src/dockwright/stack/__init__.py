@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         kill_processes,
         marked_processes,
     )
-    from dockwright.stack.progress import Listener, StartTimes, UnitEvent
+    from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
     from dockwright.stack.stack import Stack
     from dockwright.stack.status import UnitStatus, statuses
     from dockwright.stack.view import CommandResult, StackOptions
@@ -35,6 +35,7 @@ __all__ = [
     "Stack",
     "StackOptions",
     "StartTimes",
+    "Stopwatch",
     "UnitEvent",
     "UnitStatus",
     "kill_processes",
@@ -64,6 +65,7 @@ __getattr__ = lazily(
         "progress": (
             "Listener",
             "StartTimes",
+            "Stopwatch",
             "UnitEvent",
         ),
         "stack": ("Stack",),
