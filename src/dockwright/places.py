@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -11,6 +12,18 @@ import platformdirs
 def state_directory() -> Path:
     """Return where dockwright keeps, for this user, what outlives a run."""
     return platformdirs.user_state_path("dockwright")
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Return where this user's caches are: ``DOCKWRIGHT_CACHE_DIR`` if that is set."""
+    chosen = environ.get("DOCKWRIGHT_CACHE_DIR")
+    base = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("dockwright")
+    return base.absolute()
+
+
+def baselines_directory(environ: Mapping[str, str]) -> Path:
+    """Return where this user's kept baselines are."""
+    return cache_directory(environ) / "baselines"
 
 
 def project_hash(root: Path) -> str:

@@ -6,18 +6,21 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dockwright.cache import baselines_directory
 from dockwright.compose import LoadOptions
-from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
+from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Summary
 from dockwright.model import Requirement
-from dockwright.places import state_directory
+from dockwright.places import baselines_directory, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
-from dockwright.stack import COMPOSE_PROJECT, Stack
 from dockwright.wait import Cadence
+
+if TYPE_CHECKING:
+    from dockwright.engine import Endpoint, Engine
+    from dockwright.stack import Stack
 
 __all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
 
@@ -31,6 +34,8 @@ def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
 
 def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
     """Return the engine at `url`; an empty text means the one that the docker CLI would use."""
+    from dockwright.engine import connect
+
     return connect(find_endpoint(url, environ))
 
 
@@ -125,7 +130,7 @@ class Session:
         if failed and self.settings.keep_failed and not self._kept:
             keep = keep or "the first failed test"
         if keep:
-            self._kept[lease.stack.identity.project] = self._kept_note(lease.stack, keep)
+            self._kept[lease.facts.project] = self._kept_note(lease.stack, keep)
         if self._pool is not None:
             self._pool.release(lease, keep=bool(keep))
 
@@ -173,6 +178,8 @@ class Session:
 
     def _kept_note(self, stack: Stack, whose: str) -> str:
         """Return what a person needs to look at a kept stack, and to remove it."""
+        from dockwright.stack import COMPOSE_PROJECT
+
         docker = f"docker -H {self.settings.engine}" if self.settings.engine else "docker"
         project = stack.identity.project
         return "\n".join(

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cache import BaselineStore, Bounds, baselines_directory
+from dockwright.cache import BaselineStore, Bounds
+from dockwright.places import baselines_directory
 from tests.cache.conftest import Clock
 from tests.cache.entries import finish, keys, put, tar_of, volumes_of
 

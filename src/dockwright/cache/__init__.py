@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from dockwright.cache.errors import CorruptEntryError, NotCacheableError
     from dockwright.cache.keys import Key, Surroundings, content_key, left_out
     from dockwright.cache.manifest import Manifest, Part
-    from dockwright.cache.store import BaselineStore, Bounds, Stored, baselines_directory
+    from dockwright.cache.store import BaselineStore, Bounds, Stored
 
 __all__ = [
     "BaselineStore",
@@ -22,7 +22,6 @@ __all__ = [
     "Part",
     "Stored",
     "Surroundings",
-    "baselines_directory",
     "content_key",
     "left_out",
 ]
@@ -49,7 +48,6 @@ __getattr__ = lazily(
             "BaselineStore",
             "Bounds",
             "Stored",
-            "baselines_directory",
         ),
     },
 )

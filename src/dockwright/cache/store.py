@@ -16,12 +16,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
 
 from dockwright.cache.draft import Draft, chunks_of
 from dockwright.cache.errors import CorruptEntryError
@@ -31,13 +29,6 @@ from dockwright.cache.manifest import MANIFEST, Manifest, Part
 _log = logging.getLogger(__name__)
 
 _DAY_S = 86_400.0
-
-
-def baselines_directory(environ: Mapping[str, str]) -> Path:
-    """Return where this user's baselines are: below ``DOCKWRIGHT_CACHE_DIR`` if that is set."""
-    chosen = environ.get("DOCKWRIGHT_CACHE_DIR")
-    base = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("dockwright")
-    return base.absolute() / "baselines"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,15 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockwright import __version__
-from dockwright.compose import LoadOptions, load
-from dockwright.engine import Engine
 from dockwright.errors import DockwrightError, LeaseError
 from dockwright.measure import Summary
 from dockwright.model import Requirement, StackSpec
-from dockwright.pool.codec import load_options_to_json, ownership_from_json
+from dockwright.pool.codec import facts_from_json, load_options_to_json, ownership_from_json
 from dockwright.pool.lease import Lease
 from dockwright.pool.protocol import (
     PROTOCOL,
@@ -29,8 +28,12 @@ from dockwright.pool.protocol import (
 )
 from dockwright.pool.runtime import BrokerPlace, connect_or_start
 from dockwright.pool.seed import Seed
-from dockwright.stack import Identity, Stack, StackOptions
 from dockwright.wait import Cadence
+
+if TYPE_CHECKING:
+    from dockwright.compose import LoadOptions
+    from dockwright.engine import Engine
+    from dockwright.stack import Stack
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +96,7 @@ class PoolClient:
         self._lock = threading.Lock()
         self._loads: dict[str, LoadOptions] = {}
         self._keys: dict[str, str] = {}
+        self._warnings: dict[str, tuple[str, ...]] = {}
         self._specs: dict[str, StackSpec] = {}
         self._stacks: dict[str, Stack] = {}
         self._leases: dict[int, Lease] = {}
@@ -107,12 +111,14 @@ class PoolClient:
         """
         if self._loads.get(name) != options:
             seed = self._options.seed
-            self._keys[name] = self._ask(
+            declared = self._ask(
                 "declare",
                 name=name,
                 load=load_options_to_json(options),
                 seed=seed.to_json() if seed else None,
             )
+            self._keys[name] = declared["key"]
+            self._warnings[name] = tuple(declared["warnings"])
             self._loads[name] = options
             self._specs.pop(name, None)
 
@@ -129,8 +135,13 @@ class PoolClient:
         keyed = replace(requirement, stack=self._keys[requirement.stack])
         while True:
             told = self._ask("acquire", requirement=asdict(keyed), timeout_s=timeout_s)
-            stack = self._stack(requirement.stack, told)
-            lease = Lease(requirement, stack, float(told["waited_s"]), bool(told["seeding"]))
+            lease = Lease(
+                requirement,
+                facts_from_json(told["facts"]),
+                partial(self._stack, requirement.stack, told),
+                float(told["waited_s"]),
+                seeding=bool(told["seeding"]),
+            )
             self._leases[int(told["lease"])] = lease
             if not lease.seeding:
                 return lease
@@ -165,8 +176,8 @@ class PoolClient:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the Compose files of the leased stacks hold that dockwright does not use."""
-        return tuple(str(each) for spec in self._specs.values() for each in spec.warnings)
+        """What the Compose files of the declared stacks hold that dockwright does not use."""
+        return tuple(text for texts in self._warnings.values() for text in texts)
 
     def statistics(self) -> Mapping[str, Any] | None:
         """Return the pool's statistics; None before its first stack."""
@@ -271,7 +282,10 @@ class PoolClient:
         return None
 
     def _stack(self, name: str, told: Mapping[str, Any]) -> Stack:
-        project = told["project"]
+        # Loaded when a test asks for more than addresses: it takes as long as many a test.
+        from dockwright.stack import Identity, Stack, StackOptions
+
+        project = told["facts"]["project"]
         stack = self._stacks.get(project)
         if stack is None:
             stack = self._stacks[project] = Stack(
@@ -289,6 +303,8 @@ class PoolClient:
 
     def _spec(self, name: str) -> StackSpec:
         if name not in self._specs:
+            from dockwright.compose import load
+
             self._specs[name] = load(self._loads[name])
         return self._specs[name]
 

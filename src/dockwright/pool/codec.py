@@ -8,7 +8,7 @@ from typing import Any
 
 from dockwright.compose import LoadOptions
 from dockwright.model import Json, Owner, Ownership
-from dockwright.pool.lease import Lease
+from dockwright.pool.lease import Facts, Lease
 
 
 def load_options_to_json(options: LoadOptions) -> dict[str, Json]:
@@ -46,7 +46,7 @@ def lease_to_json(lease: Lease) -> dict[str, Json]:
     """Return what a client needs to use the leased stack without asking the engine for it."""
     stack = lease.stack
     return {
-        "project": stack.identity.project,
+        "facts": asdict(lease.facts),
         "ownership": asdict(stack.identity.ownership),
         "containers": dict(stack.containers),
         "networks": stack.addresses.known(),
@@ -54,6 +54,11 @@ def lease_to_json(lease: Lease) -> dict[str, Json]:
         "waited_s": lease.waited_s,
         "seeding": lease.seeding,
     }
+
+
+def facts_from_json(values: dict[str, Any]) -> Facts:
+    """Read the facts of a leased stack."""
+    return Facts(**{**values, "units": tuple(values["units"])})
 
 
 def ownership_from_json(values: dict[str, Any]) -> Ownership:

@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dockwright.errors import LeaseClosedError
+from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
 from dockwright.model import Address, Requirement
-from dockwright.stack import CommandResult, Stack
+
+if TYPE_CHECKING:
+    from dockwright.stack import CommandResult, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a leased stack without its engine, as it was when the lease began.
+
+    Attributes:
+        project: its Compose project name.
+        name: of the stack, as declared.
+        units: its services and native processes.
+        published: by unit and ``8000/tcp``: the ``host:port`` that reaches it.
+    """
+
+    project: str
+    name: str
+    units: tuple[str, ...]
+    published: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def of(cls, stack: Stack) -> Facts:
+        """Return the facts of a stack; what was not looked up before is asked for."""
+        units = tuple(stack.graph.dependencies)
+        return cls(
+            project=stack.identity.project,
+            name=stack.identity.ownership.stack,
+            units=units,
+            published={unit: _published(stack, unit) for unit in units},
+        )
 
 
 class LeasedStack:
@@ -18,27 +49,27 @@ class LeasedStack:
     Ports and names differ from copy to copy: ask for them, do not write them down.
     """
 
-    def __init__(self, stack: Stack, holder: str) -> None:
-        self._stack: Stack | None = stack
-        self._holder = holder
+    def __init__(self, lease: Lease) -> None:
+        self._lease: Lease | None = lease
+        self._holder = lease.requirement.holder
 
     def __repr__(self) -> str:
-        return f"<stack {self._stack.identity.project if self._stack else '(lease closed)'}>"
+        return f"<stack {self._lease.facts.project if self._lease else '(lease closed)'}>"
 
     @property
     def name(self) -> str:
         """The stack's name, as the project declares it."""
-        return self._open().identity.ownership.stack
+        return self._held().facts.name
 
     @property
     def project(self) -> str:
         """This copy's Compose project name: ``docker compose -p PROJECT ps`` lists it."""
-        return self._open().identity.project
+        return self._held().facts.project
 
     @property
     def services(self) -> tuple[str, ...]:
         """The names of its services and native processes."""
-        return tuple(self._open().graph.dependencies)
+        return self._held().facts.units
 
     @property
     def env(self) -> dict[str, str]:
@@ -46,11 +77,11 @@ class LeasedStack:
 
         ``WEB_HOST``, ``WEB_PORT`` (the first one) and ``WEB_PORT_8000`` for a service ``web``.
         """
-        stack = self._open()
+        lease = self._held()
         variables: dict[str, str] = {}
-        for unit in stack.graph.dependencies:
+        for unit in lease.facts.units:
             prefix = re.sub(r"[^A-Z0-9]", "_", unit.upper())
-            for key, text in stack.addresses.published(unit).items():
+            for key, text in lease.published(unit).items():
                 number, _, protocol = key.partition("/")
                 if protocol == "tcp":
                     host, _, port = text.rpartition(":")
@@ -66,7 +97,12 @@ class LeasedStack:
             UnknownServiceError: no such service.
             StackError: the port cannot be reached from here; tells which can.
         """
-        return self._open().address(service, port)
+        lease = self._held()
+        text = lease.published(service).get(f"{port}/tcp")
+        if text is None:
+            return lease.stack.address(service, port)
+        host, _, number = text.rpartition(":")
+        return Address(host, int(number))
 
     def url(self, service: str, port: int, path: str = "", *, scheme: str = "http") -> str:
         """Return a URL such as ``http://127.0.0.1:49312`` that reaches the service's port."""
@@ -119,41 +155,80 @@ class LeasedStack:
         self._open().start(_units(service))
 
     def _open(self) -> Stack:
-        if self._stack is None:
+        return self._held().stack
+
+    def _held(self) -> Lease:
+        if self._lease is None:
             raise LeaseClosedError(
                 f"the stack was used after the lease of {self._holder} ended",
                 hint="ask for the stack fixture in the test that uses it",
             )
-        return self._stack
+        return self._lease
+
+    def unwrap(self) -> Stack:
+        """Return the stack itself, for dockwright's own rooms; what ends with the lease is theirs.
+
+        To a test it offers nothing more; it is public to the lease's owner and `resources` only.
+
+        Raises:
+            LeaseClosedError: the lease has ended.
+        """
+        return self._open()
 
     def close(self) -> None:
         """End the use: every later call raises `LeaseClosedError`. Called by the lease's owner."""
-        self._stack = None
+        self._lease = None
+
+
+def _published(stack: Stack, unit: str) -> Mapping[str, str]:
+    try:
+        return stack.addresses.published(unit)
+    except (EngineError, UnknownServiceError):  # it is told to who asks for the unit's address
+        return {}
 
 
 def _units(service: str | None) -> list[str] | None:
     return None if service is None else [service]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """The right of one holder to use one stack, from `Pool.acquire` to `Pool.release`.
 
     Attributes:
         requirement: what was asked for.
-        stack: the stack itself.
-        leased: the stack as the holder sees it.
+        facts: what is known of the stack without its engine.
+        find: gives the stack itself, which a client makes only when it is needed.
         waited_s: how long the holder waited for it, in seconds.
         seeding: whether the holder is to seed the stack first, and to ask for a lease then.
+        leased: the stack as the holder sees it.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
     """
 
     requirement: Requirement
-    stack: Stack
+    facts: Facts
+    find: Callable[[], Stack]
     waited_s: float
     seeding: bool = False
     leased: LeasedStack = field(init=False)
     began_s: float = field(default_factory=time.time)
+    _found: Stack | None = None
 
     def __post_init__(self) -> None:
-        self.leased = LeasedStack(self.stack, self.requirement.holder)
+        self.leased = LeasedStack(self)
+
+    @property
+    def stack(self) -> Stack:
+        """The stack itself."""
+        if self._found is None:
+            self._found = self.find()
+        return self._found
+
+    def published(self, unit: str) -> Mapping[str, str]:
+        """Return ``host:port`` by the unit's own port, as far as that is known.
+
+        Once the stack itself was used, its ports may have changed: then it is asked.
+        """
+        if self._found is not None:
+            return self._found.addresses.published(unit)
+        return self.facts.published.get(unit, {})

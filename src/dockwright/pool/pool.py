@@ -25,7 +25,7 @@ from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, to_seed
 from dockwright.pool.copies import Copy, State, described
 from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
-from dockwright.pool.lease import Lease
+from dockwright.pool.lease import Facts, Lease
 from dockwright.pool.policy import Pace
 
 _log = logging.getLogger(__name__)
@@ -141,14 +141,14 @@ class Pool:
             if copy.state is State.UNSEEDED:
                 copy.become(State.SEEDING)
                 copy.holders.add(requirement.holder)
-                return Lease(requirement, copy.stack, 0.0, seeding=True)
+                return _lease(requirement, copy, 0.0, seeding=True)
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
             if requirement.exclusive:
                 pace = self._pace[requirement.stack]
                 pace.coming_exclusive = max(0, pace.coming_exclusive - 1)
                 self._keep_spares(requirement.stack)
-        return Lease(requirement, copy.stack, time.monotonic() - waiter.since_s)
+        return _lease(requirement, copy, time.monotonic() - waiter.since_s)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease. An exclusively leased stack is reset in the background.
@@ -467,3 +467,9 @@ class Pool:
                 + "\n  ".join(str(failure) for failure in failures),
                 hint="run `dockwright clean` to try again",
             ) from ExceptionGroup("removals that failed", failures)
+
+
+def _lease(
+    requirement: Requirement, copy: Copy, waited_s: float, *, seeding: bool = False
+) -> Lease:
+    return Lease(requirement, Facts.of(copy.stack), lambda: copy.stack, waited_s, seeding=seeding)

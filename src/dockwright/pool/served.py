@@ -123,7 +123,9 @@ class Client:
     def _declare(self, message: Message) -> Json:
         self._uses_stacks = True
         options = load_options_from_json(message["load"])
-        return self._service.declare(message["name"], options, SeedKey.from_json(message["seed"]))
+        seed = SeedKey.from_json(message["seed"])
+        declared = self._service.declare(message["name"], options, seed)
+        return {"key": declared.key, "warnings": list(declared.warnings)}
 
     def _prepare(self, message: Message) -> Json:
         self._service.prepare(message["key"], exclusive=int(message["exclusive"]))

@@ -52,6 +52,19 @@ class ServiceOptions:
     cache: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A stack that the pool knows.
+
+    Attributes:
+        key: changes with its content and its seed.
+        warnings: what its Compose files hold that dockwright does not use.
+    """
+
+    key: str
+    warnings: tuple[str, ...]
+
+
 class PoolService:
     """What the clients of a broker may ask for; any thread may call.
 
@@ -71,8 +84,8 @@ class PoolService:
         self._kept_until = 0.0  # on the monotonic clock
         self._drained = False
 
-    def declare(self, name: str, options: LoadOptions, seed: SeedKey | None) -> str:
-        """Make a stack known; return its key, which changes with its content and its seed.
+    def declare(self, name: str, options: LoadOptions, seed: SeedKey | None) -> Declared:
+        """Make a stack known.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -85,7 +98,7 @@ class PoolService:
             pool, engine, shared = self._open()
             if not pool.declares(key):
                 pool.declare(key, Factory(name, spec, engine, shared, seed))
-        return key
+        return Declared(key, tuple(str(each) for each in spec.warnings))
 
     def prepare(self, key: str, *, exclusive: int) -> None:
         """Start a stack in the background; so many exclusive leases of it will be asked for."""
