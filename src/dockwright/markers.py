@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dockwright.errors import MarkerError
-from dockwright.model import Requirement
 from dockwright.settings import DEFAULT_STACK
+
+if TYPE_CHECKING:
+    from dockwright.model import Requirement
 
 stateless = pytest.mark.stateless
 stateful = pytest.mark.stateful
@@ -23,6 +26,7 @@ HELP: Mapping[str, str] = {
 """The registered markers, each with one line for ``pytest --markers``."""
 
 MODES = ("stateless", "stateful", "module_cleanup")
+_NAMES = {*MODES, "stack"}
 
 
 def requirement_of(item: pytest.Item) -> Requirement:
@@ -31,6 +35,8 @@ def requirement_of(item: pytest.Item) -> Requirement:
     Raises:
         MarkerError: its markers contradict each other or are misused; names the test.
     """
+    from dockwright.model import Requirement  # not before a test uses a stack: it takes 10 ms
+
     mode = _mode(item)
     module = item.getparent(pytest.Module)
     per_module = mode == "module_cleanup" and module is not None
@@ -75,6 +81,11 @@ def _stack_name(item: pytest.Item) -> str:
 def uses_stack(item: pytest.Item) -> bool:
     """Tell whether the test asks for a stack, itself or through its fixtures."""
     return "stack" in getattr(item, "fixturenames", ())
+
+
+def concerns(item: pytest.Item) -> bool:
+    """Tell whether the test has anything to do with stacks."""
+    return uses_stack(item) or any(mark.name in _NAMES for mark in item.own_markers)
 
 
 def demand(items: Iterable[pytest.Item]) -> dict[str, int]:

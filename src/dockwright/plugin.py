@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stacks = [DEFAULT_STACK, *run.settings.stacks]
     try:
         for item in items:
-            if item.own_markers or markers.uses_stack(item):
+            if markers.concerns(item):
                 markers.check(item, stacks)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockwright.errors import SettingsError
 
@@ -81,8 +81,7 @@ def _parse_compat(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):  # quicker to define than a dataclass, and every pytest run pays for it
     """One setting: how it is named, read and explained.
 
     Attributes:
@@ -215,8 +214,7 @@ OPTIONS: tuple[Option, ...] = (
 _BY_NAME: Mapping[str, Option] = MappingProxyType({option.name: option for option in OPTIONS})
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where raw values come from.
 
     Attributes:
