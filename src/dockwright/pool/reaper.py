@@ -211,19 +211,26 @@ def _end_journal(estate: Estate, engine: Engine | None) -> list[CleanupError]:
         if trace.kind in ON_ENGINE and trace.engine != here
     ]
     if elsewhere and not failures:  # it stays for whoever looks at that engine
-        estate.journal.replace(elsewhere)
+        with suppress(FileNotFoundError):  # somebody else has just done that
+            estate.journal.replace(elsewhere)
     elif not failures:
         estate.journal.remove()
     return failures
 
 
-def reap_on_disk(project: str, kept: KeptStacks) -> None:
-    """Remove what dead tests of the project with this hash left, except what is on an engine."""
+def reap_journals(project: str, kept: KeptStacks, engine: Engine | None = None) -> None:
+    """Remove what dead tests of the project with this hash wrote down.
+
+    Args:
+        project: the hash of its root directory.
+        kept: tells what was kept on purpose.
+        engine: None: what is on an engine stays, and so does its journal.
+    """
     for journal in Journal.all(state_directory()):
         estate = _estate_of(journal, kept)
         if abandoned([estate], project):
-            _take_in(estate, journal, None)
-            for failure in _end_journal(estate, None):
+            _take_in(estate, journal, engine)
+            for failure in _end_journal(estate, engine):
                 _log.warning("%s", failure)
 
 

@@ -19,7 +19,7 @@ from dockwright.model import Ownership
 from dockwright.places import project_hash, state_directory
 from dockwright.pool import KeptStacks
 from dockwright.pool.journal import Journal, Trace
-from dockwright.pool.reaper import reap_on_disk
+from dockwright.pool.reaper import reap_journals
 from dockwright.pool.traces import dispose, present
 
 _BEAT_S = 5.0
@@ -72,6 +72,10 @@ class Holding:
                 hint="choose another place with base=",
             ) from exc
         return path
+
+    def use(self, engine: Engine) -> None:
+        """Remove what dead tests left on an engine that this one is going to use."""
+        _reap_once(os.getpid(), self._state, self.ownership.project, engine)
 
     def tell(self, trace: Trace) -> None:
         """Write down what is about to be made.
@@ -163,7 +167,7 @@ def _same(one: Trace, other: Trace) -> bool:
     return (one.kind, one.name, one.engine) == (other.kind, other.name, other.engine)
 
 
-@cache  # once for each process and project: what died before it began does not change
-def _reap_once(pid: int, state: Path, project: str) -> None:
+@cache  # once for each process, project and engine: what died before it began does not change
+def _reap_once(pid: int, state: Path, project: str, engine: Engine | None = None) -> None:
     del pid
-    reap_on_disk(project, KeptStacks(state / "kept"))
+    reap_journals(project, KeptStacks(state / "kept"), engine)

@@ -224,6 +224,7 @@ class ArtifactTracker:
     def _on(self) -> Engine:
         if self._engine is None:
             self._engine = self._connect()
+            self._holding.use(self._engine)
         return self._engine
 
     def _check_open(self) -> None:
