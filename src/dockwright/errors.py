@@ -32,6 +32,7 @@
     │   ├── SpaceError                  less free disk space than was asked for
     │   ├── SizeLimitError              a directory holds more than it may
     │   └── AlreadyTrackedError         another tracker answers for the artifact
+    ├── ArchiveError                    a backup is damaged, or holds what must not be restored
     ├── CleanupError                    something of ours could not be removed
     └── StoreError                      a store of measurements or baselines cannot be used
 
@@ -224,6 +225,10 @@ class SizeLimitError(ResourceError):
 
 class AlreadyTrackedError(ResourceError):
     """Another tracker, perhaps of another test process, answers for the artifact already."""
+
+
+class ArchiveError(DockwrightError):
+    """A backup is damaged, cannot be read, or holds what must not be restored."""
 
 
 class CleanupError(DockwrightError):
