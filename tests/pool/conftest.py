@@ -13,6 +13,7 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.measure import Ledger
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool
+from dockwright.pool.notes import Notes
 from dockwright.wait import Cadence
 from tests.support import leftovers
 
@@ -58,7 +59,7 @@ def make_pool(
             ready_timeout_s=30.0,
             cadence=Cadence(),
         )
-        pool = Pool(engine, max_stacks=max_stacks, ledger=Ledger())
+        pool = Pool(engine, max_stacks=max_stacks, notes=Notes(Ledger()))
         for name, file in (files or {"tiny": compose_file}).items():
             spec = load(LoadOptions(files=(file,)))
             pool.declare(name, Factory(name, spec, engine, options))

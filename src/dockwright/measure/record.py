@@ -2,7 +2,7 @@
 
 Three kinds of lanes hold a run's time:
 
-    worker   gaps (starting, collection, between, closing, ending) + tests = the run's wall time
+    worker   its gaps and what its tests elapsed add up to the wall time of the run
     test     its spans that are not shared add up to its `wall_s`; with the shared ones, to
              `elapsed_s`, from the begin of its set-up to the end of its tear-down
     stack    what happened to one copy, most of it behind the tests: it adds up to nothing
@@ -31,7 +31,7 @@ Outcome: TypeAlias = Literal["passed", "failed", "error", "skipped", "xfailed", 
 QueueCause: TypeAlias = Literal["starting", "resetting", "in use", "asking"]
 """Why a test waited for a stack; the name of its ``queue`` spans."""
 
-GapName: TypeAlias = Literal["starting", "collection", "between", "closing", "ending"]
+GapName: TypeAlias = Literal["starting", "collection", "unrecorded", "between", "closing", "ending"]
 
 
 @dataclass(frozen=True, slots=True)

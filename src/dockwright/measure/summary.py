@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dockwright.measure.ledger import PHASES, Phase, PhaseTotal
 from dockwright.model import Json
@@ -20,12 +21,15 @@ class Summary:
         notes: what a person should know beside that: a kept stack, what a Compose file holds in
             vain.
         problems: what could not be cleaned up.
+        told: what the run's record is made of, where it is recorded: each as a `Told` in JSON,
+            which only the process that makes the record reads.
     """
 
     totals: Mapping[Phase, PhaseTotal] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    told: tuple[Mapping[str, Json], ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Return it as plain values, to be sent to another process."""
@@ -34,10 +38,11 @@ class Summary:
             "counts": dict(self.counts),
             "notes": list(self.notes),
             "problems": list(self.problems),
+            "told": list(self.told),
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Mapping[str, list[float]]]) -> Summary:
+    def from_json(cls, values: Mapping[str, Any]) -> Summary:
         """Read what `to_json` returned."""
         totals = values["totals"]
         return cls(
@@ -46,9 +51,10 @@ class Summary:
                 for phase in PHASES
                 if phase in totals
             },
-            counts={name: int(str(count)) for name, count in values["counts"].items()},
+            counts={name: int(count) for name, count in values["counts"].items()},
             notes=tuple(values["notes"]),
             problems=tuple(values["problems"]),
+            told=tuple(values["told"]),
         )
 
     @classmethod
@@ -69,4 +75,5 @@ class Summary:
             # Every worker reads the same Compose file: what it warns of is told once.
             notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
             problems=tuple(text for part in parts for text in part.problems),
+            told=tuple(each for part in parts for each in part.told),
         )

@@ -188,6 +188,14 @@ class PoolClient:
         """Have the pool stay for so long from now, also when nobody uses it."""
         self._ask("keep", seconds=seconds)
 
+    def record(self, lane: str) -> None:
+        """Have what the stacks and this process use sampled, until it leaves.
+
+        Args:
+            lane: how this process is called in the run's record.
+        """
+        self._ask("record", lane=lane)
+
     def drain(self) -> None:
         """Remove the stacks that nobody uses; keep nothing for later runs."""
         self._ask("drain")

@@ -45,6 +45,7 @@ class Copy:
         disturbed: whether a container started, stopped or paused that we did not touch.
         start: how it was started.
         since_s: when it came into its state, on the monotonic clock.
+        made_s: when it came into being, on the monotonic clock.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Copy:
     disturbed: bool = False
     start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
+    made_s: float = field(default_factory=time.monotonic)
 
     def admits(self, *, exclusive: bool) -> bool:
         """Tell whether a new lease may have this copy now."""

@@ -203,6 +203,7 @@ class Lease:
         seeding: whether the holder is to seed the stack first, and to ask for a lease then.
         leased: the stack as the holder sees it.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
+        since_s: the same on the monotonic clock.
     """
 
     requirement: Requirement
@@ -212,6 +213,7 @@ class Lease:
     seeding: bool = False
     leased: LeasedStack = field(init=False)
     began_s: float = field(default_factory=time.time)
+    since_s: float = field(default_factory=time.monotonic)
     _found: Stack | None = None
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 
 from dockwright.engine import Engine
 from dockwright.errors import CleanupError, LeaseError, PoolClosedError, UnknownServiceError
-from dockwright.measure import Ledger
+from dockwright.measure import Living
 from dockwright.model import Json, Requirement
 from dockwright.pool.capacity import available_bytes, measured_bytes, usual_limit
 from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, to_seed
@@ -26,6 +26,7 @@ from dockwright.pool.copies import Copy, State, described
 from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Facts, Lease
+from dockwright.pool.notes import Notes, living
 from dockwright.pool.policy import Pace
 
 _log = logging.getLogger(__name__)
@@ -60,12 +61,13 @@ class Pool:
     Args:
         engine: where the stacks run.
         max_stacks: how many stacks may exist at once; 0: as many as pay off and memory allows.
-        ledger: takes the time of starts, waits, resets and removals.
+        notes: takes the time of starts, waits, leases, resets and removals.
     """
 
-    def __init__(self, engine: Engine, *, max_stacks: int, ledger: Ledger) -> None:
+    def __init__(self, engine: Engine, *, max_stacks: int, notes: Notes) -> None:
         self._engine = engine
-        self._ledger = ledger
+        self._notes = notes
+        self._ledger = notes.ledger
         self._max_stacks = max_stacks
         self._changed = threading.Condition()
         self._factories: dict[str, Factory] = {}
@@ -166,6 +168,7 @@ class Pool:
                 self._evict(copy)
                 self._changed.notify_all()
                 return
+            self._notes.released(lease)
             if lease.requirement.exclusive:
                 self._pace[copy.key].note_hold(time.monotonic() - copy.since_s)
             copy.leave(lease.requirement.holder)
@@ -234,6 +237,11 @@ class Pool:
                 stacks=tuple(described(copy) for copy in self._copies),
             )
 
+    def living(self) -> list[Living]:
+        """Return the containers and processes of the copies that exist now."""
+        with self._changed:
+            return [living(copy) for copy in self._copies]
+
     def drain_counts(self) -> dict[str, int]:
         """Return the counts since the last call, so that each is told once."""
         now = self.statistics()
@@ -297,6 +305,7 @@ class Pool:
         factory = self._factories[key]
         stack = factory.new()
         copy = Copy(key, stack, factory.baseline(stack))
+        self._notes.made(copy)
         self._copies.append(copy)
         self._workers.submit(self._start, copy)
 
@@ -367,7 +376,7 @@ class Pool:
         first = copy.start = factory.start_of(copy.stack)
 
         def start() -> None:
-            times = first.run()
+            times = first.run(self._notes.waits_of(copy))
             self._ledger.add("start", times.start_s)
             self._ledger.add("wait", times.wait_s)
             if not factory.keeps_seed:
@@ -397,6 +406,7 @@ class Pool:
             copy.baseline.capture()
 
         failure = failure or self._attempt(complete)
+        self._notes.usable(copy)
         with self._changed:
             if failure is None:
                 copy.become(State.CLEAN)
@@ -420,7 +430,7 @@ class Pool:
         thorough, copy.disturbed = copy.disturbed, False
 
         def reset() -> None:
-            with self._ledger.timed("reset"):
+            with self._notes.resetting(copy):
                 copy.baseline.reset(thorough=thorough)
 
         failure = self._attempt(reset)
@@ -453,8 +463,9 @@ class Pool:
             _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
 
     def _remove(self, copy: Copy) -> None:
-        copy.baseline.close()
-        copy.stack.remove()
+        with self._notes.removing(copy):
+            copy.baseline.close()
+            copy.stack.remove()
         self._factories[copy.key].discard(copy.stack)
 
     def _remove_all(self, copies: list[Copy]) -> None:

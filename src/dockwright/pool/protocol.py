@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, cast
 from dockwright import errors
 from dockwright.errors import DockwrightError, LeaseError
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised by every change that an older client or broker would misread."""
 
 LIMIT_BYTES = 16 << 20

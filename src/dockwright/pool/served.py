@@ -63,6 +63,7 @@ class Client:
             "statistics": self._statistics,
             "drain": self._drain,
             "keep": self._keep,
+            "record": self._record,
         }
 
     def start(self) -> None:
@@ -178,12 +179,17 @@ class Client:
         self._service.keep_for(float(message["seconds"]))
         return None
 
+    def _record(self, message: Message) -> Json:
+        self._service.record(str(message["lane"]), self._pid)
+        return None
+
     def _leave(self) -> None:
         with self._lock:
             self._gone = True
             leases = list(self._leases.values())
             self._leases.clear()
         self._service.wake()
+        self._service.left(self._pid)
         for lease in leases:
             self._service.release(lease, keep=False)
         self._on_leaving(self)

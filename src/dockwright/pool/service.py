@@ -14,14 +14,15 @@ from pathlib import Path
 from dockwright import __version__
 from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
-from dockwright.engine import Engine, connect, resolve_endpoint
+from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.measure import Ledger, Summary
-from dockwright.model import Requirement
+from dockwright.measure import Journal, Ledger, Living, Sampler, Summary, Told, calls_between
+from dockwright.model import Json, Requirement
 from dockwright.places import project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
+from dockwright.pool.notes import Notes
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
 from dockwright.pool.seed import SeedKey
@@ -76,6 +77,9 @@ class PoolService:
         self._options = options
         self._kept = KeptStacks(state_directory() / "kept")
         self._ledger = Ledger()
+        self._journal = Journal()
+        self._sampler = Sampler(self._living, lambda: self._engine)
+        self._told_calls: dict[str, CallStatistics] = {}
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._workspace: Workspace | None = None
@@ -149,7 +153,16 @@ class PoolService:
         """Return what happened since the last report, so that each second is told once."""
         if self._pool is None or self._engine is None:
             return Summary()
-        return Summary(self._ledger.drain(), self._pool.drain_counts())
+        counts = self._pool.drain_counts()
+        return Summary(self._ledger.drain(), counts, told=(self._told(self._engine),))
+
+    def record(self, lane: str, pid: int) -> None:
+        """Sample what the stacks and this process, which runs tests, use; see `report`."""
+        self._sampler.watch(lane, pid)
+
+    def left(self, pid: int) -> None:
+        """Note that a client is gone."""
+        self._sampler.unwatch(pid)
 
     def close(self) -> None:
         """Remove everything.
@@ -159,6 +172,7 @@ class PoolService:
         """
         with self._lock:
             pool, engine, workspace = self._pool, self._engine, self._workspace
+        self._sampler.close()
         try:
             if pool is not None:
                 pool.close()
@@ -167,6 +181,22 @@ class PoolService:
                 workspace.remove()
             if engine is not None:
                 engine.close()
+
+    def _living(self) -> list[Living]:
+        return self._pool.living() if self._pool is not None else []
+
+    def _told(self, engine: Engine) -> dict[str, Json]:
+        """Return what a run's record is made of, since the last time."""
+        samples, units = self._sampler.drain()
+        before, now = self._told_calls, dict(engine.statistics().by_call)
+        self._told_calls = now
+        version = engine.version()
+        return Told(
+            engine=f"{version.kind} {version.server} (API {version.api})",
+            stacks=self._journal.drain(units),
+            samples=samples,
+            engine_calls=calls_between(before, now),
+        ).to_json()
 
     def _opened(self) -> Pool:
         if self._pool is None:
@@ -191,7 +221,8 @@ class PoolService:
                 cadence=self._options.cadence,
                 store=BaselineStore(self._options.cache) if self._options.cache else None,
             )
-            self._pool = Pool(engine, max_stacks=self._options.max_stacks, ledger=self._ledger)
+            notes = Notes(self._ledger, self._journal, self._sampler.look)
+            self._pool = Pool(engine, max_stacks=self._options.max_stacks, notes=notes)
             # Names never meet those of the dead, so that reaping need not come first.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()
         return self._pool, self._engine, self._factory_options

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +43,17 @@ class Baseline:
         scratch: a directory for what is remembered; it goes with the copy.
         seeded: whether it holds what no container makes by itself, so that volumes must come back.
 
+    Attributes:
+        tell: is told of each service that was reset: its name and manner, when it began (monotonic
+            clock) and how long it took, in seconds.
+
     Raises:
         ComposeError: a service declares a strategy that does not exist.
     """
 
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
+        self.tell: Callable[[str, float, float], None] = lambda *_: None
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, Strategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -74,11 +80,14 @@ class Baseline:
         if thorough:
             self._stack.revive()
         in_place = self._having("in place")
-        lost = batch.run([self._strategies[name].reset for name in in_place])
+        lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
         replaced = [*self._having("recreate"), *self._stack.processes]
         if replaced:
+            began = time.monotonic()
             self._stack.recreate(replaced, fill=self._fill)
+            for name in replaced:
+                self.tell(f"{name}: recreate", began, time.monotonic() - began)
         self._await_dependents({*cut, *replaced})
 
     def close(self) -> None:
@@ -88,6 +97,12 @@ class Baseline:
 
     def _having(self, manner: str) -> list[str]:
         return [name for name, each in self._strategies.items() if each.manner == manner]
+
+    def _reset_in_place(self, service: str) -> bool:
+        began = time.monotonic()
+        lost_clients = self._strategies[service].reset()
+        self.tell(f"{service}: in place", began, time.monotonic() - began)
+        return lost_clients
 
     def _fill(self, service: str) -> None:
         if self._strategies[service].manner == "recreate":

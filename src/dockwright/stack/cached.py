@@ -27,8 +27,8 @@ from dockwright.cache import (
 from dockwright.engine import batch
 from dockwright.errors import DockwrightError, StackBrokenError, WaitCancelledError
 from dockwright.stack.own_volumes import OwnVolume, OwnVolumes
-from dockwright.stack.progress import StartTimes
-from dockwright.stack.stack import Stack
+from dockwright.stack.progress import Listener, StartTimes
+from dockwright.stack.stack import Stack, ignore
 
 _log = logging.getLogger(__name__)
 
@@ -68,16 +68,16 @@ class CachedStart:
         self._start_s = 0.0
         self._draft: Draft | None = None
 
-    def run(self) -> StartTimes:
+    def run(self, listener: Listener = ignore) -> StartTimes:
         """Start the copy; see `Stack.start`.
 
         A copy that does not start from a kept baseline is made anew without it.
         """
         if self._store is None:
-            return self._stack.start()
+            return self._stack.start(listener=listener)
         began = time.monotonic()
         try:
-            times = self._stack.start(fill=partial(self._fill, self._store))
+            times = self._stack.start(listener=listener, fill=partial(self._fill, self._store))
         except WaitCancelledError:
             raise
         except (DockwrightError, ExceptionGroup) as failure:

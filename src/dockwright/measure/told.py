@@ -1,0 +1,110 @@
+"""What one process tells the run's main process: on the monotonic clock, which they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from dockwright.engine import CallStatistics
+from dockwright.measure.codec import decoded, encoded
+from dockwright.measure.record import (
+    EngineCalls,
+    Sample,
+    Span,
+    StackRecord,
+    UnitRecord,
+)
+from dockwright.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a broker, or a process that runs tests, has to tell beside its `Summary`.
+
+    Attributes:
+        engine: which one it used, e.g. ``docker 20.10.24``; empty: none.
+        stacks: what happened to copies.
+        samples: what was used.
+        engine_calls: what was asked of the engine.
+    """
+
+    engine: str = ""
+    stacks: tuple[StackRecord, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    engine_calls: tuple[EngineCalls, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as plain values."""
+        return encoded(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Json]) -> Told:
+        """Read what `to_json` returned."""
+        return decoded(cls, values)
+
+    @classmethod
+    def added(cls, parts: Iterable[Told]) -> Told:
+        """Return what several have told: copies merged, calls summed, samples in order."""
+        told = list(parts)
+        return cls(
+            engine=next((each.engine for each in told if each.engine), ""),
+            stacks=_merged(stack for each in told for stack in each.stacks),
+            samples=tuple(sorted((sample for each in told for sample in each.samples), key=_when)),
+            engine_calls=added_calls(call for each in told for call in each.engine_calls),
+        )
+
+    def since(self, origin: float) -> Told:
+        """Return the same with times that count from `origin`."""
+        return replace(
+            self,
+            stacks=tuple(
+                replace(stack, spans=tuple(_moved(span, origin) for span in stack.spans))
+                for stack in self.stacks
+            ),
+            samples=tuple(replace(sample, at_s=sample.at_s - origin) for sample in self.samples),
+        )
+
+
+def added_calls(calls: Iterable[EngineCalls]) -> tuple[EngineCalls, ...]:
+    """Return the sum of each kind, the most expensive first."""
+    found: dict[str, EngineCalls] = {}
+    for call in calls:
+        known = found.get(call.name, EngineCalls(call.name, 0, 0.0))
+        count, seconds = known.count + call.count, known.seconds + call.seconds
+        found[call.name] = EngineCalls(call.name, count, seconds)
+    return tuple(sorted(found.values(), key=lambda call: -call.seconds))
+
+
+def calls_between(
+    before: Mapping[str, CallStatistics], now: Mapping[str, CallStatistics]
+) -> tuple[EngineCalls, ...]:
+    """Return what was asked of an engine between two looks at its statistics."""
+    nothing = CallStatistics(0, 0.0)
+    found = []
+    for name, total in now.items():
+        known = before.get(name, nothing)
+        count, seconds = total.count - known.count, total.seconds - known.seconds
+        found.append(EngineCalls(name, count, seconds))
+    return tuple(call for call in found if call.count)
+
+
+def _merged(stacks: Iterable[StackRecord]) -> tuple[StackRecord, ...]:
+    found: dict[str, StackRecord] = {}
+    for stack in stacks:
+        known = found.get(stack.project, StackRecord(stack.project, stack.name))
+        spans = sorted((*known.spans, *stack.spans), key=lambda span: span.began_s)
+        units: dict[tuple[str, str], UnitRecord] = {
+            (unit.unit, unit.id): unit for unit in (*known.units, *stack.units)
+        }
+        found[stack.project] = StackRecord(
+            stack.project, known.name or stack.name, tuple(spans), tuple(units.values())
+        )
+    return tuple(found.values())
+
+
+def _moved(span: Span, origin: float) -> Span:
+    return replace(span, began_s=span.began_s - origin)
+
+
+def _when(sample: Sample) -> float:
+    return sample.at_s

@@ -1,0 +1,92 @@
+"""What the pool notes of its copies, for the run's record: where their time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from dockwright.measure import Journal, Ledger, Living
+from dockwright.pool.copies import Copy
+from dockwright.pool.lease import Lease
+from dockwright.stack import Listener, UnitEvent
+
+
+class Notes:
+    """Keeps the pool's sums and its journal.
+
+    Args:
+        ledger: takes the sums by phase.
+        journal: takes what happened to each copy.
+        look: is called with a copy whose containers are about to go: its last chance.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        journal: Journal | None = None,
+        look: Callable[[Living], None] = lambda _: None,
+    ) -> None:
+        self.ledger = ledger
+        self._journal = journal or Journal()
+        self._look = look
+
+    def made(self, copy: Copy) -> None:
+        """Note that a copy is about to be started."""
+        project = copy.stack.identity.project
+        self._journal.knows(project, copy.stack.identity.ownership.stack)
+        copy.baseline.tell = partial(self._journal.add, project, "reset")
+
+    def waits_of(self, copy: Copy) -> Listener:
+        """Return a listener of a copy's start, which notes how long each service was awaited."""
+        project, since = copy.stack.identity.project, dict[str, float]()
+
+        def listen(event: UnitEvent) -> None:
+            if event.state == "wait":
+                since[event.unit] = time.monotonic()
+            elif event.state in ("ready", "failed") and event.unit in since:
+                began = since.pop(event.unit)
+                self._journal.add(project, "wait", event.unit, began, time.monotonic() - began)
+
+        return listen
+
+    def usable(self, copy: Copy) -> None:
+        """Note that the start of a copy is over: it can be leased, or it failed."""
+        began = copy.made_s
+        project = copy.stack.identity.project
+        self._journal.add(project, "start", "", began, time.monotonic() - began)
+
+    def released(self, lease: Lease) -> None:
+        """Note that a lease has ended."""
+        client, _, holder = lease.requirement.holder.partition(" ")
+        began = lease.since_s
+        self._journal.add(
+            lease.stack.identity.project, "lease", holder or client, began, time.monotonic() - began
+        )
+
+    @contextmanager
+    def resetting(self, copy: Copy) -> Iterator[None]:
+        """Note the time of a reset, after a look at the containers that it may replace."""
+        self._look(living(copy))
+        project = copy.stack.identity.project
+        with self.ledger.timed("reset"), self._journal.noted(project, "reset"):
+            yield
+
+    @contextmanager
+    def removing(self, copy: Copy) -> Iterator[None]:
+        """Note the time of a removal, after a last look."""
+        self._look(living(copy))
+        with self._journal.noted(copy.stack.identity.project, "cleanup"):
+            yield
+
+
+def living(copy: Copy) -> Living:
+    """Return what of a copy uses the machine now."""
+    stack = copy.stack
+    processes = {name: each.pid for name, each in stack.processes.items()}
+    return Living(
+        stack.identity.project,
+        dict(stack.containers),
+        {name: pid for name, pid in processes.items() if pid is not None},
+    )
