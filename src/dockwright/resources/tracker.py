@@ -6,8 +6,8 @@ import itertools
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -61,7 +61,8 @@ class ArtifactTracker:
         self._kept = ""
         self._keep_on_failure = keep_on_failure
         self._holding = Holding(whose, root)
-        self._began_s = time.time()
+        # Not start times: psutil's are up to a second away from the clock's.
+        self._older = frozenset(psutil.pids())
         self._numbers = itertools.count(1)
         self._children: list[subprocess.Popen[Any]] = []
         self._closed = False
@@ -154,13 +155,10 @@ class ArtifactTracker:
         pid = process if isinstance(process, int) else process.pid
         if isinstance(process, subprocess.Popen):
             self._children.append(process)
-        try:
-            started_s = psutil.Process(pid).create_time()
-        except psutil.NoSuchProcess:
-            return pid
-        # A clock tick: the kernel counts a process's start in hundredths of a second.
-        if started_s >= self._began_s - 0.02:
-            self._holding.tell(Trace("process", str(pid), started_s=started_s))
+        if pid not in self._older:
+            with suppress(psutil.NoSuchProcess):
+                started_s = psutil.Process(pid).create_time()
+                self._holding.tell(Trace("process", str(pid), started_s=started_s))
         return pid
 
     def create_container(
