@@ -208,7 +208,7 @@ class TestWithAnEngine:
         assert run(["stack", "start"]) == 1
         err = capsys.readouterr().err
         assert "web: pulling 127.0.0.1:9/gone:1" in err
-        assert "is not on the engine and cannot be pulled" in err
+        assert "cannot be pulled" in err
         assert project.left() == []
 
     def test_a_service_that_exits(

@@ -144,6 +144,21 @@ def from_installed(options: LoadOptions, base: Path) -> LoadOptions | None:
     )
 
 
+def from_home(options: LoadOptions, base: Path) -> tuple[InstalledSettings, ConfigHome] | None:
+    """Return how the named stack was installed, whatever its project's files are; None: it was not.
+
+    Raises:
+        ComposeError: no name is given, and none can be found out.
+    """
+    name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
+    home = ConfigHome.of(base, name or locate(options).name)
+    settings = home.settings()
+    if settings is None:
+        return None
+    _adopt_engine(home, settings)
+    return settings, home
+
+
 def current_home() -> ConfigHome:
     """Return the config directory of the project that the command is about."""
     home: ConfigHome = click.get_current_context().meta[_HOME]

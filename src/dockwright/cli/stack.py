@@ -20,6 +20,12 @@ COMMANDS: Mapping[str, Lazy] = {
     "restart": Lazy("dockwright.cli.stack_restart:restart", "Stop services and start them again."),
     "status": Lazy("dockwright.cli.stack_status:status", "Show what runs, and where."),
     "logs": Lazy("dockwright.cli.stack_logs:logs", "Show what services wrote, in order of time."),
+    "update": Lazy(
+        "dockwright.cli.stack_update:update", "Bring services to new images; put back if it fails."
+    ),
+    "backup": Lazy(
+        "dockwright.cli.stack_backup:backup", "Write data, project and configuration to an archive."
+    ),
     "config": Lazy(
         "dockwright.cli.stack_config:config", "Print the project in its canonical form."
     ),

@@ -12,7 +12,7 @@ from dockwright.cli._options import compose_options
 from dockwright.cli._output import note
 from dockwright.cli._progress import shown
 from dockwright.errors import StackError
-from dockwright.lifecycle import long_lived_stack
+from dockwright.lifecycle import changing
 from dockwright.model import StackSpec
 
 
@@ -30,18 +30,18 @@ def restart(spec: StackSpec, services: tuple[str, ...]) -> None:
 
     A changed configuration does not count here: 'start' puts it into effect.
     """
-    stack = long_lived_stack(spec, current_engine())
-    chosen = stack.known(services or None)
-    absent = [name for name in chosen if name in spec.services and name not in stack.containers]
-    if absent:
-        raise StackError(
-            f"stack {spec.name}: {', '.join(absent)} was never started",
-            hint="`dockwright stack start` creates it",
-        )
-    note(f"restarting {', '.join(chosen)} ...")
-    with shown(chosen) as listener:
-        interruptible(
-            partial(stack.restart, chosen, listener=listener),
-            stack.cancel,
-            doing="ending the restart",
-        )
+    with changing(spec, current_engine(), what="restart", tell=note) as stack:
+        chosen = stack.known(services or None)
+        absent = [name for name in chosen if name in spec.services and name not in stack.containers]
+        if absent:
+            raise StackError(
+                f"stack {spec.name}: {', '.join(absent)} was never started",
+                hint="`dockwright stack start` creates it",
+            )
+        note(f"restarting {', '.join(chosen)} ...")
+        with shown(chosen) as listener:
+            interruptible(
+                partial(stack.restart, chosen, listener=listener),
+                stack.cancel,
+                doing="ending the restart",
+            )

@@ -12,10 +12,10 @@ from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import note, print_table
 from dockwright.cli._progress import shown
-from dockwright.cli._types import duration
-from dockwright.lifecycle import long_lived_stack
+from dockwright.cli._start import running_units, timeout_option
+from dockwright.lifecycle import changing, noting_images
 from dockwright.model import StackSpec
-from dockwright.stack import COMPOSE_SERVICE, Stack, start_whole
+from dockwright.stack import Stack, start_whole
 
 
 @click.command(
@@ -29,16 +29,7 @@ Examples:
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="DURATION",
-    type=duration,
-    default="2m",
-    show_default=True,
-    envvar="DOCKWRIGHT_START_TIMEOUT",
-    help="How long one service may take to become ready.",
-)
+@timeout_option
 def start(spec: StackSpec, services: tuple[str, ...], timeout_s: float) -> None:
     """Start services, with what they depend on, and wait until all is ready.
 
@@ -47,24 +38,17 @@ def start(spec: StackSpec, services: tuple[str, ...], timeout_s: float) -> None:
     again; volumes that were there before always stay.
     """
     began = time.monotonic()
-    stack = long_lived_stack(spec, current_engine(), timeout_s=timeout_s)
-    units = stack.known_with_dependencies(services or stack.known(None))
-    with shown(units, _running(stack)) as listener:
-        interruptible(
-            partial(start_whole, stack, units, listener=listener),
-            stack.cancel,
-            doing="taking back what was started",
-        )
+    engine = current_engine()
+    with changing(spec, engine, what="start", tell=note, timeout_s=timeout_s) as stack:
+        units = stack.known_with_dependencies(services or stack.known(None))
+        with noting_images(engine, spec, units), shown(units, running_units(stack)) as listener:
+            interruptible(
+                partial(start_whole, stack, units, listener=listener),
+                stack.cancel,
+                doing="taking back what was started",
+            )
     note(f"{stack.identity.project} is ready after {time.monotonic() - began:.1f} s")
     _print_addresses(stack, units)
-
-
-def _running(stack: Stack) -> set[str]:
-    containers = stack.engine.list_containers(stack.identity.selector(), all=False)
-    processes = stack.processes.items()
-    return {each["Labels"][COMPOSE_SERVICE] for each in containers} | {
-        name for name, process in processes if process.running and not process.outdated
-    }
 
 
 def _print_addresses(stack: Stack, units: list[str]) -> None:

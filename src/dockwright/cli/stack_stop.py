@@ -7,7 +7,7 @@ import click
 from dockwright.cli._engine import current_engine
 from dockwright.cli._options import compose_options
 from dockwright.cli._output import note
-from dockwright.lifecycle import long_lived_stack
+from dockwright.lifecycle import changing
 from dockwright.model import StackSpec
 from dockwright.stack import statuses
 
@@ -28,12 +28,14 @@ def stop(spec: StackSpec, services: tuple[str, ...]) -> None:
 
     Their containers, networks and volumes stay: 'start' brings them back, 'uninstall' removes them.
     """
-    stack = long_lived_stack(spec, current_engine())
-    chosen = stack.known(services or None)
-    running = [each.name for each in statuses(stack) if each.state in _RUNS and each.name in chosen]
-    if not running:
-        note(f"nothing to stop: {', '.join(services) or stack.identity.project} does not run")
-        return
-    note(f"stopping {', '.join(running)} ...")
-    stack.stop(running)
+    with changing(spec, current_engine(), what="stop", tell=note) as stack:
+        chosen = stack.known(services or None)
+        found = statuses(stack)
+        running = [each.name for each in found if each.state in _RUNS and each.name in chosen]
+        if not running:
+            what = ", ".join(services) or stack.identity.project
+            note(f"nothing to stop: {what} does not run")
+            return
+        note(f"stopping {', '.join(running)} ...")
+        stack.stop(running)
     note("stopped")

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from pathlib import Path
 
 import click
 
 from dockwright.cli._engine import current_engine
-from dockwright.cli._options import compose_options
+from dockwright.cli._interrupt import interruptible
+from dockwright.cli._options import completed, current_home, from_home, given_options
 from dockwright.cli._output import counted, note, print_table
-from dockwright.errors import UsageError
-from dockwright.lifecycle import long_lived_stack
+from dockwright.compose import LoadOptions, load
+from dockwright.errors import ComposeError, UsageError
+from dockwright.lifecycle import (
+    ConfigHome,
+    Scope,
+    bare_spec,
+    belongings,
+    changing,
+    uninstall_stack,
+)
 from dockwright.model import StackSpec
-from dockwright.stack import Stack, marked_processes
 
 
 @click.command(
@@ -20,56 +30,77 @@ from dockwright.stack import Stack, marked_processes
 Examples:
   dockwright stack uninstall                     containers and networks; asks first
   dockwright stack uninstall --volumes           also the data
-  dockwright stack uninstall --volumes --force   without asking, for scripts
+  dockwright stack uninstall --all --force       everything, without asking, for scripts
+  dockwright stack uninstall -p shop --config    also settings and secrets, from anywhere
 """
 )
-@compose_options
+@given_options
 @click.option("--volumes", is_flag=True, help="Also remove the volumes: the data is lost.")
+@click.option(
+    "--images", is_flag=True, help="Also remove images that were got for it and only it uses."
+)
+@click.option("--config", is_flag=True, help="Also remove its settings and secrets.")
+@click.option("--all", "everything", is_flag=True, help="All of these.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 @click.pass_context
-def uninstall(ctx: click.Context, spec: StackSpec, *, volumes: bool, force: bool) -> None:
-    """Remove the stack's containers, networks and native processes; with --volumes its data too.
+def uninstall(
+    ctx: click.Context,
+    options: LoadOptions,
+    base: Path,
+    *,
+    volumes: bool,
+    images: bool,
+    config: bool,
+    everything: bool,
+    force: bool,
+) -> None:
+    """Remove the stack's containers, networks and native processes, and more where asked for.
 
-    Only what dockwright made for this stack goes. Images and external networks and volumes stay.
+    Only what dockwright made for this stack goes: of images those that it pulled or built for it,
+    of the config directory what 'install' wrote. External networks and volumes stay.
     """
-    stack = long_lived_stack(spec, current_engine())
-    doomed = _belongings(stack)
-    kept = [] if volumes else [name for kind, name in doomed if kind == "volume"]
-    doomed = [each for each in doomed if volumes or each[0] != "volume"]
-    if doomed:
-        print_table(("WHAT GOES", "NAME"), doomed)
-        if not force and not _confirmed(stack):
-            note("nothing was removed")
-            ctx.exit(1)
-        if not volumes:
-            stack.stop()  # its data stays: it is to be written out in order
-        stack.remove(volumes=volumes)
-        note(f"removed {counted(len(doomed), 'thing')} of {stack.identity.project}")
-    else:
-        note(f"nothing to remove: there is no stack {stack.identity.project}")
-    if kept:
-        note(f"{counted(len(kept), 'volume')} left ({', '.join(kept)}): --volumes removes the data")
+    scope = Scope(volumes or everything, images or everything, config or everything)
+    spec, home = _project(options, base)
+    with changing(spec, current_engine(), what="uninstall", tell=note) as stack:
+        found = belongings(stack, home)
+        doomed = found.listed(scope)
+        if doomed:
+            print_table(("WHAT GOES", "NAME"), doomed)
+            if not force and not _confirmed(spec.name):
+                note("nothing was removed")
+                ctx.exit(1)
+            foreign = interruptible(
+                partial(uninstall_stack, stack, home, found, scope),
+                lambda: None,  # half a removal helps nobody
+                doing="finishing the removal",
+            )
+            note(f"removed {counted(len(doomed), 'thing')} of {spec.name}")
+            for path in foreign:
+                note(f"{path} stays: it is not dockwright's")
+        else:
+            note(f"nothing to remove: there is no stack {spec.name}")
+    for line in found.left(scope):
+        note(line)
 
 
-def _belongings(stack: Stack) -> list[tuple[str, str]]:
-    labels = stack.identity.selector()
-    containers = stack.engine.list_containers(labels)
-    return [
-        *(("container", each["Names"][0].lstrip("/")) for each in containers),
-        *(
-            ("process", f"{each.unit} (pid {each.process.pid})")
-            for each in marked_processes(stack.identity.project)
-            if each.is_leader
-        ),
-        *(("network", each["Name"]) for each in stack.engine.list_networks(labels)),
-        *(("volume", each["Name"]) for each in stack.engine.list_volumes(labels)),
-    ]
+def _project(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
+    """Return the project; what is known of it where its files cannot be read any more."""
+    try:
+        spec = load(completed(options, base))
+    except ComposeError as failure:
+        installed = from_home(options, base)
+        if installed is None:
+            raise
+        note(f"{failure.message}: going on without the project's files")
+        settings, home = installed
+        return bare_spec(settings.project, settings.directory), home
+    return spec, current_home()
 
 
-def _confirmed(stack: Stack) -> bool:
+def _confirmed(project: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(
-            f"uninstall asks before it removes {stack.identity.project}, and here is no terminal",
+            f"uninstall asks before it removes {project}, and here is no terminal",
             hint="add --force to remove without asking",
         )
     return click.confirm("Remove all of this?", err=True)

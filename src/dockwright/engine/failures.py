@@ -119,7 +119,7 @@ def refused(status: int, message: str, action: str) -> EngineError:
 
 def pull_failed(reference: str, reason: str) -> EngineError:
     """Return the error for an image that could not be pulled."""
-    text = f"image {reference} is not on the engine and cannot be pulled: {reason.strip()}"
+    text = f"image {reference} cannot be pulled: {reason.strip()}"
     if _is_disk_full(reason):
         return DiskFullError(text, hint=_RULES[0].hint)
     return ImageMissingError(text, hint=_pull_hint(reason, registry_of(reference)))

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
+    from dockwright.lifecycle.archive_codec import GZIP, ZSTD
+    from dockwright.lifecycle.backup import BackupTarget, back_up
+    from dockwright.lifecycle.backup_progress import Progress, Step
     from dockwright.lifecycle.check import check_configuration, check_stack
     from dockwright.lifecycle.findings import (
         Finding,
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
         reference_of,
     )
     from dockwright.lifecycle.install import InstallPlan, plan_install
+    from dockwright.lifecycle.kept_names import remove_unnamed
     from dockwright.lifecycle.lock import exclusive
     from dockwright.lifecycle.longlived import (
         LONG_LIVED,
@@ -31,17 +35,33 @@ if TYPE_CHECKING:
         identity_of,
         long_lived_stack,
     )
+    from dockwright.lifecycle.manifest import Manifest
+    from dockwright.lifecycle.turn import changing
+    from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
+    from dockwright.lifecycle.update import Change, preview, update_stack
 
 __all__ = [
+    "GZIP",
     "LONG_LIVED",
+    "ZSTD",
+    "BackupTarget",
+    "Belongings",
+    "Change",
     "ConfigHome",
     "Finding",
     "ImageRecord",
     "InstallPlan",
     "InstalledSettings",
+    "Manifest",
     "OwnImage",
+    "Progress",
+    "Scope",
     "Status",
+    "Step",
+    "back_up",
     "bare_spec",
+    "belongings",
+    "changing",
     "check_configuration",
     "check_stack",
     "check_state",
@@ -55,13 +75,21 @@ __all__ = [
     "long_lived_stack",
     "noting_images",
     "plan_install",
+    "preview",
     "reference_of",
+    "remove_unnamed",
+    "uninstall_stack",
     "unusable",
+    "update_stack",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "manifest": ("Manifest",),
+        "backup_progress": ("Progress", "Step"),
+        "backup": ("BackupTarget", "back_up"),
+        "archive_codec": ("GZIP", "ZSTD"),
         "check": ("check_configuration", "check_stack"),
         "findings": ("Finding", "Status", "check_state", "engine_findings", "unusable"),
         "home": ("ConfigHome", "InstalledSettings", "config_base"),
@@ -74,6 +102,7 @@ __getattr__ = lazily(
             "reference_of",
         ),
         "install": ("InstallPlan", "plan_install"),
+        "kept_names": ("remove_unnamed",),
         "lock": ("exclusive",),
         "longlived": (
             "LONG_LIVED",
@@ -82,5 +111,8 @@ __getattr__ = lazily(
             "identity_of",
             "long_lived_stack",
         ),
+        "turn": ("changing",),
+        "uninstall": ("Belongings", "Scope", "belongings", "uninstall_stack"),
+        "update": ("Change", "preview", "update_stack"),
     },
 )

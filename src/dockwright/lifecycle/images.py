@@ -88,8 +88,16 @@ def image_ids(engine: Engine, spec: StackSpec, services: Iterable[str]) -> dict[
     return {name: image_id(engine, name) for name in sorted(names)}
 
 
-def get_images(stack: Stack, services: Iterable[str], listener: Listener) -> None:
+def get_images(
+    stack: Stack, services: Iterable[str], listener: Listener, *, anew: bool = False
+) -> None:
     """Pull or build the images of services, all at the same time.
+
+    Args:
+        stack: the stack.
+        services: some of its services.
+        listener: is told what happens, from several threads.
+        anew: whether those that are there are pulled or built again.
 
     Raises:
         ImageMissingError: or `ImageBuildError`: one cannot be had.
@@ -98,7 +106,7 @@ def get_images(stack: Stack, services: Iterable[str], listener: Listener) -> Non
 
     def get(name: str) -> None:
         try:
-            stack.ensure_image(name, listener, stopwatch)
+            stack.ensure_image(name, listener, stopwatch, anew=anew)
         except BaseException as failure:
             listener(UnitEvent(name, "failed", stopwatch.elapsed_s, str(failure)))
             raise

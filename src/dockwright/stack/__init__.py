@@ -7,7 +7,7 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.stack.baseline import Baseline
     from dockwright.stack.cached import CachedStart
-    from dockwright.stack.change import start_whole
+    from dockwright.stack.change import restore_set_aside, start_whole
     from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
     from dockwright.stack.images import Images
     from dockwright.stack.process import (
@@ -40,6 +40,7 @@ __all__ = [
     "UnitStatus",
     "kill_processes",
     "marked_processes",
+    "restore_set_aside",
     "start_whole",
     "statuses",
 ]
@@ -49,7 +50,7 @@ __getattr__ = lazily(
     {
         "baseline": ("Baseline",),
         "cached": ("CachedStart",),
-        "change": ("start_whole",),
+        "change": ("restore_set_aside", "start_whole"),
         "identity": (
             "COMPOSE_PROJECT",
             "COMPOSE_SERVICE",

@@ -44,7 +44,7 @@ def start_whole(
             and what it had replaced is back.
     """
     names = stack.graph.ordered() if units is None else stack.known_with_dependencies(units)
-    _restore(stack)  # a start that was killed could not do it itself
+    restore_set_aside(stack)  # a start that was killed could not do it itself
     before = _Existing.of(stack)
     try:
         _set_aside(stack, _outdated(stack, names, before, listener))
@@ -164,8 +164,12 @@ def _set_aside(stack: Stack, units: set[str]) -> None:
         stack.engine.rename_container(container, stack.container_name(name) + _SET_ASIDE)
 
 
-def _restore(stack: Stack) -> None:
-    """Put the containers that were set aside back in the place of their successors."""
+def restore_set_aside(stack: Stack) -> list[str]:
+    """Put the containers that were set aside back in the place of their successors.
+
+    Returns:
+        Their services. They do not run.
+    """
     kept = _kept_aside(stack)
     services = {each.service for each in kept.values()}
     for container in _containers(stack):
@@ -174,6 +178,7 @@ def _restore(stack: Stack) -> None:
     for container in kept.values():
         stack.engine.rename_container(container.id, container.name.removesuffix(_SET_ASIDE))
     stack.attach()
+    return sorted(services)
 
 
 def _undo(stack: Stack, before: _Existing) -> list[Exception]:
@@ -201,7 +206,7 @@ def _remove_new_processes(stack: Stack, before: _Existing) -> None:
 def _remove_new_containers(stack: Stack, before: _Existing) -> None:
     new = [each.id for each in _containers(stack) if each.id not in before.containers]
     batch.run([partial(stack.engine.remove_container, each) for each in new])
-    _restore(stack)
+    restore_set_aside(stack)
 
 
 def _run_what_ran(stack: Stack, before: _Existing) -> None:

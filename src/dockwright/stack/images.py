@@ -56,19 +56,38 @@ class Images:
             ImageMissingError: it is neither there nor to be had.
             ImageBuildError: its build failed.
         """
+        return self._ready(spec, service, on_message, anew=False)
+
+    def renew(self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage) -> ReadyImage:
+        """Return the service's image as its registry or its build has it now.
+
+        Only ``pull_policy: never`` leaves an image as it is. `ensure` then gives the same one.
+
+        Raises:
+            ImageMissingError: it is not to be had.
+            ImageBuildError: its build failed.
+        """
+        return self._ready(spec, service, on_message, anew=True)
+
+    def _ready(
+        self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage, *, anew: bool
+    ) -> ReadyImage:
         reference = service.image or f"{spec.name}-{service.name}"
         # A built image depends on more than its name: two specs may build the same name.
         key = (reference, spec.content_hash if service.config.get("build") else "")
         with self._lock:
-            if key not in self._inspected:
-                details = self._get(reference, service, on_message)
+            if anew or key not in self._inspected:
+                details = self._get(reference, service, on_message, anew=anew)
                 self._inspected[key] = ReadyImage(reference, details)
             return self._inspected[key]
 
     def _get(
-        self, reference: str, service: ServiceSpec, on_message: OnMessage
+        self, reference: str, service: ServiceSpec, on_message: OnMessage, *, anew: bool
     ) -> Mapping[str, Json]:
         policy = str(service.config.get("pull_policy") or "missing")
+        policy = (
+            "always" if anew and policy == "missing" and not service.config.get("build") else policy
+        )
         build = cast("Mapping[str, Json] | None", service.config.get("build"))
         if build is not None and policy not in ("always", "never"):
             # The engine's layer cache makes an unchanged build cheap; a stale image would be a lie.

@@ -83,6 +83,19 @@ class Stack(StackView):
         self._launch(names, listener, stopwatch)
         return stopwatch.times()
 
+    def create(self, *, listener: Listener = ignore) -> None:
+        """Create what is missing, and start nothing."""
+        self._create(self.graph.ordered(), listener, Stopwatch())
+
+    def create_networks_and_volumes(self) -> None:
+        """Create the networks, and the volumes that have names, as far as they are missing."""
+        labels = {COMPOSE_PROJECT: self.identity.project}
+        existing = Existing(
+            networks=frozenset(each["Name"] for each in self.engine.list_networks(labels)),
+            volumes=frozenset(each["Name"] for each in self.engine.list_volumes(labels)),
+        )
+        self._creator.networks_and_volumes(existing)
+
     def stop(self, units: Iterable[str] | None = None) -> None:
         """Stop units, dependents first, with the stop signal and grace that they declare."""
         for wave in reversed(self.graph.waves(self.known(units))):
@@ -194,12 +207,7 @@ class Stack(StackView):
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
         batch.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
-        labels = {COMPOSE_PROJECT: self.identity.project}
-        existing = Existing(
-            networks=frozenset(each["Name"] for each in self.engine.list_networks(labels)),
-            volumes=frozenset(each["Name"] for each in self.engine.list_volumes(labels)),
-        )
-        self._creator.networks_and_volumes(existing)
+        self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):
             batch.run(
                 [
@@ -209,14 +217,24 @@ class Stack(StackView):
                 ]
             )
 
-    def ensure_image(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
-        """Make sure of a service's image: there already, pulled, or built."""
+    def ensure_image(
+        self, name: str, listener: Listener, stopwatch: Stopwatch, *, anew: bool = False
+    ) -> None:
+        """Make sure of a service's image: there already, pulled, or built.
+
+        Args:
+            name: the service.
+            listener: is told how far it is.
+            stopwatch: of the start that this is a part of.
+            anew: whether one that is there is pulled or built again.
+        """
 
         def tell(message: str) -> None:
             self._check_wanted()
             listener(UnitEvent(name, "image", stopwatch.elapsed_s, message))
 
-        self.ready_images[name] = self._images.ensure(self.spec, self.spec.services[name], tell)
+        get = self._images.renew if anew else self._images.ensure
+        self.ready_images[name] = get(self.spec, self.spec.services[name], tell)
 
     def _create_one(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
         self._check_wanted()

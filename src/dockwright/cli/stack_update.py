@@ -1,0 +1,110 @@
+"""``dockwright stack update``: new images and configuration, or the old ones back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import click
+
+from dockwright.cli._engine import current_engine
+from dockwright.cli._interrupt import interruptible
+from dockwright.cli._options import compose_options
+from dockwright.cli._output import counted, note, print_json, print_table
+from dockwright.cli._progress import shown
+from dockwright.cli._start import running_units, timeout_option
+from dockwright.lifecycle import Change, changing, long_lived_stack, preview, update_stack
+from dockwright.model import StackSpec
+from dockwright.stack import Stack
+
+_HEADERS = ("SERVICE", "CHANGE", "FROM", "TO")
+_DIGEST = 12
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dockwright stack update --dry-run      what would change, by image digest
+  dockwright stack update                everything
+  dockwright stack update web            web, and what it depends on
+  dockwright stack update --no-pull      with the images that the engine has
+"""
+)
+@compose_options
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--pull/--no-pull", default=True, help="Look for newer images in their registries.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@timeout_option
+def update(
+    spec: StackSpec,
+    services: tuple[str, ...],
+    *,
+    pull: bool,
+    dry_run: bool,
+    as_json: bool,
+    timeout_s: float,
+) -> None:
+    """Bring services to their newest images and configuration, and wait until all is ready.
+
+    Images are pulled, or built anew. Only services that have changed get a new container; volumes
+    stay. If the new version does not become ready, or Ctrl-C ends it, the old containers and image
+    names are put back. What new code did to the data by then is not undone: take a backup first.
+    """
+    if dry_run:
+        stack = long_lived_stack(spec, current_engine())
+        _print(preview(stack, _images(stack, services), pull=pull), as_json=as_json)
+        return
+    began = time.monotonic()
+    engine = current_engine()
+    with changing(spec, engine, what="update", tell=note, timeout_s=timeout_s) as stack:
+        units = stack.known_with_dependencies(services or stack.known(None))
+        with shown(units, running_units(stack)) as listener:
+            changes = interruptible(
+                partial(update_stack, stack, units, pull=pull, listener=listener),
+                stack.cancel,
+                doing="putting the old version back",
+            )
+    if as_json:
+        _print(changes, as_json=True)
+    elif changes:
+        _print(changes, as_json=False)
+        taken = time.monotonic() - began
+        note(f"updated {counted(len(changes), 'service')} of {spec.name} in {taken:.1f} s")
+    else:
+        note(f"{spec.name} is up to date")
+
+
+def _images(stack: Stack, services: Sequence[str]) -> list[str]:
+    units = stack.known_with_dependencies(services or stack.known(None))
+    return [name for name in units if name in stack.spec.services]
+
+
+def _print(changes: Sequence[Change], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"changes": [_document(each) for each in changes]})
+        return
+    rows = [
+        (
+            each.service,
+            ", ".join(each.what) or "none",
+            _short(each.before),
+            _short(each.after) or ("known after the build" if "build" in each.what else ""),
+        )
+        for each in changes
+    ]
+    print_table(_HEADERS, rows)
+
+
+def _document(change: Change) -> dict[str, object]:
+    return {
+        "service": change.service,
+        "what": list(change.what),
+        "from": change.before or None,
+        "to": change.after or None,
+    }
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:_DIGEST]
