@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
+    from dockwright.measure.assemble import Facts, assemble
     from dockwright.measure.attempt import Attempt
     from dockwright.measure.journal import Journal
     from dockwright.measure.ledger import PHASES, Ledger, Phase, PhaseTotal
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
         UnitRecord,
         WorkerRecord,
     )
+    from dockwright.measure.recorder import Recorder
+    from dockwright.measure.rows import PastTest, StoredRun
     from dockwright.measure.sampler import Living, Sampler
+    from dockwright.measure.store import RunStore, StoreOptions
     from dockwright.measure.summary import Summary
+    from dockwright.measure.surroundings import GitQuestion, this_machine
     from dockwright.measure.tape import Open, Tape
     from dockwright.measure.told import Told, calls_between
 
@@ -35,9 +40,11 @@ __all__ = [
     "PHASES",
     "Attempt",
     "EngineCalls",
+    "Facts",
     "Gap",
     "GapName",
     "Git",
+    "GitQuestion",
     "Journal",
     "Lane",
     "Ledger",
@@ -45,27 +52,35 @@ __all__ = [
     "Machine",
     "Open",
     "Outcome",
+    "PastTest",
     "Phase",
     "PhaseTotal",
+    "Recorder",
     "RunRecord",
+    "RunStore",
     "Sample",
     "Sampler",
     "SharedCost",
     "Span",
     "SpanPhase",
     "StackRecord",
+    "StoreOptions",
+    "StoredRun",
     "Summary",
     "Tape",
     "TestRecord",
     "Told",
     "UnitRecord",
     "WorkerRecord",
+    "assemble",
     "calls_between",
+    "this_machine",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "assemble": ("Facts", "assemble"),
         "attempt": ("Attempt",),
         "journal": ("Journal",),
         "ledger": (
@@ -92,8 +107,12 @@ __getattr__ = lazily(
             "UnitRecord",
             "WorkerRecord",
         ),
+        "recorder": ("Recorder",),
+        "rows": ("PastTest", "StoredRun"),
         "sampler": ("Living", "Sampler"),
+        "store": ("RunStore", "StoreOptions"),
         "summary": ("Summary",),
+        "surroundings": ("GitQuestion", "this_machine"),
         "tape": ("Open", "Tape"),
         "told": ("Told", "calls_between"),
     },

@@ -1,0 +1,96 @@
+"""What one pytest process records, until the run's main process makes one record of it all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dockwright.measure.attempt import Attempt
+from dockwright.measure.tape import Open, Tape
+
+
+class Recorder:
+    """Notes the tests of one process; in the main process, also those of the others.
+
+    Args:
+        worker: the name of this process: ``main``, or xdist's id such as ``gw0``.
+        began: when pytest was configured here, on the monotonic clock.
+
+    Attributes:
+        tape: notes what the process does.
+        attempts: the tests that have ended, as far as nobody took them away.
+        shared_seconds: what fixtures of a wider scope took, by name.
+    """
+
+    def __init__(self, worker: str, began: float) -> None:
+        self.worker = worker
+        self.tape = Tape()
+        self.tape.recording = True
+        self.attempts: list[Attempt] = []
+        self.others: list[Mapping[str, Any]] = []
+        """What the other processes told at their end."""
+        self._began = began
+        self._recorded = self.tape.clock()
+        self._collected: float | None = None
+        self._current: Attempt | None = None
+        self._wide: set[str] = set()
+
+    def collected(self) -> None:
+        """Note that the tests are collected."""
+        self._collected = self.tape.clock()
+
+    def set_up(self, fixture: str, *, wide: bool) -> Open:
+        """Return what the set-up of a fixture is to be noted as.
+
+        Args:
+            fixture: its name.
+            wide: whether its scope is wider than one test.
+        """
+        if wide:
+            self._wide.add(fixture)
+        return Open("fixture", fixture, "setup", shared=wide)
+
+    def attempt(self, nodeid: str, stage: str, fixtures: Sequence[str]) -> Attempt:
+        """Return the attempt that a test is at; its set-up begins one.
+
+        Args:
+            nodeid: of the test.
+            stage: the one that has just ended.
+            fixtures: all those that the test uses.
+        """
+        current = self._current
+        if stage == "setup" or current is None or current.nodeid != nodeid:
+            current = self._current = Attempt(nodeid, self.worker)
+        current.uses = tuple(name for name in fixtures if name in self._wide)
+        return current
+
+    def ended(self, attempt: Attempt) -> None:
+        """Note that an attempt is over."""
+        attempt.pieces = self.tape.take()
+        self.attempts.append(attempt)
+        self._current = None
+
+    def to_send(self) -> list[Any]:
+        """Return the attempts that have ended, as xdist can send them, and forget them."""
+        attempts, self.attempts = self.attempts, []
+        return [each.to_plain() for each in attempts]
+
+    def receive(self, told: Iterable[Sequence[Any]]) -> None:
+        """Take over attempts of another process."""
+        self.attempts += map(Attempt.from_plain, told)
+
+    def farewell(self) -> dict[str, Any]:
+        """Return what this process tells at its end, as xdist can send it."""
+        from dockwright.measure.gauges import own_use
+
+        return {
+            "worker": self.worker,
+            "pid": os.getpid(),
+            "began": self._began,
+            "recorded": self._recorded,
+            "collected": self._collected,
+            "ended": self.tape.clock(),
+            "use": own_use(),
+            "attempts": self.to_send(),
+        }
