@@ -47,13 +47,18 @@ def drafted(target: Path, codec: Codec, created: int, *, single: bool) -> Iterat
         UsageError: the directory for it is missing, or nothing can be written there.
     """
     sweep(target.parent)
-    beside = target.parent / f".{target.name}.{os.getpid()}{_PART_SUFFIX}"
+    beside = draft_path(target)
     with _telling(target), _held(beside, single=single):
         draft: _FileDraft | _DirectoryDraft
         draft = _FileDraft(beside, codec, created) if single else _DirectoryDraft(beside, codec)
         with draft:
             yield draft
         _put(beside, target)
+
+
+def draft_path(target: Path) -> Path:
+    """Return where this process writes what comes to `target`."""
+    return target.absolute().parent / f".{target.name}.{os.getpid()}{_PART_SUFFIX}"
 
 
 def sweep(directory: Path) -> None:

@@ -1,0 +1,51 @@
+"""Shows how far a backup or a restore is: a bar on a terminal, a line for each step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dockwright.cli._output import is_terminal, note
+from dockwright.lifecycle import Progress, Step
+
+
+@contextmanager
+def transfer_shown() -> Iterator[Progress]:
+    """Show, on standard error, what the yielded progress is told."""
+    if not is_terminal(sys.stderr):
+        yield Progress(on_step=lambda step: note(step.name))
+        return
+    from rich import progress as bars
+    from rich.console import Console
+
+    with bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as shown:
+        task: list[bars.TaskID] = []
+
+        def begin(step: Step) -> None:
+            for earlier in task:
+                shown.update(earlier, total=shown.tasks[earlier].completed)
+                shown.stop_task(earlier)
+            task[:] = [shown.add_task(step.name, total=step.total)]
+
+        def advance(count: int) -> None:
+            shown.advance(task[0], count)
+
+        yield Progress(on_step=begin, on_bytes=advance)
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people: ``1.2 GB``."""
+    value, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
