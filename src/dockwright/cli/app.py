@@ -89,6 +89,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "stack": Lazy("dockwright.cli.stack:stack", "Manage a long-lived stack."),
     "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks of the test runs."),
     "cache": Lazy("dockwright.cli.cache:cache", "Manage the kept baselines."),
+    "profile": Lazy(
+        "dockwright.cli.profile:profile", "Say where the time of any suite goes, and what to change."
+    ),
     "doctor": Lazy("dockwright.cli.doctor:doctor", "Check that stacks can run here."),
     "clean": Lazy("dockwright.cli.clean:clean", "Remove what dead test runs left behind."),
 }

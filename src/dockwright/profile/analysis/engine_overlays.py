@@ -1,0 +1,230 @@
+"""Splits calls and poll loops by what the engine told: graces, health intervals, vain cleanups."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dockwright.profile.analysis.facts import Container, EngineFacts, Happening, Loss
+from dockwright.profile.analysis.overlays import covered
+from dockwright.profile.analysis.timeline import CallKey, Slice
+
+Lane = list[Slice]
+
+_SLACK_S = 0.02
+"""How far an event may lie outside the call that it belongs to: two clocks are compared."""
+
+_STOPPERS = frozenset({"compose", "docker", "engine"})
+_AWAITERS = frozenset({"compose", "docker", "awaited"})
+_TELLING = frozenset({"start", "die", "destroy", "health_status", "oom"})
+_GONE = frozenset({"kill", "die", "stop", "destroy", "remove", "delete"})
+_REF = re.compile(r"/containers/([^/?]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """All pieces of one call, or of one run of a poll loop."""
+
+    lane: int
+    begin: float
+    end: float
+    piece: Slice
+
+
+def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
+    """Return the lanes with the engine's facts put over them.
+
+    Args:
+        lanes: the slices of each.
+        facts: what the engine told; None: it was not watched.
+    """
+    split = [list(_polls_split(lane, facts)) for lane in lanes]
+    vain = [list(_vain_cleanups(lane, facts)) for lane in split]
+    if facts is None:
+        return vain
+    calls = [call for number, lane in enumerate(vain) for call in _calls(number, lane)]
+    covers: dict[int, list[Slice]] = defaultdict(list)
+    awaiting: set[CallKey] = set()
+    for loss in facts.losses():
+        found = _who_waited(loss, calls)
+        if found is None:
+            continue  # nobody waited for it: it passed behind the tests, or is another run's
+        call, certain = found
+        covers[call.lane].append(_cover(loss, call, certain=certain))
+        awaiting.add(call.piece.call)
+    return [
+        list(covered(lane, covers[number], lambda piece: piece.call in awaiting))
+        for number, lane in enumerate(vain)
+    ]
+
+
+def _cover(loss: Loss, call: _Call, *, certain: bool) -> Slice:
+    return Slice(
+        begin=max(loss.begin, call.begin),
+        end=min(loss.end, call.end),
+        cause=loss.cause,
+        site=call.piece.site,
+        own=call.piece.own,
+        what=loss.container.title,
+        certain=certain and loss.certain,
+        call=(loss.container.id, loss.begin),
+    )
+
+
+def _calls(lane: int, slices: Iterable[Slice]) -> Iterator[_Call]:
+    pieces: dict[CallKey, list[Slice]] = defaultdict(list)
+    for each in slices:
+        if each.cause in _STOPPERS | _AWAITERS:
+            pieces[each.call].append(each)
+    for group in pieces.values():
+        yield _Call(lane, group[0].begin, group[-1].end, group[0])
+
+
+def _who_waited(loss: Loss, calls: Iterable[_Call]) -> tuple[_Call, bool] | None:
+    """Return the call that waited, and whether it is the only one that can have."""
+    causes, at = (
+        (_STOPPERS, loss.begin) if loss.cause == "grace" else (_AWAITERS, loss.end - _SLACK_S)
+    )
+    found = [
+        (_fits(call.piece, loss.container), call)
+        for call in calls
+        if call.piece.cause in causes and call.begin - _SLACK_S <= at <= call.end + _SLACK_S
+    ]
+    found = [each for each in found if each[0] >= 0 and each[1].begin < loss.end]
+    if not found:
+        return None
+    fit, call = max(found, key=lambda each: (each[0], each[1].begin))
+    return call, fit > 0 or len(found) == 1
+
+
+def _fits(piece: Slice, container: Container) -> int:
+    """Return 1 where a call names the container or its project, -1 where others, else 0."""
+    if piece.cause == "engine":
+        named = _REF.search(piece.path)
+        return 1 if named and _is_named(container, named[1]) else -1
+    if piece.loop is not None:
+        looked_at = [_is_named(container, ref) for ref in piece.refs]
+        return 0 if not looked_at else 1 if any(looked_at) else -1
+    if piece.command is None:
+        return -1
+    if piece.cause == "compose":
+        if piece.command.project:
+            return 1 if piece.command.project == container.project else -1
+        return int(bool(container.working_dir) and container.working_dir == piece.cwd)
+    return int(any(_is_named(container, word) for word in piece.command.arguments))
+
+
+def _is_named(container: Container, ref: str) -> bool:
+    return ref == container.name or (len(ref) >= 3 and container.id.startswith(ref))
+
+
+def _vain_cleanups(lane: Iterable[Slice], facts: EngineFacts | None) -> Iterator[Slice]:
+    """Call those cleanups by their name during which nothing went away."""
+    pieces = list(lane)
+    ends: dict[CallKey, tuple[float, float]] = {}
+    for each in pieces:
+        begin, end = ends.get(each.call, (each.begin, each.end))
+        ends[each.call] = min(begin, each.begin), max(end, each.end)
+    gone = [each for each in facts.happenings if each.action in _GONE] if facts else []
+    for each in pieces:
+        begin, end = ends[each.call]
+        # No slack at the begin: the cleanup before may have ended just then.
+        during = [one for one in gone if begin <= one.at_s <= end + _SLACK_S]
+        known = facts is not None and facts.complete
+        yield replace(each, cause="cleanup") if _is_vain(each, during, known=known) else each
+
+
+def _is_vain(piece: Slice, gone: Sequence[Happening], *, known: bool) -> bool:
+    """Tell whether a cleanup found nothing; `gone`: what went away meanwhile, also elsewhere."""
+    if piece.path.startswith("DELETE "):
+        return piece.status == 404
+    if piece.command is None or not piece.command.removes or not known:
+        return False
+    project = piece.command.project
+    return not any(each.is_of(project) for each in gone) if project else not gone
+
+
+def _polls_split(lane: Sequence[Slice], facts: EngineFacts | None) -> Iterator[Slice]:
+    """Split each run of a poll loop where what it waited for came true: after that it was late."""
+    runs = _runs(lane)
+    for piece in lane:
+        run = runs.get(id(piece))
+        if run is None:
+            yield piece
+            continue
+        true_at, certain = run.true_at(facts)
+        piece = replace(
+            piece,
+            call=run.key,
+            refs=tuple(run.refs),
+            certain=certain or piece.end <= run.last.begin,
+        )
+        if piece.begin < true_at:
+            yield replace(piece, end=min(true_at, piece.end))
+        if piece.end > true_at:
+            yield replace(piece, begin=max(true_at, piece.begin), cause="polling")
+
+
+@dataclass(slots=True)
+class _Run:
+    """The sleeps of one run through a poll loop, and the containers that were looked at between."""
+
+    sleeps: list[Slice]
+    refs: set[str]
+
+    @property
+    def key(self) -> CallKey:
+        """What all its pieces have in common."""
+        return ("poll", *self.sleeps[0].call)
+
+    @property
+    def last(self) -> Slice:
+        """The sleep after which it was so."""
+        return self.sleeps[-1]
+
+    def true_at(self, facts: EngineFacts | None) -> tuple[float, bool]:
+        """Return when it came true, and whether the engine told; else half of a sleep was late."""
+        begin, end = self.sleeps[0].begin, self.last.end
+        told = [
+            each.at_s
+            for each in (facts.happenings if facts else ())
+            if each.action in _TELLING and begin <= each.at_s <= end and self._looked_at(each)
+        ]
+        if told:
+            return max(told), True
+        return (self.last.begin + end) / 2, False
+
+    def _looked_at(self, happening: Happening) -> bool:
+        container = Container(happening.id, happening.name)
+        return any(_is_named(container, ref) for ref in self.refs)
+
+
+def _runs(lane: Sequence[Slice]) -> dict[int, _Run]:
+    """Return the run of each slice that is a poll loop's sleep, by the slice's identity."""
+    found: dict[int, _Run] = {}
+    current: _Run | None = None
+    for piece in lane:
+        if piece.loop is None:
+            if current is not None and (named := _looked_at(piece)):
+                current.refs.add(named)
+            continue
+        before = current.last if current else None
+        if current is None or before is None or not _goes_on(before, piece):
+            current = _Run([], set())
+        current.sleeps.append(piece)
+        found[id(piece)] = current
+    return found
+
+
+def _goes_on(before: Slice, piece: Slice) -> bool:
+    return (before.loop, before.test, before.phase) == (piece.loop, piece.test, piece.phase)
+
+
+def _looked_at(piece: Slice) -> str:
+    if piece.path.startswith("GET ") and (named := _REF.search(piece.path)):
+        return named[1]
+    if piece.command is not None and piece.command.action in ("inspect", "container inspect"):
+        return next((word for word in piece.command.arguments if not word.startswith("-")), "")
+    return ""

@@ -1,0 +1,96 @@
+"""Puts what is known from elsewhere over a thread's slices: children, coroutines, the engine."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from dockwright.profile.analysis.causes import CAUSES
+from dockwright.profile.analysis.records import Process
+from dockwright.profile.analysis.timeline import Reader, Slice
+
+
+def with_children(
+    slices: Iterable[Slice], children: Mapping[int, Process], reader: Reader
+) -> Iterator[Slice]:
+    """Look into subprocesses that had the probe as well: what they waited for was waited for.
+
+    Args:
+        slices: of one thread.
+        children: the processes of the run by pid.
+        reader: makes their slices.
+    """
+    for piece in slices:
+        child = children.get(piece.pid) if piece.cause == "subprocess" else None
+        if child is None:
+            yield piece
+            continue
+        inner = with_children(reader.own_thread(child), children, reader)
+        blocked = [each for each in inner if not CAUSES[each.cause].own and each.cause != "idle"]
+        yield from covered([piece], blocked, lambda _: True)
+
+
+def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[Slice]:
+    """Say what was waited for where a thread waited for coroutines, or for other threads."""
+    slices = list(
+        covered(slices, reader.coroutines(process), lambda each: each.cause in ("body", "fixture"))
+    )
+    return list(
+        covered(
+            slices,
+            [replace(each, certain=False) for each in reader.other_threads(process)],
+            lambda each: each.cause == "thread",
+        )
+    )
+
+
+def covered(
+    slices: Iterable[Slice], covers: Sequence[Slice], applies: Callable[[Slice], bool]
+) -> Iterator[Slice]:
+    """Yield the slices, with `covers` put over those that they apply to.
+
+    Where several covers overlap, the one that ends last is what was waited for; that is certain
+    only if all say the same.
+    """
+    if not covers:
+        yield from slices
+        return
+    ordered = sorted(covers, key=lambda each: each.begin)
+    begins = [each.begin for each in ordered]
+    longest_s = max(each.seconds for each in ordered)
+    for piece in slices:
+        first = bisect_left(begins, piece.begin - longest_s)
+        last = bisect_left(begins, piece.end)
+        over = [each for each in ordered[first:last] if each.end > piece.begin]
+        if over and applies(piece):
+            yield from _cut(piece, over)
+        else:
+            yield piece
+
+
+def _cut(piece: Slice, over: Sequence[Slice]) -> Iterator[Slice]:
+    edges = {piece.begin, piece.end}
+    for each in over:
+        edges |= {max(each.begin, piece.begin), min(each.end, piece.end)}
+    ordered = sorted(edges)
+    for begin, end in pairwise(ordered):
+        here = [each for each in over if each.begin <= begin and each.end >= end]
+        if not here:
+            yield replace(piece, begin=begin, end=end)
+            continue
+        chosen = max(here, key=lambda each: each.end)
+        sited = chosen if chosen.own or not piece.site else piece
+        yield replace(
+            chosen,
+            begin=begin,
+            end=end,
+            certain=chosen.certain
+            and all(each.certain and each.cause == chosen.cause for each in here),
+            test=piece.test,
+            phase=piece.phase,
+            fixture=piece.fixture,
+            site=sited.site,
+            own=sited.own,
+        )

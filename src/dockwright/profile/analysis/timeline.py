@@ -1,0 +1,263 @@
+"""One thread's time as slices without gap or overlap, each with the innermost cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dockwright.profile.analysis.commands import Command, read_command
+from dockwright.profile.analysis.loops import Loop, Loops
+from dockwright.profile.analysis.records import Frame, Process, Span
+
+Chain = tuple[Span, ...]
+CallKey = tuple[Hashable, ...]
+
+_ASYNC = ("async-sleep", "async-wait")
+_STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream=(?:1|[Tt]rue)|one-shot=1))")
+_PULL = re.compile(r"/images/create\b")
+_VERSION = re.compile(r"^/v[\d.]+")
+_ID = re.compile(r"/[0-9a-f]{12,64}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A piece of one thread's time.
+
+    Attributes:
+        begin: seconds, by the machine's monotonic clock.
+        end: the same.
+        cause: a name of `causes.CAUSES`.
+        site: the call site, ``tests/test_a.py:12 in settle``; empty: none.
+        own: whether that is the suite's own code, and not a library's.
+        what: what was called there.
+        certain: whether it was measured, not estimated.
+        test: the node id; empty: outside tests.
+        phase: ``setup``, ``call``, ``teardown``, or empty.
+        fixture: the innermost fixture and its scope, or empty.
+        call: the same value: the same call, of which this may be one of several pieces.
+        command: the command line, where it is one.
+        cwd: the directory that it ran in.
+        path: of the engine call, where it is one.
+        status: of the engine's answer.
+        pid: of the subprocess.
+        loop: the loop that polls here.
+        refs: the containers that it looks at, by id or name.
+    """
+
+    begin: float
+    end: float
+    cause: str
+    site: str = ""
+    own: bool = False
+    what: str = ""
+    certain: bool = True
+    test: str = ""
+    phase: str = ""
+    fixture: str = ""
+    call: CallKey = ()
+    command: Command | None = None
+    cwd: str = ""
+    path: str = ""
+    status: int = 0
+    pid: int = 0
+    loop: Loop | None = None
+    refs: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.begin
+
+
+@dataclass(slots=True)
+class Reader:
+    """Turns the spans of processes into slices.
+
+    Attributes:
+        directory: what paths are shown relative to.
+        loops: tells polling from fixed sleeps.
+    """
+
+    directory: Path
+    loops: Loops = field(default_factory=Loops)
+
+    def own_thread(self, process: Process) -> list[Slice]:
+        """Return the time of the thread that counts, from the process's begin to its end."""
+        return self._slices(process, process.thread, process.begin, process.end)
+
+    def other_threads(self, process: Process) -> list[Slice]:
+        """Return what blocked other threads, for those who waited for them."""
+        threads = {span.thread for span in process.spans} - {process.thread}
+        slices = [
+            each
+            for thread in threads
+            for each in self._slices(process, thread, process.begin, process.end)
+        ]
+        return [each for each in slices if each.cause not in ("pytest", "thread", "idle")]
+
+    def coroutines(self, process: Process) -> list[Slice]:
+        """Return what coroutines slept or waited to the end."""
+        spawned = _spawned(process)
+        spans = [span for span in process.spans if span.kind in _ASYNC and span.detail["done"]]
+        return [self._slice(span.begin, span.end, (span,), spawned, worker=False) for span in spans]
+
+    def _sited(self, piece: Slice, frames: Sequence[Frame]) -> Slice:
+        """Name the innermost call site that is no library's; if there is none, the innermost."""
+        frame = next((each for each in frames if each.own), frames[0] if frames else None)
+        if frame is None:
+            return piece
+        path = Path(frame.file)
+        shown = path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
+        return replace(piece, site=f"{shown}:{frame.line} in {frame.function}", own=frame.own)
+
+    def _slices(self, process: Process, thread: int, begin: float, end: float) -> list[Slice]:
+        spawned = _spawned(process)
+        spans = [s for s in process.spans if s.thread == thread and s.kind not in _ASYNC]
+        worker = bool(process.session.get("worker"))
+        return [
+            self._slice(since, until, chain, spawned, worker=worker)
+            for since, until, chain in flatten(spans, begin, end)
+        ]
+
+    def _slice(
+        self, begin: float, end: float, chain: Chain, spawned: Mapping[int, Span], *, worker: bool
+    ) -> Slice:
+        piece = _in_context(Slice(begin, end, "pytest"), chain)
+        source = _source(chain)
+        if source is None:
+            return piece
+        if source.kind == "thread" and not piece.test and not _is_sleep(source):
+            return replace(piece, cause="idle" if worker else "pytest")
+        return self._caused(replace(piece, call=_key(source)), source, spawned)
+
+    def _caused(self, piece: Slice, source: Span, spawned: Mapping[int, Span]) -> Slice:
+        piece = self._sited(piece, source.frames)
+        if source.kind in ("sleep", "async-sleep") or _is_sleep(source):
+            loop = self.loops.polling(source.frames)
+            what = {"sleep": "time.sleep", "async-sleep": "asyncio.sleep"}.get(source.kind)
+            return replace(
+                piece,
+                cause="awaited" if loop else "sleep",
+                what=what or "Event.wait",
+                loop=loop,
+            )
+        if source.kind in ("spawn", "wait", "async-wait", "system"):
+            return self._of_command(piece, source, spawned)
+        if source.kind == "engine":
+            return _of_engine_call(piece, source)
+        what = {"client": "docker.from_env", "pull": "images.pull"}.get(source.kind, "")
+        return replace(piece, cause=source.kind, what=what)
+
+    def _of_command(self, piece: Slice, source: Span, spawned: Mapping[int, Span]) -> Slice:
+        pid = int(source.detail.get("pid") or 0)
+        start = spawned.get(pid, source) if source.kind != "system" else source
+        argv = start.detail.get("argv") or ["subprocess"]
+        command = read_command(argv, shell=source.kind == "system")
+        return replace(
+            self._sited(piece, start.frames),
+            cause=command.cause,
+            what=command.shown,
+            command=command,
+            cwd=str(start.detail.get("cwd") or self.directory),
+            pid=pid,
+            call=_key(start),
+        )
+
+
+def flatten(
+    spans: Iterable[Span], begin: float, end: float
+) -> Iterator[tuple[float, float, Chain]]:
+    """Yield the time from `begin` to `end` in pieces, each with the spans around it, outer first.
+
+    Args:
+        spans: of one thread; they nest, as calls do.
+        begin: where to begin.
+        end: where to end.
+    """
+    stack: list[Span] = []
+    at = begin
+    for span in sorted(spans, key=lambda each: (each.begin, -each.end)):
+        while stack and stack[-1].end <= span.begin:
+            if stack[-1].end > at:
+                yield at, stack[-1].end, tuple(stack)
+                at = stack[-1].end
+            stack.pop()
+        if span.begin > at:
+            yield at, span.begin, tuple(stack)
+            at = span.begin
+        stack.append(span)
+    while stack:
+        if stack[-1].end > at:
+            yield at, stack[-1].end, tuple(stack)
+            at = stack[-1].end
+        stack.pop()
+    if end > at:
+        yield at, end, ()
+
+
+def _spawned(process: Process) -> dict[int, Span]:
+    """Return by pid how each subprocess was started; of a pid that was used again, the last."""
+    spawns = (span for span in process.spans if span.kind == "spawn")
+    return {int(span.detail["pid"]): span for span in spawns if span.detail.get("pid")}
+
+
+def _source(chain: Chain) -> Span | None:
+    """Return the span that explains the piece: the innermost, but what it is part of before it."""
+    context = ("test", "phase", "fixture", "collection")
+    causes = [span for span in chain if span.kind not in context]
+    for span in causes:
+        if span.kind in ("client", "pull"):
+            return span
+    return causes[-1] if causes else None
+
+
+def _key(span: Span) -> CallKey:
+    return (span.begin, span.end, span.thread)
+
+
+def _in_context(piece: Slice, chain: Chain) -> Slice:
+    test = phase = fixture = ""
+    cause = "pytest"
+    for span in chain:
+        if span.kind == "test":
+            test = str(span.detail["test"])
+        elif span.kind == "phase":
+            phase = str(span.detail["phase"])
+            cause = "body" if phase == "call" else "pytest"
+        elif span.kind == "fixture":
+            fixture = f"{span.detail['name']} ({span.detail['scope']})"
+            cause = "fixture"
+        elif span.kind == "collection":
+            cause = "collection"
+    return replace(piece, cause=cause, test=test, phase=phase, fixture=fixture)
+
+
+def _is_sleep(span: Span) -> bool:
+    """``Event.wait(5)`` that timed out is a sleep by another name."""
+    return (
+        span.kind == "thread"
+        and bool(span.detail["timed_out"])
+        and bool(span.frames)
+        and span.frames[0].function == "wait"
+        and Path(span.frames[0].file).name == "threading.py"
+    )
+
+
+def _of_engine_call(piece: Slice, source: Span) -> Slice:
+    path = _VERSION.sub("", str(source.detail.get("path", "")))
+    method = str(source.detail.get("method", ""))
+    cause = "engine"
+    if _STATISTICS.search(path):
+        cause = "statistics"
+    elif _PULL.search(path):
+        cause = "pull"
+    shown = _ID.sub("/{id}", path.partition("?")[0])
+    return replace(
+        piece,
+        cause=cause,
+        what=f"{method} {shown}".strip(),
+        path=f"{method} {path}",
+        status=int(source.detail.get("status", 0)),
+    )

@@ -1,0 +1,137 @@
+"""Notes what blocks a thread: sleeps, subprocesses, threads that are waited for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from _thread import get_ident
+
+from .log import LOG, clock, frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_MOST_WORDS = 60
+_LONGEST_WORD = 400
+_LEAST_WAIT_S = 0.005
+_MAIN_THREAD = get_ident()
+
+
+def patch_now() -> None:
+    """Patch what every interpreter has from its start."""
+    # By name: for a type checker they are functions of their own, not places for others.
+    vars(time)["sleep"] = _sleeping(time.sleep)
+    vars(os)["system"] = _system(os.system)
+
+
+def same_name(wrapper: Any, real: Any, module: str) -> Any:
+    """Let `wrapper` be pickled and shown as `real`."""
+    wrapper.__name__, wrapper.__qualname__ = real.__name__, real.__qualname__
+    wrapper.__module__, wrapper.__doc__ = module, real.__doc__
+    return wrapper
+
+
+def _sleeping(real: Callable[[float], None]) -> Callable[[float], None]:
+    def sleep(seconds: float, /) -> None:
+        begin = clock()
+        try:
+            real(seconds)
+        finally:
+            LOG.span("sleep", begin, frames())
+
+    wrapper: Callable[[float], None] = same_name(sleep, real, "time")
+    return wrapper
+
+
+def _system(real: Callable[[Any], int]) -> Callable[[Any], int]:
+    def system(command: Any) -> int:
+        begin = clock()
+        try:
+            return real(command)
+        finally:
+            LOG.span("system", begin, frames(), argv=words(command))
+
+    wrapper: Callable[[Any], int] = same_name(system, real, "os")
+    return wrapper
+
+
+def words(command: Any) -> list[str]:
+    """Return a command line as plain text; one word where it is a line for the shell."""
+    parts = [command] if isinstance(command, (str, bytes, os.PathLike)) else list(command)
+    return [os.fsdecode(part)[:_LONGEST_WORD] for part in parts[:_MOST_WORDS]]
+
+
+def _patch_subprocess(module: Any) -> None:
+    popen = module.Popen
+    popen.__init__ = _spawning(popen.__init__)
+    popen.wait = _waiting(popen.wait)
+    popen.communicate = _waiting(popen.communicate)
+
+
+def _spawning(real: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(real)
+    def spawn(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        begin = clock()
+        try:
+            real(self, args, *rest, **options)
+        finally:
+            end = clock()
+            record = {
+                "pid": getattr(self, "pid", None),
+                "argv": _shell_words(args),
+                "cwd": os.fsdecode(options.get("cwd") or ""),
+            }
+            # Whatever its length: what is waited for later is told by its pid.
+            LOG.write(("spawn", begin, end, get_ident(), frames(), record))
+
+    return spawn
+
+
+def _shell_words(args: Any) -> list[str]:
+    try:
+        return words(args)
+    except TypeError:
+        return []  # not a command line: Popen itself says so
+
+
+def _waiting(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def wait(self: Any, *args: Any, **options: Any) -> Any:
+        begin = clock()
+        try:
+            return real(self, *args, **options)
+        finally:
+            LOG.span("wait", begin, frames(), pid=self.pid)
+
+    return wait
+
+
+def _patch_threading(module: Any) -> None:
+    module.Condition.wait = _waiting_for_thread(module.Condition.wait)
+    module.Thread.join = _waiting_for_thread(module.Thread.join)
+
+
+def _waiting_for_thread(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def wait(self: Any, *args: Any, **options: Any) -> Any:
+        if get_ident() != _MAIN_THREAD:
+            return real(self, *args, **options)
+        begin = clock()
+        result = None
+        try:
+            result = real(self, *args, **options)
+        finally:
+            if clock() - begin >= _LEAST_WAIT_S:
+                LOG.span("thread", begin, frames(), timed_out=result is False)
+        return result
+
+    return wait
+
+
+PATCHES: dict[str, Callable[[Any], None]] = {
+    "subprocess": _patch_subprocess,
+    "threading": _patch_threading,
+}

@@ -1,0 +1,64 @@
+"""Notes docker-py's calls to the engine: each request, and each client that is made."""
+
+from __future__ import annotations
+
+import functools
+
+from .log import LOG, clock, frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_LONGEST_PATH = 300
+
+
+def _patch_api(module: Any) -> None:
+    client = module.APIClient
+    client.send = _sending(client.send)
+    client.__init__ = _spanned(client.__init__, "client")
+    # Its answer comes over a socket of its own, after the request.
+    client.exec_start = _spanned(client.exec_start, "engine", path="/exec/start")
+
+
+def _patch_images(module: Any) -> None:
+    images = module.ImageCollection
+    images.pull = _spanned(images.pull, "pull")
+    images.build = _spanned(images.build, "engine", path="/build")
+
+
+def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        begin = clock()
+        status = 0
+        try:
+            response = real(self, request, **options)
+            status = response.status_code
+        finally:
+            path = str(request.path_url)[:_LONGEST_PATH]
+            LOG.span(
+                "engine", begin, frames(), method=str(request.method), path=path, status=status
+            )
+        return response
+
+    return send
+
+
+def _spanned(real: Callable[..., Any], kind: str, **detail: str) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def call(*args: Any, **options: Any) -> Any:
+        begin = clock()
+        try:
+            return real(*args, **options)
+        finally:
+            LOG.span(kind, begin, frames(), **detail)
+
+    return call
+
+
+PATCHES: dict[str, Callable[[Any], None]] = {
+    "docker.api.client": _patch_api,
+    "docker.models.images": _patch_images,
+}

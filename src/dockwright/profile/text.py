@@ -1,0 +1,155 @@
+"""The profile as text for a terminal: where the time went, and what to change."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+import click
+
+from dockwright.profile.analysis import CAUSES, Profile
+from dockwright.profile.analysis.result import Advice
+
+_LEAST_SHOWN_S = 0.005
+_SIDE_BY_SIDE = 2
+_WIDTH = 98
+
+
+def render(profile: Profile, *, colours: bool = False, rows: int = 10) -> str:
+    """Return the report.
+
+    Args:
+        profile: what is told.
+        colours: whether headings and savings are coloured.
+        rows: how many rows a table of call sites, tests, fixtures or advice has at most.
+    """
+    paint = _Paint(colours)
+    blocks = [
+        _head(profile, paint),
+        _causes(profile, paint),
+        _sites(profile, rows, paint),
+        _tests(profile, rows, paint),
+        _fixtures(profile, rows, paint),
+        _advice(profile, rows, paint),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
+
+
+class _Paint:
+    """Styles of words, or plain text."""
+
+    def __init__(self, colours: bool) -> None:  # noqa: FBT001 - the only thing that it is about
+        self._colours = colours
+
+    def heading(self, text: str) -> str:
+        return click.style(text, bold=True) if self._colours else text
+
+    def saving(self, text: str) -> str:
+        return click.style(text, fg="green", bold=True) if self._colours else text
+
+    def faint(self, text: str) -> str:
+        return click.style(text, dim=True) if self._colours else text
+
+
+def _head(profile: Profile, paint: _Paint) -> Iterator[str]:
+    yield paint.heading(f"Profile of: {' '.join(profile.command)}")
+    lanes = f"{profile.lanes} processes side by side" if profile.lanes > 1 else "one process"
+    yield (
+        f"{profile.wall_s:.2f} s of wall time, {_counted(len(profile.tests), 'test')}, {lanes}, "
+        f"exit code {profile.exit_code}"
+    )
+    if profile.interrupted:
+        yield "Interrupted: this is what was seen until then."
+    if profile.engine == "no":
+        yield "No engine was watched: stop graces and health intervals are not told apart."
+    elif profile.engine == "incomplete":
+        yield "Some of the engine's events were lost: graces and intervals may be missing."
+    if not profile.processes:
+        yield "No Python process could be observed (python -I, -E and -S switch the probe off)."
+
+
+def _causes(profile: Profile, paint: _Paint) -> Iterator[str]:
+    whole_s = profile.wall_s * profile.lanes
+    over = f", {profile.lanes} x {profile.wall_s:.2f} s" if profile.lanes > 1 else ""
+    yield paint.heading(f"Where the time went (each second once{over})")
+    for total in profile.causes:
+        if total.seconds < _LEAST_SHOWN_S:
+            continue
+        estimated_s = total.seconds - total.certain_s
+        note = "" if estimated_s < _LEAST_SHOWN_S else f"  {estimated_s:.2f} s of it estimated"
+        count = f"{total.count:5d} x" if total.count else " " * 7
+        share = _share(total.seconds, whole_s)
+        title = CAUSES[total.cause].title
+        yield f"  {title:<30}{total.seconds:9.2f} s {share} {count}{note}".rstrip()
+
+
+def _share(seconds: float, whole_s: float) -> str:
+    return f"{100 * seconds / whole_s:5.1f} %" if whole_s else ""
+
+
+def _sites(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
+    sites = [each for each in profile.sites if each.seconds >= _LEAST_SHOWN_S]
+    if not sites:
+        return
+    yield paint.heading("Call sites that cost most")
+    for each in sites[:rows]:
+        about = " " if each.certain_s >= each.seconds * 0.99 else "~"
+        what = f"{CAUSES[each.cause].title}: {each.what}"
+        yield f"  {each.seconds:8.2f} s{about} {each.count:5d} x  {what}"
+        yield paint.faint(f"{' ' * 22}{each.site}")
+    yield from _rest(len(sites), rows)
+
+
+def _tests(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
+    if not profile.tests:
+        return
+    yield paint.heading("Slowest tests (seconds: set-up + body + teardown; of them waste)")
+    for each in profile.tests[:rows]:
+        phases = f"{each.setup_s:.2f} + {each.call_s:.2f} + {each.teardown_s:.2f}"
+        yield f"  {each.seconds:8.2f} s = {phases:<22} {each.waste_s:7.2f} s  {each.test}"
+    yield from _rest(len(profile.tests), rows)
+
+
+def _fixtures(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
+    fixtures = [each for each in profile.fixtures if each.seconds >= _LEAST_SHOWN_S]
+    if not fixtures:
+        return
+    yield paint.heading("Fixtures (seconds without those that they ask for; of them waste)")
+    for each in fixtures[:rows]:
+        used = f"in {_counted(each.tests, 'test')}"
+        yield f"  {each.seconds:8.2f} s {each.waste_s:8.2f} s  {each.fixture}, {used}"
+    yield from _rest(len(fixtures), rows)
+
+
+def _advice(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
+    yield paint.heading("What to change, the largest saving first")
+    if not profile.advice:
+        yield "  Nothing: no waste was seen that is worth a change."
+    for number, each in enumerate(profile.advice[:rows], 1):
+        yield from _one(number, each, profile.lanes, paint)
+    yield from _rest(len(profile.advice), rows)
+
+
+def _one(number: int, advice: Advice, lanes: int, paint: _Paint) -> Iterator[str]:
+    saving = f"saves {advice.bound} {advice.saves_s:.2f} s"
+    if lanes >= _SIDE_BY_SIDE:
+        saving += f", {advice.wall_s:.2f} s of wall time"
+    yield f"{number:3}. {advice.title}: {paint.saving(saving)}"
+    for site in _shortened(advice.sites):
+        yield paint.faint(f"       {site}")
+    yield from textwrap.wrap(advice.how, _WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5)
+    yield f"     see {advice.page}"
+
+
+def _shortened(sites: Sequence[str], most: int = 3) -> list[str]:
+    more = len(sites) - most
+    return [*sites[:most], *([f"and {_counted(more, 'more call site')}"] if more > 0 else [])]
+
+
+def _rest(number: int, rows: int) -> Iterator[str]:
+    if number > rows:
+        yield f"  ... and {number - rows} more (--rows {number} shows them, --json has all)"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
