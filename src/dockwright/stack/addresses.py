@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
@@ -12,6 +13,7 @@ from dockwright.model import Address, Json
 from dockwright.stack.process import NativeProcess
 
 _LOOPBACK = "127.0.0.1"
+_NEAR_S = 0.25  # a host with a route to a container is the container's own
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - the engine's words for "published on all addresses"
 
 
@@ -63,6 +65,17 @@ class Addresses:
             f"service {unit}: port {port} cannot be reached from this host (published: {known})",
             hint=f"declare it under services.{unit}.ports or .expose in the Compose file",
         )
+
+    def nearest(self, unit: str, port: int) -> Address:
+        """Return the address with the fewest relays on the way to `unit`'s own TCP port `port`.
+
+        That is the container's own one where it answers; else the one that `of` returns.
+        """
+        if unit not in self._processes and self.containers_reachable:
+            own = self._container_address(self._settings(unit))
+            if own and _answers(own, port):
+                return Address(own, port)
+        return self.of(unit, port)
 
     def host(self, unit: str) -> str:
         """Return the host under which `unit` is reached: that of its published ports, if any."""
@@ -147,3 +160,12 @@ class Addresses:
             if network.get("IPAddress"):
                 return str(network["IPAddress"])
         return str(settings.get("IPAddress") or "")
+
+
+def _answers(host: str, port: int) -> bool:
+    """Tell whether a port accepts: a container that shares our engine may still be cut off."""
+    try:
+        with socket.create_connection((host, port), _NEAR_S):
+            return True
+    except OSError:
+        return False

@@ -32,7 +32,7 @@ class ServiceOfStack:
 
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
-        return self._stack.address(self.spec.name, port)
+        return self._stack.addresses.nearest(self.spec.name, port)
 
 
 class Baseline:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dockwright.errors import StackError
 from dockwright.reset.postgres import catalogs
 from dockwright.reset.postgres.cluster import Cluster, template_name
+from dockwright.reset.postgres.contents import Contents
 from dockwright.reset.postgres.session import Access, Session
 from dockwright.reset.postgres.sql import array
 from dockwright.reset.postgres.survey import (
@@ -40,6 +41,7 @@ class Kept:
         in_use: whether there were sessions in it: it is likely to need a spare.
         oid: its OID now.
         activity: its counters when it was last clean; None where they are not sure.
+        contents: its rows; None where they cannot be brought back one by one.
     """
 
     original: int
@@ -48,6 +50,7 @@ class Kept:
     in_use: bool
     oid: int
     activity: list[int] | None
+    contents: Contents | None
 
     def is_clean(self, now: Database | None) -> bool:
         """Tell whether nobody was in the database or changed anything about it, surely."""
@@ -116,8 +119,14 @@ def open_own_database(access: Access) -> tuple[Session, int]:
     return access.connect(PREFIX), who["version"]
 
 
-def capture(access: Access, session: Session, version: int) -> Baseline:
+def capture(access: Access, session: Session, version: int, *, with_contents: bool) -> Baseline:
     """Clone all databases and remember the rest; ends all sessions but those in our own database.
+
+    Args:
+        access: how to connect.
+        session: in our own database.
+        version: of the server.
+        with_contents: whether the rows of small tables are remembered too.
 
     Raises:
         StackError: the cluster holds what cannot be cloned.
@@ -131,11 +140,14 @@ def capture(access: Access, session: Session, version: int) -> Baseline:
     databases = [each for each in before.databases.values() if each.open and not each.ours]
     try:
         _drop_leftovers(session, before)
-        unlogged = [cluster.log_sequences(each.oid, each.name) for each in databases]
+        settled = {
+            each.name: cluster.settle(each.oid, each.name, with_contents=with_contents)
+            for each in databases
+        }
         for each in databases:
             cluster.clone(each.name, template_name(each.oid))
         after = Survey.take(session, version=version, names=names)
-        kept = {each.name: _kept(each, after) for each in databases}
+        kept = {each.name: _kept(each, after, settled[each.name].contents) for each in databases}
         session.run(*catalogs.detach([copy.template for copy in kept.values()]))
     finally:
         transaction = _reopen(session, [each.oid for each in databases])
@@ -148,8 +160,8 @@ def capture(access: Access, session: Session, version: int) -> Baseline:
         settings=session.ask(SETTINGS),
         altered=session.ask(ALTERED_SETTINGS),
         kept=kept,
-        leaves_traces=not any(each.sequences for each in unlogged),
-        has_unlogged=any(each.relations for each in unlogged),
+        leaves_traces=not any(each.sequences for each in settled.values()),
+        has_unlogged=any(each.relations for each in settled.values()),
     )
 
 
@@ -172,7 +184,7 @@ def _drop_leftovers(session: Session, survey: Survey) -> None:
             session.run(f"DROP DATABASE IF EXISTS {each.name}")
 
 
-def _kept(before: Database, after: Survey) -> Kept:
+def _kept(before: Database, after: Survey, contents: Contents | None) -> Kept:
     return Kept(
         original=before.oid,
         look=before.look,
@@ -180,6 +192,7 @@ def _kept(before: Database, after: Survey) -> Kept:
         in_use=before.sessions > 0,
         oid=before.oid,
         activity=after.databases[before.name].activity,
+        contents=contents,
     )
 
 

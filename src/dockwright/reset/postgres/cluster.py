@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from dockwright.reset.polling import until_none
-from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.contents import Contents
+from dockwright.reset.postgres.session import Access, DriverSession, Session
 from dockwright.reset.postgres.sql import array, identifier, quoted
 from dockwright.reset.postgres.survey import PREFIX
 
@@ -30,11 +31,18 @@ SELECT jsonb_build_object('relations', count(*), 'sequences', count(*) FILTER (W
 
 
 @dataclass(frozen=True, slots=True)
-class Unlogged:
-    """How many tables, indexes and sequences of a database are not logged."""
+class Settled:
+    """A database that nobody may enter, and what was found in it.
+
+    Attributes:
+        relations: how many tables, indexes and sequences are not logged.
+        sequences: how many of those are sequences.
+        contents: its rows; None where they were not asked for or cannot be brought back.
+    """
 
     relations: int
     sequences: int
+    contents: Contents | None
 
 
 class Cluster:
@@ -46,7 +54,7 @@ class Cluster:
     """
 
     def __init__(self, access: Access, session: Session) -> None:
-        self._access = access
+        self.access = access
         self.session = session
 
     def shut(self, databases: Collection[int], keep: Collection[int] = ()) -> None:
@@ -87,29 +95,33 @@ class Cluster:
     def roll_back_prepared(self, prepared: Collection[list[str]]) -> None:
         """Roll prepared transactions back, each from inside its database."""
         for transaction, database in prepared:
-            session = self._access.connect(database)
+            session = self.access.connect(database)
             try:
                 session.run(f"ROLLBACK PREPARED {quoted(transaction)}")
             finally:
                 session.close()
 
-    def log_sequences(self, database: int, name: str) -> Unlogged:
+    def settle(self, database: int, name: str, *, with_contents: bool) -> Settled:
         """Shut a database and make each sequence in it log its next value.
 
         A sequence logs 32 values at once and then gives 31 that leave no trace.
 
-        Returns:
-            What is not logged at all.
+        Args:
+            database: its OID.
+            name: its name.
+            with_contents: whether its rows are to be read.
         """
-        inside = self._access.connect(name)
+        inside = self.access.connect(name)
         try:
             self.shut([database], keep=[inside.ask("SELECT to_jsonb(pg_backend_pid())::text")])
             inside.run(_PERSISTENT_SEQUENCES)
-            unlogged = Unlogged(**inside.ask(_UNLOGGED))
+            unlogged = inside.ask(_UNLOGGED)
+            readable = with_contents and not unlogged["relations"]
+            contents = Contents(inside) if readable and isinstance(inside, DriverSession) else None
         finally:
             inside.close()
         self.shut([database])
-        return unlogged
+        return Settled(**unlogged, contents=contents)
 
     def expel_predecessors(self) -> None:
         """End other sessions in our own database, and with them what they still clone or drop."""

@@ -85,7 +85,7 @@ class Access:
             ConnectionLostError: neither way leads there.
         """
         try:
-            return _DriverSession(self, database)
+            return DriverSession(self, database)
         except ImportError:
             log.debug("reset.postgres.no_driver service=%s", self.service.spec.name)
         except StackError as failure:  # not reachable from this host, or another authentication
@@ -93,8 +93,8 @@ class Access:
         return PsqlSession(self, database)
 
 
-class _DriverSession:
-    """Speaks through psycopg."""
+class DriverSession:
+    """Speaks through psycopg, which can also send and receive rows."""
 
     def __init__(self, access: Access, database: str) -> None:
         import psycopg
@@ -128,6 +128,16 @@ class _DriverSession:
         row = cursor.fetchone()
         return json.loads(row[0]) if row else None
 
+    def copy_out(self, statement: str) -> bytes:
+        """Return what a ``COPY ... TO STDOUT`` gives."""
+        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
+            return b"".join(copy)
+
+    def copy_in(self, statement: str, rows: bytes) -> None:
+        """Give rows to a ``COPY ... FROM STDIN``."""
+        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
+            copy.write(rows)
+
     def close(self) -> None:
         """End the connection."""
         # A thread that waits for an answer would not see that its socket is closed, only its end.
@@ -140,8 +150,13 @@ class _DriverSession:
         self._connection.close()
 
     def _execute(self, statements: tuple[str, ...]) -> psycopg.Cursor[Any]:
-        try:
+        with self._translated():
             return self._connection.execute(";\n".join(statements).encode())
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except self._error as exc:
             if self._connection.broken or self._connection.closed:
                 raise ConnectionLostError(f"the connection was lost: {exc}") from exc

@@ -1,8 +1,10 @@
-"""Brings a PostgreSQL cluster back while it runs, by swapping its databases for spare copies.
+"""Brings a PostgreSQL cluster back while it runs: by rows, or by swapping databases for copies.
 
-At the baseline every database is cloned to a template that nobody may enter. A reset ends the
-sessions in the dirty databases and renames: dirty ones away, spare clones into their place, which
-takes milliseconds; behind it the dirty ones are dropped and new spares made.
+At the baseline every database is cloned to a template that nobody may enter, and the rows of small
+tables are read. Where a test changed such rows alone, as the write-ahead log tells, they are put
+back; nobody loses a connection. Otherwise a reset ends the sessions in the dirty databases and
+renames: dirty ones away, spare clones into their place; behind it the dirty ones are dropped and
+new spares made.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from dockwright.reset.options import check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, open_own_database
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name, template_name
 from dockwright.reset.postgres.restore import Restoration
+from dockwright.reset.postgres.rows import RowRestoration
 from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
 from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
+from dockwright.reset.postgres.wal import WriteAheadLog
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class PostgresReset:
         self._closed = False
         self._access: Access
         self._session: Session | None = None
+        self._log: WriteAheadLog | None = None
         self._baseline: Baseline
         self._clean: Glance  # what it looks like as long as nobody writes to it
         self._counted = True  # whether the number of the next transaction in it is sure
@@ -56,11 +61,18 @@ class PostgresReset:
             self._access = Access.of(self._service)
             self._disconnect()
             self._session, version = open_own_database(self._access)
-            self._baseline = capture(self._access, self._session, version)
+            self._log = WriteAheadLog.of(self._session, version)
+            self._baseline = capture(
+                self._access, self._session, version, with_contents=self._log is not None
+            )
             self._clean, self._counted = self._baseline.glance, True
             self._spares_wanted = {
-                kept.original for kept in self._baseline.kept.values() if kept.in_use
+                kept.original
+                for kept in self._baseline.kept.values()
+                if kept.in_use and kept.contents is None
             }
+            if self._log is not None:
+                self._log.mark(self._session)
         self._tidy_up()
 
     def reset(self) -> bool:
@@ -98,8 +110,15 @@ class PostgresReset:
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
+        if self._log is not None:
+            rows = RowRestoration(cluster, self._baseline, self._log)
+            if (clean := rows.run(glance, last=self._clean)) is not None:
+                self._clean = clean
+                return False
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         self._clean = restoration.run()
+        if self._log is not None:
+            self._log.mark(session)
         self._counted = True
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
