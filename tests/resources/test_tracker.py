@@ -240,14 +240,15 @@ def test_without_a_failure_nothing_is_kept_but_on_demand(tmp_path: Path) -> None
 
 
 def test_a_tests_tracker_names_its_test_and_knows_whether_it_failed(tmp_path: Path) -> None:
-    failed = False
+    failures: list[str] = []
     with TestArtifactTracker(
-        "test_it.py::test_it", failed=lambda: failed, keep_on_failure=True
+        "test_it.py::test_it", failed=lambda: bool(failures), keep_on_failure=True
     ) as tracker:
-        assert not tracker.failed
+        told = [tracker.failed]
         tracker.track_file(tmp_path / "made").touch()
-        failed = True
-        assert tracker.failed
+        failures.append("call")
+        told.append(tracker.failed)
+    assert told == [False, True]
     assert tracker.test == "test_it.py::test_it"
     assert tracker.kept.startswith("kept artifacts of test_it.py::test_it:\n")
     assert tracker.labels[f"{PREFIX}stack"] == "artifacts of test_it.py::test_it"
