@@ -73,14 +73,14 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
 
 
 @contextmanager
-def until_ctrl_c() -> Iterator[None]:
+def until_ctrl_c(exit_code: int = INTERRUPTED) -> Iterator[None]:
     """Let Ctrl-C be the ordinary end of what would go on for ever: nothing is said about it."""
     try:
         yield
     except SignalledError:
         raise
     except KeyboardInterrupt:
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(exit_code) from None
 
 
 @contextmanager

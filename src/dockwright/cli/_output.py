@@ -66,7 +66,7 @@ def rich_table(headers: Row, rows: Sequence[Row]) -> Table:
         table.add_column(header, overflow="fold")
     for row in rows:
         # Text, not str: a name in square brackets is not markup.
-        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, _STYLES.get(cell.partition(" (")[0], "")) for cell in row))
     return table
 
 
@@ -93,6 +93,14 @@ def note(text: str) -> None:
 def counted(number: int, one: str, many: str = "") -> str:
     """Return ``1 volume``, ``2 volumes``, ``2 processes``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: ``812 kB``, ``1.5 GB``."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
 
 
 def age(seconds: float | None) -> str:

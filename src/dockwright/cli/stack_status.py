@@ -10,14 +10,22 @@ import click
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import until_ctrl_c
 from dockwright.cli._options import compose_options
-from dockwright.cli._output import age, is_terminal, print_json, print_table, rich_table
+from dockwright.cli._output import age, is_terminal, print_json, print_table, rich_table, size
 from dockwright.engine import Engine
-from dockwright.lifecycle import long_lived_stack
+from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec
-from dockwright.stack import UnitStatus, statuses
 
 _REFRESH_S = 2.0
-_HEADERS = ("SERVICE", "STATE", "HEALTH", "UPTIME", "PORTS", "CONTAINER OR PROCESS")
+_HEADERS = (
+    "SERVICE",
+    "STATE",
+    "HEALTH",
+    "UPTIME",
+    "CPU",
+    "MEMORY",
+    "PORTS",
+    "CONTAINER OR PROCESS",
+)
 
 
 @click.command(
@@ -32,23 +40,24 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 @click.option("--watch", is_flag=True, help="Show every change until Ctrl-C.")
 def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
-    """Show every service with its state, health, uptime and ports."""
+    """Show every service with its state, health, uptime, use of the machine, and ports.
+
+    Health is what an HTTP page answers, else whether a port accepts connections, else what the
+    declared health check says; which of them is named beside it. CPU is in percent of one
+    processor, just now. Ctrl-C ends --watch.
+    """
     engine = current_engine()
     if not watch:
-        _print(spec, _statuses(spec, engine), as_json=as_json)
+        _print(spec, Looker().look(long_lived_stack(spec, engine)), as_json=as_json)
         return
-    with until_ctrl_c():
+    with until_ctrl_c(exit_code=0):
         if is_terminal(sys.stdout) and not as_json:
             _watch_live(spec, engine)
         else:
             _watch_changes(spec, engine, as_json=as_json)
 
 
-def _statuses(spec: StackSpec, engine: Engine) -> list[UnitStatus]:
-    return statuses(long_lived_stack(spec, engine))
-
-
-def _print(spec: StackSpec, found: Sequence[UnitStatus], *, as_json: bool) -> None:
+def _print(spec: StackSpec, found: Sequence[UnitLook], *, as_json: bool) -> None:
     if as_json:
         print_json({"project": spec.name, "services": [_document(each) for each in found]})
     else:
@@ -67,35 +76,56 @@ def _watch_live(spec: StackSpec, engine: Engine) -> None:
 def _watch_changes(spec: StackSpec, engine: Engine, *, as_json: bool) -> None:
     last: object = None
     for found in _looks(spec, engine):
-        now = [(each.name, each.state, each.health, each.identifier) for each in found]
+        now = [
+            (each.unit.name, each.unit.state, each.health.verdict, each.unit.identifier)
+            for each in found
+        ]
         if now != last:
             _print(spec, found, as_json=as_json)
             last = now
 
 
-def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitStatus]]:
+def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitLook]]:
     """Look at once, then whenever the engine tells of something, and every 2 s."""
+    looker = Looker()
     with engine.events.subscribe() as events:
         while True:
-            yield _statuses(spec, engine)
+            yield looker.look(long_lived_stack(spec, engine))
             events.get(_REFRESH_S)
 
 
-def _row(each: UnitStatus) -> tuple[str, ...]:
-    state = f"{each.state} ({each.exit_code})" if each.exit_code is not None else each.state
-    ports = ", ".join(f"{address}->{port}" for port, address in each.ports.items())
-    kind = f"pid {each.identifier}" if each.kind == "process" and each.identifier else ""
-    return (each.name, state, each.health, age(each.uptime_s), ports, kind or each.identifier)
+def _row(each: UnitLook) -> tuple[str, ...]:
+    unit = each.unit
+    state = f"{unit.state} ({unit.exit_code})" if unit.exit_code is not None else unit.state
+    ports = ", ".join(f"{address}->{port}" for port, address in unit.ports.items())
+    kind = f"pid {unit.identifier}" if unit.kind == "process" and unit.identifier else ""
+    cpu = "" if each.cpu_percent is None else f"{each.cpu_percent:.1f} %"
+    memory = "" if each.memory_bytes is None else size(each.memory_bytes)
+    return (
+        unit.name,
+        state,
+        str(each.health),
+        age(unit.uptime_s),
+        cpu,
+        memory,
+        ports,
+        kind or unit.identifier,
+    )
 
 
-def _document(each: UnitStatus) -> dict[str, object]:
+def _document(each: UnitLook) -> dict[str, object]:
+    unit, health = each.unit, each.health
     return {
-        "name": each.name,
-        "kind": each.kind,
-        "state": each.state,
-        "health": each.health or None,
-        "exit_code": each.exit_code,
-        "uptime_s": None if each.uptime_s is None else round(each.uptime_s, 3),
-        "ports": dict(each.ports),
-        "container" if each.kind == "service" else "pid": each.identifier or None,
+        "name": unit.name,
+        "kind": unit.kind,
+        "state": unit.state,
+        "health": health.verdict or None,
+        "health_source": health.source or None,
+        "health_detail": health.detail or None,
+        "exit_code": unit.exit_code,
+        "uptime_s": None if unit.uptime_s is None else round(unit.uptime_s, 3),
+        "cpu_percent": None if each.cpu_percent is None else round(each.cpu_percent, 1),
+        "memory_bytes": each.memory_bytes,
+        "ports": dict(unit.ports),
+        "container" if unit.kind == "service" else "pid": unit.identifier or None,
     }

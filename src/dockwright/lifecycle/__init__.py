@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         engine_findings,
         unusable,
     )
+    from dockwright.lifecycle.health import Health, health_of
     from dockwright.lifecycle.home import ConfigHome, InstalledSettings, config_base
     from dockwright.lifecycle.images import (
         ImageRecord,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         long_lived_stack,
     )
     from dockwright.lifecycle.manifest import Manifest
+    from dockwright.lifecycle.status import Looker, UnitLook
     from dockwright.lifecycle.turn import changing
     from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
     from dockwright.lifecycle.update import Change, preview, update_stack
@@ -49,15 +51,18 @@ __all__ = [
     "Change",
     "ConfigHome",
     "Finding",
+    "Health",
     "ImageRecord",
     "InstallPlan",
     "InstalledSettings",
+    "Looker",
     "Manifest",
     "OwnImage",
     "Progress",
     "Scope",
     "Status",
     "Step",
+    "UnitLook",
     "back_up",
     "bare_spec",
     "belongings",
@@ -70,6 +75,7 @@ __all__ = [
     "exclusive",
     "get_images",
     "has_data",
+    "health_of",
     "identity_of",
     "image_id",
     "long_lived_stack",
@@ -92,6 +98,7 @@ __getattr__ = lazily(
         "archive_codec": ("GZIP", "ZSTD"),
         "check": ("check_configuration", "check_stack"),
         "findings": ("Finding", "Status", "check_state", "engine_findings", "unusable"),
+        "health": ("Health", "health_of"),
         "home": ("ConfigHome", "InstalledSettings", "config_base"),
         "images": (
             "ImageRecord",
@@ -111,6 +118,7 @@ __getattr__ = lazily(
             "identity_of",
             "long_lived_stack",
         ),
+        "status": ("Looker", "UnitLook"),
         "turn": ("changing",),
         "uninstall": ("Belongings", "Scope", "belongings", "uninstall_stack"),
         "update": ("Change", "preview", "update_stack"),

@@ -48,7 +48,7 @@ class Tcp:
 
         def probe() -> Outcome:
             address = Address(self.host, self.port) if self.host else wait.target.address(self.port)
-            return _connect(address, max(0.1, min(self.attempt_s, wait.remaining_s())))
+            return connect_once(address, max(0.1, min(self.attempt_s, wait.remaining_s())))
 
         return begin_probing(wait, "tcp", probe)
 
@@ -61,7 +61,8 @@ def require_port(port: int) -> None:
         raise ValueError(f"a port is a number from 1 to 65535, not {port}")
 
 
-def _connect(address: Address, limit_s: float) -> Outcome:
+def connect_once(address: Address, limit_s: float) -> Outcome:
+    """Return whether a service listens there now; a proxy that listens for none does not count."""
     try:
         with socket.create_connection((address.host, address.port), limit_s) as connection:
             connection.settimeout(_LINGER_S)
