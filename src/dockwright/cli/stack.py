@@ -26,6 +26,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "backup": Lazy(
         "dockwright.cli.stack_backup:backup", "Write data, project and configuration to an archive."
     ),
+    "restore": Lazy(
+        "dockwright.cli.stack_restore:restore", "Bring a backup back; put back if it fails."
+    ),
     "config": Lazy(
         "dockwright.cli.stack_config:config", "Print the project in its canonical form."
     ),

@@ -6,6 +6,7 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.lifecycle.archive_codec import GZIP, ZSTD
+    from dockwright.lifecycle.archive_read import Archive, open_archive
     from dockwright.lifecycle.backup import BackupTarget, back_up
     from dockwright.lifecycle.backup_progress import Progress, Step
     from dockwright.lifecycle.check import check_configuration, check_stack
@@ -37,6 +38,20 @@ if TYPE_CHECKING:
         long_lived_stack,
     )
     from dockwright.lifecycle.manifest import Manifest
+    from dockwright.lifecycle.restore import (
+        archived_spec,
+        plan_restore,
+        restore_stack,
+        spec_part,
+        verify,
+    )
+    from dockwright.lifecycle.restore_config import (
+        ConfigFiles,
+        archived_config,
+        for_archived_spec,
+        for_project,
+        secret_values,
+    )
     from dockwright.lifecycle.status import Looker, UnitLook
     from dockwright.lifecycle.turn import changing
     from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
@@ -46,9 +61,11 @@ __all__ = [
     "GZIP",
     "LONG_LIVED",
     "ZSTD",
+    "Archive",
     "BackupTarget",
     "Belongings",
     "Change",
+    "ConfigFiles",
     "ConfigHome",
     "Finding",
     "Health",
@@ -63,6 +80,8 @@ __all__ = [
     "Status",
     "Step",
     "UnitLook",
+    "archived_config",
+    "archived_spec",
     "back_up",
     "bare_spec",
     "belongings",
@@ -73,6 +92,8 @@ __all__ = [
     "config_base",
     "engine_findings",
     "exclusive",
+    "for_archived_spec",
+    "for_project",
     "get_images",
     "has_data",
     "health_of",
@@ -80,18 +101,33 @@ __all__ = [
     "image_id",
     "long_lived_stack",
     "noting_images",
+    "open_archive",
     "plan_install",
+    "plan_restore",
     "preview",
     "reference_of",
     "remove_unnamed",
+    "restore_stack",
+    "secret_values",
+    "spec_part",
     "uninstall_stack",
     "unusable",
     "update_stack",
+    "verify",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "restore_config": (
+            "ConfigFiles",
+            "archived_config",
+            "for_archived_spec",
+            "for_project",
+            "secret_values",
+        ),
+        "restore": ("archived_spec", "plan_restore", "restore_stack", "spec_part", "verify"),
+        "archive_read": ("Archive", "open_archive"),
         "manifest": ("Manifest",),
         "backup_progress": ("Progress", "Step"),
         "backup": ("BackupTarget", "back_up"),

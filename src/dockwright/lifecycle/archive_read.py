@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -73,7 +73,7 @@ class Archive:
                     f"{self.path}: {part.name} is damaged: its checksum is wrong", hint=_HINT
                 )
 
-    def content(self, part: Part) -> Iterator[bytes]:
+    def content(self, part: Part) -> Generator[bytes, None, None]:
         """Yield the content of a part, decompressed.
 
         Raises:

@@ -116,6 +116,8 @@ def read_volumes(
     stack: Stack, draft: Draft, volumes: list[Volume], progress: Progress
 ) -> list[Part]:
     """Write the volumes, which nobody changes, as parts of a draft."""
+    if not volumes:
+        return []
     parts: list[Part] = []
     mounts = {volume.file: volume.name for volume in volumes}
     image = an_image(stack)

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dockwright.errors import WaitCancelledError
 
@@ -71,6 +71,12 @@ class Progress:
         """Tell of more bytes."""
         self.check()
         self.on_bytes(count)
+
+    def saying(self, prefix: str) -> Progress:
+        """Return the same progress, whose steps are told with something in front."""
+        return replace(
+            self, on_step=lambda step: self.on_step(Step(f"{prefix}{step.name}", step.total))
+        )
 
     def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield `chunks`, telling of each."""

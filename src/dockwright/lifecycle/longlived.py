@@ -8,6 +8,7 @@ from pathlib import Path
 from dockwright import __version__
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import StackError
+from dockwright.lifecycle.journal import Journal
 from dockwright.model import Ownership, StackSpec
 from dockwright.places import project_hash, state_directory
 from dockwright.stack import COMPOSE_PROJECT, Identity, Stack, StackOptions
@@ -43,13 +44,19 @@ def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.
         timeout_s: how long one service may take to become ready, in seconds.
 
     Raises:
-        StackError: containers of the same project name are somebody else's.
+        StackError: containers of the same project name are somebody else's; or what a killed
+            backup or restore left could not be undone.
     """
     identity = identity_of(spec.name, spec.working_dir)
     _check_nobody_elses(engine, identity)
     logs = state_directory() / "processes" / identity.ownership.project
     options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
-    return Stack(spec, engine, identity, options).attach()
+    stack = Stack(spec, engine, identity, options).attach()
+    if Journal.of(identity.project, engine.endpoint.url).exists():
+        from dockwright.lifecycle.restore_undo import recover  # rarely needed, and not light
+
+        recover(stack)
+    return stack
 
 
 def has_data(engine: Engine, identity: Identity) -> bool:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dockwright.stack.baseline import Baseline
     from dockwright.stack.cached import CachedStart
     from dockwright.stack.change import restore_set_aside, start_whole
+    from dockwright.stack.create import injected_targets
     from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
     from dockwright.stack.images import Images
     from dockwright.stack.process import (
@@ -38,6 +39,7 @@ __all__ = [
     "Stopwatch",
     "UnitEvent",
     "UnitStatus",
+    "injected_targets",
     "kill_processes",
     "marked_processes",
     "restore_set_aside",
@@ -51,6 +53,7 @@ __getattr__ = lazily(
         "baseline": ("Baseline",),
         "cached": ("CachedStart",),
         "change": ("restore_set_aside", "start_whole"),
+        "create": ("injected_targets",),
         "identity": (
             "COMPOSE_PROJECT",
             "COMPOSE_SERVICE",

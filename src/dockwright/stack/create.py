@@ -166,6 +166,11 @@ def _ipam(declared: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
+def injected_targets(spec: StackSpec, service: str) -> list[str]:
+    """Return where a service's container has the configs and secrets that no mount brings."""
+    return [target for target, _, _ in _contents(spec, spec.services[service])]
+
+
 def _injected_files(spec: StackSpec, service: ServiceSpec) -> bytes:
     """Return a tar of the configs and secrets that are given by content, or nothing."""
     files = list(_contents(spec, service))

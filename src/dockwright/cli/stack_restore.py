@@ -1,0 +1,223 @@
+"""``dockwright stack restore``: bring a backup back, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+
+from dockwright import __version__
+from dockwright.cli._engine import current_engine, engine_url
+from dockwright.cli._interrupt import interruptible
+from dockwright.cli._options import (
+    completed,
+    current_home,
+    from_installed,
+    given_options,
+    tell_warnings,
+)
+from dockwright.cli._output import counted, note, print_json
+from dockwright.cli._start import timeout_option
+from dockwright.cli._transfer import size_text, transfer_shown
+from dockwright.compose import LoadOptions, load
+from dockwright.compose.discover import discover
+from dockwright.errors import ComposeError, UsageError
+from dockwright.lifecycle import (
+    Archive,
+    ConfigFiles,
+    ConfigHome,
+    InstalledSettings,
+    Progress,
+    archived_config,
+    archived_spec,
+    changing,
+    for_archived_spec,
+    for_project,
+    open_archive,
+    plan_restore,
+    restore_stack,
+    secret_values,
+    spec_part,
+    verify,
+)
+from dockwright.model import StackSpec
+from dockwright.stack import Stack, UnitEvent
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dockwright stack restore shop-20260131T080000.tar.zst    asks before it replaces data
+  dockwright stack restore shop-backup --force             a directory; without asking
+  dockwright stack restore a.tar.zst --verify-only         only look whether all of it is right
+  dockwright stack restore a.tar.zst -p shop-2             under another project name
+  dockwright stack restore a.tar.zst --from-archive        the project as it was at the backup
+"""
+)
+@given_options
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--verify-only", is_flag=True, help="Check the whole backup, and touch nothing.")
+@click.option("--force", is_flag=True, help="Replace what is there without asking.")
+@click.option(
+    "--start/--no-start",
+    "start",
+    default=None,
+    help="Whether it runs afterwards.  [default: what ran before; all where there was no stack]",
+)
+@click.option(
+    "--from-archive",
+    is_flag=True,
+    help="Take the project from the backup instead of its Compose files.  [default: only where "
+    "there are none]",
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="The backup is your own: also restore links that leave their volumes, and devices.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was restored, as JSON.")
+@timeout_option
+def restore(
+    options: LoadOptions,
+    base: Path,
+    archive: Path,
+    *,
+    verify_only: bool,
+    force: bool,
+    start: bool | None,
+    from_archive: bool,
+    trust: bool,
+    as_json: bool,
+    timeout_s: float,
+) -> None:
+    """Replace the stack's volumes and configuration by those of a backup.
+
+    The whole backup is verified before anything is touched. What is there is kept aside until the
+    restored stack is ready; if a step fails, or Ctrl-C ends it, all is put back. Images are not
+    part of a backup: they must be there, or to be had.
+    """
+    began = time.monotonic()
+    opened = open_archive(archive)
+    with transfer_shown() as progress:
+        interruptible(
+            partial(verify, opened, progress, trust=trust), progress.cancel, doing="stopping"
+        )
+    manifest = opened.manifest
+    if verify_only:
+        note(f"{archive}: every byte is as it was written; {_words(opened)}")
+        if as_json:
+            print_json({"path": str(archive), **manifest.document()})
+        return
+    spec, config = _project(options, base, opened, from_archive=from_archive)
+    tell_warnings(spec.warnings)
+    with changing(spec, current_engine(), what="restore", tell=note, timeout_s=timeout_s) as stack:
+        planned = plan_restore(stack, opened, config, _tell_images)
+        if planned.existing and not force and not _confirmed(spec.name, planned.existing):
+            note("nothing was restored")
+            raise click.exceptions.Exit(1)
+        with transfer_shown() as progress:
+            started = interruptible(
+                partial(restore_stack, planned, progress, start=start),
+                partial(_cancel, progress, stack),
+                doing="putting back what was there",
+            )
+    seconds = time.monotonic() - began
+    note(f"{spec.name} is restored after {seconds:.1f} s: {_words(opened)}")
+    note(f"running: {', '.join(started)}" if started else "it is not running: start it when wanted")
+    if as_json:
+        print_json({"project": spec.name, "started": started, **manifest.document()})
+
+
+def _project(
+    options: LoadOptions, base: Path, archive: Archive, *, from_archive: bool
+) -> tuple[StackSpec, ConfigFiles]:
+    """Return what is to be restored, and the files for its config directory."""
+    manifest, files = archive.manifest, archived_config(archive)
+    name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
+    if not from_archive:
+        if not _has_files(options):
+            named = replace(options, project_name=name or manifest.project)
+            options = named if from_installed(named, base) else options
+            from_archive = options is not named
+        if not from_archive:
+            options = completed(options, base)
+            options = replace(options, values={**options.values, **secret_values(files)})
+            spec = load(options)
+            _check_name(spec, manifest.project, named=bool(options.project_name or name))
+            home = current_home().directory
+            return spec, for_project(files, home, spec.name, spec.files)
+    return _archived(ConfigHome.of(base, name or manifest.project), archive, files)
+
+
+def _archived(
+    home: ConfigHome, archive: Archive, files: Mapping[str, bytes]
+) -> tuple[StackSpec, ConfigFiles]:
+    project, directory = home.directory.name, home.directory
+    note(f"the project comes from the backup; its Compose file will be {directory}/compose.yaml")
+    spec = archived_spec(
+        archive, project=project, working_dir=directory, values=secret_values(files)
+    )
+    settings = InstalledSettings(
+        project=project,
+        files=spec.files,
+        directory=directory,
+        profiles=("*",),
+        engine=engine_url(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+    )
+    return spec, for_archived_spec(files, archive.text(spec_part(archive)), settings)
+
+
+def _has_files(options: LoadOptions) -> bool:
+    if options.files or options.environ.get("COMPOSE_FILE"):
+        return True
+    try:
+        return bool(discover(options.working_dir or Path.cwd(), os.environ))
+    except ComposeError:
+        return False
+
+
+def _check_name(spec: StackSpec, archived: str, *, named: bool) -> None:
+    if spec.name != archived and not named:
+        raise UsageError(
+            f"the backup is of project {archived}, and here is project {spec.name}",
+            hint=f"to restore it into this project all the same, add -p {spec.name}",
+        )
+
+
+def _tell_images(event: UnitEvent) -> None:
+    if event.message:
+        note(f"{event.unit}: {event.message}")
+
+
+def _cancel(progress: Progress, stack: Stack) -> None:
+    progress.cancel()
+    stack.cancel()
+
+
+def _confirmed(project: str, existing: tuple[str, ...]) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"restore asks before it replaces {project}, and here is no terminal",
+            hint="add --force to replace it without asking",
+        )
+    for each in existing:
+        note(f"  {each}")
+    return click.confirm(f"Replace this, with all data of {project}, by the backup?", err=True)
+
+
+def _words(archive: Archive) -> str:
+    manifest = archive.manifest
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
+    return (
+        f"{counted(len(manifest.volumes), 'volume')}, {size_text(manifest.size)}, "
+        f"of project {manifest.project} on {made}"
+    )

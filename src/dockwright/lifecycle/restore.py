@@ -1,0 +1,341 @@
+"""Brings a backup back: all is proved first, and what was there comes back if anything fails."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from dockwright import __version__
+from dockwright.engine import batch
+from dockwright.errors import (
+    DiskFullError,
+    DockwrightError,
+    ImageMissingError,
+    NoSuchObjectError,
+    StackError,
+    UsageError,
+)
+from dockwright.lifecycle.archive_codec import PLAIN
+from dockwright.lifecycle.archive_members import check_members
+from dockwright.lifecycle.archive_read import Archive
+from dockwright.lifecycle.archive_write import drafted
+from dockwright.lifecycle.backup import an_image, images_of, read_volumes, running_units
+from dockwright.lifecycle.backup_config import ROOT
+from dockwright.lifecycle.backup_progress import Progress, ahead
+from dockwright.lifecycle.backup_spec import read_spec, spec_text
+from dockwright.lifecycle.backup_volumes import check_alone, helper, volumes_of
+from dockwright.lifecycle.journal import Journal
+from dockwright.lifecycle.manifest import CONFIG, SPEC, Manifest, Part
+from dockwright.lifecycle.restore_before import described, remove_all
+from dockwright.lifecycle.restore_config import ConfigFiles
+from dockwright.lifecycle.restore_undo import REPLACING, SAVING, undo_restore
+from dockwright.model import Json, StackSpec
+from dockwright.stack import Listener, Stack, Stopwatch
+
+
+def spec_part(archive: Archive) -> Part:
+    """Return the part that is the stack spec."""
+    return next(part for part in archive.manifest.parts if part.name == SPEC)
+
+
+def archived_spec(
+    archive: Archive, *, project: str, working_dir: Path, values: Mapping[str, str] | None = None
+) -> StackSpec:
+    """Return the stack spec that a backup holds, for this host; see `read_spec`."""
+    return read_spec(
+        archive.text(spec_part(archive)), project=project, working_dir=working_dir, values=values
+    )
+
+
+def verify(archive: Archive, progress: Progress, *, trust: bool = False) -> None:
+    """Prove every byte of a backup, and that it holds nothing that must not be restored.
+
+    Args:
+        archive: the backup.
+        progress: is told how far it is; may call it off.
+        trust: allow links that leave their volumes, and devices.
+
+    Raises:
+        ArchiveError: something is wrong; says what and where.
+    """
+    manifest = archive.manifest
+    progress.begin("verifying the backup", manifest.stored)
+    # Two cores are worth it: one hashes what is stored, one looks at what is in it.
+    with ThreadPoolExecutor(1, thread_name_prefix="dockwright-verify") as pool:
+        looked = pool.submit(_check_contents, archive, progress, trust=trust)
+        archive.verify(progress.advance)
+        looked.result()
+
+
+def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> None:
+    with tempfile.TemporaryDirectory() as nowhere:
+        spec = archived_spec(archive, project=archive.manifest.project, working_dir=Path(nowhere))
+    targets = _targets(spec)
+    for part in archive.manifest.parts:
+        if part.name.endswith(".tar"):
+            check_members(
+                _heeding(archive.content(part), progress),
+                f"{archive.path}: {part.name}",
+                root=ROOT if part.name == CONFIG else root_of(part),
+                target=targets.get(part.volume, ""),
+                trust=trust,
+            )
+
+
+def _heeding(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        progress.check()
+        yield chunk
+
+
+def root_of(volume: Part) -> str:
+    """Return the directory that the tar of a volume begins with."""
+    return volume.name.removeprefix("volumes/").removesuffix(".tar")
+
+
+def _targets(spec: StackSpec) -> dict[str, str]:
+    """Return where each volume is mounted: absolute links below that stay in it."""
+    targets: dict[str, str] = {}
+    for service in spec.services.values():
+        for entry in cast("list[Mapping[str, Json]]", service.config.get("volumes") or ()):
+            if entry["type"] == "volume":
+                target = str(entry["target"])
+                targets.setdefault(str(entry.get("source") or f"{service.name}:{target}"), target)
+    return targets
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """One backup that is to become one stack; `plan_restore` makes it.
+
+    Attributes:
+        stack: the stack, attached to what of it exists.
+        archive: the backup, verified.
+        config: files for the config directory of the stack.
+        volumes: the engine's names of the volumes, by part name.
+        existing: what of the stack exists and would be replaced, in words.
+    """
+
+    stack: Stack
+    archive: Archive
+    config: ConfigFiles
+    volumes: Mapping[str, str]
+    existing: tuple[str, ...] = field(default=())
+
+
+def plan_restore(
+    stack: Stack, archive: Archive, config: ConfigFiles, listener: Listener
+) -> Restore:
+    """Make sure that a backup can become the stack; nothing but images is changed.
+
+    Args:
+        stack: an attached long-lived stack; the caller holds its lock.
+        archive: a backup that was verified.
+        config: files for its config directory.
+        listener: is told when images are got.
+
+    Raises:
+        UsageError: the project has no place for a volume of the backup.
+        ImageMissingError: an image is neither there nor to be had; names its digest.
+        StackError: somebody else uses a volume.
+    """
+    engine, identity = stack.engine, stack.identity
+    volumes = {part.name: _engine_name(stack, part.volume) for part in archive.manifest.volumes}
+    existing = volumes_of(engine, identity)
+    check_alone(engine, identity, existing)
+    ours = {volume.name for volume in existing}
+    for name in volumes.values():
+        if name not in ours:
+            _check_free(stack, name)
+    _get_images(stack, archive.manifest, listener)
+    containers = engine.list_containers(identity.selector())
+    found = [
+        *(f"container {each['Names'][0].lstrip('/')}" for each in containers),
+        *(f"volume {volume.name}" for volume in existing),
+        *(f"file {place}" for place in config.changing()),
+    ]
+    return Restore(stack, archive, config, volumes, tuple(found))
+
+
+def _engine_name(stack: Stack, key: str) -> str:
+    service, colon, target = key.partition(":")
+    if colon and service in stack.spec.services:
+        return stack.names.anonymous_volume(service, target)
+    declared = not colon and key in stack.names.declared("volumes")
+    if declared and not stack.names.is_external("volumes", key):
+        return stack.names.volume(key)
+    raise UsageError(
+        f"the backup has volume {key}, and project {stack.spec.name} has none of that name",
+        hint="restore it with the project that it was made of, or with --from-archive as it was",
+    )
+
+
+def _check_free(stack: Stack, name: str) -> None:
+    try:
+        stack.engine.inspect_volume(name)
+    except NoSuchObjectError:
+        return
+    raise StackError(
+        f"there is a volume {name} that is not part of stack {stack.identity.project}",
+        hint=f"remove it first (docker volume rm {name}), or restore under another name with -p",
+    )
+
+
+def _get_images(stack: Stack, manifest: Manifest, listener: Listener) -> None:
+    stopwatch = Stopwatch()
+
+    def get(service: str) -> None:
+        try:
+            stack.ensure_image(service, listener, stopwatch)
+        except ImageMissingError as exc:
+            image = manifest.images.get(service)
+            known = [name for name in (*image.digests, image.id) if name] if image else []
+            was = f"; at the backup it was {known[0]}" if known else ""
+            raise ImageMissingError(f"{exc.message}{was}", hint=exc.hint) from exc
+
+    batch.run([partial(get, name) for name in stack.spec.services])
+
+
+def restore_stack(restore: Restore, progress: Progress, *, start: bool | None = None) -> list[str]:
+    """Replace a stack by a backup.
+
+    Args:
+        restore: what `plan_restore` returned; the caller still holds the stack's lock.
+        progress: is told how far it is; may call it off.
+        start: whether it runs afterwards; None: what ran before does, and all where there was
+            no stack.
+
+    Returns:
+        The units that were started.
+
+    Raises:
+        DockwrightError: it failed or was called off; all is as it was before.
+    """
+    stack = restore.stack
+    journal = Journal.of(stack.identity.project, stack.engine.endpoint.url)
+    document = _journal_document(restore)
+    units = _to_start(restore, start=start)
+    try:
+        if restore.existing:
+            journal.write(document | {"phase": SAVING})
+            _save(stack, journal, progress)
+        document |= {"phase": REPLACING}
+        journal.write(document)
+        _replace(restore, units, progress)
+        progress.begin("finishing")
+    except BaseException as failure:
+        written = journal.read()
+        if written is not None:
+            _undo(stack, written, journal, failure)
+        else:
+            journal.close()
+        raise
+    journal.close()
+    return units
+
+
+def _journal_document(restore: Restore) -> dict[str, Any]:
+    stack = restore.stack
+    before = described(stack)
+    existing = volumes_of(stack.engine, stack.identity)
+    before |= {
+        "config": restore.config.present().document(),
+        "mounts": {volume.file: volume.name for volume in existing},
+        "image": an_image(stack) if existing else "",
+    }
+    return {"kind": "restore", "before": before}
+
+
+def _to_start(restore: Restore, *, start: bool | None) -> list[str]:
+    stack = restore.stack
+    if start is False:
+        return []
+    if start is None and stack.containers:
+        return running_units(stack)
+    return stack.graph.ordered()
+
+
+def _save(stack: Stack, journal: Journal, progress: Progress) -> None:
+    """Stop the stack, and copy its volumes to this host."""
+    progress.begin("stopping the stack")
+    stack.stop()
+    created = int(time.time())
+    try:
+        with drafted(journal.safety, PLAIN, created, single=False) as draft:
+            parts = [
+                draft.add(SPEC, [spec_text(stack.spec)]),
+                *read_volumes(
+                    stack,
+                    draft,
+                    volumes_of(stack.engine, stack.identity),
+                    progress.saying("saving for safety: "),
+                ),
+            ]
+            manifest = Manifest(
+                project=stack.identity.project,
+                created=created,
+                dockwright=__version__,
+                compression=PLAIN.name,
+                platform="",
+                running=(),
+                images=images_of(stack),
+                parts=tuple(parts),
+            )
+            draft.finish(manifest)
+    except DiskFullError as exc:
+        raise DiskFullError(
+            f"no safety copy of the present data can be kept: {exc.message}",
+            hint="free some space there, or let XDG_STATE_HOME name a place that has some",
+        ) from exc
+
+
+def _replace(restore: Restore, units: list[str], progress: Progress) -> None:
+    stack = restore.stack
+    progress.begin("removing what was there")
+    networks = [each["Id"] for each in stack.engine.list_networks(stack.identity.selector())]
+    stack.kill(stack.processes)
+    remove_all(stack.engine, stack.identity, keep_networks=networks)
+    stack.containers.clear()
+    stack.create_networks_and_volumes()
+    for part in restore.archive.manifest.volumes:
+        if ":" in part.volume:
+            labels = stack.identity.volume_labels(part.volume)
+            stack.engine.create_volume(restore.volumes[part.name], {"Labels": labels})
+    _fill(restore, progress)
+    restore.config.write()
+    progress.begin("creating the containers")
+    stack.create()
+    if units:
+        progress.begin("starting")
+        stack.start(units)
+
+
+def _fill(restore: Restore, progress: Progress) -> None:
+    """Pour the data in before the containers are made: an image fills an empty volume itself."""
+    stack, parts = restore.stack, restore.archive.manifest.volumes
+    if not parts:
+        return
+    mounts = {root_of(part): restore.volumes[part.name] for part in parts}
+    image = next(iter(stack.ready_images.values())).id
+    with helper(stack.engine, stack.identity, image, mounts, writable=True) as writer:
+        for part in parts:
+            progress.begin(f"writing volume {part.volume}", part.size)
+            with ahead(restore.archive.content(part)) as chunks:
+                writer.fill(progress.counted(chunks))
+
+
+def _undo(
+    stack: Stack, document: Mapping[str, Any], journal: Journal, failure: BaseException
+) -> None:
+    fresh = Stack(stack.spec, stack.engine, stack.identity, stack.options).attach()
+    try:
+        undo_restore(fresh, document, journal)
+    except DockwrightError as problem:
+        failures = [each for each in (failure, problem) if isinstance(each, Exception)]
+        raise ExceptionGroup("the restore failed, and could not be taken back", failures) from None
