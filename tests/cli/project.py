@@ -135,7 +135,8 @@ def clean_environment(state: Path, **more: str) -> dict[str, str]:
     """Return the environment of this process without what would steer a command."""
     steering = ("DOCKWRIGHT_", "COMPOSE_", "DOCKER_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(steering)}
-    return {**kept, "XDG_STATE_HOME": str(state), "COLUMNS": "120", **more}
+    places = {"XDG_STATE_HOME": str(state), "XDG_CONFIG_HOME": str(state / "config")}
+    return {**kept, **places, "COLUMNS": "120", **more}
 
 
 def free_port() -> int:

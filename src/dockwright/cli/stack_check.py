@@ -52,7 +52,7 @@ def _findings(options: LoadOptions, base: Path) -> Iterator[Finding]:
         spec = load(options)
         yield from check_configuration(spec, current_home(), variables)
     except DockwrightError as failure:
-        yield unusable(failure, "configuration")
+        yield unusable(failure, "configuration", "put it right where the message says")
         yield check_state(state_directory())
     try:
         engine = current_engine()

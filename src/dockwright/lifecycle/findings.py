@@ -43,9 +43,15 @@ class Finding:
     remedy: str = ""
 
 
-def unusable(failure: DockwrightError, name: str = "engine") -> Finding:
-    """Return the finding for what cannot be used at all, e.g. an engine that does not answer."""
-    return Finding(name, "fail", failure.message, failure.hint or "")
+def unusable(failure: DockwrightError, name: str = "engine", remedy: str = "") -> Finding:
+    """Return the finding for what cannot be used at all, e.g. an engine that does not answer.
+
+    Args:
+        failure: why.
+        name: what was looked at.
+        remedy: what to do about it where the failure does not say.
+    """
+    return Finding(name, "fail", failure.message, failure.hint or remedy)
 
 
 def engine_findings(engine: Engine) -> Iterator[Finding]:
