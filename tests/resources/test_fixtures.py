@@ -12,7 +12,7 @@ import pytest
 from dockwright.engine import PREFIX, Engine
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests.plugin.conftest import bare, suite
-from tests.plugin.suite import TIMEOUT_S, Suite, output
+from tests.plugin.suite import COMPOSE, TIMEOUT_S, Suite, output
 from tests.resources.conftest import workspaces
 from tests.support import leftovers
 
@@ -110,6 +110,8 @@ def test_what_the_first_failed_test_made_is_kept_if_wanted(
 @pytest.mark.engine
 def test_services_go_down_and_come_back(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(suite.path)
+    process = "{job: {command: [sleep, '600']}}"
+    suite.compose(text=f"{COMPOSE}x-dockwright: {{processes: {process}}}\n")
     suite.write(
         "test_services.py",
         """
@@ -122,7 +124,10 @@ def test_services_go_down_and_come_back(suite: Suite, monkeypatch: pytest.Monkey
         def test_down(stack, stack_services):
             assert type(stack_services) is StackServiceManager
             with stack_services.stopped("web"):
-                assert not stack_services.running
+                assert stack_services.running == {"job"}
+            with stack_services.stopped("job"):
+                assert stack_services.running == {"web"}
+            assert stack_services.running == {"web", "job"}
             assert stack.exec("web", ["cat", "/data/www/index.html"]).stdout == "hello\\n"
             stack_services.stop()
             kept.append(stack_services)
@@ -144,10 +149,10 @@ def test_services_go_down_and_come_back(suite: Suite, monkeypatch: pytest.Monkey
         pytestmark = module_cleanup
 
         def test_stops(stack_services):
-            stack_services.stop("web")
+            stack_services.stop()
 
         def test_runs_again(stack_services):
-            assert stack_services.running == {"web"}
+            assert stack_services.running == {"web", "job"}
         """,
     )
     result = suite.passes(passed=4, errors=1)

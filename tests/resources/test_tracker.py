@@ -86,7 +86,8 @@ def test_everything_of_all_kinds_goes_in_the_right_order(
     labels = engine.inspect_container(made)["Config"]["Labels"]
     assert labels["mine"] == "1"
     assert labels[f"{PREFIX}stack"] == "artifacts"
-    assert labels.items() >= tracker.labels.items()
+    ours = tracker.labels
+    assert labels.items() >= ours.items()
     tracker.close()
     names = [engine.inspect_container, engine.inspect_network, engine.inspect_volume]
     for inspect, name in zip(names, (plain, network, volume), strict=True):
@@ -95,7 +96,7 @@ def test_everything_of_all_kinds_goes_in_the_right_order(
     assert not engine.has_image(image)
     assert engine.has_image(scratch)
     assert not directory.exists()
-    assert leftovers(engine, tracker.labels) == []
+    assert leftovers(engine, ours) == []
     assert workspaces(state) == []
     tracker.close()  # a second time is fine
 
@@ -113,8 +114,35 @@ def test_what_was_on_the_engine_before_stays(
         assert tracker.track_image(scratch) == scratch
         with pytest.raises(ConflictError):
             tracker.create_container(scratch, "true", name=name)
+        with pytest.raises(ConflictError, match=f"volume {unique_name} exists already"):
+            tracker.create_volume(unique_name)
     assert len(owned.left()) == 2
     assert engine.has_image(scratch)
+
+
+@pytest.mark.engine
+def test_what_bears_its_labels_or_marks_goes_though_nobody_named_it(
+    tracker: ArtifactTracker, engine: Engine, scratch: str
+) -> None:
+    labels = tracker.labels
+    engine.create_volume(tracker.name("volume"), {"Labels": labels})
+    network = engine.create_network(tracker.name("network"), {"Labels": labels})
+    body: dict[str, Json] = {
+        "Image": scratch,
+        "Cmd": ["true"],
+        "Labels": labels,
+        "HostConfig": {"NetworkMode": network},
+    }
+    engine.start_container(engine.create_container(tracker.name("container"), body))
+    child = subprocess.Popen(PAUSE, env={**os.environ, **tracker.environment})
+    try:
+        assert len(leftovers(engine, labels)) == 3
+        tracker.close()
+        assert leftovers(engine, labels) == []
+        assert child.poll() is not None
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.engine
@@ -126,7 +154,6 @@ def test_another_owners_thing_of_the_same_name_stays(
         engine.create_volume(unique_name, {"Labels": other.labels})
         tracker.close()
         assert leftovers(engine, other.labels) == [f"volume {unique_name}"]
-        engine.remove_volume(unique_name)
 
 
 def test_a_process_goes_with_all_that_it_started(tmp_path: Path) -> None:
@@ -251,7 +278,6 @@ def test_a_tests_tracker_names_its_test_and_knows_whether_it_failed(tmp_path: Pa
     assert told == [False, True]
     assert tracker.test == "test_it.py::test_it"
     assert tracker.kept.startswith("kept artifacts of test_it.py::test_it:\n")
-    assert tracker.labels[f"{PREFIX}stack"] == "artifacts of test_it.py::test_it"
     assert TestArtifactTracker.__test__ is False
 
 

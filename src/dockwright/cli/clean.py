@@ -123,7 +123,11 @@ def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
 def _note_spared(spared: Sequence[Estate]) -> None:
     kept = [estate for estate in spared if estate.kept]
     others = len(spared) - len(kept)
-    if kept:
-        note(f"{counted(len(kept), 'kept stack')} left: dockwright clean --kept")
+    stacks = [estate for estate in kept if estate.journal is None]
+    resources = len(kept) - len(stacks)
+    if stacks:
+        note(f"{counted(len(stacks), 'kept stack')} left: dockwright clean --kept")
+    if resources:
+        note(f"{counted(resources, 'kept resource')} of failed tests left: dockwright clean --kept")
     if others:
         note(f"{counted(others, 'copy', 'copies')} of other projects left: add --all-projects")

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from dockwright.engine import Engine, batch, parse_ownership, parse_time
+from dockwright.engine import PREFIX, Engine, batch, parse_ownership, parse_time
 from dockwright.errors import CleanupError, DockwrightError, ImageMissingError, NoSuchObjectError
 from dockwright.pool.disk import remove_path
 from dockwright.pool.journal import KINDS, ON_ENGINE, Journal, Kind, Trace
@@ -48,7 +48,13 @@ class Present:
         return told + [f"{kind} {name}" for kind in KINDS for name in self.things.get(kind, ())]
 
 
-def present(journal: Journal, engine: Engine | None, *, until_s: float | None = None) -> Present:
+def present(
+    journal: Journal,
+    engine: Engine | None,
+    *,
+    until_s: float | None = None,
+    labelled: bool = False,
+) -> Present:
     """Find what is there of a journal's traces.
 
     Args:
@@ -56,19 +62,33 @@ def present(journal: Journal, engine: Engine | None, *, until_s: float | None = 
         engine: what is on other engines is left out.
         until_s: a dead owner's last sign of life, seconds since the epoch: what was made after it
             is not its own. None: the owner lives.
+        labelled: whether to look also for what bears the journal's labels and is not in it.
     """
     look = _Look(journal.ownership.session, time.time() if until_s is None else until_s)
     things: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
-    processes: list[psutil.Process] = []
+    processes: dict[int, psutil.Process] = {}
     for trace in journal.traces():
         if trace.kind == "process":
-            processes += _marked(journal) if trace.ours else _family(trace)
+            family = _marked(journal) if trace.ours else _family(trace)
+            processes |= {each.pid: each for each in family}
         elif trace.kind not in ON_ENGINE:
             things[trace.kind] += look.on_disk(trace)
         elif engine is not None and trace.engine == engine.endpoint.url:
             things[trace.kind] += look.on_engine(engine, trace)
+    if labelled and engine is not None:
+        for kind, names in _labelled(engine, journal).items():
+            things[kind] += [name for name in names if name not in things[kind]]
     things["directory"].sort(key=lambda path: len(Path(path).parts), reverse=True)
-    return Present(things, processes)
+    return Present(things, list(processes.values()))
+
+
+def _labelled(engine: Engine, journal: Journal) -> Mapping[Kind, list[str]]:
+    ours = {f"{PREFIX}session": journal.ownership.session}
+    return {
+        "container": [each["Id"] for each in engine.list_containers(ours)],
+        "network": [each["Id"] for each in engine.list_networks(ours)],
+        "volume": [each["Name"] for each in engine.list_volumes(ours)],
+    }
 
 
 def inspect(engine: Engine, kind: Kind, name: str) -> Mapping[str, Any] | None:

@@ -20,7 +20,7 @@ from dockwright.places import project_hash, state_directory
 from dockwright.pool import KeptStacks
 from dockwright.pool.journal import Journal, Trace
 from dockwright.pool.reaper import reap_journals
-from dockwright.pool.traces import dispose, present
+from dockwright.pool.traces import Present, dispose, present
 
 _BEAT_S = 5.0
 """How often a living owner says so. What is made later than a minute after the last sign of life is
@@ -47,6 +47,7 @@ class Holding:
             version=__version__,
         )
         self._state = state_directory()
+        self._labelled = False
         self._journal: Journal | None = None
         self._ended = threading.Event()
 
@@ -72,6 +73,11 @@ class Holding:
                 hint="choose another place with base=",
             ) from exc
         return path
+
+    def expect_labelled(self) -> None:
+        """Have what bears this holding's labels removed too, though nobody tells of it."""
+        self._opened()
+        self._labelled = True
 
     def use(self, engine: Engine) -> None:
         """Remove what dead tests left on an engine that this one is going to use."""
@@ -103,7 +109,7 @@ class Holding:
         """
         if self._journal is None or self.pid != os.getpid():
             return []
-        failures = dispose(present(self._journal, engine), engine)
+        failures = dispose(self._present(self._journal, engine), engine)
         self._ended.set()
         if not failures:
             self._journal.remove()
@@ -116,9 +122,12 @@ class Holding:
             return ""
         self._ended.set()
         KeptStacks(self._state / "kept").add(self.name)
-        lines = [f"  {each}" for each in present(self._journal, engine).described()]
+        lines = [f"  {each}" for each in self._present(self._journal, engine).described()]
         self._journal = None
         return "\n".join([f"kept {self.whose}:", *lines, "  remove: dockwright clean --kept"])
+
+    def _present(self, journal: Journal, engine: Engine | None) -> Present:
+        return present(journal, engine, labelled=self._labelled)
 
     def _own(self) -> Path:
         return self._opened().workspace.directory

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeAlias
 import psutil
 
 from dockwright.engine import Engine, connect
+from dockwright.errors import ConflictError
 from dockwright.model import Json
 from dockwright.pool.journal import Kind, Trace
 from dockwright.pool.traces import inspect
@@ -100,12 +101,24 @@ class ArtifactTracker:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels for what you create on the engine by calls of your own: they say whose it is."""
+        """Labels for containers, networks and volumes that you create by calls of your own.
+
+        They say whose a thing is: what bears them goes at the end, tracked by its name or not.
+        """
+        self._check_open()
+        self._on()
+        self._holding.expect_labelled()
         return self._identity.labels()
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that mark a process that you start, and its children, as labels do."""
+        """Variables for the environment of processes that you start by calls of your own.
+
+        What bears them goes at the end, and so do its children.
+        """
+        self._check_open()
+        if not self._holding.tells_of("process", _MARKED):
+            self._holding.tell(Trace("process", _MARKED, ours=True))
         return label_environment(self._identity, "artifact")
 
     def name(self, stem: str = "artifact") -> str:
@@ -192,8 +205,17 @@ class ArtifactTracker:
         return chosen
 
     def create_volume(self, name: str | None = None) -> str:
-        """Create a volume with our labels; return its name."""
+        """Create a volume with our labels; return its name.
+
+        Raises:
+            ConflictError: a volume of this name exists.
+        """
         chosen = self.track_volume(name)
+        if not self._holding.tells_of("volume", chosen):  # the engine would just hand it out
+            raise ConflictError(
+                f"{self._holding.whose}: volume {chosen} exists already",
+                hint="without a name, create_volume() chooses a new one",
+            )
         self._on().create_volume(chosen, {"Labels": self.labels})
         return chosen
 
@@ -207,12 +229,9 @@ class ArtifactTracker:
             env: its environment; None: this process's.
             options: what else `subprocess.Popen` takes.
         """
-        self._check_open()
-        if not self._holding.tells_of("process", _MARKED):
-            self._holding.tell(Trace("process", _MARKED, ours=True))
         marked = {**(os.environ if env is None else env), **self.environment}
         child = subprocess.Popen(list(command), env=marked, **options)
-        self._children.append(child)
+        self.track_process(child)
         return child
 
     @property

@@ -20,9 +20,11 @@ from pathlib import Path
 import psutil
 
 from dockwright.engine import ownership_labels, parse_ownership
-from dockwright.errors import StackError
+from dockwright.errors import StackError, WaitTimeoutError
 from dockwright.model import Ownership, ProcessSpec
 from dockwright.stack.identity import Identity
+from dockwright.wait import Cadence, Continue, Outcome, Ready, WaitOptions, until
+from dockwright.wait.processes import has_ended
 
 _PREFIX = "DOCKWRIGHT_LABEL_"
 _PROJECT = f"{_PREFIX}PROJECT_NAME"
@@ -31,6 +33,7 @@ _PORTS = f"{_PREFIX}PORTS"
 _LOG = f"{_PREFIX}LOG"
 _CONFIG_HASH = f"{_PREFIX}CONFIG_HASH"
 _KILL_WAIT_S = 5.0
+_END_CADENCE = Cadence(0.001, 0.02)  # a killed process is gone after 2 ms, as a rule
 
 
 def label_environment(identity: Identity, unit: str) -> dict[str, str]:
@@ -115,10 +118,28 @@ def kill_processes(processes: Iterable[psutil.Process]) -> None:
     for process in doomed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    _, alive = psutil.wait_procs(doomed, timeout=_KILL_WAIT_S)
-    if alive:
-        pids = ", ".join(str(process.pid) for process in alive)
-        raise StackError(f"killed processes are still there after {_KILL_WAIT_S:g} s: {pids}")
+    try:
+        _wait_ended(doomed, _KILL_WAIT_S)
+    except WaitTimeoutError as failure:
+        pids = ", ".join(str(process.pid) for process in doomed if not has_ended(process))
+        raise StackError(
+            f"killed processes are still there after {_KILL_WAIT_S:g} s: {pids}"
+        ) from failure
+
+
+def _wait_ended(processes: Sequence[psutil.Process], timeout_s: float) -> None:
+    # Not psutil's wait: what a test and the broker start stays the starter's zombie for the other.
+    until(
+        lambda: _all_ended(processes),
+        subject="processes to end",
+        timeout_s=timeout_s,
+        options=WaitOptions(_END_CADENCE),
+    )
+
+
+def _all_ended(processes: Iterable[psutil.Process]) -> Outcome:
+    alive = [process for process in processes if not has_ended(process)]
+    return Continue(f"{len(alive)} of them run") if alive else Ready()
 
 
 class NativeProcess:
@@ -165,7 +186,7 @@ class NativeProcess:
         """Whether it runs (a zombie does not)."""
         if self._popen is not None:
             return self._popen.poll() is None
-        return bool(self._leader and self._leader.is_running())
+        return bool(self._leader and not has_ended(self._leader))
 
     @property
     def child(self) -> subprocess.Popen[bytes] | None:
@@ -227,7 +248,8 @@ class NativeProcess:
         if self._leader is not None and self.running:
             with suppress(ProcessLookupError):
                 os.killpg(self._leader.pid, signal.Signals[self.spec.stop_signal])
-            psutil.wait_procs([self._leader], timeout=self.spec.stop_grace_s)
+            with suppress(WaitTimeoutError):  # then it is killed
+                _wait_ended([self._leader], self.spec.stop_grace_s)
         self.kill()
 
     def kill(self) -> None:
@@ -250,7 +272,7 @@ class NativeProcess:
         return None if started is None else max(0.0, time.time() - started)
 
     def _family(self) -> list[psutil.Process]:
-        leader = [self._leader] if self._leader is not None and self._leader.is_running() else []
+        leader = [self._leader] if self._leader is not None and self.running else []
         marked = [
             each.process
             for each in marked_processes(self._identity.project)
