@@ -26,6 +26,11 @@ def baselines_directory(environ: Mapping[str, str]) -> Path:
     return cache_directory(environ) / "baselines"
 
 
+def runs_file(environ: Mapping[str, str], project: str) -> Path:
+    """Return where the past runs of a project, named by its hash, are kept."""
+    return cache_directory(environ) / "runs" / f"{project}.sqlite3"
+
+
 def project_hash(root: Path) -> str:
     """Return the label value that stands for a project's root directory."""
     return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 
 from dockwright import markers
 from dockwright.errors import UsageError
-from dockwright.run import RUN, WORKER_OUTPUT, Run, add_options, settings_of
+from dockwright.run import RUN, WORKER_OUTPUT, WORKER_RECORD, Run, add_options, settings_of
 from dockwright.settings import DEFAULT_STACK, Settings
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = Run(
         settings,
         find_seed=partial(_find_seed, config, settings),
-        on_first_use=partial(config.pluginmanager.import_plugin, "dockwright.failures"),
+        on_first_use=partial(_load_for_stacks, config, settings),
     )
     config.pluginmanager.import_plugin("dockwright.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.import_plugin("dockwright.xdist")
+    if settings.record == "on" and not _only_distributes(config):
+        config.pluginmanager.import_plugin("dockwright.recording")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -77,28 +80,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the stacks that the selected tests need, while pytest gets ready to run them."""
     config = session.config
+    run = config.stash[RUN]
     if config.option.collectonly or _only_distributes(config):
         return
-    run = config.stash[RUN]
     demand = markers.demand(session.items) if run.checked else {}
     try:
         if demand:
             run.session.prepare(demand)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    run.collected = time.monotonic()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove all stacks; fires in every process, also after Ctrl-C."""
     config = session.config
-    summary = config.stash[RUN].close()
-    if summary is None:
-        return
-    if summary.problems:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    run = config.stash[RUN]
     output = getattr(config, "workeroutput", None)
-    if output is not None:
+    git = run.ask_git() if output is None else None
+    summary = run.close()
+    if summary is not None and summary.problems:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if output is None:
+        run.conclude(int(session.exitstatus), git)
+        return
+    if summary is not None:
         output[WORKER_OUTPUT] = summary.to_json()
+    if (told := run.farewell()) is not None:
+        output[WORKER_RECORD] = told
 
 
 def pytest_terminal_summary(
@@ -119,6 +128,13 @@ def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
     worker = getattr(config, "workerinput", {})  # xdist's; the same id in all processes of a run
     run_id = worker.get("testrunuid") or uuid.uuid4().hex
     return find_seed(config.pluginmanager.get_plugins(), settings.seed_inputs, run_id)
+
+
+def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
+    """Register what only a run that uses stacks needs."""
+    config.pluginmanager.import_plugin("dockwright.failures")
+    if settings.record != "off":
+        config.pluginmanager.import_plugin("dockwright.recording")
 
 
 def _only_distributes(config: pytest.Config) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from dockwright.held import HeldLease
-    from dockwright.measure import Summary
+    from dockwright.measure import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.pool import Lease, Seed
     from dockwright.session import Session
 
@@ -46,7 +46,13 @@ class Run:
         """The first failed test whose artifacts were to be kept."""
         self.checked = False
         """Whether all markers are right; pytest finishes a failed collection all the same."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        """When pytest was configured."""
+        self.collected: float | None = None
+        """When the tests were collected."""
+        self.recorder: Recorder | None = None
+        self.record: RunRecord | None = None
+        """What was recorded, in the main process, once the run is over."""
         self._session: Session | None = None
 
     @property
@@ -62,6 +68,62 @@ class Run:
             self._session = Session(self.settings, os.environ, seed=self._find_seed())
             self._on_first_use()
         return self._session
+
+    def start_recording(self, worker: str) -> Recorder:
+        """Record from now on what this process, which runs tests, does."""
+        from dockwright.measure import Recorder
+
+        self.recorder = Recorder(worker, self.began)
+        if self._session is not None:
+            self._session.record(self.recorder.tape, worker)
+        return self.recorder
+
+    def receive(self, attempts: Iterable[Sequence[Any]]) -> None:
+        """Take over, in xdist's main process, the tests that a worker has run."""
+        if self.recorder is None:
+            from dockwright.measure import Recorder
+
+            self.recorder = Recorder("", self.began)
+        self.recorder.receive(attempts)
+
+    def receive_farewell(self, told: Mapping[str, Any]) -> None:
+        """Take over, in xdist's main process, what a worker told at its end."""
+        self.receive(told["attempts"])
+        if self.recorder is not None:
+            self.recorder.others.append(told)
+
+    def farewell(self) -> dict[str, Any] | None:
+        """Return what this process recorded and has not sent; None: it does not record."""
+        if self.recorder is None:
+            return None
+        self.recorder.collected = self.collected
+        return self.recorder.farewell()
+
+    def ask_git(self) -> GitQuestion | None:
+        """Ask in the background which source was tested, if that is to be recorded."""
+        if self.recorder is None:
+            return None
+        from dockwright.measure import GitQuestion
+
+        return GitQuestion(self.settings.root)
+
+    def conclude(self, exit_code: int, git: GitQuestion | None) -> None:
+        """Make and keep the record of the run, in its main process, once everything is closed."""
+        recorder = self.recorder
+        if recorder is None or git is None:
+            return
+        source = git.answer()
+        if self.settings.record == "auto" and not self.summaries:
+            return  # nobody used a stack after all
+        from dockwright.measure import Ending, Summary, keep, make_record, store_of
+
+        if recorder.worker and (told := self.farewell()) is not None:
+            self.receive_farewell(told)
+        ending = Ending(self.began, exit_code, source)
+        self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
+        note = keep(self.record, store_of(self.settings, os.environ))
+        if note:
+            self.summaries.append(Summary(notes=(note,)))
 
     def close(self) -> Summary | None:
         """Leave the pool and return what this process has to tell, if it used a stack."""
@@ -79,7 +141,7 @@ class Run:
         from dockwright.measure import Summary
         from dockwright.report import summary_lines
 
-        return summary_lines(Summary.added(self.summaries), time.monotonic() - self._began)
+        return summary_lines(Summary.added(self.summaries), time.monotonic() - self.began)
 
 
 RUN = pytest.StashKey[Run]()
@@ -87,6 +149,9 @@ LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
 FAILED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
 WORKER_OUTPUT = "dockwright"
+WORKER_RECORD = "dockwright_record"
+REPORTED = "_dockwright_attempts"
+"""The attribute by which a worker's report carries the tests that have ended."""
 
 
 def settings_of(config: pytest.Config, options: argparse.Namespace | None = None) -> Settings:

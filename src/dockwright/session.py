@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.measure import Ledger, Summary
-from dockwright.model import Requirement
+from dockwright.measure import Ledger, Open, Summary, Tape
+from dockwright.model import Json, Requirement
 from dockwright.places import baselines_directory, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
@@ -65,6 +65,8 @@ class Session:
     ) -> None:
         self.settings = settings
         self.ledger = Ledger()
+        self._tape = Tape()  # notes nothing until there is another one
+        self._lane = ""
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
         self._environ = environ
@@ -89,6 +91,18 @@ class Session:
             if self._engine is None:
                 self._engine = connect_engine(self.settings.engine, self._environ)
             return self._engine
+
+    def record(self, tape: Tape, lane: str) -> None:
+        """Note what this process does on a tape, and have what the stacks use sampled.
+
+        Args:
+            tape: takes it.
+            lane: the name of this process in the run's record.
+        """
+        with self._lock:
+            self._tape, self._lane = tape, lane
+            if self._pool is not None:
+                self._pool.record(lane)
 
     def declare(self, name: str, options: LoadOptions) -> None:
         """Make a further stack known, beside those that the settings declare.
@@ -116,8 +130,11 @@ class Session:
     def acquire(self, requirement: Requirement) -> Lease:
         """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
         pool = self._pool_for(requirement.stack)
-        with self.ledger.timed("queue"):
-            return pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
+        waiting = Open("queue", requirement.stack, shared=requirement.scope != "function")
+        with self.ledger.timed("queue"), self._tape.span(waiting):
+            lease = pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
+            waiting.project = lease.facts.project
+        return lease
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
         """End a lease.
@@ -152,7 +169,9 @@ class Session:
         notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
         if self._keep_warm_s:
             notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
-        return Summary.added([Summary(self.ledger.totals(), notes=tuple(notes)), told])
+        calls = [_calls(engine)] if engine is not None else []
+        mine = Summary(self.ledger.totals(), notes=tuple(notes), told=tuple(calls))
+        return Summary.added([mine, told])
 
     @property
     def _keep_warm_s(self) -> float:
@@ -206,6 +225,8 @@ class Session:
             try:
                 if self._pool is None:
                     self._pool = PoolClient(self.pool_options())
+                    if self._lane:
+                        self._pool.record(self._lane)
                 options = self._loads.get(name) or load_options(self.settings, name, self._environ)
                 self._pool.declare(name, options)
             except DockwrightError as unavailable:
@@ -229,3 +250,13 @@ class Session:
             cache=baselines_directory(self._environ) if settings.cache_baselines else None,
             seed=self._seed,
         )
+
+
+def _calls(engine: Engine) -> dict[str, Json]:
+    """Return what was asked of the engine by this process itself, as a `Told` in JSON."""
+    return {
+        "engine_calls": [
+            {"name": name, "count": total.count, "seconds": total.seconds}
+            for name, total in engine.statistics().by_call.items()
+        ]
+    }

@@ -81,6 +81,16 @@ def _parse_compat(text: str) -> str:
     return text
 
 
+RECORD = ("auto", "on", "off")
+"""When what a run did is recorded and kept; ``auto``: where it uses a stack."""
+
+
+def _parse_record(text: str) -> str:
+    if text not in RECORD:
+        raise ValueError(f"expected one of: {', '.join(RECORD)}")
+    return text
+
+
 class Option(NamedTuple):  # quicker to define than a dataclass, and every pytest run pays for it
     """One setting: how it is named, read and explained.
 
@@ -197,6 +207,25 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FILE",
     ),
     Option(
+        "record",
+        _parse_record,
+        "record where the time goes, and keep it for `dockwright runs`: auto (runs that use a "
+        "stack), on, off",
+        metavar="WHEN",
+    ),
+    Option(
+        "record_days",
+        _parse_natural,
+        "for how many days a recorded run is kept; 0: for ever",
+        metavar="DAYS",
+    ),
+    Option(
+        "record_runs",
+        _parse_natural,
+        "how many recorded runs are kept at most; 0: all",
+        metavar="N",
+    ),
+    Option(
         "poll_first",
         parse_duration,
         "the first pause of adaptive polling",
@@ -246,6 +275,9 @@ class Settings:
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
+        record: when runs are recorded (see `RECORD`).
+        record_days: for how many days a recorded run is kept; 0: for ever.
+        record_runs: how many recorded runs are kept at most; 0: all.
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
         root: the project's root directory.
@@ -266,6 +298,9 @@ class Settings:
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
     compat: str = ""
+    record: str = "auto"
+    record_days: int = 90
+    record_runs: int = 200
     poll_first: float = 0.020
     poll_ceiling: float = 0.250
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -126,5 +126,5 @@ def test_harmless_names(name: str) -> None:
 
 def test_a_long_text_takes_no_long_time() -> None:
     redact = Redactor.of({"SHOP_SECRET": SECRET})
-    text = "password" + "a" * 200_000 + "secret" * 2_000 + " ://" * 2_000 + "-" * 100_000
+    text = "password" + "a" * 50_000 + "secret" * 500 + " ://" * 500 + "-" * 25_000
     assert redact(text) == text

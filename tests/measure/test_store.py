@@ -139,7 +139,7 @@ def test_a_locked_store_is_told_of_after_a_while(file: Path) -> None:
     store.add(run("a"))
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="cannot keep the run: .*: database is locked"):
+        with pytest.raises(StoreError, match=r"cannot keep the run: .*: database is locked"):
             store.add(run("b"))
         assert [each.id for each in store.runs()] == ["a"]  # readers do not wait for writers
     store.add(run("b"))
@@ -157,7 +157,7 @@ def test_a_newer_store_is_left_alone(file: Path) -> None:
     store.add(run("a"))
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(StoreError, match="a newer dockwright wrote .*\n  hint: update dockwright"):
+    with pytest.raises(StoreError, match=r"a newer dockwright wrote .*\n  hint: update"):
         store.add(run("b"))
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT id FROM runs").fetchall() == [("a",)]

@@ -7,6 +7,7 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.measure.assemble import Facts, assemble
     from dockwright.measure.attempt import Attempt
+    from dockwright.measure.conclude import Ending, keep, make_record, store_of
     from dockwright.measure.journal import Journal
     from dockwright.measure.ledger import PHASES, Ledger, Phase, PhaseTotal
     from dockwright.measure.record import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PHASES",
     "Attempt",
+    "Ending",
     "EngineCalls",
     "Facts",
     "Gap",
@@ -74,6 +76,9 @@ __all__ = [
     "WorkerRecord",
     "assemble",
     "calls_between",
+    "keep",
+    "make_record",
+    "store_of",
     "this_machine",
 ]
 
@@ -82,6 +87,7 @@ __getattr__ = lazily(
     {
         "assemble": ("Facts", "assemble"),
         "attempt": ("Attempt",),
+        "conclude": ("Ending", "keep", "make_record", "store_of"),
         "journal": ("Journal",),
         "ledger": (
             "PHASES",

@@ -44,12 +44,13 @@ class Causes:
         at, end = waited.began_s, waited.began_s + waited.seconds
         certain = stack.name in self._alone
         for begin, stop, cause in _occasions(stack.spans, at, end):
+            if stop - max(at, begin) < _SLIVER_S:
+                continue
             if begin - at >= _SLIVER_S:
                 yield _part(waited, "asking", at, begin)
                 at = begin
-            if stop - at >= _SLIVER_S:
-                yield _part(waited, cause, at, stop, certain=certain)
-                at = stop
+            yield _part(waited, cause, at, stop, certain=certain)
+            at = stop
         if end > at:
             yield _part(waited, "asking", at, end)
 
@@ -75,6 +76,8 @@ def _occasions(
         (max(begin, span.began_s), min(end, span.began_s + span.seconds), _CAUSES[span.phase])
         for span in spans
         if span.phase in _CAUSES and span.began_s < end and span.began_s + span.seconds > begin
+        # A lease that did not end is no cause: it is the waiter's own, or shared with it.
+        if span.phase != "lease" or span.began_s + span.seconds <= end
     )
     for at, stop, cause in found:
         at = max(at, begin)

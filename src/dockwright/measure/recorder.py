@@ -20,7 +20,8 @@ class Recorder:
     Attributes:
         tape: notes what the process does.
         attempts: the tests that have ended, as far as nobody took them away.
-        shared_seconds: what fixtures of a wider scope took, by name.
+        others: what the processes that ran tests told at their end.
+        collected: when the tests were collected; None: not seen.
     """
 
     def __init__(self, worker: str, began: float) -> None:
@@ -29,16 +30,11 @@ class Recorder:
         self.tape.recording = True
         self.attempts: list[Attempt] = []
         self.others: list[Mapping[str, Any]] = []
-        """What the other processes told at their end."""
         self._began = began
         self._recorded = self.tape.clock()
-        self._collected: float | None = None
+        self.collected: float | None = None
         self._current: Attempt | None = None
         self._wide: set[str] = set()
-
-    def collected(self) -> None:
-        """Note that the tests are collected."""
-        self._collected = self.tape.clock()
 
     def set_up(self, fixture: str, *, wide: bool) -> Open:
         """Return what the set-up of a fixture is to be noted as.
@@ -89,7 +85,7 @@ class Recorder:
             "pid": os.getpid(),
             "began": self._began,
             "recorded": self._recorded,
-            "collected": self._collected,
+            "collected": self.collected,
             "ended": self.tape.clock(),
             "use": own_use(),
             "attempts": self.to_send(),
