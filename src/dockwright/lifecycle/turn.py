@@ -34,8 +34,8 @@ def changing(
     """
     with exclusive(spec.name, what=what):
         stack = long_lived_stack(spec, engine, timeout_s=timeout_s)
-        names = KeptNames(spec.name).put_back(engine)
         services = restore_set_aside(stack)
+        names = KeptNames(spec.name).put_back(engine)
         if names or services:
             tell(f"an earlier command was killed: put back {', '.join([*services, *names])}")
         yield stack

@@ -1,0 +1,96 @@
+"""What ``dockwright stack status`` says of a stack that runs: who serves, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.cli.project import Project, free_port, plain_service
+
+pytestmark = pytest.mark.engine
+
+FOREVER = "exec tail -f /dev/null"
+PAGES = "mkdir -p /tmp/www && echo hi > /tmp/www/index.html && exec httpd -f -p {} -h /tmp/www"
+
+
+def services(project: Project) -> dict[str, Any]:
+    found = json.loads(project.done("stack", "status", "--json").out)
+    return {each["name"]: each for each in found["services"]}
+
+
+def published(port: int, own: int) -> str:
+    return f"ports: ['127.0.0.1:{port}:{own}']"
+
+
+def test_health_is_asked_over_http_then_tcp_then_the_check(project: Project) -> None:
+    page, plain, silent = free_port(), free_port(), free_port()
+    failing = "healthcheck: {test: 'exit 1', interval: 1s, retries: 1}"
+    asks = "healthcheck: {test: 'wget -q -O- http://127.0.0.1:7001/missing'}"
+    project.write(
+        "\n".join(
+            [
+                plain_service("page", PAGES.format(8000), [published(page, 8000)]),
+                plain_service("tcp", "exec nc -ll -p 7000 -e cat", [published(plain, 7000)]),
+                plain_service("silent", FOREVER, [published(silent, 7000)]),
+                plain_service("checked", FOREVER, ["healthcheck: {test: 'true'}"]),
+                plain_service("nothing", FOREVER),
+                plain_service("wrong", PAGES.format(7001), [asks, "expose: ['7001']"]),
+                plain_service("failing", FOREVER, [failing]),
+            ]
+        )
+    )
+    everything = ["page", "tcp", "silent", "checked", "nothing"]
+    project.done("stack", "start", *everything)
+    for name in ("wrong", "failing"):
+        project.run("stack", "start", name, "--timeout", "50ms")
+    found = services(project)
+    told = {name: (found[name]["health"], found[name]["health_source"]) for name in everything}
+    assert told == {
+        "page": ("healthy", "http"),
+        "tcp": ("healthy", "tcp"),
+        "silent": ("unhealthy", "tcp"),
+        "checked": ("healthy", "check"),
+        "nothing": (None, None),
+    }
+    assert found["page"]["health_detail"] == f"GET http://127.0.0.1:{page}/ 200"
+    assert found["silent"]["health_detail"] == f"nothing listens on 127.0.0.1:{silent}"
+    table = project.done("stack", "status").out
+    assert "healthy (http)" in table
+    assert "unhealthy (tcp)" in table
+
+
+def test_it_tells_what_each_service_uses_without_a_long_look(project: Project) -> None:
+    busy = plain_service("busy", "while true; do true; done")
+    project.write(f"{busy}\n{plain_service('idle', FOREVER)}")
+    project.done("stack", "start")
+    began = time.monotonic()
+    found = services(project)
+    assert time.monotonic() - began < 10  # usually 0.4 s; the machine may be busy
+    assert found["busy"]["cpu_percent"] > 5
+    assert found["idle"]["cpu_percent"] < found["busy"]["cpu_percent"]
+    assert 0 < found["idle"]["memory_bytes"] < 50e6
+    project.engine.pause_container(project.container("idle"))
+    paused = services(project)["idle"]
+    assert (paused["state"], paused["cpu_percent"]) == ("paused", None)
+    project.engine.unpause_container(project.container("idle"))
+    project.done("stack", "stop", "idle")
+    assert services(project)["idle"]["memory_bytes"] is None
+
+
+def test_native_processes_are_told_as_well(project: Project) -> None:
+    port = free_port()
+    command = f"python3 -m http.server {port} --bind 127.0.0.1"
+    ready = f"{{http: 'http://127.0.0.1:{port}/'}}"
+    project.write(
+        plain_service("web", FOREVER),
+        f"x-dockwright: {{processes: {{native: {{command: {command}, ready: {ready}}}}}}}",
+    )
+    project.done("stack", "start", apart=True)  # the process outlives its starter
+    found = services(project)["native"]
+    assert found["kind"] == "process"
+    assert (found["health"], found["health_source"]) == ("healthy", "http")
+    assert found["memory_bytes"] > 1e6
+    assert found["uptime_s"] > 0

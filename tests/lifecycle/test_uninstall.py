@@ -1,0 +1,130 @@
+"""``dockwright stack uninstall``: images, configuration, and what is somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import Project, plain_service
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+FOREVER = "exec tail -f /dev/null"
+SECRETS = "x-dockwright: {secrets: [TOKEN]}\nvolumes: {data: {}}"
+
+
+@pytest.fixture
+def built(project: Project) -> Iterator[Project]:
+    """A started project that has built its image, with data, settings and a secret."""
+    dockerfile = f"FROM {project.image}\\nLABEL of={project.name}\\n"
+    build = f'build: {{context: ., dockerfile_inline: "{dockerfile}"}}'
+    web = plain_service("web", FOREVER, ["volumes: ['data:/data']"]).replace("image: IMAGE", build)
+    project.write(web, SECRETS)
+    project.done("stack", "install", "--no-check")
+    project.done("stack", "start")
+    yield project
+    project.remove()
+    for image in project.engine.list_images({"of": project.name}):
+        for name in image.get("RepoTags") or [image["Id"]]:
+            project.engine.remove_image(name, force=True)
+
+
+def image(project: Project) -> str:
+    return f"{project.name}-web"
+
+
+def home(project: Project) -> Path:
+    return Path(project.environ["XDG_CONFIG_HOME"], "dockwright", project.name)
+
+
+def images(project: Project) -> int:
+    return len(project.engine.list_images({"of": project.name}))
+
+
+def kinds(out: str) -> list[str]:
+    return [line.split()[0] for line in out.splitlines()[1:]]
+
+
+def test_all_takes_everything_and_a_second_run_finds_nothing(built: Project) -> None:
+    result = built.done("stack", "uninstall", "--all", "--force")
+    assert kinds(result.out) == ["container", "network", "volume", "image", "file", "file"]
+    assert result.err == f"removed 6 things of {built.name}\n"
+    assert built.left() == []
+    assert images(built) == 0
+    assert not home(built).exists()
+    again = built.done("stack", "uninstall", "--all", "--force")
+    assert (again.out, again.err) == ("", f"nothing to remove: there is no stack {built.name}\n")
+
+
+def test_what_is_not_asked_for_stays_and_is_named(built: Project) -> None:
+    left = built.done("stack", "uninstall", "--force").err.splitlines()
+    assert left[0] == f"removed 2 things of {built.name}"
+    assert left[1] == f"1 volume left ({built.name}_data): --volumes removes the data"
+    assert left[2].startswith(f"1 image left ({image(built)} (")
+    assert left[2].endswith("): --images removes them")
+    assert left[3] == (
+        f"2 files left ({home(built) / 'settings.toml'}, {home(built) / '.env'}): "
+        "--config removes settings and secrets"
+    )
+    secret = (home(built) / ".env").read_text()
+    built.done("stack", "install", "--no-check")
+    assert (home(built) / ".env").read_text() == secret
+
+
+def test_foreign_files_stay(built: Project) -> None:
+    (home(built) / "notes.txt").write_text("mine")
+    result = built.done("stack", "uninstall", "--config", "--force")
+    assert f"{home(built) / 'notes.txt'} stays: it is not dockwright's" in result.err
+    assert [path.name for path in home(built).iterdir()] == ["notes.txt"]
+
+
+def test_an_image_that_somebody_else_uses_stays(built: Project, owned: Owned) -> None:
+    user = owned.run(image(built), "tail", "-f", "/dev/null")
+    name = built.engine.inspect_container(user)["Name"].lstrip("/")
+    result = built.done("stack", "uninstall", "--images", "--force")
+    assert "image" not in kinds(result.out)
+    assert f") stays: container {name} uses it" in result.err
+    assert images(built) == 1
+    owned.remove()
+    assert kinds(built.done("stack", "uninstall", "--images", "--force").out) == ["image"]
+    assert images(built) == 0
+
+
+def test_an_image_with_another_name_stays(built: Project) -> None:
+    built.engine.tag_image(image(built), f"{built.name}-mine:1")
+    result = built.done("stack", "uninstall", "--images", "--force")
+    assert f") stays: it is also called {built.name}-mine:1" in result.err
+    assert images(built) == 1
+
+
+def test_an_image_that_was_there_before_is_not_ours(project: Project) -> None:
+    project.write(plain_service("web", FOREVER))
+    project.done("stack", "start")
+    result = project.done("stack", "uninstall", "--images", "--force")
+    assert kinds(result.out) == ["container", "network"]
+    assert project.engine.has_image(project.image)
+
+
+def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_path: Path) -> None:
+    (built.directory / "compose.yaml").unlink()
+    elsewhere = replace(built, directory=tmp_path)
+    result = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
+    assert "going on without the project's files" in result.err
+    assert built.left() == []
+    assert images(built) == 0
+    assert not home(built).exists()
+
+
+def test_processes_that_are_no_longer_declared_go_too(project: Project) -> None:
+    native = "x-dockwright: {processes: {worker: {command: [tail, -f, /dev/null]}}}"
+    project.write(plain_service("web", FOREVER), native)
+    project.done("stack", "start", apart=True)  # the process outlives its starter
+    assert "process worker" in project.left()
+    project.write(plain_service("web", FOREVER))
+    result = project.done("stack", "uninstall", "--force")
+    assert "process" in kinds(result.out)
+    assert project.left() == []
