@@ -133,12 +133,22 @@ def _advice(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
 def _one(number: int, advice: Advice, lanes: int, paint: _Paint) -> Iterator[str]:
     saving = f"saves {advice.bound} {advice.saves_s:.2f} s"
     if lanes >= _SIDE_BY_SIDE:
-        saving += f", {advice.wall_s:.2f} s of wall time"
-    yield f"{number:3}. {advice.title}: {paint.saving(saving)}"
-    for site in _shortened(advice.sites):
-        yield paint.faint(f"       {site}")
-    yield from textwrap.wrap(advice.how, _WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5)
+        saving += f" ({advice.wall_s:.2f} s of wall time)"
+    first, *rest = _wrapped(f"{saving}: {advice.title}")
+    yield f"{number:3}. {first.strip()}".replace(saving, paint.saving(saving), 1)
+    yield from rest
+    if len(advice.sites) > 1 or advice.sites[0].rpartition(":")[0] not in advice.title:
+        for site in _shortened(advice.sites):
+            yield paint.faint(f"       {site}")
+    yield from _wrapped(advice.how)
     yield f"     see {advice.page}"
+
+
+def _wrapped(text: str) -> list[str]:
+    margin = " " * 5
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+    )
 
 
 def _shortened(sites: Sequence[str], most: int = 3) -> list[str]:

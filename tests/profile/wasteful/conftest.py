@@ -1,87 +1,85 @@
-"""What a suite does that nobody has told where its time goes; it keeps its own truth beside."""
+"""Fixtures as they are found in suites that nobody has told where their time goes."""
 
-import json
-import os
-import subprocess
+from __future__ import annotations
+
 import time
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import datetime
 
 import docker
 import pytest
-
-HERE = Path(__file__).parent
-COMPOSE = os.environ.get("WASTEFUL_COMPOSE", "docker-compose")
-PROJECT = os.environ["WASTEFUL_PROJECT"]
-INTERVAL_S = float(os.environ.get("WASTEFUL_INTERVAL", "3"))
-GRACE_S = int(os.environ.get("WASTEFUL_GRACE", "1"))
-FOLLOWED = os.environ.get("WASTEFUL_FOLLOWED", "")
-LABELS = {"dockwright-test": PROJECT}
-
-
-@contextmanager
-def truth(cause):
-    """Note how long something took, in the words of the profile."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        line = json.dumps([cause, time.monotonic() - began])
-        with Path(os.environ["WASTEFUL_TRUTH"]).open("a") as file:
-            file.write(line + "\n")
+from docker.models.containers import Container
+from truths import (  # type: ignore[import-not-found]  # it lies beside, once it is run
+    FOLLOWED,
+    GRACE_S,
+    INTERVAL_S,
+    LABELS,
+    compose,
+    note,
+    timed,
+)
 
 
 @pytest.fixture
-def client():
+def client() -> Iterator[docker.DockerClient]:
     """A client of its own for every test."""
-    with truth("client"):
+    with timed("client"):
         made = docker.from_env()
     yield made
     made.close()
 
 
 @pytest.fixture
-def stubborn(client):
+def stubborn(client: docker.DockerClient) -> Iterator[Container]:
     """A container that does not hear SIGTERM."""
-    container = client.containers.run(
-        "busybox:1", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
-        detach=True, labels=LABELS,
-    )  # fmt: skip
+    ears = "trap '' TERM; while :; do sleep 0.1; done"
+    container = client.containers.run("busybox:1", ["sh", "-c", ears], detach=True, labels=LABELS)
     yield container
-    with truth("grace"):
-        container.stop(timeout=GRACE_S)
-    container.remove()
-
-
-def compose(*words):
-    """Run a compose command on the project."""
-    command = [*COMPOSE.split(), "-p", PROJECT, "-f", str(HERE / "compose.yaml"), *words]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    with timed("stopping"):
+        if "grace" in FOLLOWED:
+            container.kill()
+        else:
+            container.stop(timeout=GRACE_S)
+            note("grace", GRACE_S)
+    container.remove(force=True)
 
 
 @pytest.fixture
-def project():
+def project() -> Iterator[None]:
     """The project, brought up and down for every test."""
-    with truth("compose"):
+    with timed("compose"):
         compose("up", "-d")
     yield
-    with truth("compose"):
+    with timed("compose"):
         compose("down")
 
 
 @pytest.fixture
-def healthy(client):
+def healthy(client: docker.DockerClient) -> Iterator[Container]:
     """A container with a health check that would succeed at once."""
-    second = 1_000_000_000
     container = client.containers.run(
-        "busybox:1", ["tail", "-f", "/dev/null"], detach=True, labels=LABELS,
-        healthcheck={"test": ["CMD", "true"], "interval": int(INTERVAL_S * second)},
-    )  # fmt: skip
-    with truth("health"):
-        while True:
-            container.reload()
-            if container.attrs["State"]["Health"]["Status"] == "healthy":
-                break
-            time.sleep(0.05)
+        "busybox:1",
+        ["tail", "-f", "/dev/null"],
+        detach=True,
+        labels=LABELS,
+        healthcheck={"test": ["CMD", "true"], "interval": int(INTERVAL_S * 1e9)},
+    )
+    with timed("becoming healthy"):
+        if "health" in FOLLOWED:
+            assert container.exec_run("true").exit_code == 0
+        else:
+            _wait_until_healthy(container)
     yield container
     container.remove(force=True)
+
+
+def _wait_until_healthy(container: Container) -> None:
+    began = time.time()
+    while True:
+        container.reload()
+        health = container.attrs["State"]["Health"]
+        if health["Status"] == "healthy":
+            break
+        time.sleep(0.05)
+    probed = datetime.fromisoformat(health["Log"][0]["Start"][:26] + "+00:00").timestamp()
+    note("health", probed - began)

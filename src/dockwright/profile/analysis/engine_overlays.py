@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dockwright.profile.analysis.facts import Container, EngineFacts, Happening, Loss
 from dockwright.profile.analysis.overlays import covered
@@ -46,18 +47,27 @@ def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
         return vain
     calls = [call for number, lane in enumerate(vain) for call in _calls(number, lane)]
     covers: dict[int, list[Slice]] = defaultdict(list)
-    awaiting: set[CallKey] = set()
+    awaiting: dict[int, list[_Call]] = defaultdict(list)
     for loss in facts.losses():
         found = _who_waited(loss, calls)
         if found is None:
             continue  # nobody waited for it: it passed behind the tests, or is another run's
         call, certain = found
         covers[call.lane].append(_cover(loss, call, certain=certain))
-        awaiting.add(call.piece.call)
+        awaiting[call.lane].append(call)
     return [
-        list(covered(lane, covers[number], lambda piece: piece.call in awaiting))
+        list(covered(lane, covers[number], partial(_is_part_of, awaiting[number])))
         for number, lane in enumerate(vain)
     ]
+
+
+def _is_part_of(calls: Iterable[_Call], piece: Slice) -> bool:
+    """Tell whether a slice is one of some call, or a look that a poll loop takes between sleeps."""
+    return any(
+        piece.call == call.piece.call
+        or (call.piece.loop is not None and call.begin <= piece.begin and piece.end <= call.end)
+        for call in calls
+    )
 
 
 def _cover(loss: Loss, call: _Call, *, certain: bool) -> Slice:
@@ -206,7 +216,7 @@ def _runs(lane: Sequence[Slice]) -> dict[int, _Run]:
     found: dict[int, _Run] = {}
     current: _Run | None = None
     for piece in lane:
-        if piece.loop is None:
+        if piece.loop is None or piece.cause != "awaited":
             if current is not None and (named := _looked_at(piece)):
                 current.refs.add(named)
             continue

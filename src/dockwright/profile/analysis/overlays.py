@@ -8,8 +8,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dockwright.profile.analysis.causes import CAUSES
+from dockwright.profile.analysis.loops import Loop
 from dockwright.profile.analysis.records import Process
-from dockwright.profile.analysis.timeline import Reader, Slice
+from dockwright.profile.analysis.timeline import EVENT_WAIT, Reader, Slice
 
 
 def with_children(
@@ -35,7 +36,11 @@ def with_children(
 def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[Slice]:
     """Say what was waited for where a thread waited for coroutines, or for other threads."""
     slices = list(
-        covered(slices, reader.coroutines(process), lambda each: each.cause in ("body", "fixture"))
+        covered(
+            _in_turns(slices),
+            reader.coroutines(process),
+            lambda each: each.cause in ("body", "fixture"),
+        )
     )
     return list(
         covered(
@@ -44,6 +49,24 @@ def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[S
             lambda each: each.cause == "thread",
         )
     )
+
+
+def _in_turns(slices: Sequence[Slice]) -> Iterator[Slice]:
+    """A loop of waits for an event that did come is no poll: the event ended it at once.
+
+    It waits in turns only so that it can do something between them, such as heed a signal.
+    """
+    came: Loop | None = None
+    turned: list[Slice] = []
+    for piece in reversed(slices):
+        if piece.cause == "thread":
+            came = piece.loop
+        elif piece.loop is not None and piece.loop == came and piece.what == EVENT_WAIT:
+            piece = replace(piece, cause="thread")
+        elif piece.loop is not None:
+            came = None
+        turned.append(piece)
+    return reversed(turned)
 
 
 def covered(
@@ -91,6 +114,6 @@ def _cut(piece: Slice, over: Sequence[Slice]) -> Iterator[Slice]:
             test=piece.test,
             phase=piece.phase,
             fixture=piece.fixture,
-            site=sited.site,
+            site=sited.site if sited.own or not piece.test else piece.test,
             own=sited.own,
         )

@@ -14,6 +14,9 @@ from dockwright.profile.analysis.records import Frame, Process, Span
 Chain = tuple[Span, ...]
 CallKey = tuple[Hashable, ...]
 
+EVENT_WAIT = "Event.wait"
+"""What a slice says that is a ``threading.Event`` waited for in vain."""
+
 _ASYNC = ("async-sleep", "async-wait")
 _STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream=(?:1|[Tt]rue)|one-shot=1))")
 _PULL = re.compile(r"/images/create\b")
@@ -137,16 +140,15 @@ class Reader:
         if source.kind in ("sleep", "async-sleep") or _is_sleep(source):
             loop = self.loops.polling(source.frames)
             what = {"sleep": "time.sleep", "async-sleep": "asyncio.sleep"}.get(source.kind)
-            return replace(
-                piece,
-                cause="awaited" if loop else "sleep",
-                what=what or "Event.wait",
-                loop=loop,
-            )
+            cause = "awaited" if loop else "sleep"
+            return replace(piece, cause=cause, what=what or EVENT_WAIT, loop=loop)
         if source.kind in ("spawn", "wait", "async-wait", "system"):
             return self._of_command(piece, source, spawned)
         if source.kind == "engine":
             return _of_engine_call(piece, source)
+        if source.kind == "thread":
+            what = source.frames[0].function if source.frames else ""
+            return replace(piece, cause="thread", what=what, loop=self.loops.polling(source.frames))
         what = {"client": "docker.from_env", "pull": "images.pull"}.get(source.kind, "")
         return replace(piece, cause=source.kind, what=what)
 

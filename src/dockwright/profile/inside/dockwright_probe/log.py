@@ -140,6 +140,6 @@ def _kind_of(file: str) -> int:
     if f"{os.sep}_pytest{os.sep}" in file or f"{os.sep}pluggy{os.sep}" in file:
         return _PYTEST
     installed = f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
-    if installed or file.startswith((_STANDARD_LIBRARY, "<")):
+    if installed or file.startswith((_STANDARD_LIBRARY, "<frozen")):
         return _LIBRARY
     return _OWN

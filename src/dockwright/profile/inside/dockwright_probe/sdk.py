@@ -22,6 +22,12 @@ def _patch_api(module: Any) -> None:
     client.exec_start = _spanned(client.exec_start, "engine", path="/exec/start")
 
 
+def _patch_client(module: Any) -> None:
+    real = module.DockerClient.__dict__["from_env"].__func__
+    module.DockerClient.from_env = classmethod(_spanned(real, "client"))
+    module.from_env = module.DockerClient.from_env
+
+
 def _patch_images(module: Any) -> None:
     images = module.ImageCollection
     images.pull = _spanned(images.pull, "pull")
@@ -60,5 +66,6 @@ def _spanned(real: Callable[..., Any], kind: str, **detail: str) -> Callable[...
 
 PATCHES: dict[str, Callable[[Any], None]] = {
     "docker.api.client": _patch_api,
+    "docker.client": _patch_client,
     "docker.models.images": _patch_images,
 }

@@ -1,0 +1,206 @@
+"""``dockwright profile``: the suite runs as it would without, and its time is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from dockwright.cli.exits import run
+from tests.cli.project import COMMAND, LIMIT_S
+from tests.profile.profiled import PYTEST, Profiled
+
+SUITE = """
+import asyncio, subprocess, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+@pytest.fixture(scope="module")
+def shared():
+    time.sleep(0.2)
+    yield
+    time.sleep(0.1)
+
+@pytest.fixture
+def own(shared):
+    time.sleep(0.05)
+
+def settle():
+    time.sleep(0.15)
+
+def test_fixtures(own):
+    settle()
+
+def test_fails():
+    print("seen")
+    assert 1 == 2
+
+def test_commands():
+    subprocess.run(["sleep", "0.2"], check=True)
+    subprocess.run("true && sleep 0.1", shell=True, check=True)
+
+def test_python():
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(0.25)"], check=True)
+
+def test_coroutines():
+    async def several():
+        await asyncio.gather(asyncio.sleep(0.1), asyncio.sleep(0.2))
+        process = await asyncio.create_subprocess_exec("sleep", "0.1")
+        await process.wait()
+    asyncio.run(several())
+
+def test_polls():
+    until = time.monotonic() + 0.25
+    while time.monotonic() < until:
+        time.sleep(0.1)
+
+def test_threads():
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(time.sleep, [0.2, 0.2]))
+
+def test_event():
+    threading.Event().wait(0.15)
+"""
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r"in \d+\.\d+s", "", text)
+
+
+def test_a_suite_runs_as_without_and_each_wait_is_told(profiled: Profiled) -> None:
+    profiled.write(SUITE)
+    plain = subprocess.run(
+        [*PYTEST, "-q", "-rA"], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    seen = profiled.pytest("-rA")
+
+    assert seen.code == plain.returncode == 1
+    assert _timeless(seen.out).startswith(_timeless(plain.stdout) + "\nProfile of: ")
+
+    sleeps = {
+        "in shared": 0.3,
+        "in own": 0.05,
+        "in settle": 0.15,
+        "in test_commands": 0.3,
+        "<string>:1": 0.25,
+        "in several": 0.1,
+        "in test_coroutines": 0.2,  # tasks of their own: nobody else called them
+        "in test_threads": 0.2,
+        "in test_event": 0.15,
+    }
+    for place, seconds in sleeps.items():
+        assert seconds <= seen.at(place, "sleep") + 0.001 <= seconds + 0.5, place
+    assert seen.cause("awaited") + seen.cause("polling") == pytest.approx(0.3, abs=0.1)
+
+
+def test_every_second_is_told_once(profiled: Profiled) -> None:
+    profiled.write(SUITE)
+    seen = profiled.pytest("-p", "xdist", "-n", "2")
+    profile = seen.profile
+
+    assert profile["lanes"] == 2
+    assert sum(each["seconds"] for each in profile["causes"]) == pytest.approx(
+        2 * profile["wall_s"], rel=1e-6
+    )
+    assert len(profile["tests"]) == 8
+    tests = {each["test"].partition("::")[2]: each for each in profile["tests"]}
+    assert tests["test_python"]["causes"]["sleep"] >= 0.25
+    for each in tests.values():
+        phases = each["setup_s"] + each["call_s"] + each["teardown_s"]
+        assert phases <= each["seconds"] + 1e-6  # between them pytest makes its reports
+        assert sum(each["causes"].values()) == pytest.approx(each["seconds"], rel=1e-6)
+    assert "2 processes side by side" in seen.out
+
+
+KILLED = """
+import os, signal, time
+
+def test_before():
+    time.sleep(0.1)
+
+def test_dies():
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_of_a_killed_suite_is_told_what_was_seen(profiled: Profiled) -> None:
+    profiled.write(KILLED)
+    seen = profiled.pytest()
+
+    assert seen.code == 128 + signal.SIGKILL
+    tests = {each["test"] for each in seen.profile["tests"]}
+    assert tests == {"test_it.py::test_before", "test_it.py::test_dies"}
+    assert seen.cause("sleep") == pytest.approx(0.2, abs=0.1)
+
+
+INTERRUPTED = """
+import pathlib, time
+
+def test_long():
+    time.sleep(0.1)
+    pathlib.Path("ready").touch()
+    time.sleep(60)
+"""
+
+
+def test_ctrl_c_ends_the_suite_and_not_the_report(profiled: Profiled) -> None:
+    profiled.write(INTERRUPTED)
+    with subprocess.Popen(
+        [*COMMAND, "profile", "--", *PYTEST, "-q"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not (profiled.directory / "ready").exists():
+            assert process.poll() is None
+            threading.Event().wait(0.02)  # nothing tells when a file appears
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=LIMIT_S)
+
+    assert process.returncode == 2  # pytest's own
+    assert "KeyboardInterrupt" in out
+    assert "Interrupted: this is what was seen until then." in out
+    assert "time.sleep\n                      test_it.py:7 in test_long" in out
+
+
+def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
+    code = run(["profile", "--json", "-", "--", sys.executable, "-c", "print('its own')"])
+    out, err = profiled.capture.readouterr()
+
+    assert code == 0
+    assert json.loads(out)["command"][1:] == ["-c", "print('its own')"]
+    assert err == "its own\n"
+
+
+def test_a_report_in_a_file_is_not_printed(profiled: Profiled, tmp_path: Path) -> None:
+    report = tmp_path / "report.txt"
+    code = run(["profile", "--output", str(report), "--", "sh", "-c", "echo hello; exit 7"])
+    out, _ = profiled.capture.readouterr()
+
+    assert code == 7
+    assert out == "hello\n"
+    assert "No Python process could be observed" in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "Missing argument 'COMMAND...'"),
+        (("--", "no-such-command"), "'no-such-command' cannot be run: No such file or directory"),
+        (("--json", "no/such/directory/file", "--", "true"), "there is no directory"),
+        (("--rows", "0", "--", "true"), "0 is not in the range x>=1"),
+    ],
+)
+def test_misuse_is_told(profiled: Profiled, arguments: tuple[str, ...], told: str) -> None:
+    assert run(["profile", *arguments]) == 2
+    assert told in profiled.capture.readouterr().err

@@ -1,0 +1,147 @@
+"""The probe in processes of all kinds: it changes nothing, and loses at most the last record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dockwright.profile.analysis.records import Process, read_processes
+from dockwright.profile.command import profiled_environment
+
+LIMIT_S = 60
+
+
+def run_python(
+    script: str, records: Path, *options: str, path: str = "", code: int = 0
+) -> tuple[str, list[Process]]:
+    """Run a script with the probe; return what it prints, and what was recorded."""
+    records.mkdir(exist_ok=True)
+    environ = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script],
+        env=profiled_environment(environ, records),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    return done.stdout, read_processes(records)
+
+
+def kinds(process: Process) -> list[str]:
+    return [span.kind for span in process.spans]
+
+
+UNCHANGED = """
+import asyncio, inspect, pickle, subprocess, sys, threading, time, warnings
+warnings.simplefilter("error")
+assert pickle.loads(pickle.dumps(time.sleep)) is time.sleep
+assert asyncio.iscoroutinefunction(asyncio.sleep) and inspect.iscoroutinefunction(asyncio.sleep)
+assert asyncio.run(asyncio.sleep(0.01, result=7)) == 7
+assert subprocess.check_output("echo 1", shell=True) == b"1\\n"
+assert not threading.Event().wait(0.01)
+assert inspect.signature(subprocess.Popen).parameters["shell"]
+for wrong in (lambda: time.sleep(), lambda: time.sleep("1"), lambda: time.sleep(secs=1)):
+    try:
+        wrong()
+    except TypeError:
+        continue
+    raise AssertionError
+try:
+    time.sleep(-1)
+except ValueError as error:
+    assert "non-negative" in str(error)
+try:
+    subprocess.run(["no-such-command"])
+except FileNotFoundError:
+    pass
+from importlib import resources
+assert resources.files("docker.api").joinpath("client.py").is_file()
+import docker.api.client
+assert "class APIClient" in inspect.getsource(docker.api.client.APIClient)
+assert not [each for each in sys.path if "inside" in each], sys.path
+print("as ever")
+"""
+
+
+def test_nothing_is_changed(tmp_path: Path) -> None:
+    out, (process, *_) = run_python(UNCHANGED, tmp_path / "records")
+    assert out == "as ever\n"
+    assert {"async-sleep", "spawn", "thread"} <= set(kinds(process))
+
+
+def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.from_theirs = __file__\n")
+    script = "import sys, sitecustomize; print(sys.from_theirs, sitecustomize.__file__)"
+    out, _ = run_python(script, tmp_path / "records", path=str(tmp_path))
+    assert out == "{0} {0}\n".format(tmp_path / "sitecustomize.py")
+
+
+def test_python_that_heeds_no_environment_runs_without(tmp_path: Path) -> None:
+    out, processes = run_python("print(1)", tmp_path / "records", "-I")
+    assert (out, processes) == ("1\n", [])
+
+
+FORKED = """
+import os, signal, time
+child = os.fork()
+if not child:
+    time.sleep(0.02)
+    time.sleep(0.03)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(child, 0)
+for number in range(3, 30):
+    try:
+        os.fstat(number)
+    except OSError:
+        continue
+    raise AssertionError(number)
+os.closerange(3, 100)
+time.sleep(0.01)
+"""
+
+
+def test_a_fork_writes_its_own_file_and_a_kill_loses_nothing_that_ended(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    _, (parent, child) = run_python(FORKED, records)
+    assert kinds(parent) == ["sleep"]
+    assert kinds(child) == ["sleep", "sleep"]
+    assert child.parent == parent.pid
+
+    (file,) = records.glob(f"{child.pid}-*")
+    file.write_bytes(file.read_bytes()[:-7])
+    assert [kinds(each) for each in read_processes(records)] == [["sleep"], ["sleep"]]
+
+
+def test_a_directory_that_is_gone_is_not_the_suites_concern(tmp_path: Path) -> None:
+    script = (
+        "import os, shutil, time\n"
+        "shutil.rmtree(os.environ['DOCKWRIGHT_PROFILE_DIR']); time.sleep(0.01); print('on')"
+    )
+    records = tmp_path / "records"
+    environ = profiled_environment(os.environ, records)
+    records.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("on\n", "", 0)
+
+
+def test_the_probe_costs_little(tmp_path: Path) -> None:
+    """One record of a span, measured by CPU time, which other processes do not lengthen."""
+    script = (
+        "import time\nfrom dockwright_probe import log\n"
+        "began = time.process_time()\n"
+        "for _ in range(2000): log.LOG.span('sleep', log.clock() - 1, log.frames(1))\n"
+        "print((time.process_time() - began) / 2000)"
+    )
+    out, _ = run_python(script, tmp_path / "records")
+    assert float(out) < 0.0005
+
+
+def test_a_run_from_within_a_test_is_no_part_of_that_test(tmp_path: Path) -> None:
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    assert "PYTEST_CURRENT_TEST" not in profiled_environment(os.environ, tmp_path)
