@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from dockwright.cli.exits import run
-from dockwright.engine import Engine
+from dockwright.engine import Engine, current_owner
+from dockwright.model import Owner, Ownership
+from dockwright.places import project_hash
+from dockwright.pool import KeptStacks
+from dockwright.pool.journal import Journal, Trace
 from dockwright.wait import poll_for_process_exit
 from tests.resources.conftest import workspaces
 from tests.support import Owned
@@ -105,3 +109,24 @@ def test_clean_removes_what_a_killed_process_left_and_nothing_else(
     assert [path.name for path in there.iterdir()] == ["foreign"]
     assert all(poll_for_process_exit(pid, timeout=5) for pid in pids)
     assert workspaces(state) == []
+
+
+def test_what_was_kept_goes_when_asked_for(
+    engine: Engine, tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = current_owner()
+    dead = Owner(here.boot_id, 2**22 + 1, 1.0, here.host)
+    ownership = Ownership("dw-test-1", project_hash(Path.cwd()), "a test", dead, 0.0, "0")
+    evidence = tmp_path / "evidence"
+    evidence.touch()
+    Journal.create(state, ownership).add(Trace("file", str(evidence)))
+    KeptStacks(state / "kept").add("dw-test-1")
+    assert run(["clean"]) == 0
+    told = capsys.readouterr().err
+    assert "1 kept resource of failed tests left: dockwright clean --kept\n" in told
+    assert evidence.exists()
+    assert run(["clean", "--kept"]) == 0
+    assert "removed 1 file\n" in capsys.readouterr().err
+    assert not evidence.exists()
+    assert workspaces(state) == []
+    assert KeptStacks(state / "kept").names() == frozenset()

@@ -17,8 +17,10 @@ from dockwright.errors import AlreadyTrackedError, CleanupError, ConflictError
 from dockwright.model import Json
 from dockwright.pool import KeptStacks
 from dockwright.pool.disk import remove_path
+from dockwright.pool.journal import Journal
+from dockwright.pool.workspace import JOURNAL
 from dockwright.resources import ArtifactTracker, TestArtifactTracker
-from dockwright.wait import poll_for_process_exit
+from dockwright.wait import Continue, Outcome, Ready, poll_for_process_exit, until
 from tests.resources.conftest import workspaces
 from tests.support import Owned, leftovers
 
@@ -294,6 +296,21 @@ def test_two_trackers_cannot_answer_for_one_thing(tmp_path: Path) -> None:
     )
     with TestArtifactTracker("test_b") as other:
         other.track_file(shared)
+
+
+def test_a_living_tracker_says_so_now_and_then(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockwright.resources.holding._BEAT_S", 0.005)
+    with ArtifactTracker() as tracker:
+        tracker.track_file(tmp_path / "made")
+        (journal,) = Journal.all(state)
+        os.utime(journal.workspace.directory / JOURNAL, (1.0, 1.0))
+
+        def outcome() -> Outcome:
+            return Ready() if journal.last_seen_s > 1.0 else Continue("no sign of life")
+
+        until(outcome, subject="a sign of life", timeout_s=20)
 
 
 def test_names_are_fit_for_an_engine_and_each_is_new() -> None:
