@@ -21,7 +21,7 @@ def spec_text(spec: StackSpec) -> bytes:
     for name, service in document.get("services", {}).items():
         service.pop("build", None)
         service["image"] = spec.services[name].image or f"{spec.name}-{name}"
-    for kind in ("networks", "volumes"):
+    for kind in ("networks", "volumes", "configs", "secrets"):
         for key, declared in (document.get(kind) or {}).items():
             if isinstance(declared, dict) and declared.get("name") == f"{spec.name}_{key}":
                 del declared["name"]

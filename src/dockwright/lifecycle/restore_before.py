@@ -85,12 +85,13 @@ def _others(document: Document) -> list[str]:
 def _make(engine: Engine, document: Document, names: Mapping[str, str]) -> str:
     old = str(document["Id"])
     config = dict(document["Config"])
-    if config.get("Hostname") == old[:12]:
-        del config["Hostname"]  # the engine's choice, from the id
     config["Image"] = _image(engine, str(config["Image"]), str(document["Image"]))
     host = {key: _by_name(value, names) for key, value in document["HostConfig"].items()}
     mode = str(host.get("NetworkMode") or "")
-    networks = {} if mode.startswith("container:") else document["Networks"]
+    elsewhere = mode.startswith("container:")
+    if elsewhere or config.get("Hostname") == old[:12]:
+        del config["Hostname"]  # the engine's choice
+    networks = {} if elsewhere else document["Networks"]
     endpoints = {name: _endpoint(each, old) for name, each in networks.items()}
     first = mode if mode in endpoints else next(iter(endpoints), "")
     body = config | {
