@@ -12,7 +12,7 @@ from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Open, Summary, Tape
-from dockwright.model import Json, Requirement
+from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import baselines_directory, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
@@ -184,15 +184,19 @@ class Session:
             lease: whose stack's logs.
             since_s: when the test began, seconds since the epoch: earlier lines are not its own.
         """
+        from dockwright.redact import Redactor
+
         sections = []
         since_s = max(since_s, lease.began_s)
+        redact = Redactor.of(self._environ, *environments(lease.stack.spec))
         for unit in lease.stack.graph.dependencies:
             try:
                 lines = lease.stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
             except DockwrightError as error:
                 lines = [f"(no logs: {error})"]
             if lines:
-                sections.append((f"log of {unit} since the test began", "\n".join(lines)))
+                text = redact("\n".join(lines))
+                sections.append((f"log of {unit} since the test began", text))
         return sections
 
     def _kept_note(self, stack: Stack, whose: str) -> str:
@@ -260,3 +264,14 @@ def _calls(engine: Engine) -> dict[str, Json]:
             for name, total in engine.statistics().by_call.items()
         ]
     }
+
+
+def environments(spec: StackSpec) -> list[Mapping[str, str]]:
+    """Return the variables that each service and native process of a stack is given."""
+    declared = [each.config.get("environment") for each in spec.services.values()]
+    found = [
+        {name: str(value) for name, value in each.items() if value is not None}
+        for each in declared
+        if isinstance(each, Mapping)
+    ]
+    return [*found, *(each.environment for each in spec.processes.values())]

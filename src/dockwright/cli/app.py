@@ -89,6 +89,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "stack": Lazy("dockwright.cli.stack:stack", "Manage a long-lived stack."),
     "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks of the test runs."),
     "cache": Lazy("dockwright.cli.cache:cache", "Manage the kept baselines."),
+    "runs": Lazy("dockwright.cli.runs:runs", "Look at recorded test runs."),
     "profile": Lazy(
         "dockwright.cli.profile:profile", "Say where the time of any suite goes, and what to change."
     ),

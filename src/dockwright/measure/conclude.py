@@ -56,7 +56,7 @@ def make_record(
         ending: what else is known.
     """
     facts = Facts(
-        id=run_id(time.time()),
+        id=run_id(time.time() - (time.monotonic() - ending.origin)),
         origin=ending.origin,
         exit_code=ending.exit_code,
         git=ending.git,

@@ -64,6 +64,8 @@ class Recorder:
     def ended(self, attempt: Attempt) -> None:
         """Note that an attempt is over."""
         attempt.pieces = self.tape.take()
+        asked = {piece[1] for piece in attempt.pieces if piece[0] == "fixture" and piece[5]}
+        attempt.uses = tuple({*attempt.uses, *asked})  # some are asked for by name, at run time
         self.attempts.append(attempt)
         self._current = None
 

@@ -147,7 +147,18 @@ class RunStore:
 
     # -- writing -----------------------------------------------------------------------------
 
+    def _forget_dead_projects(self) -> None:
+        """Delete the stores beside a new one that nobody has written for as long as runs stay."""
+        before = time.time() - self._options.keep_days * _DAY_S
+        for other in self.file.parent.glob(f"*{self.file.suffix}"):
+            with suppress(FileNotFoundError):  # another new store is about it too
+                if self._options.keep_days and other.stat().st_mtime < before:
+                    for suffix in _FILES:
+                        Path(f"{other}{suffix}").unlink(missing_ok=True)
+
     def _add(self, record: RunRecord) -> None:
+        if not self.file.exists():
+            self._forget_dead_projects()
         document = zlib.compress(json.dumps(record.to_json(), separators=(",", ":")).encode())
         with closing(self._opened("rwc")) as connection, _transaction(connection):
             insert_run(connection, record, document)
