@@ -38,9 +38,7 @@ ALL = frozenset({"db", "web", "job"})
 
 
 @pytest.fixture(scope="module")
-def stack(
-    engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def tiny(engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One running stack for the module; each test leaves it as it was."""
     directory = tmp_path_factory.mktemp("stack")
     file = directory / "compose.yaml"
@@ -62,22 +60,22 @@ def stack(
 
 
 @pytest.fixture
-def manager(stack: Stack) -> Iterator[StackServiceManager]:
-    made = StackServiceManager(stack)
+def manager(tiny: Stack) -> Iterator[StackServiceManager]:
+    made = StackServiceManager(tiny)
     with made:
         yield made
     assert made.running == ALL
 
 
 def test_a_stopped_service_is_back_and_ready_after_the_block(
-    manager: StackServiceManager, stack: Stack
+    manager: StackServiceManager, tiny: Stack
 ) -> None:
     assert set(manager.services) == ALL
     with manager.stopped("db", "job"):
         assert manager.running == {"web"}
-        assert not stack.processes["job"].running
+        assert not tiny.processes["job"].running
     assert manager.running == ALL
-    assert stack.exec("db", ["test", "-e", "/ready"]).exit_code == 0
+    assert tiny.exec("db", ["test", "-e", "/ready"]).exit_code == 0
 
 
 def test_blocks_nest_and_each_goes_back_to_its_own_beginning(
@@ -103,43 +101,43 @@ def test_what_ran_is_back_when_an_exception_passes(manager: StackServiceManager)
 
 
 def test_pauses_and_removals_behind_its_back_are_mended(
-    manager: StackServiceManager, stack: Stack, engine: Engine
+    manager: StackServiceManager, tiny: Stack, engine: Engine
 ) -> None:
     with manager:
-        engine.pause_container(stack.container("db"))
-        engine.remove_container(stack.container("web"))
+        engine.pause_container(tiny.container("db"))
+        engine.remove_container(tiny.container("web"))
         assert manager.running == {"job"}
     assert manager.running == ALL
-    engine.pause_container(stack.container("db"))
+    engine.pause_container(tiny.container("db"))
     with manager:
-        engine.unpause_container(stack.container("db"))
-    assert engine.inspect_container(stack.container("db"))["State"]["Paused"]
+        engine.unpause_container(tiny.container("db"))
+    assert engine.inspect_container(tiny.container("db"))["State"]["Paused"]
 
 
-def test_a_restart_makes_new_processes(manager: StackServiceManager, stack: Stack) -> None:
-    before = stack.processes["job"].pid
+def test_a_restart_makes_new_processes(manager: StackServiceManager, tiny: Stack) -> None:
+    before = tiny.processes["job"].pid
     manager.restart("job")
-    assert stack.processes["job"].pid not in (None, before)
+    assert tiny.processes["job"].pid not in (None, before)
 
 
-def test_it_manages_only_what_it_is_told_to(stack: Stack) -> None:
-    manager = StackServiceManager(stack, ["web"])
+def test_it_manages_only_what_it_is_told_to(tiny: Stack) -> None:
+    manager = StackServiceManager(tiny, ["web"])
     with manager.stopped():
-        assert StackServiceManager(stack).running == {"db", "job"}
+        assert StackServiceManager(tiny).running == {"db", "job"}
     with pytest.raises(UnknownServiceError, match="the services are: db, web, job"):
-        StackServiceManager(stack, ["wbe"])
+        StackServiceManager(tiny, ["wbe"])
     with pytest.raises(UnknownServiceError, match="no service 'wbe'"):
         manager.stop("wbe")
 
 
 def test_a_service_that_does_not_come_back_is_told_and_hides_nothing(
-    manager: StackServiceManager, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    manager: StackServiceManager, tiny: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(units: object) -> None:
         raise StackError(f"cannot start {sorted(units)}")  # type: ignore[call-overload]
 
     with monkeypatch.context() as patched:
-        patched.setattr(stack, "launch", fail)
+        patched.setattr(tiny, "launch", fail)
         with pytest.raises(ValueError, match="mine") as caught, manager.stopped("web"):
             raise ValueError("mine")
         with pytest.raises(StackError, match="cannot start"), manager:
