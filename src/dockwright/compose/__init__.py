@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.compose.discover import discover
+    from dockwright.compose.discovery import discover
     from dockwright.compose.dotenv import read_env_file
     from dockwright.compose.hashes import service_hashes
-    from dockwright.compose.load import load, locate
+    from dockwright.compose.loading import load, locate
     from dockwright.compose.options import LoadOptions
     from dockwright.compose.output import to_json, to_yaml
     from dockwright.compose.project_name import check_name
@@ -33,10 +33,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "discover": ("discover",),
+        "discovery": ("discover",),
         "dotenv": ("read_env_file",),
         "hashes": ("service_hashes",),
-        "load": (
+        "loading": (
             "load",
             "locate",
         ),

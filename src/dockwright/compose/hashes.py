@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 
-from dockwright.compose.load import load
+from dockwright.compose.loading import load
 from dockwright.compose.options import LoadOptions
 
 _LEFT_OUT = ("build", "pull_policy", "scale")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockwright.compose.consistency import check_consistency
-from dockwright.compose.discover import discover
+from dockwright.compose.discovery import discover
 from dockwright.compose.document import Scope, check_shape, complete, documents
 from dockwright.compose.dotenv import with_env_files
 from dockwright.compose.environment import fill_variables, read_env_files, read_label_files
