@@ -113,7 +113,7 @@ def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_p
     (built.directory / "compose.yaml").unlink()
     elsewhere = replace(built, directory=tmp_path)
     result = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
-    assert "going on without the project's files" in result.err
+    assert f"going on with what the engine has of {built.name}" in result.err
     assert built.left() == []
     assert images(built) == 0
     assert not home(built).exists()
@@ -127,4 +127,20 @@ def test_processes_that_are_no_longer_declared_go_too(project: Project) -> None:
     project.write(plain_service("web", FOREVER))
     result = project.done("stack", "uninstall", "--force")
     assert "process" in kinds(result.out)
+    assert project.left() == []
+
+
+def test_a_stack_goes_also_when_the_secrets_that_it_needs_are_gone(project: Project) -> None:
+    token = ["environment: {TOKEN: '${TOKEN:?set it}'}", "volumes: ['data:/data']"]
+    project.write(plain_service("web", FOREVER, token), SECRETS)
+    project.done("stack", "install", "--no-check", "--no-pull")
+    project.done("stack", "start")
+    project.done("stack", "uninstall", "--config", "--force")
+    refused = project.run("stack", "start")
+    assert refused.code == 2
+    assert refused.err.splitlines()[0] == (
+        "warning: secrets without a value: TOKEN; `dockwright stack install` makes them up"
+    )
+    assert "required variable TOKEN is missing a value: set it" in refused.err
+    project.done("stack", "uninstall", "--all", "--force")
     assert project.left() == []

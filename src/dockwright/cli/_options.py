@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from dockwright.cli._engine import INSTALLED_ENGINE
-from dockwright.compose import LoadOptions, load, locate
+from dockwright.compose import LoadOptions, ProjectPlace, load, locate
 from dockwright.lifecycle import ConfigHome, InstalledSettings, config_base
 from dockwright.model import SpecWarning
 
@@ -174,16 +174,28 @@ def _adopt_engine(home: ConfigHome, settings: InstalledSettings) -> None:
 def compose_options(command: Command) -> Command:
     """Give a command the same options; it receives the loaded project as a `StackSpec` in front.
 
-    What the project holds that dockwright does not use is told on standard error.
+    What the project holds that dockwright does not use is told on standard error, and so are
+    secrets without a value.
     """
 
     @functools.wraps(command)
     def wrapper(options: LoadOptions, **others: Any) -> Any:
+        _tell_unset_secrets(locate(options))
         spec = load(options)
         tell_warnings(spec.warnings)
         return command(spec, **others)
 
     return load_options(wrapper)
+
+
+def _tell_unset_secrets(place: ProjectPlace) -> None:
+    unset = [name for name in place.secret_variables() if not place.variables.get(name)]
+    if unset:
+        click.echo(
+            f"warning: secrets without a value: {', '.join(unset)}; "
+            "`dockwright stack install` makes them up",
+            file=sys.stderr,
+        )
 
 
 def tell_warnings(warnings: tuple[SpecWarning, ...]) -> None:

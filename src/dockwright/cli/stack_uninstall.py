@@ -12,7 +12,7 @@ from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import completed, current_home, from_home, given_options
 from dockwright.cli._output import counted, note, print_table
-from dockwright.compose import LoadOptions, load
+from dockwright.compose import LoadOptions, load, locate
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (
     ConfigHome,
@@ -84,17 +84,23 @@ def uninstall(
 
 
 def _project(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
-    """Return the project; what is known of it where its files cannot be read any more."""
+    """Return the project; where it cannot be loaded (any more), a bare one of its name."""
     try:
         spec = load(completed(options, base))
     except ComposeError as failure:
-        installed = from_home(options, base)
-        if installed is None:
-            raise
-        note(f"{failure.message}: going on without the project's files")
+        spec, home = _bare(options, base)
+        note(f"{failure.message}: going on with what the engine has of {spec.name}")
+        return spec, home
+    return spec, current_home()
+
+
+def _bare(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
+    installed = from_home(options, base)
+    if installed is not None:
         settings, home = installed
         return bare_spec(settings.project, settings.directory), home
-    return spec, current_home()
+    place = locate(options)
+    return bare_spec(place.name, place.working_dir), ConfigHome.of(base, place.name)
 
 
 def _confirmed(project: str) -> bool:
