@@ -116,6 +116,7 @@ class Chunks(io.RawIOBase):
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._left = memoryview(b"")
+        self._end = b""
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -124,9 +125,20 @@ class Chunks(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill `buffer` as far as one piece does."""
         if not self._left:
-            self._left = memoryview(next(self._chunks, b""))
+            piece = next(self._chunks, b"")
+            self._keep_end(piece)
+            self._left = memoryview(piece)
         view = memoryview(buffer)
         count = min(len(view), len(self._left))
         view[:count] = self._left[:count]
         self._left = self._left[count:]
         return count
+
+    def drained(self) -> bytes:
+        """Read all that is left; return the last bytes of it all, as many as end a tar."""
+        for piece in self._chunks:
+            self._keep_end(piece)
+        return self._end
+
+    def _keep_end(self, piece: bytes) -> None:
+        self._end = (self._end + piece[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
