@@ -209,6 +209,24 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(project: Project, tag: s
     assert project.done("stack", "update", "--no-pull").err.endswith("is up to date\n")
 
 
+def test_a_service_that_is_no_longer_declared_goes_only_when_asked_for(
+    project: Project, tag: str
+) -> None:
+    write(project, tag)
+    project.done("stack", "start")
+    web = plain_service("web", FOREVER, [GOOD]).replace("IMAGE", tag)
+    project.write(f"{web}\n  pull_policy: never", VOLUMES)
+    result = project.done("stack", "update")
+    assert "not declared now, and left alone: db (--remove-orphans removes them)" in result.err
+    assert project.running() == {"web", "db"}
+    shown = project.done("stack", "update", "--dry-run", "--remove-orphans").out
+    assert shown.splitlines()[2].split()[:2] == ["db", "orphan"]
+    assert project.running() == {"web", "db"}
+    project.done("stack", "update", "--remove-orphans")
+    assert project.running() == {"web"}
+    assert f"volume {project.name}_data" in project.left()
+
+
 def test_an_unknown_service_names_the_valid_ones(project: Project, tag: str) -> None:
     write(project, tag)
     for arguments in (["update", "wep"], ["update", "--dry-run", "wep"], ["logs", "wep"]):

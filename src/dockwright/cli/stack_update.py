@@ -14,7 +14,15 @@ from dockwright.cli._options import compose_options
 from dockwright.cli._output import counted, note, print_json, print_table
 from dockwright.cli._progress import shown
 from dockwright.cli._start import running_units, timeout_option
-from dockwright.lifecycle import Change, changing, long_lived_stack, preview, update_stack
+from dockwright.lifecycle import (
+    Change,
+    changing,
+    long_lived_stack,
+    orphans,
+    preview,
+    remove_orphans,
+    update_stack,
+)
 from dockwright.model import StackSpec
 from dockwright.stack import Stack
 
@@ -34,6 +42,9 @@ Examples:
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--pull/--no-pull", default=True, help="Look for newer images in their registries.")
+@click.option(
+    "--remove-orphans", "orphaned", is_flag=True, help="Remove services that are not declared now."
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 @timeout_option
@@ -42,6 +53,7 @@ def update(
     services: tuple[str, ...],
     *,
     pull: bool,
+    orphaned: bool,
     dry_run: bool,
     as_json: bool,
     timeout_s: float,
@@ -54,7 +66,8 @@ def update(
     """
     if dry_run:
         stack = long_lived_stack(spec, current_engine())
-        _print(preview(stack, _images(stack, services), pull=pull), as_json=as_json)
+        shown_changes = preview(stack, _images(stack, services), pull=pull)
+        _print([*shown_changes, *_orphans(stack, orphaned)], as_json=as_json)
         return
     began = time.monotonic()
     engine = current_engine()
@@ -66,6 +79,9 @@ def update(
                 stack.cancel,
                 doing="putting the old version back",
             )
+        changes += _orphans(stack, orphaned)
+        if orphaned:
+            remove_orphans(stack)
     if as_json:
         _print(changes, as_json=True)
     elif changes:
@@ -74,6 +90,16 @@ def update(
         note(f"updated {counted(len(changes), 'service')} of {spec.name} in {taken:.1f} s")
     else:
         note(f"{spec.name} is up to date")
+
+
+def _orphans(stack: Stack, removed: bool) -> list[Change]:
+    """Return the orphans that are removed; tell of those that stay."""
+    found = orphans(stack)
+    if found and not removed:
+        names = ", ".join(each.service for each in found)
+        note(f"not declared now, and left alone: {names} (--remove-orphans removes them)")
+        return []
+    return found
 
 
 def _images(stack: Stack, services: Sequence[str]) -> list[str]:

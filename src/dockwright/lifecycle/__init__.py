@@ -55,7 +55,13 @@ if TYPE_CHECKING:
     from dockwright.lifecycle.status import Looker, UnitLook
     from dockwright.lifecycle.turn import changing
     from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
-    from dockwright.lifecycle.update import Change, preview, update_stack
+    from dockwright.lifecycle.update import (
+        Change,
+        orphans,
+        preview,
+        remove_orphans,
+        update_stack,
+    )
 
 __all__ = [
     "GZIP",
@@ -102,10 +108,12 @@ __all__ = [
     "long_lived_stack",
     "noting_images",
     "open_archive",
+    "orphans",
     "plan_install",
     "plan_restore",
     "preview",
     "reference_of",
+    "remove_orphans",
     "remove_unnamed",
     "restore_stack",
     "secret_values",
@@ -157,6 +165,6 @@ __getattr__ = lazily(
         "status": ("Looker", "UnitLook"),
         "turn": ("changing",),
         "uninstall": ("Belongings", "Scope", "belongings", "uninstall_stack"),
-        "update": ("Change", "preview", "update_stack"),
+        "update": ("Change", "orphans", "preview", "remove_orphans", "update_stack"),
     },
 )

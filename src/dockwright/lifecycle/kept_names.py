@@ -53,6 +53,8 @@ class KeptNames:
             name: image for name, image in kept["images"].items() if image_id(engine, name) != image
         }
         for name, image in lost.items():
+            if image_id(engine, image) is None:
+                continue  # somebody removed it meanwhile: there is nothing to go back to
             replaced = image_id(engine, name)
             engine.tag_image(image, name)
             if replaced is not None:

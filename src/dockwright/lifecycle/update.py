@@ -36,8 +36,8 @@ class Change:
 
     Attributes:
         service: its name.
-        what: of ``new``, ``image``, ``build`` (known only after it) and ``configuration``; empty:
-            nothing.
+        what: of ``new``, ``image``, ``build`` (known only after it), ``configuration`` and
+            ``orphan`` (no longer declared); empty: nothing.
         before: the id of the image that its container runs, or empty.
         after: the id or registry digest of the one that it gets; empty: not known.
     """
@@ -198,6 +198,24 @@ def _running(stack: Stack) -> dict[str, str]:
         for name, each in _containers(stack).items()
         if each["State"] == "running"
     }
+
+
+def orphans(stack: Stack) -> list[Change]:
+    """Return the services that have a container and that the project no longer declares."""
+    return [
+        Change(name, ("orphan",), str(each["ImageID"]), "")
+        for name, each in sorted(_containers(stack).items())
+        if name not in stack.spec.services
+    ]
+
+
+def remove_orphans(stack: Stack) -> None:
+    """Stop and remove the containers of services that are no longer declared; volumes stay."""
+    found = _containers(stack)
+    for orphan in orphans(stack):
+        container = str(found[orphan.service]["Id"])
+        stack.engine.stop_container(container)
+        stack.engine.remove_container(container, volumes=False)
 
 
 def _newer_digest(stack: Stack, service: str) -> str:
