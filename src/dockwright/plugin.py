@@ -50,8 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("dockwright.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.import_plugin("dockwright.xdist")
-    if settings.record == "on" and not _only_distributes(config):
-        config.pluginmanager.import_plugin("dockwright.recording")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -62,6 +60,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         for name, value in settings.changed().items()
     ]
     return f"dockwright: {', '.join(changed)}" if changed else None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Record from the begin where every run is recorded; fires in every process."""
+    config = session.config
+    if config.stash[RUN].settings.record == "on" and not _only_distributes(config):
+        config.pluginmanager.import_plugin("dockwright.recording")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
