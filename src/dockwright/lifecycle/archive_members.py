@@ -33,10 +33,10 @@ def check_members(
             that are put where a link leads; or it is no tar.
     """
     links: set[PurePosixPath] = set()
+    source = Chunks(chunks)
     try:
-        with tarfile.open(
-            fileobj=io.BufferedReader(Chunks(chunks), _READ_BYTES), mode="r|", bufsize=_READ_BYTES
-        ) as tar:
+        file = io.BufferedReader(source, _READ_BYTES)
+        with tarfile.open(fileobj=file, mode="r|", bufsize=_READ_BYTES) as tar:
             for member in _each(tar):
                 problem = _path_problem(member.name, root, links)
                 if not problem and not trust:
@@ -47,10 +47,10 @@ def check_members(
                     )
                 if member.issym():
                     links.add(PurePosixPath(member.name))
+        if any(source.drained()):
+            raise ArchiveError(f"{where} is not a right tar: it has no end")
     except (tarfile.TarError, EOFError, UnicodeError) as exc:
-        raise ArchiveError(
-            f"{where}: is not a right tar: {exc}", hint="nothing was touched"
-        ) from exc
+        raise ArchiveError(f"{where} is not a right tar: {exc}") from exc
 
 
 _TRUST = "; where the backup is your own, --trust restores links that leave and devices as they are"
