@@ -46,24 +46,30 @@ def colours_wanted(stream: IO[str]) -> bool:
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
-def print_table(headers: Row, rows: Sequence[Row]) -> None:
-    """Print rows to standard output."""
+def print_table(headers: Row, rows: Sequence[Row], *, whole: int = 0) -> None:
+    """Print rows to standard output.
+
+    Args:
+        headers: the names of the columns.
+        rows: the cells.
+        whole: so many columns, from the first, are never folded on a narrow terminal.
+    """
     if is_terminal(sys.stdout):
         from rich.console import Console
 
-        Console().print(rich_table(headers, rows))
+        Console().print(rich_table(headers, rows, whole=whole))
     else:
         click.echo(plain_table(headers, rows))
 
 
-def rich_table(headers: Row, rows: Sequence[Row]) -> Table:
-    """Return rows as a table with colours."""
+def rich_table(headers: Row, rows: Sequence[Row], *, whole: int = 0) -> Table:
+    """Return rows as a table with colours; the parameters are those of `print_table`."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="fold")
+    for number, header in enumerate(headers):
+        table.add_column(header, overflow="fold", no_wrap=number < whole)
     for row in rows:
         # Text, not str: a name in square brackets is not markup.
         table.add_row(*(Text(cell, _STYLES.get(cell.partition(" (")[0], "")) for cell in row))

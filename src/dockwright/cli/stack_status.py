@@ -14,18 +14,11 @@ from dockwright.cli._output import age, is_terminal, print_json, print_table, ri
 from dockwright.engine import Engine
 from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec
+from dockwright.stack import UnitStatus
 
 _REFRESH_S = 2.0
-_HEADERS = (
-    "SERVICE",
-    "STATE",
-    "HEALTH",
-    "UPTIME",
-    "CPU",
-    "MEMORY",
-    "PORTS",
-    "CONTAINER OR PROCESS",
-)
+_HEADERS = ("SERVICE", "STATE", "HEALTH", "UPTIME", "CPU", "MEMORY", "PORTS")
+_WHOLE = len(_HEADERS) - 1
 
 
 @click.command(
@@ -61,7 +54,7 @@ def _print(spec: StackSpec, found: Sequence[UnitLook], *, as_json: bool) -> None
     if as_json:
         print_json({"project": spec.name, "services": [_document(each) for each in found]})
     else:
-        print_table(_HEADERS, [_row(each) for each in found])
+        print_table(_HEADERS, [_row(each) for each in found], whole=_WHOLE)
     sys.stdout.flush()
 
 
@@ -70,7 +63,8 @@ def _watch_live(spec: StackSpec, engine: Engine) -> None:
 
     with Live(auto_refresh=False) as live:
         for found in _looks(spec, engine):
-            live.update(rich_table(_HEADERS, [_row(each) for each in found]), refresh=True)
+            table = rich_table(_HEADERS, [_row(each) for each in found], whole=_WHOLE)
+            live.update(table, refresh=True)
 
 
 def _watch_changes(spec: StackSpec, engine: Engine, *, as_json: bool) -> None:
@@ -96,21 +90,18 @@ def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitLook]]:
 
 def _row(each: UnitLook) -> tuple[str, ...]:
     unit = each.unit
-    state = f"{unit.state} ({unit.exit_code})" if unit.exit_code is not None else unit.state
     ports = ", ".join(f"{address}->{port}" for port, address in unit.ports.items())
-    kind = f"pid {unit.identifier}" if unit.kind == "process" and unit.identifier else ""
     cpu = "" if each.cpu_percent is None else f"{each.cpu_percent:.1f} %"
     memory = "" if each.memory_bytes is None else size(each.memory_bytes)
-    return (
-        unit.name,
-        state,
-        str(each.health),
-        age(unit.uptime_s),
-        cpu,
-        memory,
-        ports,
-        kind or unit.identifier,
-    )
+    health = str(each.health)
+    return (unit.name, _state(unit), health, age(unit.uptime_s), cpu, memory, ports)
+
+
+def _state(unit: UnitStatus) -> str:
+    if unit.exit_code is not None:
+        return f"{unit.state} ({unit.exit_code})"
+    pid = unit.identifier if unit.kind == "process" else ""
+    return f"{unit.state} (pid {pid})" if pid else unit.state
 
 
 def _document(each: UnitLook) -> dict[str, object]:
