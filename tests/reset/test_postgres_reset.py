@@ -97,6 +97,8 @@ def test_a_sequence_leaves_a_trace_after_each_reset(
 def test_another_database_than_the_one_that_was_used_is_left_alone(
     service: RealService, strategy: PostgresReset
 ) -> None:
+    psql(service, "CREATE TABLE fresh (a int)", "Second one")
+    assert strategy.reset()  # it is a new copy now, in which nobody was
     settle(strategy)
     number = "SELECT oid FROM pg_database WHERE datname = "
     before = psql(service, f"{number}'Second one'; {number}'shop'").split()

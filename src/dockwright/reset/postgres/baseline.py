@@ -61,6 +61,11 @@ class Kept:
             and now.activity == self.activity
         )
 
+    def has_template(self, now: Survey) -> bool:
+        """Tell whether its template is there, and nobody may enter it."""
+        template = now.databases.get(template_name(self.original))
+        return template is not None and template.oid == self.template and not template.open
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:

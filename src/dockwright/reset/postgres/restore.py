@@ -95,8 +95,7 @@ class Restoration:
                 if found is None or (found.oid, found.look) != (database.oid, database.look):
                     raise StackBrokenError(f"database {name}, which let nobody in, was changed")
         for name, kept in self._baseline.kept.items():
-            template = now.databases.get(template_name(kept.original))
-            if template is None or template.oid != kept.template or template.open:
+            if not kept.has_template(now):
                 raise StackBrokenError(f"the template of database {name} is gone or was changed")
 
     def _swap(self, dirty: list[Database]) -> int:

@@ -73,6 +73,7 @@ class RowRestoration:
                 (found[name].oid, found[name].look) == (self._oid_of(name), each.look)
                 for name, each in wanted.items()
             )
+            and all(kept.has_template(now) for kept in self._baseline.kept.values())
         )
 
     def _oid_of(self, name: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dockwright.errors import StackBrokenError, StackError
@@ -25,6 +26,9 @@ from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
 from dockwright.reset.postgres.wal import WriteAheadLog
 
 log = logging.getLogger(__name__)
+
+
+_MOST_TRASH = 2
 
 
 class PostgresReset:
@@ -65,11 +69,13 @@ class PostgresReset:
             self._baseline = capture(
                 self._access, self._session, version, with_contents=self._log is not None
             )
+            if self._baseline.has_unlogged:  # the log does not tell of them
+                self._log = None
             self._clean, self._counted = self._baseline.glance, True
             self._spares_wanted = {
                 kept.original
                 for kept in self._baseline.kept.values()
-                if kept.in_use and kept.contents is None
+                if kept.in_use and self._log is None
             }
             if self._log is not None:
                 self._log.mark(self._session)
@@ -115,6 +121,7 @@ class PostgresReset:
             if (clean := rows.run(glance, last=self._clean)) is not None:
                 self._clean = clean
                 return False
+            self._drop_trash(session)
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         self._clean = restoration.run()
         if self._log is not None:
@@ -122,6 +129,12 @@ class PostgresReset:
         self._counted = True
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
+
+    def _drop_trash(self, session: Session) -> None:
+        trash = _trash(Survey.oids(session))
+        if len(trash) > _MOST_TRASH:
+            for name in trash:
+                session.run(f"DROP DATABASE {name}")
 
     def _connected(self) -> Session:
         if self._session is not None:
@@ -162,7 +175,8 @@ class PostgresReset:
         """
         names = Survey.oids(session)
         missing = [each for each in self._spares_wanted if spare_name(each) not in names]
-        trash = [name for name in names if name.startswith(TRASH)]
+        # Dropping makes a checkpoint, and that throws the log away which tells of rows.
+        trash = _trash(names) if self._log is None else []
         if missing:
             Cluster(self._access, session).clone(template_name(missing[0]), spare_name(missing[0]))
         elif trash:
@@ -176,3 +190,7 @@ class PostgresReset:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _trash(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(TRASH)]

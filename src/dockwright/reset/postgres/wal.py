@@ -24,8 +24,9 @@ WITH records AS MATERIALIZED (
       ELSE coalesce(block_ref, '') END AS place,
     resource_manager AS manager, record_type AS type
   FROM pg_get_wal_records_info(%(start)s, pg_current_wal_flush_lsn())
-  -- Whoever reads a page may tidy it: that leaves its rows as they are.
-  WHERE record_type !~ '^(PRUNE|VACUUM|VISIBLE|FREEZE|FPI_FOR_HINT)')
+  -- Whoever reads a page may tidy it: that leaves its rows as they are. And what a decoder of
+  -- the log is told of a change to a catalog stands beside that change.
+  WHERE record_type !~ '^(PRUNE|VACUUM|VISIBLE|FREEZE|FPI_FOR_HINT|NEW_CID)')
 SELECT jsonb_build_object(
   'relations', (SELECT coalesce(jsonb_agg(DISTINCT
       jsonb_build_array(found[1]::bigint, found[2]::bigint)), '[]')

@@ -1,0 +1,187 @@
+"""PostgreSQL comes back row by row where a test changed nothing else; nobody loses a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dockwright.reset.postgres import PostgresReset
+from dockwright.reset.postgres.session import Access, Session
+from tests.reset.comparing import assert_same
+from tests.reset.postgres_states import CHANGES, IMAGE, SEED, dump, psql
+from tests.reset.services import RealService, start
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+LOGGED = SEED.replace("CREATE UNLOGGED TABLE", "CREATE TABLE")
+MORE = """
+CREATE TABLE customers (id serial PRIMARY KEY, name text UNIQUE, shout text
+  GENERATED ALWAYS AS (upper(name)) STORED);
+INSERT INTO customers (name) SELECT 'customer ' || n FROM generate_series(1, 20) n;
+CREATE TABLE invoices (id serial PRIMARY KEY, customer int REFERENCES customers ON DELETE CASCADE);
+INSERT INTO invoices (customer) SELECT n FROM generate_series(1, 20) n;
+CREATE TABLE documents (id int, body text);
+ALTER TABLE documents ALTER body SET STORAGE EXTERNAL;
+INSERT INTO documents SELECT 1, repeat('x', 20000);
+CREATE TABLE "Odd ""name" ("a column" int, dropped int);
+ALTER TABLE "Odd ""name" DROP COLUMN dropped;
+INSERT INTO "Odd ""name" VALUES (1), (NULL);
+CREATE TABLE large AS SELECT n AS id, repeat('y', 500) AS body FROM generate_series(1, 4000) n;
+CREATE TABLE followed (a int);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN INSERT INTO scratch VALUES (9); RETURN NEW; END';
+CREATE TRIGGER always AFTER INSERT ON followed FOR EACH ROW EXECUTE FUNCTION note();
+ALTER TABLE followed ENABLE ALWAYS TRIGGER always;
+CREATE SEQUENCE cached CACHE 20;
+"""
+
+ROWS = [
+    "UPDATE customers SET name = name || '!' WHERE id < 9; DELETE FROM customers WHERE id = 20",
+    "DELETE FROM customers",
+    "INSERT INTO invoices (customer) SELECT 1 FROM generate_series(1, 500)",
+    "SELECT nextval('numbers'), nextval('customers_id_seq')",
+    "SELECT setval('numbers', 1, false)",
+    "UPDATE documents SET body = repeat('z', 30000)",
+    """UPDATE "Odd ""name" SET "a column" = 5; INSERT INTO "Odd ""name" VALUES (7)""",
+    "INSERT INTO parts VALUES (2, '2026-07-07'); DELETE FROM parts WHERE id = 1",
+    "INSERT INTO sales.orders (mood, total) VALUES ('sad', 1)",
+    "SELECT * FROM customers FOR UPDATE",
+    "BEGIN; DELETE FROM customers; ROLLBACK",
+    "BEGIN; SAVEPOINT a; DELETE FROM customers; ROLLBACK TO a; DELETE FROM invoices; COMMIT",
+]
+
+MORE_THAN_ROWS = [
+    "CREATE TABLE fresh (a int)",
+    "TRUNCATE scratch",
+    "ALTER TABLE scratch ADD b int",
+    "CREATE TEMPORARY TABLE gone (a int)",
+    "CREATE UNLOGGED TABLE gone (a int)",
+    "SELECT lo_put(4711, 0, 'changed')",
+    "ANALYZE customers",
+    "REFRESH MATERIALIZED VIEW kept_totals",
+    "UPDATE large SET body = 'z' WHERE id = 1",
+    "INSERT INTO followed VALUES (1)",
+    "SELECT nextval('cached')",
+    "ALTER ROLE app SET work_mem = '9MB'",
+    "DELETE FROM customers; COMMENT ON DATABASE shop IS 'x'",
+    "CREATE DATABASE extra; DROP DATABASE extra",
+    "DELETE FROM customers; CREATE DATABASE extra",
+]
+
+
+@pytest.fixture(scope="module")
+def service(owned_by_module: Owned) -> RealService:
+    service = start(
+        owned_by_module,
+        IMAGE,
+        "postgres", "-c", "max_prepared_transactions=5", "-c", "autovacuum=off",
+        "-c", "wal_level=logical",
+        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
+        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"},
+    )  # fmt: skip
+    psql(service, LOGGED)
+    psql(service, MORE)
+    return service
+
+
+@pytest.fixture(scope="module")
+def strategy(service: RealService) -> Iterator[PostgresReset]:
+    strategy = PostgresReset(service)
+    try:
+        strategy.capture()
+        yield strategy
+    finally:
+        strategy.close()
+
+
+@pytest.fixture
+def application(service: RealService) -> Iterator[Session]:
+    """A connection that an application keeps."""
+    session = Access.of(service).connect("shop")
+    session.run("SELECT 1")
+    yield session
+    session.close()
+
+
+LOOK = """
+SELECT 'SELECT '''||c.oid::regclass::text||''', * FROM ' || c.oid::regclass || ';'
+FROM pg_class c WHERE relkind IN ('r', 'S', 'm') AND c.oid >= 16384 ORDER BY c.oid
+\\gexec
+SELECT oid, relname, relnatts, relacl, relowner FROM pg_class WHERE oid >= 16384 ORDER BY 1;
+SELECT loid, data FROM pg_largeobject;
+SELECT * FROM pg_statistic;
+SELECT datname, datdba, datacl FROM pg_database WHERE datname !~ '_(spare|trash)_' ORDER BY 1;
+SELECT rolname, rolconfig FROM pg_roles ORDER BY 1;
+"""
+
+
+def everything(service: RealService) -> str:
+    """Return all rows in the order in which they lie, and what else the changes here touch."""
+    return psql(service, LOOK)
+
+
+@pytest.mark.parametrize("change", ROWS)
+def test_rows_come_back_and_connections_stay(
+    service: RealService, strategy: PostgresReset, application: Session, change: str
+) -> None:
+    before = everything(service)
+    psql(service, change)
+    assert everything(service) != before or "FOR UPDATE" in change or "ROLLBACK" in change
+    assert not strategy.reset()
+    assert_same(before, everything(service))
+    application.run("SELECT count(*) FROM customers")
+
+
+@pytest.mark.parametrize("change", MORE_THAN_ROWS)
+def test_what_is_more_than_rows_comes_back_with_the_whole_database(
+    service: RealService, strategy: PostgresReset, change: str
+) -> None:
+    before = everything(service)
+    for statement in change.split(";"):
+        psql(service, statement)
+    assert strategy.reset()
+    assert_same(before, everything(service))
+
+
+def test_the_worst_comes_back_and_rows_after_it(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    before = dump(service)
+    psql(service, CHANGES)
+    assert strategy.reset()
+    assert_same(before, dump(service))
+    psql(service, "DELETE FROM customers")
+    assert not strategy.reset()
+    assert_same(before, dump(service))
+
+
+def test_an_open_transaction_is_ended(
+    service: RealService, strategy: PostgresReset, application: Session
+) -> None:
+    before = everything(service)
+    application.run("BEGIN")
+    application.run("DELETE FROM customers")
+    assert strategy.reset()
+    assert_same(before, everything(service))
+
+
+def test_hundreds_of_resets_neither_move_rows_nor_let_tables_grow(
+    service: RealService, strategy: PostgresReset, application: Session
+) -> None:
+    before = everything(service)
+    for number in range(150):
+        application.run(
+            f"UPDATE customers SET name = name || '-{number}' WHERE id % 3 = {number % 3}",
+            "DELETE FROM invoices WHERE id > 10",
+            "INSERT INTO invoices (customer) VALUES (1)",
+        )
+        strategy.reset()
+        if number % 50 == 49:
+            assert_same(before, everything(service))
+            application.close()
+            application = Access.of(service).connect("shop")
+    size = int(psql(service, "SELECT pg_total_relation_size('customers')"))
+    application.close()
+    assert size < 1 << 20
