@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from dockwright.engine import Engine
 from dockwright.errors import EngineError
 from tests.cli.project import LIMIT_S, Project, plain_service
 from tests.lifecycle.builds import build_version
+from tests.scripts.registry import Registry
 
 pytestmark = pytest.mark.engine
 
@@ -188,6 +190,54 @@ def test_after_a_kill_the_next_command_puts_the_old_version_back(project: Projec
         assert not project.engine.has_image(bad)
         assert "an earlier command" not in project.done("stack", "start").err
         assert project.container("web") == web
+    finally:
+        project.remove()
+        project.engine.remove_image(reference, force=True)
+
+
+@pytest.fixture
+def registry(engine: Engine) -> Iterator[Registry]:
+    if shutil.which("docker") is None or not engine.endpoint.url.startswith("unix://"):
+        pytest.skip("needs the docker command, and an engine that reaches this host's loopback")
+    registry = Registry()
+    yield registry
+    registry.close()
+
+
+def test_a_newer_image_is_pulled_from_its_registry(
+    project: Project, versions: dict[str, str], registry: Registry
+) -> None:
+    name = f"{project.name}-pulled:1"
+    reference = f"{registry.url.removeprefix('http://')}/library/{name}"
+
+    def publish(version: str) -> None:
+        project.engine.tag_image(versions[version], name)
+        registry.publish(name)
+        project.engine.remove_image(name)
+
+    try:
+        publish("good1")
+        project.write(plain_service("web", FOREVER, [GOOD]).replace("IMAGE", reference))
+        assert f"{reference} can be pulled (sha256:" in project.done("stack", "check").out
+        assert not project.engine.has_image(reference)
+        project.done("stack", "start")
+        assert json.loads(project.done("stack", "update", "--dry-run", "--json").out) == {
+            "changes": [
+                {"service": "web", "what": [], "from": versions["good1"], "to": versions["good1"]}
+            ]
+        }
+        publish("good2")
+        (change,) = json.loads(project.done("stack", "update", "--dry-run", "--json").out)[
+            "changes"
+        ]
+        assert change["what"] == ["image"]
+        assert change["to"] == project.engine.remote_digest(reference)
+        assert project.engine.inspect_image(reference)["Id"] == versions["good1"]
+        result = project.done("stack", "update")
+        assert f"web: pulling {reference}" in result.err
+        assert project.engine.inspect_image(reference)["Id"] == versions["good2"]
+        details = project.engine.inspect_container(project.container("web"))
+        assert details["Image"] == versions["good2"]
     finally:
         project.remove()
         project.engine.remove_image(reference, force=True)
