@@ -170,7 +170,32 @@ def test_ctrl_c_ends_the_suite_and_not_the_report(profiled: Profiled) -> None:
     assert process.returncode == 2  # pytest's own
     assert "KeyboardInterrupt" in out
     assert "Interrupted: this is what was seen until then." in out
-    assert "time.sleep\n                      test_it.py:7 in test_long" in out
+    assert "time.sleep\n                      test_it.py:5 in test_long" in out
+
+
+def test_a_signal_to_end_is_handed_on(profiled: Profiled) -> None:
+    script = "touch ready; exec sleep 60"
+    with subprocess.Popen(
+        [*COMMAND, "profile", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not (profiled.directory / "ready").exists():
+            assert process.poll() is None
+            threading.Event().wait(0.02)  # nothing tells when a file appears
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "exit code 143" in out
+
+
+def test_secrets_are_not_shown(profiled: Profiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_PASSWORD", "hunter2-hunter2")
+    profiled.write("import pytest\n@pytest.mark.parametrize('x', ['hunter2-hunter2'])\n"
+                   "def test_it(x): __import__('time').sleep(0.02)\n")  # fmt: skip
+    seen = profiled.pytest("--override-ini=x=postgres://me:s3cr3t-s3cr3t@host/db")
+    told = seen.out.partition("Profile of: ")[2] + json.dumps(seen.profile)
+    assert "test_it[***]" in told
+    assert "hunter2-hunter2" not in told
+    assert "s3cr3t-s3cr3t" not in told
 
 
 def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
@@ -178,7 +203,7 @@ def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
     out, err = profiled.capture.readouterr()
 
     assert code == 0
-    assert json.loads(out)["command"][1:] == ["-c", "print('its own')"]
+    assert json.loads(out)["command"] == f"{sys.executable} -c print('its own')"
     assert err == "its own\n"
 
 

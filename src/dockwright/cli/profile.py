@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ import click
 from dockwright.cli._engine import current_engine, engine_url
 from dockwright.cli._output import colours_wanted, print_json
 from dockwright.errors import DockwrightError, UsageError
+from dockwright.redact import Redactor
 
 if TYPE_CHECKING:
-    from dockwright.profile import EngineWatch, Finished, Profile
+    from dockwright.profile import EngineWatch, Profile
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
     epilog="""\b
 Examples:
   dockwright profile -- pytest                          the suite of this directory
@@ -87,20 +89,16 @@ def profile(
 def _profiled(command: tuple[str, ...], *, quiet: bool) -> Profile:
     from dockwright.profile import analyse, run_command
 
-    with tempfile.TemporaryDirectory(prefix="dockwright-profile-") as directory:
+    redact = Redactor.of(os.environ)
+    # What still runs then, a daemon that the suite left, may write once more: not our concern.
+    with tempfile.TemporaryDirectory(
+        prefix="dockwright-profile-", ignore_cleanup_errors=True
+    ) as directory:
         records = Path(directory)
         sys.stdout.flush()
         with _watched() as watch:
-            done: Finished = run_command(command, records, stdout=sys.stderr if quiet else None)
-        return analyse(
-            records,
-            command=done.command,
-            exit_code=done.exit_code,
-            interrupted=done.interrupted,
-            began_s=done.began_s,
-            ended_s=done.ended_s,
-            facts=watch.facts() if watch else None,
-        )
+            done = run_command(command, records, stdout=sys.stderr if quiet else None)
+        return analyse(records, done, watch.facts() if watch else None, redact)
 
 
 @contextmanager

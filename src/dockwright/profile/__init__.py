@@ -1,7 +1,7 @@
 """Where the wall time of any suite goes, and what to change; ``dockwright profile`` runs it."""
 
-from dockwright.profile.analysis import Profile, analyse
-from dockwright.profile.command import Finished, run_command
+from dockwright.profile.analysis import Finished, Profile, analyse
+from dockwright.profile.command import run_command
 from dockwright.profile.watch import EngineWatch
 
 __all__ = ["EngineWatch", "Finished", "Profile", "analyse", "run_command"]

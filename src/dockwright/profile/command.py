@@ -8,12 +8,12 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from dockwright.errors import UsageError
+from dockwright.profile.analysis import Finished
 from dockwright.profile.inside.dockwright_probe import DIRECTORY_VARIABLE
 
 INSIDE = Path(__file__).parent / "inside"
@@ -22,25 +22,6 @@ INSIDE = Path(__file__).parent / "inside"
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _TURN_S = 1.0
 _CANNOT_RUN = "is there a virtual environment that is not active, or a typing error?"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A command that has ended.
-
-    Attributes:
-        command: its words.
-        exit_code: its own; 128 + N where signal N ended it, as a shell says it.
-        began_s: when it was started, by the monotonic clock.
-        ended_s: when it ended, by the monotonic clock.
-        interrupted: whether Ctrl-C was seen meanwhile.
-    """
-
-    command: tuple[str, ...]
-    exit_code: int
-    began_s: float
-    ended_s: float
-    interrupted: bool
 
 
 def run_command(

@@ -52,7 +52,7 @@ class _Paint:
 
 
 def _head(profile: Profile, paint: _Paint) -> Iterator[str]:
-    yield paint.heading(f"Profile of: {' '.join(profile.command)}")
+    yield paint.heading(f"Profile of: {profile.command}")
     lanes = f"{profile.lanes} processes side by side" if profile.lanes > 1 else "one process"
     yield (
         f"{profile.wall_s:.2f} s of wall time, {_counted(len(profile.tests), 'test')}, {lanes}, "

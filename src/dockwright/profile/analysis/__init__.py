@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from dockwright.profile.analysis.causes import CAUSES, Cause
 from dockwright.profile.analysis.engine_overlays import with_engine
 from dockwright.profile.analysis.facts import EngineFacts
 from dockwright.profile.analysis.overlays import with_children, with_others
-from dockwright.profile.analysis.records import Process, read_processes
+from dockwright.profile.analysis.records import Finished, Process, read_processes
 from dockwright.profile.analysis.result import (
     Advice,
     CauseTotal,
@@ -32,6 +32,7 @@ __all__ = [
     "Cause",
     "CauseTotal",
     "EngineFacts",
+    "Finished",
     "FixtureTotal",
     "Profile",
     "SiteTotal",
@@ -42,7 +43,11 @@ __all__ = [
 
 
 def attribute(
-    processes: Sequence[Process], began_s: float, ended_s: float, facts: EngineFacts | None
+    processes: Sequence[Process],
+    began_s: float,
+    ended_s: float,
+    facts: EngineFacts | None,
+    redact: Callable[[str], str] = str,
 ) -> list[list[Slice]]:
     """Attribute every second of a run, once for each lane.
 
@@ -51,11 +56,12 @@ def attribute(
         began_s: when the command was started, by the machine's monotonic clock.
         ended_s: when it ended.
         facts: what the engine told; None: it was not watched.
+        redact: takes secrets out of the names of tests.
 
     Returns:
         The lanes, each from begin to end without gap or overlap.
     """
-    reader = Reader(Path.cwd())
+    reader = Reader(Path.cwd(), redact)
     children = {process.pid: process for process in processes}
     threads = [
         with_others(
@@ -69,33 +75,26 @@ def attribute(
 
 def analyse(
     records: Path,
-    *,
-    command: Sequence[str],
-    exit_code: int,
-    interrupted: bool,
-    began_s: float,
-    ended_s: float,
+    run: Finished,
     facts: EngineFacts | None,
+    redact: Callable[[str], str] = str,
 ) -> Profile:
     """Return the profile of a command that has ended.
 
     Args:
         records: the directory that the probe wrote to.
-        command: its words.
-        exit_code: its own.
-        interrupted: whether Ctrl-C was seen.
-        began_s: when it was started, by the machine's monotonic clock.
-        ended_s: when it ended.
+        run: the command and its end.
         facts: what the engine told; None: it was not watched.
+        redact: takes secrets out of what is shown.
     """
     processes = read_processes(records)
-    lanes = attribute(processes, began_s, ended_s, facts)
+    lanes = attribute(processes, run.began_s, run.ended_s, facts, redact)
     slices = [piece for lane in lanes for piece in lane]
-    wall_s = ended_s - began_s
+    wall_s = run.ended_s - run.began_s
     return Profile(
-        command=tuple(command),
-        exit_code=exit_code,
-        interrupted=interrupted,
+        command=redact(" ".join(run.command)),
+        exit_code=run.exit_code,
+        interrupted=run.interrupted,
         wall_s=wall_s,
         lanes=len(lanes),
         processes=len(processes),

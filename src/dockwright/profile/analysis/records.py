@@ -85,6 +85,25 @@ class Process:
         return bool(self.session) and not self.session["controller"]
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that has ended.
+
+    Attributes:
+        command: its words.
+        exit_code: its own; 128 + N where signal N ended it, as a shell says it.
+        began_s: when it was started, by the monotonic clock.
+        ended_s: when it ended, by the monotonic clock.
+        interrupted: whether Ctrl-C was seen meanwhile.
+    """
+
+    command: tuple[str, ...]
+    exit_code: int
+    began_s: float
+    ended_s: float
+    interrupted: bool
+
+
 def read_processes(directory: Path) -> list[Process]:
     """Return all processes that left records, in the order in which they began."""
     found = [_process(list(_records(path))) for path in sorted(directory.iterdir())]

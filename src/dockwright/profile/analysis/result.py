@@ -87,7 +87,7 @@ class Profile:
     """Where the wall time of a command went.
 
     Attributes:
-        command: its words.
+        command: its command line, without secrets.
         exit_code: its own.
         interrupted: whether it was ended by Ctrl-C.
         wall_s: how long it took.
@@ -102,7 +102,7 @@ class Profile:
         advice: what to change, the largest saving first.
     """
 
-    command: tuple[str, ...]
+    command: str
     exit_code: int
     interrupted: bool
     wall_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,10 +80,12 @@ class Reader:
 
     Attributes:
         directory: what paths are shown relative to.
+        redact: takes secrets out of the names of tests.
         loops: tells polling from fixed sleeps.
     """
 
     directory: Path
+    redact: Callable[[str], str] = str
     loops: Loops = field(default_factory=Loops)
 
     def own_thread(self, process: Process) -> list[Slice]:
@@ -128,6 +130,7 @@ class Reader:
         self, begin: float, end: float, chain: Chain, spawned: Mapping[int, Span], *, worker: bool
     ) -> Slice:
         piece = _in_context(Slice(begin, end, "pytest"), chain)
+        piece = replace(piece, test=self.redact(piece.test)) if piece.test else piece
         source = _source(chain)
         if source is None:
             return piece

@@ -1,7 +1,8 @@
 """The probe: notes in each Python process of a profiled run what it waited for.
 
 It stands alone: standard library only, any Python from 3.8 on, nothing of dockwright. It changes no
-result: every wrapper calls what it wraps with the same arguments and hands on what comes of it.
+result: every wrapper calls what it wraps with the same arguments and hands on what comes of it;
+``__tracebackhide__`` keeps it out of the tracebacks that pytest shows.
 """
 
 from __future__ import annotations

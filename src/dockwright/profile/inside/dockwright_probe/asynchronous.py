@@ -17,6 +17,7 @@ def _patch_tasks(module: Any) -> None:
     real = module.sleep
 
     async def sleep(*args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         begin = clock()
         done = False
         try:
@@ -38,6 +39,7 @@ def _patch_subprocess(module: Any) -> None:
 def _awaiting(real: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(real)
     async def wait(self: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         begin = clock()
         try:
             return await real(self, *args, **options)

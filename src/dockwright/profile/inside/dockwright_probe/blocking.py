@@ -34,20 +34,22 @@ def same_name(wrapper: Any, real: Any, module: str) -> Any:
     return wrapper
 
 
-def _sleeping(real: Callable[[float], None]) -> Callable[[float], None]:
-    def sleep(seconds: float, /) -> None:
+def _sleeping(real: Callable[..., None]) -> Callable[..., None]:
+    def sleep(*args: Any, **options: Any) -> None:
+        __tracebackhide__ = True
         begin = clock()
         try:
-            real(seconds)
+            real(*args, **options)
         finally:
             LOG.span("sleep", begin, frames())
 
-    wrapper: Callable[[float], None] = same_name(sleep, real, "time")
+    wrapper: Callable[..., None] = same_name(sleep, real, "time")
     return wrapper
 
 
 def _system(real: Callable[[Any], int]) -> Callable[[Any], int]:
     def system(command: Any) -> int:
+        __tracebackhide__ = True
         begin = clock()
         try:
             return real(command)
@@ -74,6 +76,7 @@ def _patch_subprocess(module: Any) -> None:
 def _spawning(real: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(real)
     def spawn(self: Any, args: Any, *rest: Any, **options: Any) -> None:
+        __tracebackhide__ = True
         begin = clock()
         try:
             real(self, args, *rest, **options)
@@ -100,6 +103,7 @@ def _shell_words(args: Any) -> list[str]:
 def _waiting(real: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(real)
     def wait(self: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         begin = clock()
         try:
             return real(self, *args, **options)
@@ -117,6 +121,7 @@ def _patch_threading(module: Any) -> None:
 def _waiting_for_thread(real: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(real)
     def wait(self: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         if get_ident() != _MAIN_THREAD:
             return real(self, *args, **options)
         begin = clock()

@@ -37,6 +37,7 @@ def _patch_images(module: Any) -> None:
 def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(real)
     def send(self: Any, request: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         begin = clock()
         status = 0
         try:
@@ -55,6 +56,7 @@ def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
 def _spanned(real: Callable[..., Any], kind: str, **detail: str) -> Callable[..., Any]:
     @functools.wraps(real)
     def call(*args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
         begin = clock()
         try:
             return real(*args, **options)
