@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from dockwright.pool.factory import Factory, FactoryOptions
     from dockwright.pool.kept import KeptStacks
     from dockwright.pool.lease import Lease, LeasedStack
-    from dockwright.pool.pool import Pool, PoolStatistics
+    from dockwright.pool.pool import Pool
     from dockwright.pool.reaper import Estate, reap, remove, survey
     from dockwright.pool.seed import Seed
+    from dockwright.pool.statistics import PoolStatistics
     from dockwright.pool.workspace import Workspace
 
 __all__ = [
@@ -50,10 +51,7 @@ __getattr__ = lazily(
             "Lease",
             "LeasedStack",
         ),
-        "pool": (
-            "Pool",
-            "PoolStatistics",
-        ),
+        "pool": ("Pool",),
         "reaper": (
             "Estate",
             "reap",
@@ -61,6 +59,7 @@ __getattr__ = lazily(
             "survey",
         ),
         "seed": ("Seed",),
+        "statistics": ("PoolStatistics",),
         "workspace": ("Workspace",),
     },
 )

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dockwright.errors import LeaseError
+from dockwright.model import Requirement
 from dockwright.pool.copies import Copy, State
 
 
@@ -70,3 +72,14 @@ def is_stuck(copies: Sequence[Copy], waiters: Sequence[Waiter]) -> bool:
     holding = {client_of(holder) for copy in copies for holder in copy.holders}
     waiting = {waiter.client for waiter in waiters}
     return all(copy.holders for copy in copies) and holding <= waiting
+
+
+def still_taken(requirement: Requirement, copies: Sequence[Copy]) -> LeaseError:
+    """Return the error for one who has waited long enough; it tells what the copies are doing."""
+    states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in copies)
+    holders = ", ".join(sorted(holder for copy in copies for holder in copy.holders))
+    return LeaseError(
+        f"no stack {requirement.stack!r} became free for {requirement.holder} "
+        f"({states or 'none exists'}; held by: {holders or 'nobody'})",
+        hint="raise dockwright_max_stacks or dockwright_start_timeout",
+    )

@@ -11,48 +11,27 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 
 from dockwright.engine import Engine
-from dockwright.errors import CleanupError, LeaseError, PoolClosedError, UnknownServiceError
+from dockwright.errors import PoolClosedError, UnknownServiceError
 from dockwright.measure import Living
-from dockwright.model import Json, Requirement
-from dockwright.pool.capacity import available_bytes, measured_bytes, usual_limit
-from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, to_seed
+from dockwright.model import Requirement
+from dockwright.pool.capacity import available_bytes, usual_limit
+from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, still_taken, to_seed
 from dockwright.pool.copies import Copy, State, described
 from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Facts, Lease
 from dockwright.pool.notes import Notes, living
 from dockwright.pool.policy import Pace
+from dockwright.pool.statistics import PoolStatistics
+from dockwright.pool.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
 _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often all the same
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatistics:
-    """What a pool did so far, and what it holds now.
-
-    Attributes:
-        started: stacks that became ready.
-        resets: dirty stacks that came back clean.
-        replaced: stacks that were given up because a reset failed.
-        leases: leases that were given.
-        engine_calls: calls that were made to the engine.
-        stacks: for each stack that exists: its project name, stack, state and holders.
-    """
-
-    started: int
-    resets: int
-    replaced: int
-    leases: int
-    engine_calls: int
-    stacks: tuple[Mapping[str, Json], ...] = ()
 
 
 class Pool:
@@ -67,7 +46,6 @@ class Pool:
     def __init__(self, engine: Engine, *, max_stacks: int, notes: Notes) -> None:
         self._engine = engine
         self._notes = notes
-        self._ledger = notes.ledger
         self._max_stacks = max_stacks
         self._changed = threading.Condition()
         self._factories: dict[str, Factory] = {}
@@ -79,6 +57,7 @@ class Pool:
         self._told: Counter[str] = Counter()
         self._closed = False
         self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
+        self._upkeep = Upkeep(lambda copy: self._factories[copy.key], notes)
         self._watch = DisturbanceWatch(engine, self._disturbed)
 
     # -- what is declared --------------------------------------------------------------------
@@ -221,9 +200,9 @@ class Pool:
         self._watch.close()
         for copy in copies:
             copy.stack.cancel()
-        with self._ledger.timed("cleanup"):
+        with self._notes.ledger.timed("cleanup"):
             self._workers.shutdown(wait=True)
-            self._remove_all(copies)
+            self._upkeep.remove_all(copies)
 
     def statistics(self) -> PoolStatistics:
         """Return what the pool did so far, and what it holds now."""
@@ -276,7 +255,7 @@ class Pool:
             self._grow_if_needed(requirement.stack)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise self._timeout(requirement)
+                raise still_taken(requirement, mine)
             self._changed.wait(min(remaining, _BACKSTOP_S))
 
     def _keep_spares(self, key: str) -> None:
@@ -326,23 +305,13 @@ class Pool:
 
     def _evict(self, copy: Copy) -> None:
         self._copies.remove(copy)
-        self._workers.submit(self._discard, copy)
+        self._workers.submit(self._upkeep.discard, copy)
 
     def _of(self, key: str) -> list[Copy]:
         return [copy for copy in self._copies if copy.key == key]
 
     def _copy_of(self, lease: Lease) -> Copy | None:
         return next((copy for copy in self._copies if copy.stack is lease.stack), None)
-
-    def _timeout(self, requirement: Requirement) -> LeaseError:
-        mine = self._of(requirement.stack)
-        states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in mine)
-        holders = ", ".join(sorted(holder for copy in mine for holder in copy.holders))
-        return LeaseError(
-            f"no stack {requirement.stack!r} became free for {requirement.holder} "
-            f"({states or 'none exists'}; held by: {holders or 'nobody'})",
-            hint="raise dockwright_max_stacks or dockwright_start_timeout",
-        )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -372,40 +341,21 @@ class Pool:
 
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
-        factory = self._factories[copy.key]
-        first = copy.start = factory.start_of(copy.stack)
-
-        def start() -> None:
-            times = first.run(self._notes.waits_of(copy))
-            self._ledger.add("start", times.start_s)
-            self._ledger.add("wait", times.wait_s)
-            if not factory.keeps_seed:
-                first.read()
-
-        failure = self._attempt(start)
+        failure = self._upkeep.start(copy)
         if failure is None:
             self._pace[copy.key].note_start(time.monotonic() - began)
-        if failure is not None or not factory.awaits_seed(first):
+        if failure is not None or not self._upkeep.awaits_seed(copy):
             self._complete(copy, failure)
             return
         with self._changed:
             copy.become(State.UNSEEDED)
             self._changed.notify_all()
-        if not factory.keeps_seed:
-            first.keep(wanted=lambda: not self._closed)
+        if not self._factories[copy.key].keeps_seed:
+            self._upkeep.keep(copy, wanted=lambda: not self._closed)
 
     def _complete(self, copy: Copy, failure: Exception | None) -> None:
         """Capture the baseline of a copy that is started, and seeded: now it can be leased."""
-        factory = self._factories[copy.key]
-        first = copy.start if factory.keeps_seed else None
-
-        def complete() -> None:
-            if first is not None:
-                # What strategies add to the volumes when they capture is of this copy alone.
-                first.read()
-            copy.baseline.capture()
-
-        failure = failure or self._attempt(complete)
+        failure = failure or self._upkeep.complete(copy)
         self._notes.usable(copy)
         with self._changed:
             if failure is None:
@@ -416,24 +366,15 @@ class Pool:
                 self._failures[copy.key] = failure
             self._changed.notify_all()
         if failure is not None:
-            self._discard(copy)
-        elif not factory.measured and not self._closed:  # nobody waits for this: it has time
-            self._attempt(partial(self._measure, factory, copy))
-        if first is not None:
-            first.keep(wanted=lambda: failure is None and not self._closed)
-
-    def _measure(self, factory: Factory, copy: Copy) -> None:
-        factory.measured = measured_bytes(self._engine, copy.stack.containers.values())
+            self._upkeep.discard(copy)
+        elif not self._closed:  # nobody waits for this: it has time
+            self._upkeep.measure(copy)
+        if self._factories[copy.key].keeps_seed:
+            self._upkeep.keep(copy, wanted=lambda: failure is None and not self._closed)
 
     def _reset(self, copy: Copy) -> None:
         began = time.monotonic()
-        thorough, copy.disturbed = copy.disturbed, False
-
-        def reset() -> None:
-            with self._notes.resetting(copy):
-                copy.baseline.reset(thorough=thorough)
-
-        failure = self._attempt(reset)
+        failure = self._upkeep.reset(copy)
         with self._changed:
             if failure is None:
                 copy.become(State.CLEAN)
@@ -446,38 +387,7 @@ class Pool:
         if failure is not None and not self._closed:
             project = copy.stack.identity.project
             _log.warning("reset of %s failed, it is replaced: %s", project, failure)
-            self._discard(copy)
-
-    @staticmethod
-    def _attempt(work: Callable[[], None]) -> Exception | None:
-        try:
-            work()
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters must hear of it
-            return failure
-        return None
-
-    def _discard(self, copy: Copy) -> None:
-        with self._ledger.timed("cleanup"):
-            failure = self._attempt(partial(self._remove, copy))
-        if failure is not None:  # it bears our labels: the reaper takes it away later
-            _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
-
-    def _remove(self, copy: Copy) -> None:
-        with self._notes.removing(copy):
-            copy.baseline.close()
-            copy.stack.remove()
-        self._factories[copy.key].discard(copy.stack)
-
-    def _remove_all(self, copies: list[Copy]) -> None:
-        with ThreadPoolExecutor(max(1, len(copies))) as workers:
-            jobs = [workers.submit(self._attempt, partial(self._remove, copy)) for copy in copies]
-        failures = [failure for job in jobs if (failure := job.result())]
-        if failures:
-            raise CleanupError(
-                "could not remove every stack:\n  "
-                + "\n  ".join(str(failure) for failure in failures),
-                hint="run `dockwright clean` to try again",
-            ) from ExceptionGroup("removals that failed", failures)
+            self._upkeep.discard(copy)
 
 
 def _lease(

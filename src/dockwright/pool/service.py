@@ -23,9 +23,10 @@ from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
 from dockwright.pool.notes import Notes
-from dockwright.pool.pool import Pool, PoolStatistics
+from dockwright.pool.pool import Pool
 from dockwright.pool.reaper import reap
 from dockwright.pool.seed import SeedKey
+from dockwright.pool.statistics import PoolStatistics
 from dockwright.pool.workspace import Workspace
 from dockwright.wait import Cadence
 
