@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import delays, plugin_cost, start, suites, teardown
+from bench import backup, delays, plugin_cost, recorder, start, suites, teardown
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
 from bench.machine import describe
@@ -23,9 +23,11 @@ from dockwright.errors import DockwrightError
 
 MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "plugin": (plugin_cost.measure, "cost of the plugin where no stack is used"),
+    "recorder": (recorder.measure, "cost of recording a run"),
     "start": (start.measure, "start until ready, against Compose and bare API calls"),
     "detection": (delays.measure, "delay between true readiness and its detection"),
     "teardown": (teardown.measure, "removal of processes that ignore SIGTERM"),
+    "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),
     "tests": (suites.measure_tests, "time per test, waits for leases, kept-warm runs"),
     "suite": (suites.measure, "a whole suite, against three rivals"),
 }

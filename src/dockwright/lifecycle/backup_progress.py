@@ -113,16 +113,18 @@ class _Reader:
 
     def run(self) -> None:
         try:
-            gathered = bytearray()
+            gathered: list[bytes] = []
+            size = 0
             for chunk in self._chunks:
-                gathered += chunk
-                if len(gathered) >= _PIECE_BYTES:
-                    self._put(bytes(gathered))
-                    gathered.clear()
+                gathered.append(chunk)
+                size += len(chunk)
+                if size >= _PIECE_BYTES:
+                    self._put(b"".join(gathered))
+                    gathered, size = [], 0
                 if self.unwanted.is_set():
                     return
             if gathered:
-                self._put(bytes(gathered))
+                self._put(b"".join(gathered))
             self._put(b"")
         except BaseException as failure:  # noqa: BLE001 - raised again in the user's thread
             self._put(failure)
