@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.measure.assemble import Facts, assemble
+    from dockwright.measure.assembly import Facts, assemble
     from dockwright.measure.attempt import Attempt
     from dockwright.measure.conclude import Ending, keep, make_record, store_of
     from dockwright.measure.journal import Journal
@@ -85,7 +85,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "assemble": ("Facts", "assemble"),
+        "assembly": ("Facts", "assemble"),
         "attempt": ("Attempt",),
         "conclude": ("Ending", "keep", "make_record", "store_of"),
         "journal": ("Journal",),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dockwright.errors import StoreError
-from dockwright.measure.assemble import Facts, assemble
+from dockwright.measure.assembly import Facts, assemble
 from dockwright.measure.record import Git, RunRecord
 from dockwright.measure.recorder import Recorder
 from dockwright.measure.store import RunStore, StoreOptions
