@@ -82,18 +82,45 @@ class Baseline:
         in_place = self._having("in place")
         lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        replaced = [*self._having("recreate"), *self._stack.processes]
-        if replaced:
-            began = time.monotonic()
-            self._stack.recreate(replaced, fill=self._fill)
-            for name in replaced:
-                self.tell(f"{name}: recreate", began, time.monotonic() - began)
+        replaced = self._replace(
+            [*self._having("recreate"), *self._stack.processes], thorough=thorough
+        )
         self._await_dependents({*cut, *replaced})
 
     def close(self) -> None:
         """Close what the strategies hold open."""
         for strategy in self._strategies.values():
             strategy.close()
+
+    def _replace(self, names: list[str], *, thorough: bool) -> list[str]:
+        wanted = names if thorough else self._without_done_jobs(names)
+        if not wanted:
+            return []
+        began = time.monotonic()
+        replaced = self._stack.recreate(wanted, fill=self._fill)
+        # What shares a volume or a namespace with them was made anew as well.
+        renewed = set(replaced) & set(self._having("in place"))
+        batch.run([self._strategies[name].capture for name in renewed])
+        for name in replaced:
+            self.tell(f"{name}: recreate", began, time.monotonic() - began)
+        return replaced
+
+    def _without_done_jobs(self, names: list[str]) -> list[str]:
+        """Leave out jobs whose work is part of the baseline, unless what they worked on is new."""
+        graph = self._stack.graph
+        jobs = {
+            name
+            for name in names
+            if graph.awaited_to_completion(name)
+            and name in self._stack.spec.services
+            and self._stack.spec.services[name].reset is None
+        }
+        renewed = set(names) - jobs
+        return [
+            name
+            for name in names
+            if name not in jobs or renewed & set(graph.with_dependencies([name]))
+        ]
 
     def _having(self, manner: str) -> list[str]:
         return [name for name, each in self._strategies.items() if each.manner == manner]

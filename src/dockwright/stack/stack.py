@@ -145,13 +145,18 @@ class Stack(StackView):
         with self._token() as token:
             self._units(token).unit(unit).wait_ready()
 
-    def recreate(self, units: Iterable[str], *, fill: Callable[[str], None] | None = None) -> None:
+    def recreate(
+        self, units: Iterable[str], *, fill: Callable[[str], None] | None = None
+    ) -> list[str]:
         """Replace units by new containers with new, empty volumes; networks stay.
 
         Args:
             units: what to replace; with them go those that share a volume or a namespace.
             fill: called with each service's name before anything starts, to pour data into the
                 volumes of its new container.
+
+        Returns:
+            All that were replaced, in start order.
         """
         names = self.graph.ordered(entangled(self.spec, self.known(units)))
         batch.run([partial(self._remove_unit, name) for name in names])
@@ -161,6 +166,7 @@ class Stack(StackView):
         if fill is not None:
             batch.run([partial(fill, name) for name in names if name in self.containers])
         self._launch(names, ignore, Stopwatch())
+        return names
 
     def remove(self, *, volumes: bool = True) -> None:
         """Remove everything of this copy, at once, also what a failed start left half made.

@@ -94,7 +94,7 @@ class DriverSession:
         from redis.connection import Connection
 
         self._refused = exceptions.ResponseError
-        self._lost = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+        self._lost = (exceptions.RedisError, OSError)
         address = access.service.address(access.port)
         make: Any = Connection  # redis-py leaves it untyped
         self._connection = make(
@@ -127,6 +127,9 @@ class DriverSession:
             packed = connection.pack_commands(commands)
             connection.send_packed_command(packed, check_health=False)
             return [self._read() for _ in commands]
+        except self._refused as exc:  # the server does not let us in
+            connection.disconnect()
+            raise CommandError(f"Redis refused the connection: {exc}") from exc
         except self._lost as exc:
             connection.disconnect()
             raise ConnectionLostError(f"the connection to Redis was lost: {exc}") from exc

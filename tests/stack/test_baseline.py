@@ -1,0 +1,84 @@
+"""The way back of a whole copy: which of its services are replaced, which are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dockwright.stack import Baseline, Stack
+from tests.stack.conftest import StackMaker
+
+pytestmark = pytest.mark.engine
+
+CACHE = """
+  cache:
+    image: redis:7
+    healthcheck: {test: [CMD, redis-cli, ping]}
+"""
+JOB = """
+  job: {image: IMAGE, command: ['true'], depends_on: {cache: {condition: service_healthy}}}
+  app:
+    image: IMAGE
+    command: [sleep, '600']
+    depends_on: {job: {condition: service_completed_successfully}}
+"""
+
+
+@contextmanager
+def captured(stack: Stack, scratch: Path) -> Iterator[Baseline]:
+    if not stack.engine.has_image("redis:7"):
+        pytest.skip("needs the image redis:7: scripts/ensure-images gets it")
+    stack.start()
+    baseline = Baseline(stack, scratch)
+    try:
+        baseline.capture()
+        yield baseline
+    finally:
+        baseline.close()
+
+
+def test_a_job_that_is_done_is_not_done_again(make_stack: StackMaker, tmp_path: Path) -> None:
+    stack = make_stack(f"services: {CACHE}{JOB}")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        before = dict(stack.containers)
+        baseline.reset()
+        assert stack.containers["cache"] == before["cache"]
+        assert stack.containers["job"] == before["job"]
+        assert stack.containers["app"] != before["app"]
+
+
+def test_a_job_is_done_again_on_what_is_new(make_stack: StackMaker, tmp_path: Path) -> None:
+    stack = make_stack(f"services: {CACHE}    x-dockwright: {{reset: recreate}}{JOB}")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        before = dict(stack.containers)
+        baseline.reset()
+        assert all(stack.containers[name] != before[name] for name in before)
+
+
+def test_a_job_that_is_declared_to_be_made_anew_is(make_stack: StackMaker, tmp_path: Path) -> None:
+    job = JOB.replace("command: ['true']", "command: ['true'], x-dockwright: {reset: recreate}")
+    stack = make_stack(f"services: {CACHE}{job}")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        before = dict(stack.containers)
+        baseline.reset()
+        assert stack.containers["job"] != before["job"]
+
+
+def test_a_server_that_shares_a_volume_with_what_is_replaced_is_captured_again(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
+    stack = make_stack(
+        f"services: {CACHE}    volumes: ['data:/data']\n"
+        "  reader: {image: IMAGE, command: [sleep, '600'], volumes: ['data:/data']}\n"
+        "volumes: {data: {}}"
+    )
+    with captured(stack, tmp_path / "scratch") as baseline:
+        before = stack.containers["cache"]
+        for _ in range(2):
+            assert stack.exec("cache", ["redis-cli", "set", "key", "value"]).stdout == "OK\n"
+            baseline.reset()
+            assert stack.exec("cache", ["redis-cli", "dbsize"]).stdout == "0\n"
+        assert stack.containers["cache"] != before
