@@ -66,7 +66,7 @@ class Attempt:
         """Return what xdist can send."""
         stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
         parts = (self.nodeid, self.worker, stages, self.pieces, self.outcome, self.lane)
-        return [*parts, self.stack, list(self.uses)]
+        return [*parts, self.stack, self.uses]
 
     @classmethod
     def from_plain(cls, told: Sequence[Any]) -> Attempt:
