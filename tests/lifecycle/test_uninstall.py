@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.project import Project, plain_service
+from tests.cli.project import LIMIT_S, Project, plain_service
 from tests.support import Owned
 
 pytestmark = pytest.mark.engine
@@ -143,4 +144,25 @@ def test_a_stack_goes_also_when_the_secrets_that_it_needs_are_gone(project: Proj
     )
     assert "required variable TOKEN is missing a value: set it" in refused.err
     project.done("stack", "uninstall", "--all", "--force")
+    assert project.left() == []
+
+
+def test_ctrl_c_does_not_leave_half_a_removal(project: Project) -> None:
+    slow = plain_service("web", f"trap '' TERM; {FOREVER}", ["stop_grace_period: 2s"])
+    project.write(slow.replace("SIGKILL", "SIGTERM"))
+    project.done("stack", "start")
+    web = project.container("web")
+    with (
+        project.engine.events.subscribe() as events,
+        project.popen("stack", "uninstall", "--force") as process,
+    ):
+        assert process.stderr
+        while (event := events.get(LIMIT_S)) is not None:
+            if (event.id, event.action) == (web, "kill"):  # it is asked to stop
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) == 130
+        lines = process.stderr.read().splitlines()
+        assert lines[0] == "interrupted: finishing the removal ..."
+        assert lines[-1] == "error: interrupted"
     assert project.left() == []
