@@ -27,7 +27,7 @@ from dockwright.cli._output import counted, note, print_json
 from dockwright.cli._start import timeout_option
 from dockwright.cli._transfer import size_text, transfer_shown
 from dockwright.compose import LoadOptions, load
-from dockwright.compose.discover import discover
+from dockwright.compose.discovery import discover
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (
     Archive,
