@@ -58,14 +58,13 @@ class Hooks:
         """Note how long a stage of a test took and how it ended; fires after each of the three."""
         now = self._recorder.tape.clock()
         report = yield
-        fixtures = getattr(item, "fixturenames", ())
-        attempt = self._recorder.attempt(item.nodeid, call.when, fixtures)
+        attempt = self._recorder.attempt(item.nodeid, call.when)
         attempt.stages[call.when] = (now - call.duration, now)
         attempt.note(call.when, report.outcome, xfail=hasattr(report, "wasxfail"))
         if not attempt.stack:
             self._note_stack(item, attempt)
         if call.when == "teardown":
-            self._recorder.ended(attempt)
+            self._recorder.ended(attempt, getattr(item, "fixturenames", ()))
         return report
 
     @pytest.hookimpl(tryfirst=True)

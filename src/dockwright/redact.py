@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from urllib.parse import quote, quote_plus, unquote
 
 from dockwright.model import Json
@@ -36,39 +37,48 @@ _HARMLESS_NAME = re.compile(
 
 _PASSWORD_IN_URL = re.compile(r"://[^\s/?#:@'\"]*:([^\s/?#'\"]+)@(?=[^\s/?#@'\"])")
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
-        MASK,
-    ),
-    (re.compile(r"(://[^\s/?#:@'\"]*):[^\s/?#'\"]+@(?=[^\s/?#@'\"])"), rf"\1:{MASK}@"),
-    # ... with a slash in the password: no valid URL, but one that people write.
-    (re.compile(r"(://[^\s/?#:@'\"\[]+):(?!\d+/)[^\s@'\"]+@(?=[\w\[])"), rf"\1:{MASK}@"),
-    (re.compile(r"(://)[^\s/?#:@'\"]{16,}@"), rf"\1{MASK}@"),  # a token instead of a user
-    (
-        re.compile(r"\b(Bearer|Basic|Token|Digest|Negotiate)(\s+)[A-Za-z0-9+/_.~=\-]{8,}", re.I),
-        rf"\1\2{MASK}",
-    ),
-    # "name": "value" and name = 'value', then the same within a JSON text
-    (
-        re.compile(rf"""({_KEY}["']?\s*[=:]\s*(["']))(?:\\.|(?!\2).)*(\2|$)""", re.I),
-        rf"\1{MASK}\3",
-    ),
-    (
-        re.compile(rf"""({_KEY}\\["']\s*[=:]\s*\\(["']))(?:(?!\\\2).)*(\\\2|$)""", re.I),
-        rf"\1{MASK}\3",
-    ),
-    # NAME=value, ?name=value&... and name: value
-    (re.compile(rf"""({_KEY}\s*=\s*)(?![\\"'\s=])[^\s&;,"')\]}}]+""", re.I), rf"\1{MASK}"),
-    (re.compile(rf"""({_KEY}:\s?)(?![\\"'\s:])[^\s&;,"')\]}}]+""", re.I), rf"\1{MASK}"),
-    (re.compile(rf"(--[\w\-]{{0,40}}{_KEY}\s+)(?!-)\S+", re.I), rf"\1{MASK}"),
-    (re.compile(r"\beyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]*"), MASK),  # a JSON web token
-    (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"), MASK),
-    (re.compile(r"\b(?:glpat|xox[abeprs]|sk|pk|rk)[-_][A-Za-z0-9_\-]{16,}"), MASK),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
-    (re.compile(r"\bAIza[\w\-]{35}"), MASK),
-    (re.compile(r"\bpypi-[\w\-]{20,}"), MASK),
-)
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return what looks like a secret, and what replaces it; compiled when a text may have one."""
+    return (
+        (
+            re.compile(
+                r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL
+            ),
+            MASK,
+        ),
+        (re.compile(r"(://[^\s/?#:@'\"]*):[^\s/?#'\"]+@(?=[^\s/?#@'\"])"), rf"\1:{MASK}@"),
+        # ... with a slash in the password: no valid URL, but one that people write.
+        (re.compile(r"(://[^\s/?#:@'\"\[]+):(?!\d+/)[^\s@'\"]+@(?=[\w\[])"), rf"\1:{MASK}@"),
+        (re.compile(r"(://)[^\s/?#:@'\"]{16,}@"), rf"\1{MASK}@"),  # a token instead of a user
+        (
+            re.compile(
+                r"\b(Bearer|Basic|Token|Digest|Negotiate)(\s+)[A-Za-z0-9+/_.~=\-]{8,}", re.I
+            ),
+            rf"\1\2{MASK}",
+        ),
+        # "name": "value" and name = 'value', then the same within a JSON text
+        (
+            re.compile(rf"""({_KEY}["']?\s*[=:]\s*(["']))(?:\\.|(?!\2).)*(\2|$)""", re.I),
+            rf"\1{MASK}\3",
+        ),
+        (
+            re.compile(rf"""({_KEY}\\["']\s*[=:]\s*\\(["']))(?:(?!\\\2).)*(\\\2|$)""", re.I),
+            rf"\1{MASK}\3",
+        ),
+        # NAME=value, ?name=value&... and name: value
+        (re.compile(rf"""({_KEY}\s*=\s*)(?![\\"'\s=])[^\s&;,"')\]}}]+""", re.I), rf"\1{MASK}"),
+        (re.compile(rf"""({_KEY}:\s?)(?![\\"'\s:])[^\s&;,"')\]}}]+""", re.I), rf"\1{MASK}"),
+        (re.compile(rf"(--[\w\-]{{0,40}}{_KEY}\s+)(?!-)\S+", re.I), rf"\1{MASK}"),
+        (re.compile(r"\beyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]*"), MASK),  # a JSON web token
+        (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"), MASK),
+        (re.compile(r"\b(?:glpat|xox[abeprs]|sk|pk|rk)[-_][A-Za-z0-9_\-]{16,}"), MASK),
+        (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
+        (re.compile(r"\bAIza[\w\-]{35}"), MASK),
+        (re.compile(r"\bpypi-[\w\-]{20,}"), MASK),
+    )
+
 
 _HINT = re.compile(
     rf"://|PRIVATE KEY|{_WORD}|bearer|basic|digest|negotiate|eyJ|"
@@ -110,7 +120,7 @@ class Redactor:
         if self._known is not None:
             text = self._known.sub(MASK, text)
         if _HINT.search(text):
-            for pattern, replacement in _PATTERNS:
+            for pattern, replacement in _patterns():
                 text = pattern.sub(replacement, text)
         return text
 

@@ -29,6 +29,7 @@ from dockwright.measure import (
     this_machine,
 )
 from dockwright.measure.causes import Causes
+from dockwright.measure.division import record_of
 from dockwright.measure.lanes import Marks, by_worker, lost, with_gaps
 
 
@@ -128,7 +129,7 @@ def test_an_attempt_becomes_a_record_without_holes() -> None:
     ]
     again = Attempt.from_plain(attempt.to_plain())
     assert again == attempt
-    record = again.record(10.0, Causes([]).split)
+    record = record_of(again, 10.0, Causes([]).split)
     assert [(span.phase, span.name, span.began_s, span.seconds) for span in record.spans] == [
         ("other", "", 0.0, 2.0),
         ("queue", "asking", 0.5, 1.0),

@@ -9,6 +9,7 @@ from typing import Any
 
 from dockwright.measure.attempt import Attempt, uses_of
 from dockwright.measure.causes import Causes
+from dockwright.measure.division import record_of
 from dockwright.measure.lanes import Marks, by_worker, lost, with_gaps
 from dockwright.measure.record import (
     Git,
@@ -67,7 +68,7 @@ def assemble(
     """
     told = Told.added(map(Told.from_json, summary.told)).since(facts.origin)
     causes = Causes(told.stacks)
-    tests = [each.record(facts.origin, causes.split) for each in attempts]
+    tests = [record_of(each, facts.origin, causes.split) for each in attempts]
     return RunRecord(
         id=facts.id,
         began_s=time.time() - (time.monotonic() - facts.origin),

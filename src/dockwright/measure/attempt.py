@@ -1,16 +1,14 @@
-"""One attempt at a test as its process notes it, and the record that it becomes."""
+"""One attempt at a test, as its process notes it; light, as all that is loaded there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dockwright.measure.record import Lane, Outcome, Span, TestRecord
-from dockwright.measure.tape import SHORTEST_S, Piece
-
-SplitQueue = Callable[[Span, str], Iterable[Span]]
-"""Tells why a test waited for a stack: a ``queue`` span and a project, and the spans instead."""
+if TYPE_CHECKING:
+    from dockwright.measure.record import Lane, Outcome
+    from dockwright.measure.tape import Piece
 
 
 @dataclass(slots=True)
@@ -73,60 +71,6 @@ class Attempt:
         """Read what `to_plain` returned."""
         nodeid, worker, stages, *others = told
         return cls(nodeid, worker, {stage: (begin, end) for stage, begin, end in stages}, *others)
-
-    def record(self, origin: float, split_queue: SplitQueue) -> TestRecord:
-        """Return what is to be kept.
-
-        Args:
-            origin: the begin of the run, on the monotonic clock.
-            split_queue: tells why it waited for a stack.
-        """
-        spans = [
-            span for piece in self.pieces for span in _spans(piece, origin, split_queue, self.began)
-        ]
-        if "call" in self.stages:
-            begin, end = self.stages["call"]
-            spans += _rest(spans, begin - origin, end - origin)
-        elapsed_s = self.ended - self.began
-        other_s = elapsed_s - sum(span.seconds for span in spans)
-        if other_s >= SHORTEST_S:
-            spans.append(Span("other", "", self.began - origin, other_s))
-        return TestRecord(
-            nodeid=self.nodeid,
-            worker=self.worker,
-            began_s=self.began - origin,
-            wall_s=sum(span.seconds for span in spans if not span.shared),
-            outcome=self.outcome,
-            lane=self.lane,
-            stack=self.stack,
-            spans=tuple(sorted(spans, key=lambda span: span.began_s)),
-        )
-
-
-def _spans(piece: Piece, origin: float, split_queue: SplitQueue, earliest: float) -> Iterator[Span]:
-    phase, name, begin, seconds, step, shared, project = piece
-    if begin + seconds <= earliest:  # of a fixture that was closed between two tests
-        return
-    span = Span(phase, name, begin - origin, seconds, step, shared)
-    if phase == "queue":
-        yield from split_queue(span, project)
-    else:
-        yield span
-
-
-def _rest(spans: Sequence[Span], begin: float, end: float) -> list[Span]:
-    """Return the call's own time: what no other span within it takes."""
-    inside = sorted((span for span in spans if begin <= span.began_s < end), key=_began)
-    found = []
-    for span in inside:
-        found.append(Span("call", "", begin, span.began_s - begin))
-        begin = span.began_s + span.seconds
-    found.append(Span("call", "", begin, end - begin))
-    return [span for span in found if span.seconds >= SHORTEST_S] or found[-1:]
-
-
-def _began(span: Span) -> float:
-    return span.began_s
 
 
 def uses_of(attempts: Iterable[Attempt]) -> Mapping[tuple[str, str], int]:

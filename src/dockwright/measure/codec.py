@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dockwright.model import Json
@@ -23,13 +24,15 @@ _DIGITS = 6
 
 def encoded(record: object) -> dict[str, Json]:
     """Return a dataclass as JSON values."""
-    found: dict[str, Json] = {}
     kind: Any = type(record)
-    for name, default, write, _ in _plan(kind):
-        value = getattr(record, name)
-        if value != default:
-            found[name] = write(value)
-    return found
+    values, names, defaults, writers = _writing(kind)
+    return {
+        name: value if write is None else write(value)
+        for name, value, default, write in zip(
+            names, values(record), defaults, writers, strict=True
+        )
+        if value != default
+    }
 
 
 def decoded(kind: type[_T], values: Mapping[str, Json]) -> _T:
@@ -47,6 +50,16 @@ def decoded(kind: type[_T], values: Mapping[str, Json]) -> _T:
 
 def _decoded(kind: Any, values: Mapping[str, Any]) -> Any:
     return kind(**{name: read(values[name]) for name, _, _, read in _plan(kind) if name in values})
+
+
+@cache
+def _writing(
+    kind: type,
+) -> tuple[_Convert, tuple[str, ...], tuple[object, ...], tuple[_Convert | None, ...]]:
+    """Return what gives all values at once, and each field's name, default and writer."""
+    names, defaults, writers, _ = zip(*_plan(kind), strict=True)
+    plain = tuple(None if write is _same else write for write in writers)
+    return attrgetter(*names), names, defaults, plain
 
 
 @cache

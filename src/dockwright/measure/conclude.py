@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 
 from dockwright.errors import StoreError
 from dockwright.measure.assembly import Facts, assemble
-from dockwright.measure.record import Git, RunRecord
+from dockwright.measure.record import Git, RunRecord, TestRecord
 from dockwright.measure.recorder import Recorder
 from dockwright.measure.store import RunStore, StoreOptions
 from dockwright.measure.summary import Summary
@@ -64,10 +65,32 @@ def make_record(
         settings={name: str(value) for name, value in settings.changed().items()},
     )
     record = assemble(facts, recorder.attempts, recorder.others, Summary.added(summaries))
-    values = Redactor.of(environ).document(record.to_json())
-    if not isinstance(values, Mapping):
-        raise TypeError("a record without secrets is a record")
-    return RunRecord.from_json(values)
+    return without_secrets(record, Redactor.of(environ))
+
+
+def without_secrets(record: RunRecord, redact: Redactor) -> RunRecord:
+    """Return the record without secrets in its texts.
+
+    Of tests and samples, of which there are many, only those texts are looked at that the suite
+    chooses; each text once.
+    """
+    clean = cache(redact)
+    head = redact.document(replace(record, tests=(), samples=()).to_json())
+    if not isinstance(head, Mapping):
+        raise TypeError("a document without secrets is a document")
+    return replace(
+        RunRecord.from_json(head),
+        tests=tuple(_clean_test(test, clean) for test in record.tests),
+        samples=record.samples,  # their texts are names of workers, and of copies and services
+    )
+
+
+def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
+    nodeid = clean(test.nodeid)
+    if nodeid == test.nodeid and all(clean(span.name) == span.name for span in test.spans):
+        return test
+    spans = tuple(replace(span, name=clean(span.name)) for span in test.spans)
+    return replace(test, nodeid=nodeid, spans=spans)
 
 
 def store_of(settings: Settings, environ: Mapping[str, str]) -> RunStore:

@@ -8,8 +8,6 @@ Source of the files: the kernel's admin-guide, cgroup-v1 (cpuacct, memory, blkio
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -240,7 +238,7 @@ def _of_process(process: psutil.Process) -> Reading:
     times = process.cpu_times()
     cpu_s = times.user + times.system + times.children_user + times.children_system
     memory_bytes = process.memory_info().rss
-    read, written = storage_of(process)
+    read, written = _storage_of(process)
     for child in _children(process.pid):
         with suppress(psutil.Error):  # it has just ended
             each = child.cpu_times()
@@ -249,7 +247,7 @@ def _of_process(process: psutil.Process) -> Reading:
     return Reading(cpu_s, memory_bytes, read, written)
 
 
-def storage_of(process: psutil.Process) -> tuple[int | None, int | None]:
+def _storage_of(process: psutil.Process) -> tuple[int | None, int | None]:
     """Return the bytes that a process itself read from and wrote to storage."""
     if not hasattr(process, "io_counters"):  # macOS does not tell
         return None, None
@@ -266,18 +264,3 @@ def _children(pid: int) -> Iterator[psutil.Process]:
             with suppress(psutil.Error):
                 yield psutil.Process(int(child))
             yield from _children(int(child))
-
-
-def own_use() -> dict[str, int | float | None]:
-    """Return what this process used until now, by the names that `WorkerRecord` has for it."""
-    mine = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    read, written = storage_of(psutil.Process())
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, on macOS bytes
-    return {
-        "cpu_s": mine.ru_utime + mine.ru_stime,
-        "children_cpu_s": children.ru_utime + children.ru_stime,
-        "peak_memory_bytes": mine.ru_maxrss * unit,
-        "read_bytes": read,
-        "written_bytes": written,
-    }

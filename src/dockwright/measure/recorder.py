@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dockwright.measure.attempt import Attempt
+from dockwright.measure.own_use import own_use
 from dockwright.measure.tape import Open, Tape
 
 
@@ -47,25 +48,30 @@ class Recorder:
             self._wide.add(fixture)
         return Open("fixture", fixture, "setup", shared=wide)
 
-    def attempt(self, nodeid: str, stage: str, fixtures: Sequence[str]) -> Attempt:
+    def attempt(self, nodeid: str, stage: str) -> Attempt:
         """Return the attempt that a test is at; its set-up begins one.
 
         Args:
             nodeid: of the test.
             stage: the one that has just ended.
-            fixtures: all those that the test uses.
         """
         current = self._current
         if stage == "setup" or current is None or current.nodeid != nodeid:
             current = self._current = Attempt(nodeid, self.worker)
-        current.uses = tuple(name for name in fixtures if name in self._wide)
         return current
 
-    def ended(self, attempt: Attempt) -> None:
-        """Note that an attempt is over."""
+    def ended(self, attempt: Attempt, fixtures: Sequence[str]) -> None:
+        """Note that an attempt is over.
+
+        Args:
+            attempt: at a test.
+            fixtures: all those that the test uses.
+        """
         attempt.pieces = self.tape.take()
-        asked = {piece[1] for piece in attempt.pieces if piece[0] == "fixture" and piece[5]}
-        attempt.uses = tuple({*attempt.uses, *asked})  # some are asked for by name, at run time
+        uses = self._wide.intersection(fixtures)
+        # Some are asked for by name, at run time.
+        uses.update(each[1] for each in attempt.pieces if each[0] == "fixture" and each[5])
+        attempt.uses = tuple(uses)
         self.attempts.append(attempt)
         self._current = None
 
@@ -80,8 +86,6 @@ class Recorder:
 
     def farewell(self) -> dict[str, Any]:
         """Return what this process tells at its end, as xdist can send it."""
-        from dockwright.measure.gauges import own_use
-
         return {
             "worker": self.worker,
             "pid": os.getpid(),

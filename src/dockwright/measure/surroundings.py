@@ -7,8 +7,6 @@ import platform
 import subprocess
 from pathlib import Path
 
-import psutil
-
 from dockwright.measure.record import Git, Machine
 
 _GIT_TIMEOUT_S = 2.0
@@ -64,7 +62,7 @@ def this_machine() -> Machine:
     return Machine(
         cpu=_cpu(),
         cores=os.cpu_count() or 0,
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         kernel=platform.release(),
         os=platform.system(),
         python=platform.python_version(),
