@@ -9,13 +9,14 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dockwright.engine import Engine
 from dockwright.lifecycle.archive_codec import ZSTD
-from tests.cli.project import Project, clean_environment
+from tests.cli.project import Project, clean_environment, plain_service
 from tests.lifecycle.archives import directory, tar_of, write_backup
 from tests.lifecycle.shop import (
     MAKE_DATA,
@@ -188,6 +189,8 @@ def test_on_a_machine_without_its_files(
         assert "web" in other.done("stack", "status", "-p", other.name).out
         other.done("stack", "start", "-p", other.name)
         assert containers_of(other) == containers
+        other.done("stack", "uninstall", "-p", other.name, "--all", "--force")
+        assert (other.left(), list(config.iterdir())) == ([], [])
     finally:
         other.remove()
 
@@ -325,3 +328,38 @@ def test_no_start(shop: Project, archive: Path, archived: State) -> None:
     assert shop.running() == set()
     assert data_of(shop.engine, shop.container("web")) == archived["data"]
     shop.done("stack", "start")
+
+
+def test_an_uninstalled_stack_comes_back_with_its_secrets(project: Project, tmp_path: Path) -> None:
+    home = tmp_path / "config"
+    project = replace(project, environ={**project.environ, "DOCKWRIGHT_CONFIG_DIR": str(home)})
+    project.write(
+        plain_service("web", "exec tail -f /dev/null", ["secrets: [key]", "volumes: [data:/data]"]),
+        "volumes: {data: {}}\nsecrets: {key: {environment: API_KEY}}",
+    )
+    project.done("stack", "install")
+    project.done("stack", "start")
+    secret = project.engine.exec(project.container("web"), ["cat", "/run/secrets/key"]).stdout
+    assert len(secret) > 20
+    (home / project.name / "notes").write_text("mine")
+    files = {each.name: each.read_bytes() for each in (home / project.name).iterdir()}
+    project.done("stack", "backup", "-o", "a.tar.zst")
+    project.done("stack", "uninstall", "--all", "--force")
+    (home / project.name / "notes").unlink()
+    (home / project.name / "later").write_text("stays")
+
+    project.done("stack", "restore", "a.tar.zst")
+    found = {each.name: each.read_bytes() for each in (home / project.name).iterdir()}
+    assert found == {**files, "later": b"stays"}
+    again = project.engine.exec(project.container("web"), ["cat", "/run/secrets/key"]).stdout
+    assert again == secret
+
+    # What a failing restore has changed of the configuration is put back, too.
+    (home / project.name / "notes").write_text("newer")
+    project.write(
+        "web: {image: IMAGE, command: ['false'], volumes: [data:/data]}", "volumes: {data: {}}"
+    )
+    failed = project.run("stack", "restore", "a.tar.zst", "--force")
+    assert failed.code == 1
+    assert (home / project.name / "notes").read_text() == "newer"
+    assert project.running() == {"web"}

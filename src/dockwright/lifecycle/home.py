@@ -18,6 +18,7 @@ from dockwright.errors import SettingsError
 
 SETTINGS = "settings.toml"
 SECRETS = ".env"
+COMPOSE = "compose.yaml"
 _FORMAT = 1
 _DIRECTORY_MODE, _FILE_MODE = 0o700, 0o600
 _HEADER = """\
@@ -201,14 +202,22 @@ class ConfigHome:
             beside.unlink(missing_ok=True)
             raise
 
+    def own_files(self) -> list[Path]:
+        """Return what `install` wrote, or `restore` where it brought the project itself."""
+        files = [self.settings_file, self.secrets_file]
+        settings, restored = self.settings(), self.directory / COMPOSE
+        if settings is not None and settings.files == (restored,):
+            files.append(restored)
+        return [file for file in files if file.exists()]
+
     def remove(self) -> list[Path]:
-        """Delete what `install` wrote, and the directory if nothing else is in it.
+        """Delete what is dockwright's, and the directory if nothing else is in it.
 
         Returns:
             What of the directory stays, because somebody else put it there.
         """
-        for file in (self.settings_file, self.secrets_file):
-            file.unlink(missing_ok=True)
+        for file in self.own_files():
+            file.unlink()
         with suppress(OSError):  # not empty, or not there
             self.directory.rmdir()
         return sorted(self.directory.iterdir()) if self.directory.is_dir() else []

@@ -297,7 +297,8 @@ def _save(stack: Stack, journal: Journal, progress: Progress) -> None:
 
 def _replace(restore: Restore, units: list[str], progress: Progress) -> None:
     stack = restore.stack
-    progress.begin("removing what was there")
+    if restore.existing:
+        progress.begin("removing what was there")
     networks = [each["Id"] for each in stack.engine.list_networks(stack.identity.selector())]
     stack.kill(stack.processes)
     remove_all(stack.engine, stack.identity, keep_networks=networks)

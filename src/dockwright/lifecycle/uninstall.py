@@ -81,7 +81,7 @@ def belongings(stack: Stack, home: ConfigHome) -> Belongings:
         volumes=tuple(each["Name"] for each in engine.list_volumes(labels)),
         images=tuple(images),
         kept_images=tuple(kept),
-        config=tuple(f for f in (home.settings_file, home.secrets_file) if f.exists()),
+        config=tuple(home.own_files()),
     )
 
 
