@@ -205,9 +205,10 @@ class ConfigHome:
     def own_files(self) -> list[Path]:
         """Return what `install` wrote, or `restore` where it brought the project itself."""
         files = [self.settings_file, self.secrets_file]
-        settings, restored = self.settings(), self.directory / COMPOSE
-        if settings is not None and settings.files == (restored,):
-            files.append(restored)
+        with suppress(SettingsError):  # what cannot be read tells nothing of other files
+            settings, restored = self.settings(), self.directory / COMPOSE
+            if settings is not None and settings.files == (restored,):
+                files.append(restored)
         return [file for file in files if file.exists()]
 
     def remove(self) -> list[Path]:
