@@ -38,13 +38,7 @@ if TYPE_CHECKING:
         long_lived_stack,
     )
     from dockwright.lifecycle.manifest import Manifest
-    from dockwright.lifecycle.restore import (
-        archived_spec,
-        plan_restore,
-        restore_stack,
-        spec_part,
-        verify,
-    )
+    from dockwright.lifecycle.restore import plan_restore, restore_stack
     from dockwright.lifecycle.restore_config import (
         ConfigFiles,
         archived_config,
@@ -52,6 +46,7 @@ if TYPE_CHECKING:
         for_project,
         secret_values,
     )
+    from dockwright.lifecycle.restore_verify import archived_spec, spec_part, verify
     from dockwright.lifecycle.status import Looker, UnitLook
     from dockwright.lifecycle.turn import changing
     from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
@@ -134,7 +129,8 @@ __getattr__ = lazily(
             "for_project",
             "secret_values",
         ),
-        "restore": ("archived_spec", "plan_restore", "restore_stack", "spec_part", "verify"),
+        "restore": ("plan_restore", "restore_stack"),
+        "restore_verify": ("archived_spec", "spec_part", "verify"),
         "archive_read": ("Archive", "open_archive"),
         "manifest": ("Manifest",),
         "backup_progress": ("Progress", "Step"),
