@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dockwright.reset.postgres.session import DriverSession
+from dockwright.reset.postgres.session import Session
 from dockwright.reset.postgres.sql import array
 
 _MOST_TABLE_BYTES = 1 << 20
@@ -19,7 +19,7 @@ _TABLES = """
 SELECT coalesce(jsonb_agg(jsonb_build_object(
   'oid', c.oid::bigint,
   'name', format('%I.%I', n.nspname, c.relname),
-  'columns', (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+  'columns', (SELECT jsonb_agg(quote_ident(attname) ORDER BY attnum) FROM pg_attribute
     WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''),
   'size', pg_table_size(c.oid))), '[]')::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -53,21 +53,14 @@ class Table:
     Attributes:
         oid: its number, which stays when its file is another one.
         name: qualified and quoted.
-        columns: that can be written to, quoted and separated by commas.
-        size: in bytes.
-        rows: its content as COPY gives it; None: it is too large.
+        filling: the statements that empty it and give it its rows.
+        look: a hash of its rows in the order in which they lie; None: it has none.
     """
 
     oid: int
     name: str
-    columns: str
-    size: int
-    rows: bytes | None = None
-
-    @property
-    def reading(self) -> str:
-        """The statement that gives its rows."""
-        return f"COPY {self.name} ({self.columns}) TO STDOUT"
+    filling: tuple[str, ...]
+    look: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +84,15 @@ class Contents:
         session: in that database, which nobody writes to.
     """
 
-    def __init__(self, session: DriverSession) -> None:
+    def __init__(self, session: Session) -> None:
         self._tables = {each.oid: each for each in _tables(session)}
         self._sequences = {each.oid: each for each in _sequences(session)}
 
-    def restore(self, session: DriverSession, files: Collection[int]) -> bool:
+    def restore(self, session: Session, files: Collection[int]) -> bool:
         """Bring back what was written to; all of it or nothing.
 
         Args:
-            session: in the database.
+            session: in the database; to be closed if this returns false.
             files: the numbers of the files that were written to.
 
         Returns:
@@ -109,44 +102,68 @@ class Contents:
         if len(owners) < len(files):
             return False  # catalogs, and what is gone
         touched = set(owners.values())
-        tables = [self._tables.get(oid) for oid in touched - self._sequences.keys()]
-        known = [table for table in tables if table is not None and table.rows is not None]
-        if len(known) < len(tables):
+        tables = [table for oid, table in self._tables.items() if oid in touched]
+        sequences = [each for oid, each in self._sequences.items() if oid in touched]
+        if len(tables) + len(sequences) < len(touched):
             return False
-        session.run(
+        looks = session.ask(
             "BEGIN",
             "SET LOCAL session_replication_role = replica",
             f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
-            *(f"LOCK TABLE ONLY {table.name} IN EXCLUSIVE MODE" for table in known),
+            *(f"LOCK TABLE ONLY {table.name} IN EXCLUSIVE MODE" for table in tables),
+            *(statement for table in tables for statement in table.filling),
+            *(each.setting for each in sequences),
+            _looks([table.name for table in tables]),
         )
-        if not all(self._replace_rows(session, table) for table in known):
-            return False  # closing the session takes back what was done
-        sequences = [each for oid, each in self._sequences.items() if oid in touched]
-        session.run(*(each.setting for each in sequences), "COMMIT")
-        return True
-
-    @staticmethod
-    def _replace_rows(session: DriverSession, table: Table) -> bool:
-        """Give a table its rows, in the order that they had; tell whether they have it."""
-        session.run(f"DELETE FROM ONLY {table.name}")
-        if table.rows:
-            session.copy_in(f"COPY {table.name} ({table.columns}) FROM STDIN", table.rows)
         # Free space in front of others may have been used. Nobody may rely on the order of rows,
         # and everybody does.
-        return session.copy_out(table.reading) == table.rows
+        if looks != [table.look for table in tables]:
+            return False
+        session.run("COMMIT")
+        return True
 
 
-def _tables(session: DriverSession) -> Iterable[Table]:
+def _looks(names: Iterable[str]) -> str:
+    """Return the query for a hash of each table's rows in the order in which they lie."""
+    each = (f"(SELECT md5(string_agg(t::text, '|')) FROM ONLY {name} t)" for name in names)
+    return f"SELECT jsonb_build_array({', '.join(each)})::text"
+
+
+def _tables(session: Session) -> list[Table]:
+    small = []
     left = _MOST_BYTES
     for found in sorted(session.ask(_TABLES), key=lambda each: int(each["size"])):
-        table = Table(**found)
-        if table.columns and table.size <= min(left, _MOST_TABLE_BYTES):
-            left -= table.size
-            table = replace(table, rows=session.copy_out(table.reading))
-        yield table
+        if found["columns"] and found["size"] <= min(left, _MOST_TABLE_BYTES):
+            left -= found["size"]
+            small.append(found)
+    if not small:
+        return []
+    names = [found["name"] for found in small]
+    rows = session.ask(f"SELECT jsonb_build_array({', '.join(map(_rows, small))})::text")
+    return [
+        Table(found["oid"], found["name"], _filling(found["name"], found["columns"], values), look)
+        for found, values, look in zip(small, rows, session.ask(_looks(names)), strict=True)
+    ]
 
 
-def _sequences(session: DriverSession) -> Iterable[Sequence]:
+def _rows(table: dict[str, list[str]]) -> str:
+    """Return the query for a table's rows as an INSERT statement has them."""
+    values = ", ".join(f"quote_nullable({column})" for column in table["columns"])
+    return (
+        f"(SELECT string_agg('(' || concat_ws(', ', {values}) || ')', ', ')"
+        f" FROM ONLY {table['name']})"
+    )
+
+
+def _filling(name: str, columns: Iterable[str], rows: str | None) -> tuple[str, ...]:
+    emptying = f"DELETE FROM ONLY {name}"
+    if rows is None:
+        return (emptying,)
+    named = ", ".join(columns)
+    return (emptying, f"INSERT INTO {name} ({named}) OVERRIDING SYSTEM VALUE VALUES {rows}")
+
+
+def _sequences(session: Session) -> list[Sequence]:
     named = session.ask(_SEQUENCES)
     if not named:
         return []

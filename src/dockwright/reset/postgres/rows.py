@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres.baseline import Baseline, Kept
-from dockwright.reset.postgres.cluster import Cluster
-from dockwright.reset.postgres.session import ConnectionLostError, DriverSession
+from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
 from dockwright.reset.postgres.survey import Glance, Survey
 from dockwright.reset.postgres.wal import WriteAheadLog
 
@@ -16,26 +20,31 @@ log = logging.getLogger(__name__)
 
 
 class RowRestoration:
-    """One try to go back without a new copy of any database.
+    """The way back without a new copy of any database.
 
     Args:
-        cluster: the dirty cluster.
-        baseline: what it was.
+        access: how to connect to the databases.
+        session: in our own database.
+        baseline: what the cluster was.
         wal: tells what was written to since it was clean.
     """
 
-    def __init__(self, cluster: Cluster, baseline: Baseline, wal: WriteAheadLog) -> None:
-        self._cluster = cluster
-        self._session = cluster.session
+    def __init__(
+        self, access: Access, session: Session, baseline: Baseline, wal: WriteAheadLog
+    ) -> None:
+        self._access = access
+        self._session = session
         self._baseline = baseline
         self._wal = wal
 
-    def run(self, glance: Glance, *, last: Glance) -> Glance | None:
-        """Do it.
+    def run(self, glance: Glance, *, last: Glance, likely: set[str]) -> Glance | None:
+        """Try it.
 
         Args:
             glance: what the cluster looked like a moment ago.
             last: what it looked like when it was last clean.
+            likely: the databases that will probably have to be entered; replaced by those that
+                were.
 
         Returns:
             What the cluster looks like as long as nobody writes to it; None where more was changed
@@ -44,21 +53,40 @@ class RowRestoration:
         Raises:
             ConnectionLostError: the server is gone.
         """
-        if replace(glance, next_transaction=last.next_transaction, locks=last.locks) != last:
+        if glance.locks or replace(glance, next_transaction=last.next_transaction) != last:
             return None
-        baseline = self._baseline
-        now = Survey.take(self._session, version=baseline.version, names=baseline.names)
-        if glance.locks or not self._is_same_outside(now):
-            return None
-        try:
-            if not self._restore({each.oid for each in now.databases.values() if each.ours}):
+        with _Connections(self._access, likely) as connections:
+            for name in likely:
+                self._baseline.kept[name].activity = None  # our own sessions count
+            try:
+                dirty = self._dirty()
+                if dirty is None or not all(
+                    self._restore(connections.to(name), self._baseline.kept[name], files)
+                    for name, files in dirty.items()
+                ):
+                    return None
+            except ConnectionLostError:
+                raise
+            except StackError as failure:  # somebody holds a lock; the log is gone already
+                log.debug("reset.postgres.rows %s", failure)
                 return None
-        except ConnectionLostError:
-            raise
-        except StackError as failure:  # somebody holds a lock; the log is gone already
-            log.debug("reset.postgres.rows %s", failure)
-            return None
+        likely.clear()
+        likely.update(dirty)
         return replace(last, next_transaction=self._wal.mark(self._session))
+
+    def _dirty(self) -> dict[str, set[int]] | None:
+        """Return the files that were written to, by database; None where there is more."""
+        touched = self._wal.touched(self._session)
+        if touched.unknown:
+            return None
+        names = {kept.oid: name for name, kept in self._baseline.kept.items()}
+        if others := touched.relations.keys() - names.keys():
+            baseline = self._baseline
+            now = Survey.take(self._session, version=baseline.version, names=baseline.names)
+            known = {0, *(each.oid for each in now.databases.values() if each.ours)}
+            if not others <= known or not self._is_same_outside(now):
+                return None
+        return {names[oid]: files for oid, files in touched.relations.items() if oid in names}
 
     def _is_same_outside(self, now: Survey) -> bool:
         """Tell whether all that the databases share is as it was."""
@@ -80,24 +108,40 @@ class RowRestoration:
         kept = self._baseline.kept.get(name)
         return self._baseline.survey.databases[name].oid if kept is None else kept.oid
 
-    def _restore(self, own: set[int]) -> bool:
-        touched = self._wal.touched(self._session)
-        if touched.unknown:
-            return False
-        names = {kept.oid: name for name, kept in self._baseline.kept.items()}
-        own = {0, *own}  # what the databases share was looked at
-        dirty = {oid: files for oid, files in touched.relations.items() if oid not in own}
-        return dirty.keys() <= names.keys() and all(
-            self._restore_database(names[oid], self._baseline.kept[names[oid]], files)
-            for oid, files in dirty.items()
-        )
+    @staticmethod
+    def _restore(session: Session, kept: Kept, files: set[int]) -> bool:
+        kept.activity = None
+        return kept.contents is not None and kept.contents.restore(session, files)
 
-    def _restore_database(self, name: str, kept: Kept, files: set[int]) -> bool:
-        if kept.contents is None:
-            return False
-        session = self._cluster.access.connect(name)
-        try:
-            kept.activity = None  # our own session counts
-            return isinstance(session, DriverSession) and kept.contents.restore(session, files)
-        finally:
-            session.close()
+
+class _Connections:
+    """Connections to databases, some of them begun before it is known that they are needed."""
+
+    def __init__(self, access: Access, likely: Iterable[str]) -> None:
+        self._access = access
+        names = list(likely)
+        with_threads = ThreadPoolExecutor(max(1, len(names)))
+        self._begun: dict[str, Future[Session]] = {
+            name: with_threads.submit(access.connect, name) for name in names
+        }
+        with_threads.shutdown(wait=False)
+
+    def to(self, name: str) -> Session:
+        """Return the connection to a database."""
+        if name not in self._begun:
+            self._begun[name] = Future()
+            self._begun[name].set_result(self._access.connect(name))
+        return self._begun[name].result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for each in self._begun.values():
+            with suppress(StackError):  # there is nothing to close
+                each.result().close()

@@ -94,7 +94,7 @@ class Access:
 
 
 class DriverSession:
-    """Speaks through psycopg, which can also send and receive rows."""
+    """Speaks through psycopg."""
 
     def __init__(self, access: Access, database: str) -> None:
         import psycopg
@@ -127,16 +127,6 @@ class DriverSession:
             pass
         row = cursor.fetchone()
         return json.loads(row[0]) if row else None
-
-    def copy_out(self, statement: str) -> bytes:
-        """Return what a ``COPY ... TO STDOUT`` gives."""
-        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
-            return b"".join(copy)
-
-    def copy_in(self, statement: str, rows: bytes) -> None:
-        """Give rows to a ``COPY ... FROM STDIN``."""
-        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
-            copy.write(rows)
 
     def close(self) -> None:
         """End the connection."""

@@ -53,6 +53,7 @@ class PostgresReset:
         self._clean: Glance  # what it looks like as long as nobody writes to it
         self._counted = True  # whether the number of the next transaction in it is sure
         self._spares_wanted: set[int] = set()
+        self._likely: set[str] = set()
         self._tidier: threading.Thread | None = None
 
     def capture(self) -> None:
@@ -69,6 +70,7 @@ class PostgresReset:
             self._baseline = capture(
                 self._access, self._session, version, with_contents=self._log is not None
             )
+            self._likely = {name for name, each in self._baseline.kept.items() if each.in_use}
             if self._baseline.has_unlogged:  # the log does not tell of them
                 self._log = None
             self._clean, self._counted = self._baseline.glance, True
@@ -117,8 +119,9 @@ class PostgresReset:
             return False
         cluster = Cluster(self._access, session)
         if self._log is not None:
-            rows = RowRestoration(cluster, self._baseline, self._log)
-            if (clean := rows.run(glance, last=self._clean)) is not None:
+            rows = RowRestoration(self._access, session, self._baseline, self._log)
+            clean = rows.run(glance, last=self._clean, likely=self._likely)
+            if clean is not None:
                 self._clean = clean
                 return False
             self._drop_trash(session)

@@ -97,5 +97,9 @@ class WriteAheadLog:
         relations: dict[int, set[int]] = {}
         for database, file in told["relations"]:
             relations.setdefault(database, set()).add(file)
-        unknown = {each for each in told["others"] if each.partition(" ")[0] not in _HARMLESS}
+        unknown = {
+            each
+            for each in told["others"]
+            if each.partition(" ")[0] not in _HARMLESS or each == "Transaction PREPARE"
+        }
         return Touched(relations, unknown)
