@@ -59,7 +59,8 @@ class Journal:
         except ValueError as exc:
             raise StackError(
                 f"{self._file} is damaged: what a killed command left cannot be undone",
-                hint=f"the data from before is in {self.safety}, if that exists",
+                hint=f"the data from before is in {self.safety}, if that exists; to go on without "
+                f"it, remove {self.directory}",
             ) from exc
         return dict(document)
 
