@@ -17,6 +17,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.lifecycle.archive_codec import ZSTD
 from tests.cli.project import Project, clean_environment, plain_service
+from tests.cli.test_terminal import on_terminal
 from tests.lifecycle.archives import directory, tar_of, write_backup
 from tests.lifecycle.shop import (
     MAKE_DATA,
@@ -107,6 +108,23 @@ def test_it_asks_before_it_replaces(shop: Project, archive: Path, changed: State
         "  hint: add --force to replace it without asking\n"
     )
     assert differences(changed, state_of(shop)) == []
+
+
+def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
+    shop: Project, archive: Path, archived: State, changed: State
+) -> None:
+    command = ("stack", "restore", str(archive))
+    code, shown = on_terminal(shop, *command, answer={"[y/N]": "n\n"})
+    assert code == 1
+    assert f"  volume {shop.name}_data\n" in shown
+    assert f"Replace this, with all data of {shop.name}, by the backup? [y/N]" in shown
+    assert shown.endswith("nothing was restored\n")
+    assert differences(changed, state_of(shop)) == []
+    code, shown = on_terminal(shop, *command, answer={"[y/N]": "y\n"})
+    assert code == 0
+    assert "writing volume data" in shown
+    assert "kB/s" in shown or "MB/s" in shown
+    assert differences(archived, state_of(shop)) == []
 
 
 def test_verifying_touches_nothing(shop: Project, archive: Path, changed: State) -> None:
