@@ -14,7 +14,7 @@ from dockwright.measure import Ledger
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool
 from dockwright.pool.notes import Notes
-from dockwright.wait import Cadence
+from dockwright.wait import Cadence, Continue, Outcome, Ready, until
 from tests.support import leftovers
 
 PoolMaker = Callable[..., Pool]
@@ -78,3 +78,10 @@ def exclusively(holder: str, stack: str = "tiny") -> Requirement:
 
 def shared(holder: str, stack: str = "tiny") -> Requirement:
     return Requirement(stack, exclusive=False, scope="function", holder=holder)
+
+
+def eventually(check: Callable[[], bool], what: str) -> None:
+    def outcome() -> Outcome:
+        return Ready() if check() else Continue("not yet")
+
+    until(outcome, subject=what, timeout_s=60.0)

@@ -22,8 +22,7 @@ from dockwright.places import project_hash
 from dockwright.pool import PoolClient, PoolOptions
 from dockwright.pool.protocol import PROTOCOL, Connection
 from dockwright.pool.runtime import BrokerPlace
-from dockwright.wait import Continue, Outcome, Ready, until
-from tests.pool.conftest import exclusively, shared
+from tests.pool.conftest import eventually, exclusively, shared
 from tests.support import leftovers
 
 pytestmark = pytest.mark.engine
@@ -102,13 +101,6 @@ def brokers(root: Path) -> list[psutil.Process]:
 
 def ours(engine: Engine, root: Path) -> list[str]:
     return leftovers(engine, {f"{PREFIX}project": project_hash(root)})
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    def outcome() -> Outcome:
-        return Ready() if check() else Continue("not yet")
-
-    until(outcome, subject=what, timeout_s=WAIT_S)
 
 
 def test_the_first_client_starts_a_broker_and_the_last_ends_it(

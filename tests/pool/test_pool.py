@@ -17,7 +17,7 @@ from dockwright.errors import (
     UnknownServiceError,
 )
 from dockwright.pool import Lease, Pool
-from tests.pool.conftest import PoolMaker, exclusively, shared
+from tests.pool.conftest import PoolMaker, eventually, exclusively, shared
 
 pytestmark = pytest.mark.engine
 WAIT_S = 60.0
@@ -242,3 +242,39 @@ def test_counts_are_told_once(make_pool: PoolMaker) -> None:
     pool.release(pool.acquire(shared("one"), timeout_s=WAIT_S))
     assert pool.drain_counts()["leases"] == 1
     assert pool.drain_counts()["leases"] == 0
+
+
+def test_a_pool_at_rest_starts_the_spare_that_a_writer_would_wait_for(
+    make_pool: PoolMaker,
+) -> None:
+    pool: Pool = make_pool(max_stacks=3)
+    pool.rest()
+    assert pool.statistics().stacks == ()
+    pool.release(pool.acquire(exclusively("one"), timeout_s=WAIT_S))
+    pool.rest()
+    eventually(lambda: states(pool) == ["clean", "clean"], "the spare to be clean")
+    pool.rest()
+    assert len(states(pool)) == 2
+
+
+def test_a_spare_that_cannot_start_fails_nobody(
+    make_pool: PoolMaker, scratch: str, tmp_path: Path
+) -> None:
+    needed = tmp_path / "needed"
+    needed.touch()
+    file = tmp_path / "needy.yaml"
+    file.write_text(
+        f"services: {{box: {{image: '{scratch}', command: [sleep, '600'],"
+        " x-dockwright: {reset: none}, volumes: [{type: bind, source: ./needed, target: /needed,"
+        " bind: {create_host_path: false}}]}}"
+    )
+    pool: Pool = make_pool(max_stacks=3, files={"needy": file})
+    pool.release(pool.acquire(exclusively("one", "needy"), timeout_s=WAIT_S))
+    needed.unlink()
+    pool.rest()
+    eventually(lambda: states(pool) == ["clean"], "the spare to be given up")
+    pool.release(pool.acquire(exclusively("two", "needy"), timeout_s=WAIT_S))
+
+
+def states(pool: Pool) -> list[object]:
+    return [stack["state"] for stack in pool.statistics().stacks]

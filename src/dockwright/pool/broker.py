@@ -125,6 +125,8 @@ class Broker:
             self._deadline = time.monotonic() + self._service.stays_s(self._options.keep_warm_s)
         if self._clients or self._remaining_s() != 0.0:
             self._bid_farewell(leaving)
+            if leaving and not self._clients:
+                self._service.rest()
             return
         self._last += leaving
         # A client that connects now finds either the socket gone or a broker that serves it.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
+from dockwright.measure import Open, Tape
 from dockwright.model import Address, Requirement
 
 if TYPE_CHECKING:
@@ -140,11 +142,13 @@ class LeasedStack:
 
     def restart(self, service: str | None = None) -> None:
         """Stop the service (None: all) as it declares, start it, and wait until it is ready."""
-        self._open().restart(_units(service))
+        with self._waiting("restart", service) as stack:
+            stack.restart(_units(service))
 
     def stop(self, service: str | None = None) -> None:
         """Stop the service (None: all) with its own stop signal and grace."""
-        self._open().stop(_units(service))
+        with self._waiting("stop", service) as stack:
+            stack.stop(_units(service))
 
     def kill(self, service: str | None = None) -> None:
         """Kill the service (None: all) at once, as a crash would."""
@@ -152,7 +156,15 @@ class LeasedStack:
 
     def start(self, service: str | None = None) -> None:
         """Start a stopped service (None: all) and wait until it is ready."""
-        self._open().start(_units(service))
+        with self._waiting("start", service) as stack:
+            stack.start(_units(service))
+
+    @contextmanager
+    def _waiting(self, what: str, service: str | None) -> Iterator[Stack]:
+        """Note the time inside as waiting, with its cause, for the run's record."""
+        lease = self._held()
+        with lease.tape.span(Open("wait", f"{what} {service or 'all'}")):
+            yield lease.stack
 
     def _open(self) -> Stack:
         return self._held().stack
@@ -202,6 +214,7 @@ class Lease:
         waited_s: how long the holder waited for it, in seconds.
         seeding: whether the holder is to seed the stack first, and to ask for a lease then.
         leased: the stack as the holder sees it.
+        tape: notes what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
         since_s: the same on the monotonic clock.
     """
@@ -212,6 +225,7 @@ class Lease:
     waited_s: float
     seeding: bool = False
     leased: LeasedStack = field(init=False)
+    tape: Tape = field(default_factory=Tape)
     began_s: float = field(default_factory=time.time)
     since_s: float = field(default_factory=time.monotonic)
     _found: Stack | None = None

@@ -16,12 +16,14 @@ class Pace:
 
     Attributes:
         coming_exclusive: exclusive leases that are announced and were not given yet.
-        start_s: how long the last start took, in seconds; None: none has ended.
+        most_at_once: how many wanted an exclusive lease at the same time, at most.
+        start_s: how long the last start took, in seconds; None: none has ended, or it failed.
         reset_s: how long resets take, in seconds, smoothed; None: none has ended.
         hold_s: how long exclusive leases last, in seconds, smoothed; None: none has ended.
     """
 
     coming_exclusive: int = 0
+    most_at_once: int = 0
     start_s: float | None = None
     reset_s: float | None = None
     hold_s: float | None = None

@@ -26,7 +26,7 @@ from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Facts, Lease
 from dockwright.pool.notes import Notes, living
 from dockwright.pool.policy import Pace
-from dockwright.pool.statistics import PoolStatistics
+from dockwright.pool.statistics import PoolStatistics, Teller
 from dockwright.pool.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Pool:
         self._failures: dict[str, Exception] = {}
         self._pace: dict[str, Pace] = {}
         self._counts: Counter[str] = Counter()
-        self._told: Counter[str] = Counter()
+        self._teller = Teller()
         self._closed = False
         self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
         self._upkeep = Upkeep(lambda copy: self._factories[copy.key], notes)
@@ -185,6 +185,15 @@ class Pool:
             for copy in [each for each in self._copies if each.idle]:
                 self._evict(copy)
 
+    def rest(self) -> None:
+        """Use a time in which nobody wants a stack: start the spare that nobody would wait for."""
+        with self._changed:
+            for key, pace in self._pace.items():
+                copies = self._of(key)
+                wanted = min(pace.most_at_once + 1, self._max_stacks or usual_limit())
+                if pace.most_at_once and copies and len(copies) < wanted and not self._closed:
+                    self._grow(key)
+
     def close(self) -> None:
         """Remove every stack and end the pool's threads; nothing can be leased any more.
 
@@ -224,12 +233,8 @@ class Pool:
     def drain_counts(self) -> dict[str, int]:
         """Return the counts since the last call, so that each is told once."""
         now = self.statistics()
-        names = ("started", "resets", "replaced", "leases", "engine_calls")
-        totals = Counter({name: getattr(now, name) for name in names})
         with self._changed:
-            news = {name: totals[name] - self._told[name] for name in names}
-            self._told = totals
-        return news
+            return self._teller.news(now)
 
     # -- choosing (the lock is held) ---------------------------------------------------------
 
@@ -263,7 +268,9 @@ class Pool:
         in_use = sum(copy.state is State.EXCLUSIVE for copy in self._of(key))
         waiting = sum(waiter.key == key and waiter.exclusive for waiter in self._waiters)
         limit = self._max_stacks or usual_limit()
-        wanted = self._pace[key].copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
+        pace = self._pace[key]
+        pace.most_at_once = max(pace.most_at_once, in_use + waiting)
+        wanted = pace.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
         starting = any(copy.state is State.STARTING for copy in self._copies)
         if len(self._of(key)) < wanted and not starting:
             self._grow(key)
@@ -363,7 +370,7 @@ class Pool:
                 self._counts["started"] += 1
             else:
                 self._copies.remove(copy)
-                self._failures[copy.key] = failure
+                self._note_failed_start(copy, failure)
             self._changed.notify_all()
         if failure is not None:
             self._upkeep.discard(copy)
@@ -371,6 +378,14 @@ class Pool:
             self._upkeep.measure(copy)
         if self._factories[copy.key].keeps_seed:
             self._upkeep.keep(copy, wanted=lambda: failure is None and not self._closed)
+
+    def _note_failed_start(self, copy: Copy, failure: Exception) -> None:
+        if self._of(copy.key):  # it was a spare: there is one that works
+            self._pace[copy.key].start_s = None
+            project = copy.stack.identity.project
+            _log.warning("could not start %s beside another one: %s", project, failure)
+        else:
+            self._failures[copy.key] = failure
 
     def _reset(self, copy: Copy) -> None:
         began = time.monotonic()

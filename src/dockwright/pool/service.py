@@ -134,6 +134,11 @@ class PoolService:
         """Have the pool stay for so long from now, also when nobody uses it."""
         self._kept_until = time.monotonic() + seconds
 
+    def rest(self) -> None:
+        """Tell that the pool stays though nobody uses it now."""
+        if self._pool is not None and not self._drained:
+            self._pool.rest()
+
     def stays_s(self, usual_s: float) -> float:
         """Return how long the pool is to stay once its last client has left, in seconds."""
         if self._drained:

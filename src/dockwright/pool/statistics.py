@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,3 +28,18 @@ class PoolStatistics:
     leases: int
     engine_calls: int
     stacks: tuple[Mapping[str, Json], ...] = ()
+
+
+class Teller:
+    """Tells counts once."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+
+    def news(self, now: PoolStatistics) -> dict[str, int]:
+        """Return by how much each count has grown since the last call."""
+        names = ("started", "resets", "replaced", "leases", "engine_calls")
+        totals = Counter({name: getattr(now, name) for name in names})
+        news = {name: totals[name] - self._told[name] for name in names}
+        self._told = totals
+        return news
