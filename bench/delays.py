@@ -21,7 +21,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         if not bench.engine.has_image(image):
             bench.skip(f"detection of kind {kind}: there is no image {image}")
             continue
-        rounds = bench.rounds(15, quick=4)
+        rounds = bench.rounds(10, quick=4)
         bench.say(f"{rounds} starts of kind {kind}")
         mine = [1000 * run(bench.engine, image) for _ in range(rounds)]
         delays_ms += mine

@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     (directory / "pytest.ini").write_text("[pytest]\n")
     (directory / "conftest.py").write_text(_CONFTEST)
     (directory / "test_empty.py").write_text("".join(map(_TEST.format, range(_TESTS))))
-    rounds = bench.rounds(20, quick=3)
+    rounds = bench.rounds(12, quick=3)
     bench.say(f"{rounds} pairs of runs of {_TESTS} empty tests")
     plain: list[tuple[Cost, float]] = []
     ours: list[tuple[Cost, float]] = []

@@ -58,7 +58,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         contenders["docker compose"] = lambda: _compose_up(bench)
     else:
         bench.skip("start against `docker compose up`: there is no Docker Compose v2 here")
-    samples = alternately(bench, bench.rounds(4), contenders)
+    samples = alternately(bench, bench.rounds(3), contenders)
     yield from _rows(samples)
 
 

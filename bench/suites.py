@@ -82,8 +82,7 @@ def measure_tests(bench: Bench) -> Iterator[Row]:
     kept = [
         run_suite(bench, "dockwright", Suite(environment=kept_cache)) for _ in range(rounds + 1)
     ]
-    readers, writers = _equal_runs(bench, rounds)
-    warm = _warm_runs(bench, rounds + 1)
+    warm, warm_parallel, readers, writers = _warm_runs(bench, rounds)
     what = "24 tests"
     yield value("tests", f"{what}, cold", "s", _walls(cold))
     yield value("tests", f"{what}, cold, -n 2", "s", _walls(parallel))
@@ -93,33 +92,46 @@ def measure_tests(bench: Bench) -> Iterator[Row]:
     yield value("tests", "keep_warm: end of collection to first body", "ms", first, at_most=150)
     yield cost(
         "tests",
-        "stateful test, whole time",
+        "stateful test, whole time, keep_warm",
         _means_ms(writers, stateful=True),
         "stateless, same body",
         _means_ms(readers, stateful=False),
         unit="ms",
         at_most=1.10,
     )
-    for title, runs in (("-n 0", [*cold, *writers]), ("-n 2", parallel)):
+    for title, runs in (
+        ("cold, -n 0", cold),
+        ("cold, -n 2", parallel),
+        ("keep_warm, -n 0", warm),
+        ("keep_warm, -n 2", warm_parallel),
+    ):
         waits = [1000 * wait for run in runs for wait in run.lease_waits_s()]
         yield percentile("tests", f"wait for a lease, {title}", "ms", waits, percent=50, at_most=5)
         yield percentile("tests", f"wait for a lease, {title}", "ms", waits, percent=95, at_most=40)
 
 
-def _equal_runs(bench: Bench, rounds: int) -> tuple[list[SuiteRun], list[SuiteRun]]:
-    """Run one body as readers alone and as writers alone, in turn: no kind waits for the other."""
+def _warm_runs(bench: Bench, rounds: int) -> list[list[SuiteRun]]:
+    """Run on one pool that stays: the suite, with one and two workers; one body, both markers.
+
+    The body is run by readers alone and by writers alone, in turn: no kind waits for the other.
+    """
+    warm = ("--dockwright-keep-warm=2m",)
     suites = [
-        Suite(file="test_equal.py", options=("-m", each)) for each in ("stateless", "stateful")
+        Suite(options=warm),
+        replace(_TWO_WORKERS, options=(*_TWO_WORKERS.options, *warm)),
+        *(
+            Suite(file="test_equal.py", options=("-m", each, *warm))
+            for each in ("stateless", "stateful")
+        ),
     ]
-    pairs = [[run_suite(bench, "dockwright", each) for each in suites] for _ in range(rounds)]
-    return [readers for readers, _ in pairs], [writers for _, writers in pairs]
-
-
-def _warm_runs(bench: Bench, rounds: int) -> list[SuiteRun]:
-    suite = Suite(options=("--dockwright-keep-warm=2m",))
     with warm_directory(bench) as directory:
-        run_suite(bench, "dockwright", suite, directory=directory)  # it starts the pool
-        return [run_suite(bench, "dockwright", suite, directory=directory) for _ in range(rounds)]
+        for suite in suites[:2]:  # they start the pool, and make it have spares
+            run_suite(bench, "dockwright", suite, directory=directory)
+        turns = [
+            [run_suite(bench, "dockwright", each, directory=directory) for each in suites]
+            for _ in range(rounds + 1)
+        ]
+    return [list(runs) for runs in zip(*turns, strict=True)]
 
 
 def _walls(runs: list[SuiteRun]) -> list[float]:
