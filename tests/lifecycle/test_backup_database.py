@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -38,23 +37,14 @@ def test_it_comes_back_with_all_that_was_committed(
     project.write(COMPOSE)
     project.done("stack", "start")
     sql(project, "create table t (n serial primary key, at timestamptz default now())")
-    written: list[str] = []
-    enough = threading.Event()
-
-    def write() -> None:
-        while not enough.is_set():
-            written.append(sql(project, "insert into t default values returning n"))
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        before = int(sql(project, "select count(*) from t"))
-        project.done("stack", "backup", "-o", "a.tar.zst")
-        after = int(sql(project, "select count(*) from t"))
-    finally:
-        enough.set()
-        writer.join()
-    assert written
+    insert = "psql -U postgres -qAtc 'insert into t default values'"
+    script = f"while test ! -e /tmp/enough; do {insert}; done >/dev/null 2>&1 &"
+    engine.exec(project.container("db"), ["sh", "-c", script])
+    before = int(sql(project, "select count(*) from t"))
+    project.done("stack", "backup", "-o", "a.tar.zst")
+    after = int(sql(project, "select count(*) from t"))
+    engine.exec(project.container("db"), ["touch", "/tmp/enough"])
+    assert after > before
 
     other = Project(project.directory, f"{project.name}-2", engine, project.image, project.environ)
     try:
