@@ -1,0 +1,164 @@
+"""Sums of a run's record that every report shows: where its time went, and on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
+
+ON_LANES: Mapping[str, str] = {
+    "queue": "waiting for a stack",
+    "fixture": "fixtures",
+    "call": "test bodies",
+    "other": "pytest and other plugins, within tests",
+    "gap": "outside of tests",
+}
+"""What the time of the processes that run tests goes on, in the order of a test's life."""
+
+BEHIND: Mapping[str, str] = {
+    "start": "until a stack could be used",
+    "wait": "until a service was ready, within that",
+    "reset": "bringing used stacks back to their baseline",
+    "cleanup": "removing stacks",
+}
+"""What happens to stacks, most of it while tests run."""
+
+WAITING: Mapping[str, str] = {
+    "starting": "for a stack to start",
+    "resetting": "for a reset",
+    "in use": "for a stack that others used",
+    "asking": "for the pool's answer",
+}
+"""Why tests wait for a stack: the names of their ``queue`` spans."""
+
+FAILURES = ("failed", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a run's time.
+
+    Attributes:
+        kind: a phase, or ``gap``.
+        name: which of that kind; empty: all of them.
+        seconds: together.
+        count: how often.
+    """
+
+    kind: str
+    name: str
+    seconds: float
+    count: int
+
+
+def lane_shares(run: RunRecord) -> list[Share]:
+    """Return where the processes' time went; with all of them, wall time times processes."""
+    parts = [(span.phase, span.seconds) for test in run.tests for span in test.spans]
+    parts += [("gap", gap.seconds) for worker in run.workers for gap in worker.gaps]
+    return _shares(((kind, "", seconds) for kind, seconds in parts), ON_LANES)
+
+
+def behind_shares(run: RunRecord) -> list[Share]:
+    """Return what happened to stacks; these times overlap each other and the tests."""
+    return _shares(
+        (
+            (span.phase, "", span.seconds)
+            for span in whole_spans(run.stacks)
+            if span.phase in BEHIND
+        ),
+        BEHIND,
+    )
+
+
+def whole_spans(stacks: Iterable[StackRecord]) -> Iterator[Span]:
+    """Return the spans of stacks without the parts of resets and removals."""
+    for stack in stacks:
+        for span in stack.spans:
+            if span.phase not in ("start", "reset", "cleanup") or not span.name:
+                yield span
+
+
+def queue_shares(run: RunRecord) -> list[Share]:
+    """Return for what tests waited, by cause, the longest first."""
+    causes = (
+        ("queue", span.name or "asking", span.seconds)
+        for test in run.tests
+        for span in test.spans
+        if span.phase == "queue"
+    )
+    return sorted(_shares(causes, {"queue": ""}), key=_longest)
+
+
+def unit_waits(run: RunRecord) -> list[Share]:
+    """Return how long each service was awaited, over all stacks, the longest first."""
+    waits = (
+        ("wait", span.name, span.seconds)
+        for stack in run.stacks
+        for span in stack.spans
+        if span.phase == "wait"
+    )
+    return sorted(_shares(waits, {"wait": ""}), key=_longest)
+
+
+def reset_parts(run: RunRecord) -> list[Share]:
+    """Return what resets took by service and strategy, the longest first."""
+    parts = (
+        ("reset", span.name, span.seconds)
+        for stack in run.stacks
+        for span in stack.spans
+        if span.phase == "reset" and span.name
+    )
+    return sorted(_shares(parts, {"reset": ""}), key=_longest)
+
+
+def waited_s(test: TestRecord) -> float:
+    """Return how long a test waited for a stack, in seconds."""
+    return sum(span.seconds for span in test.spans if span.phase == "queue")
+
+
+def phase_seconds(spans: Iterable[Span]) -> dict[str, float]:
+    """Return the seconds of each phase, what is shared under ``shared``, in order of a life."""
+    found: dict[str, float] = {}
+    for span in spans:
+        key = "shared" if span.shared else span.phase
+        found[key] = found.get(key, 0.0) + span.seconds
+    return {phase: found[phase] for phase in (*ON_LANES, "shared") if phase in found}
+
+
+def outcome_counts(run: RunRecord) -> dict[str, int]:
+    """Return how many tests ended how, failures first."""
+    counts: dict[str, int] = {}
+    for test in run.tests:
+        counts[test.outcome] = counts.get(test.outcome, 0) + 1
+    order = (*FAILURES, "passed", "skipped", "xfailed", "xpassed", "rerun")
+    return {outcome: counts[outcome] for outcome in order if outcome in counts}
+
+
+def slowest(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
+    """Return the tests that took longest by themselves."""
+    return sorted(tests, key=lambda test: -test.wall_s)[:most]
+
+
+def most_waiting(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
+    """Return the tests that waited longest for a stack; none that did not wait."""
+    found = [test for test in tests if waited_s(test) > 0]
+    return sorted(found, key=lambda test: -waited_s(test))[:most]
+
+
+def _shares(parts: Iterable[tuple[str, str, float]], order: Iterable[str]) -> list[Share]:
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    for kind, name, seconds in parts:
+        known_s, count = found.get((kind, name), (0.0, 0))
+        found[kind, name] = (known_s + seconds, count + 1)
+    kinds: Sequence[str] = list(order)
+    return [
+        Share(kind, name, seconds, count)
+        for each in kinds
+        for (kind, name), (seconds, count) in found.items()
+        if kind == each
+    ]
+
+
+def _longest(share: Share) -> float:
+    return -share.seconds
