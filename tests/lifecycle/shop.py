@@ -20,6 +20,7 @@ WEB = plain_service(
     "web",
     "test ! -e /data/bad || exit 3; exec tail -f /dev/null",
     [
+        "healthcheck: {test: [CMD, test, '!', -e, /data/bad], interval: 1s}",
         "volumes: ['data:/data', '/srv/anonymous']",
         "environment: {COLOUR: green}",
         "configs: [{source: greeting, target: /etc/greeting, mode: 0400}]",
@@ -110,7 +111,7 @@ def containers_of(project: Project) -> dict[str, Mapping[str, Any]]:
 def left_in_state(project: Project) -> list[str]:
     """Name what backups and restores left in the state directory: journals and safety copies."""
     stacks = Path(project.environ["XDG_STATE_HOME"]) / "dockwright" / "stacks"
-    kept = (".images.json",)
+    kept = (".images.json", ".lock")  # a lock's file is no lock
     return [each.name for each in stacks.glob("*") if not each.name.endswith(kept)]
 
 

@@ -375,7 +375,9 @@ def test_an_uninstalled_stack_comes_back_with_its_secrets(project: Project, tmp_
     # What a failing restore has changed of the configuration is put back, too.
     (home / project.name / "notes").write_text("newer")
     project.write(
-        "web: {image: IMAGE, command: ['false'], volumes: [data:/data]}", "volumes: {data: {}}"
+        "web: {image: IMAGE, command: ['false'], volumes: [data:/data], "
+        "healthcheck: {test: [CMD, 'true']}}",
+        "volumes: {data: {}}",
     )
     failed = project.run("stack", "restore", "a.tar.zst", "--force")
     assert failed.code == 1

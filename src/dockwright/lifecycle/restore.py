@@ -31,7 +31,7 @@ from dockwright.lifecycle.restore_before import described, remove_all
 from dockwright.lifecycle.restore_config import ConfigFiles
 from dockwright.lifecycle.restore_undo import REPLACING, SAVING, undo_restore
 from dockwright.lifecycle.restore_verify import root_of
-from dockwright.stack import Listener, Stack, Stopwatch
+from dockwright.stack import Listener, Stack, Stopwatch, UnitEvent, start_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,11 @@ def _replace(restore: Restore, units: list[str], progress: Progress) -> None:
     stack.create()
     if units:
         progress.begin("starting")
-        stack.start(units)
+        start_whole(stack, units, listener=_untold)
+
+
+def _untold(event: UnitEvent) -> None:
+    del event
 
 
 def _fill(restore: Restore, progress: Progress) -> None:

@@ -64,14 +64,21 @@ def made_volumes(engine: Engine, before: Document) -> None:
 
 
 def made_containers(engine: Engine, before: Document) -> list[str]:
-    """Create the containers again; return those that ran, in the order in which they started."""
+    """Create the containers again; return those that ran, in the order in which they can start."""
     names = {each["Id"]: each["Name"].lstrip("/") for each in before["containers"]}
     ids: dict[str, str] = {}
     # Those that live in the namespaces of others come after these.
     for each in sorted(before["containers"], key=lambda each: len(_others(each))):
         ids[each["Id"]] = _make(engine, each, names)
+    return [ids[old] for old in that_ran(before)]
+
+
+def that_ran(before: Document) -> list[str]:
+    """Return the former ids of the containers that ran, in the order in which they can start."""
     ran = [each for each in before["containers"] if each["Running"]]
-    return [ids[each["Id"]] for each in sorted(ran, key=lambda each: str(each["StartedAt"]))]
+    # Whose namespace another one lives in has to run before that.
+    ran.sort(key=lambda each: (len(_others(each)), str(each["StartedAt"])))
+    return [str(each["Id"]) for each in ran]
 
 
 def _others(document: Document) -> list[str]:

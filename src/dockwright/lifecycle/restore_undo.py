@@ -18,7 +18,7 @@ from dockwright.lifecycle.backup_volumes import Helper, helper, remove_helpers
 from dockwright.lifecycle.journal import Journal
 from dockwright.lifecycle.lock import exclusive
 from dockwright.lifecycle.manifest import Part
-from dockwright.lifecycle.restore_before import made_containers, made_volumes, remove_all
+from dockwright.lifecycle.restore_before import made_containers, made_volumes, remove_all, that_ran
 from dockwright.lifecycle.restore_config import ConfigFiles
 from dockwright.stack import Stack
 
@@ -83,7 +83,7 @@ def undo_restore(stack: Stack, document: Mapping[str, Any], journal: Journal) ->
     try:
         remove_helpers(stack.engine, stack.identity.project)
         before = document["before"]
-        started: list[str] = [each["Id"] for each in before["containers"] if each["Running"]]
+        started = that_ran(before)
         stack.kill(stack.processes)
         if document["phase"] == REPLACING:
             started = _put_back(stack, before, journal)
