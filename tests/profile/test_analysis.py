@@ -178,12 +178,12 @@ def test_a_loop_that_can_end_early_polls(tmp_path: Path, line: int, loop: int | 
     assert (found.line if found else None) == loop
 
 
-def polling(tmp_path: Path) -> tuple[Span, ...]:
+def polling(tmp_path: Path, at: str = "json") -> tuple[Span, ...]:
     """Two sleeps of a poll loop, with a look at a container between them."""
     file = tmp_path / "loops.py"
     file.write_text(LOOPS)
     frames = (Frame(str(file), 7, "until"),)
-    look = call("engine", 30, 31, method="GET", path=f"/containers/{ID}/json", status=200)
+    look = call("engine", 30, 31, method="GET", path=f"/containers/{ID}/{at}", status=200)
     return Span("sleep", 20, 30, 1, frames), look, Span("sleep", 31, 41, 1, frames)
 
 
@@ -196,6 +196,11 @@ def test_the_engine_tells_how_late_a_poll_was(tmp_path: Path) -> None:
     facts = EngineFacts((Happening("container", "die", ID, 33.0),))
     seen = told(in_test(*polling(tmp_path)), facts=facts)
     assert seen == {"pytest": 20.0, "body": 59.0, "awaited": 12.0, "polling": 8.0, "engine": 1.0}
+
+
+def test_of_a_log_that_is_polled_the_engine_tells_nothing(tmp_path: Path) -> None:
+    facts = EngineFacts((Happening("container", "die", ID, 33.0),))
+    assert told(in_test(*polling(tmp_path, "logs")), facts=facts)["polling"] == 5.0
 
 
 def test_a_health_interval_covers_the_looks_of_the_loop_as_well(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -137,34 +138,52 @@ def _vain_cleanups(lane: Iterable[Slice], facts: EngineFacts | None) -> Iterator
     for each in pieces:
         begin, end = ends.get(each.call, (each.begin, each.end))
         ends[each.call] = min(begin, each.begin), max(end, each.end)
-    gone = [each for each in facts.happenings if each.action in _GONE] if facts else []
+    gone = _Told(facts, _GONE)
     for each in pieces:
         begin, end = ends[each.call]
-        # No slack at the begin: the cleanup before may have ended just then.
-        during = [one for one in gone if begin <= one.at_s <= end + _SLACK_S]
-        known = facts is not None and facts.complete
-        yield replace(each, cause="cleanup") if _is_vain(each, during, known=known) else each
+        yield replace(each, cause="cleanup") if _is_vain(each, begin, end, gone) else each
 
 
-def _is_vain(piece: Slice, gone: Sequence[Happening], *, known: bool) -> bool:
-    """Tell whether a cleanup found nothing; `gone`: what went away meanwhile, also elsewhere."""
+def _is_vain(piece: Slice, begin: float, end: float, gone: _Told) -> bool:
+    """Tell whether a cleanup from `begin` to `end` found nothing."""
     if piece.path.startswith("DELETE "):
         return piece.status == 404
-    if piece.command is None or not piece.command.removes or not known:
+    if piece.command is None or not piece.command.removes or not gone.complete:
         return False
+    # No slack at the begin: the cleanup before may have ended just then.
+    during = gone.between(begin, end + _SLACK_S)
     project = piece.command.project
-    return not any(each.is_of(project) for each in gone) if project else not gone
+    return not any(each.is_of(project) for each in during) if project else not during
+
+
+class _Told:
+    """The events of some actions, found by their time."""
+
+    def __init__(self, facts: EngineFacts | None, actions: Collection[str]) -> None:
+        happenings = facts.happenings if facts else ()
+        self._events = [each for each in happenings if each.action in actions]
+        self.complete = facts is not None and facts.complete
+
+    def between(self, begin: float, end: float) -> list[Happening]:
+        """Return those from `begin` to `end`."""
+        first = bisect_left(self._events, begin, key=lambda each: each.at_s)
+        last = bisect_right(self._events, end, key=lambda each: each.at_s)
+        return self._events[first:last]
 
 
 def _polls_split(lane: Sequence[Slice], facts: EngineFacts | None) -> Iterator[Slice]:
     """Split each run of a poll loop where what it waited for came true: after that it was late."""
     runs = _runs(lane)
+    telling = _Told(facts, _TELLING)
+    truths: dict[CallKey, tuple[float, bool]] = {}
     for piece in lane:
         run = runs.get(id(piece))
         if run is None:
             yield piece
             continue
-        true_at, certain = run.true_at(facts)
+        if run.key not in truths:
+            truths[run.key] = run.true_at(telling)
+        true_at, certain = truths[run.key]
         piece = replace(
             piece,
             call=run.key,
@@ -183,6 +202,7 @@ class _Run:
 
     sleeps: list[Slice]
     refs: set[str]
+    by_state: bool = True  # what it looks at are states, of which the engine tells each change
 
     @property
     def key(self) -> CallKey:
@@ -194,17 +214,16 @@ class _Run:
         """The sleep after which it was so."""
         return self.sleeps[-1]
 
-    def true_at(self, facts: EngineFacts | None) -> tuple[float, bool]:
+    def true_at(self, telling: _Told) -> tuple[float, bool]:
         """Return when it came true, and whether the engine told; else half of a sleep was late."""
-        begin, end = self.sleeps[0].begin, self.last.end
         told = [
             each.at_s
-            for each in (facts.happenings if facts else ())
-            if each.action in _TELLING and begin <= each.at_s <= end and self._looked_at(each)
+            for each in telling.between(self.sleeps[0].begin, self.last.end)
+            if self.by_state and self._looked_at(each)
         ]
         if told:
             return max(told), True
-        return (self.last.begin + end) / 2, False
+        return (self.last.begin + self.last.end) / 2, False
 
     def _looked_at(self, happening: Happening) -> bool:
         container = Container(happening.id, happening.name)
@@ -219,6 +238,7 @@ def _runs(lane: Sequence[Slice]) -> dict[int, _Run]:
         if piece.loop is None or piece.cause != "awaited":
             if current is not None and (named := _looked_at(piece)):
                 current.refs.add(named)
+                current.by_state = current.by_state and not _reads_more(piece)
             continue
         before = current.last if current else None
         if current is None or before is None or not _goes_on(before, piece):
@@ -230,6 +250,11 @@ def _runs(lane: Sequence[Slice]) -> dict[int, _Run]:
 
 def _goes_on(before: Slice, piece: Slice) -> bool:
     return (before.loop, before.test, before.phase) == (piece.loop, piece.test, piece.phase)
+
+
+def _reads_more(piece: Slice) -> bool:
+    """Tell whether a look is at more than a state, such as a log: no event tells of that."""
+    return bool(piece.path) and not piece.path.partition("?")[0].endswith("/json")
 
 
 def _looked_at(piece: Slice) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -70,36 +70,41 @@ def _in_turns(slices: Sequence[Slice]) -> Iterator[Slice]:
 
 
 def covered(
-    slices: Iterable[Slice], covers: Sequence[Slice], applies: Callable[[Slice], bool]
+    slices: Iterable[Slice], covers: Iterable[Slice], applies: Callable[[Slice], bool]
 ) -> Iterator[Slice]:
     """Yield the slices, with `covers` put over those that they apply to.
 
     Where several covers overlap, the one that ends last is what was waited for; that is certain
     only if all say the same.
+
+    Args:
+        slices: in the order of time.
+        covers: in any order.
+        applies: tells whether a slice may be covered.
     """
-    if not covers:
-        yield from slices
-        return
-    ordered = sorted(covers, key=lambda each: each.begin)
-    begins = [each.begin for each in ordered]
-    longest_s = max(each.seconds for each in ordered)
+    waiting = deque(sorted(covers, key=lambda each: each.begin))
+    active: list[Slice] = []
     for piece in slices:
-        first = bisect_left(begins, piece.begin - longest_s)
-        last = bisect_left(begins, piece.end)
-        over = [each for each in ordered[first:last] if each.end > piece.begin]
-        if over and applies(piece):
-            yield from _cut(piece, over)
+        while waiting and waiting[0].begin < piece.end:
+            active.append(waiting.popleft())
+        active = [each for each in active if each.end > piece.begin]
+        if active and applies(piece):
+            yield from _cut(piece, active)
         else:
             yield piece
 
 
 def _cut(piece: Slice, over: Sequence[Slice]) -> Iterator[Slice]:
+    """Cut a slice where a cover begins or ends; `over`: in the order of their begins."""
     edges = {piece.begin, piece.end}
     for each in over:
         edges |= {max(each.begin, piece.begin), min(each.end, piece.end)}
-    ordered = sorted(edges)
-    for begin, end in pairwise(ordered):
-        here = [each for each in over if each.begin <= begin and each.end >= end]
+    waiting = deque(over)
+    here: list[Slice] = []
+    for begin, end in pairwise(sorted(edges)):
+        while waiting and waiting[0].begin <= begin:
+            here.append(waiting.popleft())
+        here = [each for each in here if each.end >= end]
         if not here:
             yield replace(piece, begin=begin, end=end)
             continue

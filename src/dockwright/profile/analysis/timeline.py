@@ -87,6 +87,7 @@ class Reader:
     directory: Path
     redact: Callable[[str], str] = str
     loops: Loops = field(default_factory=Loops)
+    _paths: dict[str, str] = field(default_factory=dict)
 
     def own_thread(self, process: Process) -> list[Slice]:
         """Return the time of the thread that counts, from the process's begin to its end."""
@@ -113,9 +114,14 @@ class Reader:
         frame = next((each for each in frames if each.own), frames[0] if frames else None)
         if frame is None:
             return piece
-        path = Path(frame.file)
-        shown = path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
-        return replace(piece, site=f"{shown}:{frame.line} in {frame.function}", own=frame.own)
+        site = f"{self._shown(frame.file)}:{frame.line} in {frame.function}"
+        return replace(piece, site=site, own=frame.own)
+
+    def _shown(self, file: str) -> str:
+        if file not in self._paths:
+            path, here = Path(file), self.directory
+            self._paths[file] = str(path.relative_to(here) if path.is_relative_to(here) else path)
+        return self._paths[file]
 
     def _slices(self, process: Process, thread: int, begin: float, end: float) -> list[Slice]:
         spawned = _spawned(process)
