@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 
@@ -180,3 +181,26 @@ def test_sixteen_starts_at_once(engine: Engine, owned: Owned, scratch: str) -> N
     assert len(engine.list_containers(owned.labels, all=False)) == 16
     batch.run([partial(engine.remove_container, each) for each in containers])
     assert owned.left() == []
+
+
+def test_a_container_that_is_held_still_is_not_inspected(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    container = owned.run(scratch, "sleep", "600")
+    begun, inspected = threading.Event(), threading.Event()
+
+    def inspect() -> None:
+        begun.set()
+        engine.inspect_container(container)
+        inspected.set()
+
+    thread = threading.Thread(target=inspect)
+    with engine.standstill(container):
+        assert engine.list_containers(owned.labels)[0]["State"] == "paused"
+        thread.start()
+        begun.wait(10)
+        assert not inspected.wait(0.2)
+    assert inspected.wait(10)
+    thread.join()
+    assert engine.inspect_container(container)["State"]["Paused"] is False
+    engine.unpause_container(container)  # is fine where nothing is paused

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
+from dockwright.engine.standstill import Standstill
 from dockwright.engine.types import Document
 from dockwright.model import Json
 
@@ -64,6 +65,7 @@ class EngineCalls:
 
     def __init__(self, transport: Transport) -> None:
         self._http = transport
+        self._standstill = Standstill()
 
 
 def label_filter(labels: LabelFilter) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import ceil
 
 from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
@@ -81,8 +82,27 @@ class ContainerCalls(EngineCalls):
                 return
 
     def unpause_container(self, container: str) -> None:
-        """Let them go on."""
-        self._http.send(_post(container, "unpause"))
+        """Let them go on; what is not paused, or is gone, is left alone."""
+        try:
+            self._http.send(_post(container, "unpause"))
+        except NoSuchObjectError:
+            return
+        except EngineError as exc:  # Docker's words, then Podman's
+            if "is not paused" not in exc.message:
+                raise
+
+    @contextmanager
+    def standstill(self, container: str) -> Iterator[None]:
+        """Pause a container inside the block; `inspect_container` waits for its end.
+
+        What is gone by the end is left alone.
+        """
+        with self._standstill.of(container):
+            self.pause_container(container)
+            try:
+                yield
+            finally:
+                self.unpause_container(container)
 
     def rename_container(self, container: str, name: str) -> None:
         """Give the container another name."""
@@ -112,6 +132,7 @@ class ContainerCalls(EngineCalls):
 
     def inspect_container(self, container: str) -> Document:
         """Return everything that the engine knows about the container."""
+        self._standstill.wait(container)
         return self._http.document(_get(container, "json", "inspect container"))
 
     def list_containers(self, labels: LabelFilter, *, all: bool = True) -> list[Document]:  # noqa: A002

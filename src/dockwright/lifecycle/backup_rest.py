@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import NoSuchObjectError
 from dockwright.lifecycle.journal import Journal
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import bring_to_disk
 from dockwright.stack import Stack
-
-_log = logging.getLogger(__name__)
 
 BACKUP = "backup"
 
@@ -45,24 +41,19 @@ def at_rest(
     writers = [each["Id"] for each in running.values() if _writes(each, volumes)]
     journal.write({"kind": BACKUP, "paused": writers, "draft": str(draft)})
     try:
-        batch.run([partial(stack.engine.pause_container, each) for each in writers])
-        yield
+        with ExitStack() as paused:
+            batch.run(
+                [partial(paused.enter_context, stack.engine.standstill(each)) for each in writers]
+            )
+            yield
     finally:
-        let_go_on(stack.engine, writers)
         journal.close()
 
 
 def let_go_on(engine: Engine, containers: Collection[str]) -> None:
     """Unpause containers; those that are not paused, or gone, are left alone."""
-    batch.run([partial(_unpause, engine, each) for each in containers])
-
-
-def _unpause(engine: Engine, container: str) -> None:
-    try:
-        if engine.inspect_container(container)["State"]["Paused"]:
-            engine.unpause_container(container)
-    except NoSuchObjectError:
-        _log.debug("backup.gone container=%s", container)
+    # They are not inspected first: see `dockwright.engine.standstill`.
+    batch.run([partial(engine.unpause_container, each) for each in containers])
 
 
 def _inspected(stack: Stack) -> dict[str, Mapping[str, Any]]:

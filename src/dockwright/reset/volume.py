@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from dockwright.reset.base import Manner, Resettable
@@ -27,7 +26,7 @@ class VolumeRollback:
     def capture(self) -> None:
         """Save the volumes to the scratch directory, streamed."""
         self._service.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._paused():
+        with self._service.engine.standstill(self._service.container()):
             for target in self._service.volumes():
                 chunks = self._service.engine.archive_out(self._service.container(), target)
                 with self._file(target).open("wb") as file:
@@ -52,15 +51,6 @@ class VolumeRollback:
     def _file(self, target: str) -> Path:
         digest = hashlib.sha256(f"{self._service.spec.name}:{target}".encode()).hexdigest()
         return self._service.scratch / f"{digest[:16]}.tar"
-
-    @contextmanager
-    def _paused(self) -> Iterator[None]:
-        container = self._service.container()
-        self._service.engine.pause_container(container)
-        try:
-            yield
-        finally:
-            self._service.engine.unpause_container(container)
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

@@ -79,12 +79,10 @@ class OwnVolumes:
         for volume in self:
             _check_mounts(volume, containers[volume.service])
         batch.run([partial(self._bring_to_disk, name) for name in containers])
-        engine = self._stack.engine
         with ExitStack() as paused:
             for container in containers.values():
                 if any(mount.get("Name") in self._named for mount in container["Mounts"]):
-                    engine.pause_container(container["Id"])
-                    paused.callback(self._let_go_on, container["Id"])
+                    paused.enter_context(self._standstill(container["Id"]))
             yield
 
     def _inspected(self) -> dict[str, Mapping[str, Any]]:
@@ -93,12 +91,18 @@ class OwnVolumes:
         found = batch.run([partial(inspect, self._stack.containers[name]) for name in names])
         return dict(zip(names, found, strict=True))
 
-    def _let_go_on(self, container: str) -> None:
-        try:
-            self._stack.engine.unpause_container(container)
-        except EngineError as failure:
-            project = self._stack.identity.project
-            raise StackBrokenError(f"a container of {project} stays paused: {failure}") from failure
+    @contextmanager
+    def _standstill(self, container: str) -> Iterator[None]:
+        with ExitStack() as paused:
+            paused.enter_context(self._stack.engine.standstill(container))
+            yield
+            try:
+                paused.close()
+            except EngineError as failure:
+                project = self._stack.identity.project
+                raise StackBrokenError(
+                    f"a container of {project} stays paused: {failure}"
+                ) from failure
 
     def _bring_to_disk(self, name: str) -> None:
         service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
