@@ -14,7 +14,7 @@ import pytest
 from dockwright.cache import BaselineStore, Bounds
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX
-from dockwright.errors import DockwrightError, StackBrokenError
+from dockwright.errors import DockwrightError, EngineError, StackBrokenError
 from dockwright.model import Json
 from dockwright.pool import Factory, FactoryOptions
 from dockwright.stack import CachedStart, Stack
@@ -346,7 +346,7 @@ def test_a_copy_that_stays_paused_is_not_handed_out(
 
     def fail(container: str) -> None:
         unpause(container)
-        unpause(container)  # which the engine refuses: it is not paused
+        raise EngineError("cannot unpause")
 
     monkeypatch.setattr(engine, "unpause_container", fail)
     with pytest.raises(StackBrokenError, match="stays paused"):

@@ -93,11 +93,13 @@ class OwnVolumes:
 
     @contextmanager
     def _standstill(self, container: str) -> Iterator[None]:
-        with ExitStack() as paused:
-            paused.enter_context(self._stack.engine.standstill(container))
+        still = ExitStack()
+        still.enter_context(self._stack.engine.standstill(container))
+        try:
             yield
+        finally:
             try:
-                paused.close()
+                still.close()
             except EngineError as failure:
                 project = self._stack.identity.project
                 raise StackBrokenError(
