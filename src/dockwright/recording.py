@@ -81,13 +81,15 @@ class Hooks:
 
     def _note_stack(self, item: pytest.Item, attempt: Attempt) -> None:
         """Note which copy of a stack a test uses, and how."""
-        leases = item.stash.get(LEASES, ())
+        leases = item.stash.get(LEASES, None)
         if leases:
             requirement = requirement_of(item)
             attempt.stack = leases[0].facts.project
             attempt.lane = "stateful" if requirement.exclusive else "stateless"
             if requirement.scope == "module":
                 attempt.lane = "module"
+            return
+        if not self._run.held:
             return
         names = getattr(item, "fixturenames", ())
         held = (each.lease.facts.project for each in self._run.held if each.fixture in names)

@@ -93,11 +93,11 @@ class Run:
             self.recorder.others.append(told)
 
     def farewell(self) -> dict[str, Any] | None:
-        """Return what this process recorded and has not sent; None: it does not record."""
+        """Return what a worker of xdist tells at its end; None: it does not record."""
         if self.recorder is None:
             return None
         self.recorder.collected = self.collected
-        return self.recorder.farewell()
+        return {**self.recorder.farewell(), "attempts": self.recorder.to_send()}
 
     def ask_git(self) -> GitQuestion | None:
         """Ask in the background which source was tested, if that is to be recorded."""
@@ -117,8 +117,9 @@ class Run:
             return  # nobody used a stack after all
         from dockwright.measure import Ending, Summary, keep, make_record, store_of
 
-        if recorder.worker and (told := self.farewell()) is not None:
-            self.receive_farewell(told)
+        if recorder.worker:
+            recorder.collected = self.collected
+            recorder.others.append(recorder.farewell())
         ending = Ending(self.began, exit_code, source)
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
         note = keep(self.record, store_of(self.settings, os.environ))

@@ -134,6 +134,7 @@ class Session:
         with self.ledger.timed("queue"), self._tape.span(waiting):
             lease = pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
             waiting.project = lease.facts.project
+        lease.tape = self._tape
         return lease
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -85,14 +84,12 @@ class Recorder:
         self.attempts += map(Attempt.from_plain, told)
 
     def farewell(self) -> dict[str, Any]:
-        """Return what this process tells at its end, as xdist can send it."""
+        """Return what is known of this process at its end, beside its attempts."""
         return {
             "worker": self.worker,
-            "pid": os.getpid(),
             "began": self._began,
             "recorded": self._recorded,
             "collected": self.collected,
             "ended": self.tape.clock(),
             "use": own_use(),
-            "attempts": self.to_send(),
         }
