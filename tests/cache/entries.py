@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-import zlib
 from collections.abc import Iterator
 
 from dockwright.cache import BaselineStore, Draft, Manifest, Part, Stored
@@ -43,9 +42,7 @@ def put(store: BaselineStore, key: str, *volumes: bytes) -> bool:
 
 
 def volumes_of(stored: Stored) -> list[bytes]:
-    return [
-        zlib.decompress(b"".join(stored.chunks(part)), wbits=47) for part in stored.manifest.parts
-    ]
+    return [b"".join(stored.chunks(part)) for part in stored.manifest.parts]
 
 
 def keys(store: BaselineStore) -> list[str]:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import zstandard
+
 from dockwright.cache.manifest import MANIFEST, Manifest, Part
 
 _CHUNK_BYTES = 1 << 20
-_GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 1
-"""Measured on PostgreSQL and MariaDB data: 6 to 90 times smaller, poured as fast as a bare tar."""
+"""Quick: a suite of a few seconds is not to be over before its baseline is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ class Draft:
 
 
 def _compress(read: _Read, wanted: Callable[[], bool]) -> Part | None:
-    target = read.file.with_suffix(".tar.gz")
+    target = read.file.with_suffix(".tar.zst")
     found = hashlib.sha256()
     stored = 0
     with _created(target) as stream:
-        for chunk in _gzipped(read.file):
+        for chunk in _compressed(read.file):
             if not wanted():
                 return None
             stream.write(chunk)
@@ -120,8 +120,8 @@ def _compress(read: _Read, wanted: Callable[[], bool]) -> Part | None:
     return Part(read.service, read.target, target.name, read.tar_bytes, stored, found.hexdigest())
 
 
-def _gzipped(file: Path) -> Iterator[bytes]:
-    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
+def _compressed(file: Path) -> Iterator[bytes]:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
     for chunk in chunks_of(file):
         yield compressor.compress(chunk)
     yield compressor.flush()

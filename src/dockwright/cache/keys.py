@@ -13,7 +13,7 @@ from dockwright.cache.errors import NotCacheableError
 from dockwright.cache.inputs import digest
 from dockwright.model import Json, ServiceSpec, StackSpec
 
-FORMAT = "1"
+FORMAT = "2"
 """Of the entries; another one makes all older entries unreachable, and they go by their age."""
 
 _Section = Mapping[str, Mapping[str, Json] | None]

@@ -1,7 +1,7 @@
 """Baselines on disk: one directory an entry, named by its content key.
 
     BASELINES/               mode 0700; locked for the moment in which an entry comes or goes
-      KEY/0.tar.gz           a volume; who reads it holds a shared lock on KEY/
+      KEY/0.tar.zst          a volume; who reads it holds a shared lock on KEY/
       KEY/manifest.json      its modification time is when the entry was last used
       .KEY.part/             being written, by the process that holds its lock
 
@@ -21,6 +21,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import zstandard
+
 from dockwright.cache.draft import Draft, chunks_of
 from dockwright.cache.errors import CorruptEntryError
 from dockwright.cache.locks import locked
@@ -29,6 +31,7 @@ from dockwright.cache.manifest import MANIFEST, Manifest, Part
 _log = logging.getLogger(__name__)
 
 _DAY_S = 86_400.0
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,9 @@ class Stored:
     used: float
 
     def chunks(self, part: Part) -> Iterator[bytes]:
-        """Yield the compressed tar of a volume in pieces."""
-        return chunks_of(self.directory / part.file)
+        """Yield the tar of a volume in pieces."""
+        with (self.directory / part.file).open("rb") as stream:
+            yield from zstandard.ZstdDecompressor().read_to_iter(stream, write_size=_CHUNK_BYTES)
 
 
 class BaselineStore:
@@ -190,7 +194,7 @@ class BaselineStore:
 
 def _verify(stored: Stored, part: Part) -> None:
     found = hashlib.sha256()
-    for chunk in stored.chunks(part):
+    for chunk in chunks_of(stored.directory / part.file):
         found.update(chunk)
     if found.hexdigest() != part.sha256:
         raise CorruptEntryError(f"the checksum of {part.file} is wrong ({part.target})")

@@ -382,8 +382,9 @@ class Pool:
     def _note_failed_start(self, copy: Copy, failure: Exception) -> None:
         if self._of(copy.key):  # it was a spare: there is one that works
             self._pace[copy.key].start_s = None
-            project = copy.stack.identity.project
-            _log.warning("could not start %s beside another one: %s", project, failure)
+            if not self._closed:
+                project = copy.stack.identity.project
+                _log.warning("could not start %s beside another one: %s", project, failure)
         else:
             self._failures[copy.key] = failure
 
