@@ -23,7 +23,7 @@ from dockwright.measure import (
 )
 
 _NAME = "recorder"
-_TESTS = 500
+_TESTS = 200
 _MANY = 5_000
 _CONTAINERS = 6
 _CONFTEST = """
@@ -43,27 +43,27 @@ def second(first):
 """
 _TEST = """
 def test_{}(second):
-    time.sleep(0.02)
+    time.sleep(0.05)
 """
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Run tests of 20 ms with three fixtures, recorded and not; then look at the parts."""
+    """Run tests of 50 ms with three fixtures, recorded and not; then look at the parts."""
     directory = bench.directory / "recorded"
     directory.mkdir()
     (directory / "pytest.ini").write_text("[pytest]\n")
     (directory / "conftest.py").write_text(_CONFTEST)
     tests = "import time\n" + "".join(map(_TEST.format, range(_TESTS)))
     (directory / "test_brief.py").write_text(tests)
-    rounds = bench.rounds(3, quick=1)
-    bench.say(f"{rounds} pairs of runs of {_TESTS} tests of 20 ms")
+    rounds = bench.rounds(5, quick=1)
+    bench.say(f"{rounds} pairs of runs of {_TESTS} tests of 50 ms")
     on: list[Cost] = []
     off: list[Cost] = []
     _run(directory, "on")  # fills the caches of byte code
     for _ in range(rounds):
         on.append(_run(directory, "on"))
         off.append(_run(directory, "off"))
-    what, rival = f"{_TESTS} tests of 20 ms, wall time", "not recorded"
+    what, rival = f"{_TESTS} tests of 50 ms, wall time", "not recorded"
     walls = [[each.wall_s for each in costs] for costs in (on, off)]
     yield cost(_NAME, what, walls[0], rival, walls[1], at_most=1.01)
     more = [

@@ -21,22 +21,23 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {}).get("workerid")
     run = config.stash[RUN]
     recorder = run.start_recording(worker or "main")
-    config.pluginmanager.register(Hooks(run, recorder, sends=worker is not None))
+    manager = config.pluginmanager
+    manager.register(Hooks(run, recorder))
+    if worker is not None or manager.hasplugin("rerunfailures"):
+        manager.register(Reports(recorder, sends=worker is not None))
 
 
 class Hooks:
-    """The hooks of one recorder.
+    """The hooks of one recorder that see fixtures and tests.
 
     Args:
         run: of this process.
         recorder: takes what they see.
-        sends: whether this is a worker of xdist, which sends it to the main process.
     """
 
-    def __init__(self, run: Run, recorder: Recorder, *, sends: bool) -> None:
+    def __init__(self, run: Run, recorder: Recorder) -> None:
         self._run = run
         self._recorder = recorder
-        self._sends = sends
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -67,18 +68,6 @@ class Hooks:
             self._recorder.ended(attempt, getattr(item, "fixturenames", ()))
         return report
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """See reruns; send the tests that have ended along with this report, where xdist sends it.
-
-        With a worker that dies, no more is lost than the test that it was at.
-        """
-        attempts = self._recorder.attempts
-        if str(report.outcome) == "rerun" and attempts:  # of pytest-rerunfailures
-            attempts[-1].outcome = "rerun"
-        if self._sends and attempts:
-            setattr(report, REPORTED, self._recorder.to_send())
-
     def _note_stack(self, item: pytest.Item, attempt: Attempt) -> None:
         """Note which copy of a stack a test uses, and how."""
         leases = item.stash.get(LEASES, None)
@@ -94,3 +83,28 @@ class Hooks:
         names = getattr(item, "fixturenames", ())
         held = (each.lease.facts.project for each in self._run.held if each.fixture in names)
         attempt.stack = next(held, "")
+
+
+class Reports:
+    """The hook that sees each report before anybody else does; where there is use for it.
+
+    Args:
+        recorder: whose attempts the reports are about.
+        sends: whether this is a worker of xdist, which sends reports to the main process.
+    """
+
+    def __init__(self, recorder: Recorder, *, sends: bool) -> None:
+        self._recorder = recorder
+        self._sends = sends
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """See reruns; send the tests that have ended along with this report.
+
+        With a worker that dies, no more is lost than the test that it was at.
+        """
+        attempts = self._recorder.attempts
+        if str(report.outcome) == "rerun" and attempts:  # of pytest-rerunfailures
+            attempts[-1].outcome = "rerun"
+        if self._sends and attempts:
+            setattr(report, REPORTED, self._recorder.to_send())

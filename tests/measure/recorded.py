@@ -75,13 +75,21 @@ def assert_adds_up(record: RunRecord, observed: Mapping[str, float]) -> None:
     """Check every sum that the record promises, against times taken by somebody else.
 
     The observer begins a little later and ends a little earlier than pytest's own clock: for that
-    a test is allowed 2 ms, beside its 2 %.
+    a test is allowed 2 ms, beside its 2 %. Now and then a busy machine takes the processor away
+    just in between: one test in ten is allowed 50 ms.
     """
+    apart = [
+        test
+        for test in record.tests
+        if test.elapsed_s
+        != pytest.approx(observed[f"{test.worker} {test.nodeid}"], rel=0.02, abs=0.002)
+    ]
+    assert len(apart) <= len(record.tests) / 10, apart
     for test in record.tests:
         own_s = sum(span.seconds for span in test.spans if not span.shared)
         assert own_s == pytest.approx(test.wall_s, rel=0.02, abs=1e-4), test.nodeid
         outside_s = observed[f"{test.worker} {test.nodeid}"]
-        assert test.elapsed_s == pytest.approx(outside_s, rel=0.02, abs=0.002), test
+        assert test.elapsed_s == pytest.approx(outside_s, rel=0.02, abs=0.05), test
         assert all(span.seconds >= 0 for span in test.spans), test
     for worker in record.workers:
         tests_s = sum(test.elapsed_s for test in record.tests if test.worker == worker.name)

@@ -21,22 +21,18 @@ def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestR
         origin: the begin of the run, on the monotonic clock.
         split_queue: tells why it waited for a stack.
     """
-    spans = [
-        span
-        for piece in attempt.pieces
-        for span in _spans(piece, origin, split_queue, attempt.began)
-    ]
+    began, ended = attempt.began, attempt.ended
+    spans = [span for piece in attempt.pieces for span in _spans(piece, origin, split_queue, began)]
     if "call" in attempt.stages:
         begin, end = attempt.stages["call"]
         spans += _rest(spans, begin - origin, end - origin)
-    elapsed_s = attempt.ended - attempt.began
-    other_s = elapsed_s - sum(span.seconds for span in spans)
+    other_s = ended - began - sum(span.seconds for span in spans)
     if other_s >= SHORTEST_S:
-        spans.append(Span("other", "", attempt.began - origin, other_s))
+        spans.append(Span("other", "", began - origin, other_s))
     return TestRecord(
         nodeid=attempt.nodeid,
         worker=attempt.worker,
-        began_s=attempt.began - origin,
+        began_s=began - origin,
         wall_s=sum(span.seconds for span in spans if not span.shared),
         outcome=attempt.outcome,
         lane=attempt.lane,
