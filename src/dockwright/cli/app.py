@@ -91,7 +91,8 @@ COMMANDS: Mapping[str, Lazy] = {
     "cache": Lazy("dockwright.cli.cache:cache", "Manage the kept baselines."),
     "runs": Lazy("dockwright.cli.runs:runs", "Look at recorded test runs."),
     "profile": Lazy(
-        "dockwright.cli.profile:profile", "Say where the time of any suite goes, and what to change."
+        "dockwright.cli.profile:profile",
+        "Say where the time of any suite goes, and what to change.",
     ),
     "doctor": Lazy("dockwright.cli.doctor:doctor", "Check that stacks can run here."),
     "clean": Lazy("dockwright.cli.clean:clean", "Remove what dead test runs left behind."),
