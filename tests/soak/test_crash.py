@@ -66,7 +66,7 @@ def test_a_killed_pytest_or_worker_leaves_nothing(
     whole_s = wall_time(suite)
     moments = random.Random(7)
     slowest_s, hits = 0.0, 0
-    for _ in range(rounds(3, 70)):
+    for _ in range(rounds(2, 70)):
         hits += kill_at(suite, moments.uniform(0, whole_s), choose)
         slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
     code, output = suite.run()
@@ -86,7 +86,7 @@ def test_a_killed_broker_leaves_nothing_after_the_next_run(
     def pick_broker(process: subprocess.Popen[str]) -> int:
         return suite.brokers()[0].pid
 
-    for _ in range(rounds(3, 60)):
+    for _ in range(rounds(2, 60)):
         hits += kill_at(suite, moments.uniform(0, whole_s), pick_broker)
         code, output = suite.run()
         assert code == 0, output

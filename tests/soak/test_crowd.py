@@ -28,7 +28,7 @@ def test_two_checkouts_run_at_once_and_each_removes_only_its_own(
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
         suites.append(Suite.write(tmp_path / name / "checkout", scratch, tmp_path / name))
-    count = rounds(2, 20)
+    count = rounds(1, 20)
     with ThreadPoolExecutor(2) as threads:
         for _ in range(count):
             for code, output in threads.map(Suite.run, suites):
@@ -58,7 +58,7 @@ def test_two_users_run_at_once_on_one_engine(
     for path in [tmp_path / "nobody", *(tmp_path / "nobody").rglob("*")]:
         os.chown(path, 65534, 65534)
     suites[1] = replace(suites[1], prefix=AS_NOBODY)
-    count = rounds(2, 20)
+    count = rounds(1, 20)
     with ThreadPoolExecutor(2) as threads:
         for _ in range(count):
             for code, output in threads.map(Suite.run, suites):
@@ -70,7 +70,7 @@ def test_two_users_run_at_once_on_one_engine(
 def test_workers_share_one_pool_in_any_order(
     suite: Suite, engine: Engine, tell: Callable[[str], None]
 ) -> None:
-    count = rounds(2, 50)
+    count = rounds(1, 50)
     for number in range(count):
         code, output = suite.run("-n", "4", f"--randomly-seed={number}")
         assert code == 0, output
@@ -106,7 +106,7 @@ def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
         lease_once(client, rounds(50, 100))
         (broker,) = suite.brokers()
         before, objects = broker.memory_info().rss, suite.left(engine)
-        count = rounds(300, 1000)
+        count = rounds(150, 1000)
         lease_once(client, count)
         grown = (broker.memory_info().rss - before) / count
         assert len(suite.left(engine)) <= len(objects) + 2  # a spare copy may have come

@@ -8,6 +8,7 @@ never does.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ from dockwright.pool.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
+_KEEPING_S = 2.0  # what is kept saves about as much of every later run
 _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often all the same
 
 
@@ -56,6 +58,7 @@ class Pool:
         self._counts: Counter[str] = Counter()
         self._teller = Teller()
         self._closed = False
+        self._closed_s = math.inf
         self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
         self._upkeep = Upkeep(lambda copy: self._factories[copy.key], notes)
         self._watch = DisturbanceWatch(engine, self._disturbed)
@@ -203,7 +206,7 @@ class Pool:
         with self._changed:
             if self._closed:
                 return
-            self._closed = True
+            self._closed, self._closed_s = True, time.monotonic()
             copies = list(self._copies)
             self._changed.notify_all()
         self._watch.close()
@@ -358,7 +361,7 @@ class Pool:
             copy.become(State.UNSEEDED)
             self._changed.notify_all()
         if not self._factories[copy.key].keeps_seed:
-            self._upkeep.keep(copy, wanted=lambda: not self._closed)
+            self._upkeep.keep(copy, wanted=self._has_time)
 
     def _complete(self, copy: Copy, failure: Exception | None) -> None:
         """Capture the baseline of a copy that is started, and seeded: now it can be leased."""
@@ -377,7 +380,11 @@ class Pool:
         elif not self._closed:  # nobody waits for this: it has time
             self._upkeep.measure(copy)
         if self._factories[copy.key].keeps_seed:
-            self._upkeep.keep(copy, wanted=lambda: failure is None and not self._closed)
+            self._upkeep.keep(copy, wanted=lambda: failure is None and self._has_time())
+
+    def _has_time(self) -> bool:
+        """Tell whether a baseline may still be kept: the last run of a short suite waits for it."""
+        return time.monotonic() < self._closed_s + _KEEPING_S
 
     def _note_failed_start(self, copy: Copy, failure: Exception) -> None:
         if self._of(copy.key):  # it was a spare: there is one that works

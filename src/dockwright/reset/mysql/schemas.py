@@ -19,7 +19,7 @@ _USER_TABLES = (
 )  # fmt: skip
 """The tables of the schema ``mysql`` that hold users and privileges, in one version or another."""
 
-VOLATILE = "gtid_|.*_gtid_|binlog_gtid|innodb_buffer_pool_(load|dump)_|.*timestamp$"
+VOLATILE = "gtid_|.*_gtid_|binlog_gtid|innodb_buffer_pool_(load|dump)_|.*timestamp$|server_uid$"
 """Variables that the server changes by itself, as a regular expression for both sides."""
 
 _AUTO_INCREMENT = re.compile(r" AUTO_INCREMENT=\d+")
