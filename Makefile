@@ -19,7 +19,9 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 # A test on a real engine that fails is run again, at most twice; the summary counts the reruns.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
-	DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest -n 2 --reruns 2 tests
+	export DOCKWRIGHT_REQUIRE_ENGINE=1; \
+	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration && \
+	exec $(BIN)/python -m pytest -n 2 --reruns 2 tests
 
 soak: $(VENV)/ready  ## run the long checks with their full counts: crashes, crowds, leaks
 	@$(WITH_ENGINE) DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/profile/test_waste.py

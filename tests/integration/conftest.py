@@ -27,7 +27,9 @@ __all__ = [
 
 
 @pytest.fixture(scope="module")
-def app(engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def app(
+    engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
     """An installed and started project with data, shared by the tests of a module."""
     place = tmp_path_factory.mktemp("app")
     environ = clean_environment(place / "state", DOCKER_HOST=engine.endpoint.url)

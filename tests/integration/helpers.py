@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.cli.project import Project, plain_service
@@ -44,10 +45,18 @@ def home(project: Project) -> Path:
     return Path(project.environ["XDG_CONFIG_HOME"], "dockwright", project.name)
 
 
+def without_engine(project: Project) -> Project:
+    """Return the project as it is where no engine answers."""
+    nowhere = {"DOCKER_HOST": f"unix://{project.directory}/nowhere.sock"}
+    return replace(project, environ={**project.environ, **nowhere})
+
+
 def archives(project: Project) -> list[str]:
     """Name what backups wrote into the project's directory, drafts too."""
     return sorted(
-        each.name for each in project.directory.iterdir() if "tar" in each.name or "part" in each.name
+        each.name
+        for each in project.directory.iterdir()
+        if "tar" in each.name or "part" in each.name
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.project import LIMIT_S, Project, plain_service
-from tests.integration.helpers import FOREVER, put, write_app
+from tests.integration.helpers import FOREVER, put, without_engine, write_app
 
 if TYPE_CHECKING:
     from dockwright import LeasedStack, StackServiceManager
@@ -240,7 +240,10 @@ def test_ctrl_c_in_a_start_leaves_nothing(project: Project) -> None:
     [
         ("services: [", "compose.yaml"),
         ("services: {web: {imag: x}}", "imag"),
-        ("services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", "wait for each other"),
+        (
+            "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
+            "wait for each other",
+        ),
     ],
 )
 def test_a_wrong_compose_file_is_told(project: Project, text: str, told: str) -> None:
@@ -253,7 +256,8 @@ def test_a_wrong_compose_file_is_told(project: Project, text: str, told: str) ->
 @pytest.mark.stateful
 def test_an_engine_that_is_gone_is_told_and_found_again(project: Project) -> None:
     write_app(project, token=False)
-    gone = project.run("stack", "start", "--engine", f"unix://{project.directory}/nowhere.sock")
-    assert gone.code != 0
+    gone = without_engine(project).run("stack", "start")
+    assert gone.code == 1
+    assert "nowhere.sock" in gone.err
     project.done("stack", "start")
     assert project.running() == {"web", "side"}

@@ -1,0 +1,164 @@
+"""``dockwright stack install`` and ``check``: settings, secrets, checks, on a real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.project import Project, free_port
+from tests.integration.helpers import home, without_engine, write_app
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def fresh(project: Project) -> Project:
+    """A project that is not installed yet."""
+    write_app(project)
+    return project
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.stateful
+def test_install_writes_settings_and_a_fresh_secret(fresh: Project) -> None:
+    fresh.done("stack", "install")
+    assert "TOKEN=" in (home(fresh) / ".env").read_text()
+    assert (home(fresh) / "settings.toml").exists()
+
+
+@pytest.mark.stateful
+def test_what_install_writes_is_for_its_owner_alone(fresh: Project) -> None:
+    fresh.done("stack", "install", "--no-check")
+    assert mode(home(fresh)) == 0o700
+    assert {mode(each) for each in home(fresh).iterdir()} == {0o600}
+
+
+@pytest.mark.stateful
+def test_secrets_are_strong_and_never_the_same(fresh: Project) -> None:
+    found = set()
+    for name in ("one", "two"):
+        place = fresh.directory / name
+        fresh.done("stack", "install", "--no-check", "--config-dir", str(place))
+        found.add((place / fresh.name / ".env").read_text())
+    assert len(found) == 2
+    assert all(len(text.partition("TOKEN=")[2].strip().strip("'\"")) >= 24 for text in found)
+
+
+@pytest.mark.stateful
+def test_install_again_changes_nothing(fresh: Project) -> None:
+    fresh.done("stack", "install", "--no-check")
+    before = (home(fresh) / ".env").read_text()
+    assert "nothing changed" in fresh.done("stack", "install", "--no-check").err
+    assert (home(fresh) / ".env").read_text() == before
+
+
+@pytest.mark.stateful
+def test_other_configuration_is_not_overwritten_unasked(fresh: Project) -> None:
+    fresh.done("stack", "install", "--no-check")
+    (home(fresh) / "settings.toml").write_text("profiles = ['mine']\n")
+    refused = fresh.run("stack", "install", "--no-check")
+    assert refused.code in (1, 2)
+    assert "--force" in refused.err
+    assert "mine" in (home(fresh) / "settings.toml").read_text()
+    fresh.done("stack", "install", "--no-check", "--force")
+
+
+@pytest.mark.stateful
+def test_foreign_files_in_the_config_directory_are_kept(fresh: Project) -> None:
+    home(fresh).mkdir(parents=True)
+    (home(fresh) / "notes.txt").write_text("mine")
+    fresh.done("stack", "install", "--no-check")
+    assert (home(fresh) / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.stateful
+def test_an_installed_project_starts_with_its_secret(fresh: Project) -> None:
+    assert fresh.run("stack", "config").code == 0
+    fresh.done("stack", "install", "--no-check")
+    fresh.done("stack", "start")
+    (secret,) = [
+        line.partition("=")[2].strip("'\"")
+        for line in (home(fresh) / ".env").read_text().splitlines()
+        if line.startswith("TOKEN=")
+    ]
+    environment = fresh.engine.inspect_container(fresh.container("web"))["Config"]["Env"]
+    assert f"TOKEN={secret}" in environment
+
+
+@pytest.mark.stateful
+def test_an_installed_project_is_found_by_its_name_from_anywhere(
+    fresh: Project, tmp_path: Path
+) -> None:
+    fresh.done("stack", "install", "--no-check")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    away = Project(elsewhere, fresh.name, fresh.engine, fresh.image, fresh.environ)
+    assert "web" in away.done("stack", "config", "-p", fresh.name).out
+
+
+@pytest.mark.stateful
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_config_directory_without_permission_is_told(fresh: Project) -> None:
+    place = fresh.directory / "locked"
+    place.mkdir(mode=0o500)
+    refused = fresh.run("stack", "install", "--no-check", "--config-dir", str(place / "config"))
+    assert refused.code == 1
+    assert str(place) in refused.err
+
+
+@pytest.mark.stateful
+def test_a_file_in_the_place_of_the_config_directory_is_told(fresh: Project) -> None:
+    (fresh.directory / "file").touch()
+    refused = fresh.run(
+        "stack", "install", "--no-check", "--config-dir", str(fresh.directory / "file")
+    )
+    assert refused.code != 0
+    assert "file" in refused.err
+
+
+@pytest.mark.stateful
+def test_a_missing_image_fails_the_install_and_writes_nothing_half(project: Project) -> None:
+    project.write("web: {image: 'dockwright.invalid/nowhere:1'}")
+    refused = project.run("stack", "install")
+    assert refused.code == 1
+    assert "dockwright.invalid/nowhere:1" in refused.err
+
+
+@pytest.mark.stateless
+def test_check_passes_on_what_runs(app: Project) -> None:
+    told = json.loads(app.done("stack", "check", "--json").out)
+    assert told
+
+
+@pytest.mark.stateless
+@pytest.mark.parametrize("what", ["configuration", "engine", "disk", "secrets", "image of web"])
+def test_check_tells_each_thing(app: Project, what: str) -> None:
+    assert what in app.done("stack", "check").out
+
+
+@pytest.mark.stateful
+def test_check_fails_on_a_used_port_with_a_remedy(fresh: Project) -> None:
+    import socket
+
+    port = free_port()
+    fresh.write(f"web: {{image: IMAGE, ports: ['127.0.0.1:{port}:80']}}")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        result = fresh.run("stack", "check")
+    assert result.code == 1
+    assert str(port) in result.out + result.err
+
+
+@pytest.mark.stateful
+def test_check_tells_an_engine_that_is_gone(fresh: Project) -> None:
+    result = without_engine(fresh).run("stack", "check")
+    assert result.code == 1
+    assert "nowhere.sock" in result.out + result.err
