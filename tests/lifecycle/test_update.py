@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,8 +31,12 @@ def versions(
 ) -> Iterator[dict[str, str]]:
     """The ids of images by the version that they hold; only the first two get healthy."""
     context = tmp_path_factory.mktemp("versions")
-    names = {name: f"dwtest-versions:{context.name}-{name}" for name in ("good1", "good2", "bad")}
-    yield {name: build_version(engine, scratch, tag, name, context) for name, tag in names.items()}
+    mine = uuid.uuid4().hex  # the same content would be the same image as another worker's
+    names = {name: f"dwtest-versions:{mine}-{name}" for name in ("good1", "good2", "bad")}
+    yield {
+        name: build_version(engine, scratch, tag, f"{name} {mine}", context)
+        for name, tag in names.items()
+    }
     for tag in names.values():
         engine.remove_image(tag, force=True)
 
@@ -275,6 +280,29 @@ def test_a_service_that_is_no_longer_declared_goes_only_when_asked_for(
     project.done("stack", "update", "--remove-orphans")
     assert project.running() == {"web"}
     assert f"volume {project.name}_data" in project.left()
+
+
+def test_a_native_process_is_put_back_as_well(
+    project: Project, tag: str, versions: dict[str, str]
+) -> None:
+    def declare(word: str) -> None:
+        write(project, tag)
+        command = f"[sh, -c, 'echo {word}; exec tail -f /dev/null']"
+        native = f"x-dockwright: {{processes: {{worker: {{command: {command}}}}}}}\n"
+        with (project.directory / "compose.yaml").open("a") as file:
+            file.write(native)
+
+    declare("old")
+    project.done("stack", "start", apart=True)
+    project.engine.tag_image(versions["bad"], tag)
+    declare("new")
+    failed = project.run_apart("stack", "update", "--timeout", "1s")
+    assert failed.code == 1
+    assert "the old version runs again" in failed.err
+    assert [each for each in project.left() if each.startswith("process")] == ["process worker"]
+    project.engine.tag_image(versions["good1"], tag)
+    declare("old")
+    assert "worker: runs already" in project.done("stack", "start", apart=True).err
 
 
 def test_an_unknown_service_names_the_valid_ones(project: Project, tag: str) -> None:

@@ -11,7 +11,7 @@ from dockwright.engine import batch
 from dockwright.errors import DockwrightError, StackError
 from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
 from dockwright.stack.order import entangled
-from dockwright.stack.process import kill_processes, marked_processes
+from dockwright.stack.process import StartedProcess, kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, Stopwatch
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class _Existing:
     containers: Mapping[str, _Container]
     networks: frozenset[str]
     volumes: frozenset[str]
-    processes: frozenset[int]
+    processes: Mapping[int, StartedProcess | None]
 
     @classmethod
     def of(cls, stack: Stack) -> _Existing:
@@ -120,7 +120,10 @@ class _Existing:
             containers={each.id: each for each in _containers(stack)},
             networks=frozenset(each["Id"] for each in stack.engine.list_networks(labels)),
             volumes=frozenset(each["Name"] for each in stack.engine.list_volumes(labels)),
-            processes=frozenset(each.process.pid for each in marked),
+            processes={
+                each.process.pid: StartedProcess.of(each) if each.is_leader else None
+                for each in marked
+            },
         )
 
 
@@ -187,6 +190,7 @@ def _undo(stack: Stack, before: _Existing) -> list[Exception]:
         _remove_new_processes,
         _remove_new_containers,
         _run_what_ran,
+        _start_old_processes,
         _remove_new_networks_and_volumes,
     )
     problems: list[Exception] = []
@@ -216,6 +220,15 @@ def _run_what_ran(stack: Stack, before: _Existing) -> None:
     for container in now:
         if not container.running and container.id in ran:
             stack.engine.start_container(container.id)
+
+
+def _start_old_processes(stack: Stack, before: _Existing) -> None:
+    """Start the native processes that were stopped, as they had been started."""
+    if any(before.processes.values()):
+        running = {each.process.pid for each in marked_processes(stack.identity.project)}
+        for pid, started in before.processes.items():
+            if started is not None and pid not in running:
+                started.start()
 
 
 def _remove_new_networks_and_volumes(stack: Stack, before: _Existing) -> None:

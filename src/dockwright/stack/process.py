@@ -108,6 +108,76 @@ def _read_marks(process: psutil.Process, environment: Mapping[str, str]) -> Mark
     )
 
 
+@dataclass(frozen=True, slots=True)
+class StartedProcess:
+    """How a running native process was started, so that the same can be started again.
+
+    Attributes:
+        unit: its name in the stack spec.
+        command: the argument list.
+        cwd: its working directory.
+        environment: all of its variables, with our marks.
+        log: the file that it writes to.
+    """
+
+    unit: str
+    command: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    log: Path
+
+    @classmethod
+    def of(cls, marked: MarkedProcess) -> StartedProcess | None:
+        """Look at a running process; None where it has just ended."""
+        try:
+            process = marked.process
+            return cls(
+                marked.unit,
+                tuple(process.cmdline()),
+                process.cwd(),
+                process.environ(),
+                marked.log,
+            )
+        except psutil.Error:
+            return None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it again.
+
+        Raises:
+            StackError: the command cannot be started any more.
+        """
+        return _spawn(self.unit, self.command, self.cwd, self.environment, self.log)
+
+
+def _spawn(
+    unit: str,
+    command: Sequence[str],
+    cwd: Path | str,
+    environment: Mapping[str, str],
+    log: Path,
+) -> subprocess.Popen[bytes]:
+    # As execvp does: a command is looked up in the PATH that the process itself gets.
+    executable = shutil.which(command[0], path=environment.get("PATH")) or command[0]
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [executable, *command[1:]],
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as exc:
+        raise StackError(
+            f"process {unit}: cannot start {command[0]!r} in {cwd}: {exc.strerror}",
+            hint=f"see x-dockwright.processes.{unit}.command in the Compose file",
+        ) from exc
+
+
 def kill_processes(processes: Iterable[psutil.Process]) -> None:
     """Kill `processes` at once and wait until they are gone.
 
@@ -220,26 +290,7 @@ class NativeProcess:
         marks = label_environment(self._identity, self.spec.name)
         marks |= {_PORTS: ports, _LOG: str(self.log), _CONFIG_HASH: self.config_hash}
         complete = {**os.environ, **environment, **marks}
-        # As execvp does: a command is looked up in the PATH that the process itself gets.
-        executable = shutil.which(command[0], path=complete.get("PATH")) or command[0]
-        self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with self.log.open("ab") as output:
-                self._popen = subprocess.Popen(
-                    [executable, *command[1:]],
-                    env=complete,
-                    cwd=self.spec.cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-        except OSError as exc:
-            raise StackError(
-                f"process {self.spec.name}: cannot start {command[0]!r} in {self.spec.cwd}: "
-                f"{exc.strerror}",
-                hint=f"see x-dockwright.processes.{self.spec.name}.command in the Compose file",
-            ) from exc
+        self._popen = _spawn(self.spec.name, command, self.spec.cwd, complete, self.log)
         self._leader = psutil.Process(self._popen.pid)
         self.outdated = False
 
