@@ -65,7 +65,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Record from the begin where every run is recorded; fires in every process."""
     config = session.config
-    if config.stash[RUN].settings.record == "on" and not _only_distributes(config):
+    settings = config.stash[RUN].settings
+    if (settings.record == "on" or settings.report) and not _only_distributes(config):
         config.pluginmanager.import_plugin("dockwright.recording")
 
 
@@ -138,7 +139,7 @@ def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
 def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     """Register what only a run that uses stacks needs."""
     config.pluginmanager.import_plugin("dockwright.failures")
-    if settings.record != "off":
+    if settings.record != "off" or settings.report:
         config.pluginmanager.import_plugin("dockwright.recording")
 
 

@@ -113,18 +113,23 @@ class Run:
         if recorder is None or git is None:
             return
         source = git.answer()
-        if self.settings.record == "auto" and not self.summaries:
+        settings = self.settings
+        if settings.record == "auto" and not self.summaries and not settings.report:
             return  # nobody used a stack after all
         from dockwright.measure import Ending, Summary, keep, make_record, store_of
+        from dockwright.report import publish
 
         if recorder.worker:
             recorder.collected = self.collected
             recorder.others.append(recorder.farewell())
         ending = Ending(self.began, exit_code, source)
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
-        note = keep(self.record, store_of(self.settings, os.environ))
-        if note:
-            self.summaries.append(Summary(notes=(note,)))
+        store = store_of(settings, os.environ)
+        notes = publish(self.record, settings.report, os.environ, store)
+        if settings.record != "off" and (note := keep(self.record, store)):
+            notes.append(note)
+        if notes:
+            self.summaries.append(Summary(notes=tuple(notes)))
 
     def close(self) -> Summary | None:
         """Leave the pool and return what this process has to tell, if it used a stack."""

@@ -91,6 +91,16 @@ def _parse_record(text: str) -> str:
     return text
 
 
+REPORTS = (".html", ".trace.json", ".json", ".md")
+"""The ends of a report's name, each for a format."""
+
+
+def _parse_report(text: str) -> str:
+    if not text.endswith(REPORTS):
+        raise ValueError(f"expected a file whose name ends with one of: {', '.join(REPORTS)}")
+    return text
+
+
 class Option(NamedTuple):  # quicker to define than a dataclass, and every pytest run pays for it
     """One setting: how it is named, read and explained.
 
@@ -226,6 +236,13 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
     ),
     Option(
+        "report",
+        _parse_report,
+        "write a report of the run: .html, .json, .trace.json (for Perfetto) or .md",
+        many=True,
+        metavar="FILE",
+    ),
+    Option(
         "poll_first",
         parse_duration,
         "the first pause of adaptive polling",
@@ -278,6 +295,7 @@ class Settings:
         record: when runs are recorded (see `RECORD`).
         record_days: for how many days a recorded run is kept; 0: for ever.
         record_runs: how many recorded runs are kept at most; 0: all.
+        report: reports to write, each in the format that its name ends with (see `REPORTS`).
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
         root: the project's root directory.
@@ -301,6 +319,7 @@ class Settings:
     record: str = "auto"
     record_days: int = 90
     record_runs: int = 200
+    report: tuple[Path, ...] = ()
     poll_first: float = 0.020
     poll_ceiling: float = 0.250
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -362,7 +381,7 @@ def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
     parsed = [_parse(option, text, source.origin) for text in texts]
     if option.name == "stacks":
         return MappingProxyType(_read_stacks(texts, source))
-    if option.name in ("compose", "env_files", "seed_inputs"):
+    if option.name in ("compose", "env_files", "seed_inputs", "report"):
         return tuple(source.base / text for text in texts)
     return tuple(parsed) if option.many else parsed[0]
 

@@ -61,9 +61,7 @@ def test_images_are_listed_by_label(engine: Engine, scratch: str) -> None:
 def test_a_registry_that_cannot_be_reached_is_told(engine: Engine) -> None:
     with pytest.raises(ImageMissingError) as caught:
         engine.pull_image("localhost:1/nothing:7")
-    assert caught.value.message.startswith(
-        "image localhost:1/nothing:7 cannot be pulled: "
-    )
+    assert caught.value.message.startswith("image localhost:1/nothing:7 cannot be pulled: ")
     assert "cannot pull image" not in caught.value.message
     assert "the engine cannot reach the registry localhost:1" in str(caught.value.hint)
 
@@ -196,9 +194,7 @@ def test_why_a_pull_failed_is_explained(
     pulls = Pulls({"error": reason}) if in_stream else Pulls({"message": reason}, status=500)
     with pytest.raises(ImageMissingError) as caught:
         pull(pulls, "redis:77")
-    assert caught.value.message == (
-        f"image redis:77 cannot be pulled: {reason}"
-    )
+    assert caught.value.message == (f"image redis:77 cannot be pulled: {reason}")
     assert hint in str(caught.value.hint)
 
 

@@ -82,9 +82,7 @@ def _boot() -> list[Span]:
     return [Span("start", "", 0.3, 1.1), *waits]
 
 
-def _test(
-    number: int, lane: str, stack: int, began_s: float, dice: random.Random
-) -> TestRecord:
+def _test(number: int, lane: str, stack: int, began_s: float, dice: random.Random) -> TestRecord:
     name = HOSTILE if number == 3 else f"test_{dice.choice(('order', 'stock', 'login'))}_{number}"
     outcome: Outcome = "failed" if number % 19 == 3 else "skipped" if number % 23 == 5 else "passed"
     parts = [

@@ -1,5 +1,13 @@
 """Tells a reader what a run did and where its time went."""
 
-from dockwright.report.terminal import summary_lines
+from typing import TYPE_CHECKING
 
-__all__ = ["summary_lines"]
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.report.publish import publish
+    from dockwright.report.terminal import summary_lines
+
+__all__ = ["publish", "summary_lines"]
+
+__getattr__ = lazily(__name__, {"publish": ("publish",), "terminal": ("summary_lines",)})

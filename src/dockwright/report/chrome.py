@@ -67,7 +67,9 @@ def _threads(stack: StackRecord) -> Mapping[str, int]:
 
 
 def _thread_name(span: Span) -> str:
-    return f"{span.phase} {span.name}" if span.phase in ("wait", "reset") and span.name else span.phase
+    return (
+        f"{span.phase} {span.name}" if span.phase in ("wait", "reset") and span.name else span.phase
+    )
 
 
 def _use(run: RunRecord) -> Iterator[_Event]:
@@ -111,7 +113,14 @@ def _complete(
 
 
 def _counter(name: str, at_s: float, values: Mapping[str, float]) -> _Event:
-    return {"ph": "C", "name": name, "ts": _microseconds(at_s), "pid": _USE, "tid": 0, "args": values}
+    return {
+        "ph": "C",
+        "name": name,
+        "ts": _microseconds(at_s),
+        "pid": _USE,
+        "tid": 0,
+        "args": values,
+    }
 
 
 def _named(kind: str, name: str, process: int, thread: int = 0) -> _Event:

@@ -54,7 +54,9 @@ class Share:
 
 def lane_shares(run: RunRecord) -> list[Share]:
     """Return where the processes' time went; with all of them, wall time times processes."""
-    parts = [(span.phase, span.seconds) for test in run.tests for span in test.spans]
+    parts: list[tuple[str, float]] = [
+        (span.phase, span.seconds) for test in run.tests for span in test.spans
+    ]
     parts += [("gap", gap.seconds) for worker in run.workers for gap in worker.gaps]
     return _shares(((kind, "", seconds) for kind, seconds in parts), ON_LANES)
 
@@ -115,15 +117,6 @@ def reset_parts(run: RunRecord) -> list[Share]:
 def waited_s(test: TestRecord) -> float:
     """Return how long a test waited for a stack, in seconds."""
     return sum(span.seconds for span in test.spans if span.phase == "queue")
-
-
-def phase_seconds(spans: Iterable[Span]) -> dict[str, float]:
-    """Return the seconds of each phase, what is shared under ``shared``, in order of a life."""
-    found: dict[str, float] = {}
-    for span in spans:
-        key = "shared" if span.shared else span.phase
-        found[key] = found.get(key, 0.0) + span.seconds
-    return {phase: found[phase] for phase in (*ON_LANES, "shared") if phase in found}
 
 
 def outcome_counts(run: RunRecord) -> dict[str, int]:

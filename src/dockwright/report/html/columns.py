@@ -87,7 +87,9 @@ def _digest(run: RunRecord) -> dict[str, Any]:
     return {
         "lanes": _plain_shares(lane_shares(run), ON_LANES),
         "behind": _plain_shares(behind_shares(run), BEHIND),
-        "queue": [[WAITING.get(each.name, each.name), *_numbers(each)] for each in queue_shares(run)],
+        "queue": [
+            [WAITING.get(each.name, each.name), *_numbers(each)] for each in queue_shares(run)
+        ],
         "units": [[each.name, *_numbers(each)] for each in unit_waits(run)],
         "resets": [[each.name, *_numbers(each)] for each in reset_parts(run)],
         "savings": [asdict(saving) for saving in savings(run)],
@@ -186,7 +188,9 @@ def _thinned(samples: list[Sample], most: int) -> list[_Point]:
         _Point(
             _ticks(group[-1].at_s),
             group[-1].cpu_s,
-            max((each.memory_bytes for each in group if each.memory_bytes is not None), default=None),
+            max(
+                (each.memory_bytes for each in group if each.memory_bytes is not None), default=None
+            ),
         )
         for group in groups
     ]

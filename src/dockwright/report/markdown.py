@@ -1,0 +1,106 @@
+"""The report as Markdown, as GitHub shows it in the summary of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from dockwright.measure import RunRecord
+from dockwright.report.digest import (
+    BEHIND,
+    FAILURES,
+    ON_LANES,
+    WAITING,
+    behind_shares,
+    lane_shares,
+    most_waiting,
+    outcome_counts,
+    queue_shares,
+    slowest,
+    waited_s,
+)
+from dockwright.report.savings import savings
+
+LIMIT_BYTES = 1024 * 1024
+"""Of a step's summary; GitHub drops a longer one as a whole."""
+
+_NOTE = (
+    "\n\n_Cut here: GitHub takes no longer summary. `--dockwright-report=FILE.html` has it all._\n"
+)
+_MOST_FAILURES = 5000
+_MOST_TESTS = 10
+
+
+def markdown(run: RunRecord, limit_bytes: int = LIMIT_BYTES - 1024) -> str:
+    """Return the report; where it is longer than `limit_bytes`, cut, with a note."""
+    text = "\n".join(_lines(run)) + "\n"
+    whole = text.encode()
+    if len(whole) <= limit_bytes:
+        return text
+    kept = whole[: limit_bytes - len(_NOTE.encode())].decode("utf-8", "ignore")
+    return kept.rpartition("\n")[0] + _NOTE
+
+
+def _lines(run: RunRecord) -> Iterator[str]:
+    outcomes = ", ".join(f"{count} {name}" for name, count in outcome_counts(run).items())
+    yield f"### dockwright: {outcomes or 'no tests'} in {run.wall_s:.2f} s"
+    yield from (f"\n**Problem:** {_cell(text)}" for text in run.problems)
+    failed = [test for test in run.tests if test.outcome in FAILURES]
+    yield from _table(
+        "Failed",
+        ("test", "outcome", "s"),
+        (
+            (_code(test.nodeid), test.outcome, f"{test.wall_s:.2f}")
+            for test in failed[:_MOST_FAILURES]
+        ),
+    )
+    shares = [(each, ON_LANES) for each in lane_shares(run)]
+    shares += [(each, BEHIND) for each in behind_shares(run)]
+    yield from _table(
+        "Where the time went",
+        ("phase", "what", "s", "times"),
+        (
+            (each.kind, words[each.kind], f"{each.seconds:.2f}", str(each.count))
+            for each, words in shares
+        ),
+    )
+    yield from _table(
+        "What tests waited for",
+        ("cause", "s", "times"),
+        (
+            (WAITING.get(each.name, each.name), f"{each.seconds:.2f}", str(each.count))
+            for each in queue_shares(run)
+        ),
+    )
+    yield from _table(
+        "Slowest tests",
+        ("test", "s"),
+        ((_code(test.nodeid), f"{test.wall_s:.2f}") for test in slowest(run.tests, _MOST_TESTS)),
+    )
+    yield from _table(
+        "Most waiting tests",
+        ("test", "s"),
+        (
+            (_code(test.nodeid), f"{waited_s(test):.2f}")
+            for test in most_waiting(run.tests, _MOST_TESTS)
+        ),
+    )
+    yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    found = list(rows)
+    if found:
+        yield f"\n**{title}**\n"
+        yield f"| {' | '.join(head)} |"
+        yield f"|{'---|' * len(head)}"
+        yield from (f"| {' | '.join(row)} |" for row in found)
+
+
+def _cell(text: str) -> str:
+    """Return a text that a table's cell can hold, and that is no HTML."""
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(safe.split())
+
+
+def _code(text: str) -> str:
+    return f"<code>{_cell(text)}</code>"

@@ -1,0 +1,111 @@
+"""The HTML report in a real browser; skips where no Chromium is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockwright.report.html import page as html_page
+from tests.report.runs import HOSTILE, past_of, run_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("needs chromium (Debian: apt-get install chromium)")
+    sync = pytest.importorskip("playwright.sync_api")
+    with sync.sync_playwright() as driver:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        running = driver.chromium.launch(executable_path=found, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = run_of(120)
+    file = tmp_path_factory.mktemp("report") / "small.html"
+    file.write_text(html_page(run, past_of(run)), "utf-8")
+    return file
+
+
+def opened(browser: Browser, file: Path, width: str, scheme: str = "light") -> Page:
+    wide, high = WIDTHS[width]
+    context = browser.new_context(
+        viewport={"width": wide, "height": high},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    assert wrong == []
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_screen(
+    browser: Browser, small: Path, width: str, scheme: str
+) -> None:
+    page = opened(browser, small, width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
+
+
+def test_tests_are_searched_and_sorted_and_opened_without_a_mouse(
+    browser: Browser, small: Path
+) -> None:
+    page = opened(browser, small, "desktop")
+    page.focus("#search")
+    page.keyboard.type("img onerror")
+    names = page.locator("#test-table tbody .name")
+    assert names.all_inner_texts() == [HOSTILE]
+    names.first.focus()
+    page.keyboard.press("Enter")
+    assert names.first.get_attribute("aria-expanded") == "true"
+    assert "Its parts" in page.inner_text("tr.detail")
+    page.fill("#search", "")
+    page.focus("#test-table th[data-id=name] button")
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#test-table th[data-id=name]", "aria-sort") == "ascending"
+    page.context.close()
+
+
+def test_the_timeline_is_walked_with_the_keyboard(browser: Browser, small: Path) -> None:
+    page = opened(browser, small, "desktop")
+    page.focus("#lanes")
+    assert page.inner_text("#piece").startswith("Worker gw0: outside of tests")
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text("#piece").startswith("Worker gw1: ")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert page.locator("tr.detail").count() == 1
+    page.context.close()
+
+
+def test_five_thousand_tests_open_in_two_seconds(browser: Browser, tmp_path: Path) -> None:
+    run = run_of(5000, 4, 4)
+    file = tmp_path / "big.html"
+    file.write_text(html_page(run, past_of(run, 20)), "utf-8")
+    began = time.monotonic()
+    page = opened(browser, file, "desktop")
+    elapsed_s = time.monotonic() - began
+    assert page.inner_text("#page") == "page 1 of 100"
+    page.context.close()
+    assert elapsed_s < 2.0

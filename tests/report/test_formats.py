@@ -1,0 +1,98 @@
+"""Reports in files: every format holds the whole run, and hostile texts stay texts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockwright.measure import RunRecord, RunStore
+from dockwright.report import publish
+from dockwright.report.chrome import trace
+from dockwright.report.digest import lane_shares
+from dockwright.report.html import page
+from dockwright.report.markdown import LIMIT_BYTES, markdown
+from dockwright.report.savings import savings
+from dockwright.settings import REPORTS
+from tests.report.runs import HOSTILE, past_of, run_of
+
+RUN = run_of(40)
+
+
+def test_the_lanes_add_up_to_the_wall_time_of_all_processes() -> None:
+    total_s = sum(share.seconds for share in lane_shares(RUN))
+    assert total_s == pytest.approx(RUN.wall_s * len(RUN.workers), rel=0.02)
+
+
+def test_every_format_is_written_by_its_suffix(tmp_path: Path) -> None:
+    files = [tmp_path / "new" / f"report{end}" for end in REPORTS]
+    notes = publish(RUN, files, {}, RunStore(tmp_path / "runs.sqlite"))
+    assert notes == [f"report: {file}" for file in files]
+    html, chrome, document, text = (file.read_text("utf-8") for file in files)
+    assert html.startswith("<!doctype html>")
+    assert json.loads(chrome)["displayTimeUnit"] == "ms"
+    assert RunRecord.from_json(json.loads(document)["run"]) == RunRecord.from_json(RUN.to_json())
+    assert text.startswith("### dockwright: ")
+
+
+def test_a_report_that_cannot_be_written_is_told_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "report.html"
+    (note,) = publish(RUN, [target], {}, RunStore(tmp_path / "runs.sqlite"))
+    assert note.startswith(f"warning: no report {target}: ")
+
+
+def test_github_gets_a_step_summary_beside_what_is_there(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("earlier\n")
+    environ = {"GITHUB_STEP_SUMMARY": str(summary)}
+    assert publish(RUN, [], environ, RunStore(tmp_path / "runs.sqlite")) == []
+    assert summary.read_text("utf-8").startswith("earlier\n### dockwright: ")
+
+
+def test_a_summary_stays_below_githubs_limit() -> None:
+    long = tuple(
+        replace(test, nodeid=f"{test.nodeid}-{'x' * 400}-{number}", outcome="failed")
+        for number in range(120)
+        for test in RUN.tests
+    )
+    text = markdown(replace(RUN, tests=long))
+    assert len(text.encode()) < LIMIT_BYTES
+    assert text.endswith("has it all._\n")
+
+
+def test_a_hostile_name_stays_a_text() -> None:
+    assert HOSTILE in {test.nodeid.partition("::")[2] for test in RUN.tests}
+    text = page(RUN)
+    assert "<img" not in text
+    assert len(re.findall("</script", text)) == 2
+    assert "<img" not in markdown(RUN)
+
+
+def test_the_page_asks_the_network_for_nothing() -> None:
+    text = page(RUN)
+    assert "default-src 'none'" in text
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(|@import""", text)
+
+
+def test_a_big_run_stays_small() -> None:
+    run = run_of(5000, 4, 4)
+    assert len(page(run, past_of(run, 20)).encode()) < 5_000_000
+
+
+def test_a_trace_holds_every_test_on_its_workers_thread() -> None:
+    events = json.loads(trace(RUN))["traceEvents"]
+    tests = [event for event in events if event.get("cat") == "test"]
+    assert [event["name"] for event in tests] == [test.nodeid for test in RUN.tests]
+    threads = {
+        e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == 1
+    }
+    assert [threads[event["tid"]] for event in tests] == [test.worker for test in RUN.tests]
+
+
+def test_nothing_is_saved_where_every_lease_had_a_start_of_its_own() -> None:
+    assert savings(RUN)
+    assert savings(replace(RUN, stacks=())) == []
