@@ -119,7 +119,7 @@ def dump(service: RealService) -> str:
           --databases "${{names[@]}}"
         mariadb-dump $login --skip-comments --no-create-info --order-by-primary mysql {users}
         mariadb $login -N -e "SHOW GLOBAL VARIABLES; XA RECOVER; SHOW GRANTS FOR app@'%'" \\
-          | grep -Ev '^(gtid_|.*timestamp|innodb_buffer_pool_(load|dump))'
+          | grep -Ev '^(gtid_|server_uid|.*timestamp|innodb_buffer_pool_(load|dump))'
         """,
     )
 
