@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -21,11 +22,10 @@ HEALTHY = "healthcheck: {test: [CMD, grep, -q, good, /version], interval: 1s}"
 def versions(
     engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """Image ids by version; ``bad`` never gets healthy."""
+    """Image ids by version; ``bad`` never gets healthy; no other worker's images are these."""
     context = tmp_path_factory.mktemp("integration-versions")
-    names = {
-        name: f"dwtest-integration:{context.name}-{name}" for name in ("good1", "good2", "bad")
-    }
+    mine = uuid4().hex[:8]
+    names = {name: f"dwtest-integration:{mine}-{name}" for name in ("good1", "good2", "bad")}
     yield {name: build_version(engine, scratch, tag, name, context) for name, tag in names.items()}
     for tag in names.values():
         engine.remove_image(tag, force=True)
