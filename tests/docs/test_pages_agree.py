@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dockwright.compose.newer import _KEYS as NEWER
 from dockwright.compose.support import _IGNORED, _REFUSED
@@ -32,6 +36,11 @@ def _rooms() -> set[str]:
 
 def _is_room(path: Path) -> bool:
     return (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__")
+
+
+def _integration_commands() -> list[str]:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    return re.findall(r"^pytest tests/integration/.*$", text, re.MULTILINE)
 
 
 def test_the_picture_of_the_house_is_the_contract() -> None:
@@ -71,3 +80,16 @@ def test_what_compose_keys_are_not_supported_is_listed() -> None:
     page = _text("reference/compose-support.md")
     paths = [".".join(keys) for keys in (*_IGNORED, *_REFUSED)]
     assert [key for key in (*paths, *NEWER) if f"`{key}`" not in page] == []
+
+
+def test_there_are_four_commands_for_the_integration_suites() -> None:
+    assert len(_integration_commands()) == 4
+
+
+# `make test` runs the suites; here, that each command finds its tests from the repository's root.
+@pytest.mark.parametrize("line", _integration_commands())
+def test_the_commands_of_the_integration_suites_select_tests(line: str) -> None:
+    command = [sys.executable, "-m", *line.split(), "--collect-only", "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d*(/\d+)? tests collected", done.stdout), done.stdout
