@@ -87,7 +87,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the stacks that the selected tests need, while pytest gets ready to run them."""
     config = session.config
     run = config.stash[RUN]
-    if config.option.collectonly or _only_distributes(config):
+    if _only_shows(config) or _only_distributes(config):
         return
     demand = markers.demand(session.items) if run.checked else {}
     try:
@@ -141,6 +141,12 @@ def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     config.pluginmanager.import_plugin("dockwright.failures")
     if settings.record != "off" or settings.report:
         config.pluginmanager.import_plugin("dockwright.recording")
+
+
+def _only_shows(config: pytest.Config) -> bool:
+    """Tell whether pytest only shows what there is, and runs no test."""
+    asked = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+    return any(config.getoption(name, default=False) for name in asked)
 
 
 def _only_distributes(config: pytest.Config) -> bool:

@@ -14,11 +14,14 @@ from tests.plugin.suite import TIMEOUT_S, Suite
 pytestmark = pytest.mark.engine
 
 
-def test_collecting_starts_nothing(suite: Suite) -> None:
+@pytest.mark.parametrize(
+    "option", ["--collect-only", "--fixtures", "--fixtures-per-test", "--setup-plan"]
+)
+def test_looking_starts_nothing(suite: Suite, option: str) -> None:
     suite.write("test_it.py", "def test_it(stack): pass\n")
-    result = suite.run("--collect-only", "-q")
+    result = suite.run(option, "-q")
     assert result.ret == pytest.ExitCode.OK
-    result.stdout.no_fnmatch_line("*dockwright*")
+    result.stdout.no_fnmatch_line("*= dockwright =*")
     assert suite.left() == []
 
 
