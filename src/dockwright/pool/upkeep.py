@@ -6,6 +6,7 @@ It knows nothing of leases, and tells what went wrong instead of raising it.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -66,13 +67,16 @@ class Upkeep:
             copy.start.keep(wanted=wanted)
 
     def measure(self, copy: Copy) -> None:
-        """Find out how much memory a copy takes, once for all copies of its stack."""
+        """Find out behind everything how much memory a copy takes, once for all of its stack.
+
+        Older engines take a second to answer: neither a baseline nor the end of a run waits for it.
+        """
         factory = self._factory_of(copy)
         if not factory.measured:
-            containers = copy.stack.containers.values()
-            failure = _attempt(partial(_measure, factory, containers))
-            if failure is not None:
-                _log.debug("could not measure %s: %s", copy.stack.identity.project, failure)
+            containers = list(copy.stack.containers.values())
+            threading.Thread(
+                target=_measure, args=(factory, containers), name="dockwright-measure", daemon=True
+            ).start()
 
     def reset(self, copy: Copy) -> Exception | None:
         """Bring a copy back to its baseline."""
@@ -115,7 +119,12 @@ class Upkeep:
 
 
 def _measure(factory: Factory, containers: Iterable[str]) -> None:
-    factory.measured = measured_bytes(factory.engine, containers)
+    def measure() -> None:
+        factory.measured = measured_bytes(factory.engine, containers)
+
+    failure = _attempt(measure)
+    if failure is not None:  # most of all: the copy was removed meanwhile
+        _log.debug("could not measure a copy of %s: %s", factory.name, failure)
 
 
 def _attempt(work: Callable[[], None]) -> Exception | None:
