@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugin.suite import Suite
+from tests.scratch import SCRATCH
 
 pytestmark = pytest.mark.engine
 
@@ -146,3 +147,38 @@ def test_one_pool_serves_all_workers(suite: Suite) -> None:
     sessions = {project.rsplit("-", 2)[1] for _, project in seen}
     assert len(sessions) == 1
     result.stdout.fnmatch_lines(["*stack*started, 10 leases*"])
+
+
+def test_a_new_container_after_each_test_is_worth_a_hint(suite: Suite) -> None:
+    late = 'command: ["sh", "-c", "sleep 0.5; exec httpd -f -p 80"]\n    ports: ["80"]\n'
+    suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {late}")
+    suite.write(
+        "test_it.py",
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_it(stack, number):
+            pass
+        """,
+    )
+    result = suite.passes("--dockwright-max-stacks", "1", passed=6)
+    result.stdout.fnmatch_lines(
+        [
+            "hint: * resets of stack default gave web a new container, * s each time",
+            "  a service without state of its own is spared that by x-dockwright: {reset: none}",
+        ]
+    )
+
+
+def test_a_port_on_which_nobody_listens_is_told(suite: Suite) -> None:
+    serve = 'command: ["sh", "-c", "exec httpd -f -p 80"]\n    ports: ["80", "9229"]\n'
+    suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {serve}")
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    result = suite.passes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "warning: stack default: nobody listened on port 9229 of web within 10 s *",
+            "  hint: declare a health check for web, or x-dockwright: {ready: running}; *",
+        ]
+    )

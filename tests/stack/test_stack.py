@@ -289,3 +289,14 @@ def test_another_process_finds_a_running_stack_by_its_labels(make_stack: StackMa
     other = make_stack(text)
     other.identity = stack.identity
     assert other.attach().exec("box", ["echo", "hi"]).stdout == "hi\n"
+
+
+def test_without_a_health_check_a_service_is_ready_once_it_listens(make_stack: StackMaker) -> None:
+    late = 'command: ["sh", "-c", "sleep 0.7; exec httpd -f -p 8000 -h /bin"]'
+    stack = make_stack(
+        f"services:\n  web:\n    image: IMAGE\n    {late}\n    ports: ['8000:8000']\n"
+    )
+    stack.start()
+    address = stack.address("web", 8000)
+    with urllib.request.urlopen(f"http://{address}/busybox", timeout=5) as answer:
+        assert answer.status == 200

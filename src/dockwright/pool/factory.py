@@ -7,15 +7,17 @@ import re
 import shutil
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dockwright.cache import BaselineStore
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
+from dockwright.pool.advice import Advice
 from dockwright.pool.capacity import declared_bytes
 from dockwright.pool.seed import SeedKey
 from dockwright.stack import Baseline, CachedStart, Identity, Images, Stack, StackOptions
-from dockwright.wait import Cadence
+from dockwright.wait import Cadence, SilentPorts
 
 _NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
 
@@ -31,6 +33,7 @@ class FactoryOptions:
         directory: where the session keeps baselines and logs.
         ready_timeout_s: how long one service may take to become ready, in seconds.
         cadence: how waits poll where no event tells.
+        advice: takes what a Compose file could say better.
         store: where baselines are kept for later sessions; None: nowhere.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
@@ -41,6 +44,7 @@ class FactoryOptions:
     directory: Path
     ready_timeout_s: float
     cadence: Cadence
+    advice: Advice = field(default_factory=Advice)
     store: BaselineStore | None = None
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -65,9 +69,11 @@ class Factory:
     seed: SeedKey | None = None
     measured: int = 0
     _images: Images = field(init=False)
+    _silent_ports: SilentPorts = field(init=False)
 
     def __post_init__(self) -> None:
         self._images = Images(self.engine)
+        self._silent_ports = SilentPorts(partial(self.options.advice.silent, self.name))
 
     @property
     def memory_bytes(self) -> int:
@@ -85,6 +91,7 @@ class Factory:
                 ready_timeout_s=self.options.ready_timeout_s,
                 images=self._images,
                 cadence=self.options.cadence,
+                silent_ports=self._silent_ports,
             ),
         )
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright.measure import Journal, Ledger, Living
+from dockwright.pool.advice import Advice
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
 from dockwright.stack import Listener, UnitEvent
@@ -20,6 +21,7 @@ class Notes:
         ledger: takes the sums by phase.
         journal: takes what happened to each copy.
         look: is called with a copy whose containers are about to go: its last chance.
+        advice: takes what cost time without need.
     """
 
     def __init__(
@@ -27,16 +29,18 @@ class Notes:
         ledger: Ledger,
         journal: Journal | None = None,
         look: Callable[[Living], None] = lambda _: None,
+        advice: Advice | None = None,
     ) -> None:
         self.ledger = ledger
         self._journal = journal or Journal()
         self._look = look
+        self._advice = advice or Advice()
 
     def made(self, copy: Copy) -> None:
         """Note that a copy is about to be started."""
         project = copy.stack.identity.project
         self._journal.knows(project, copy.stack.identity.ownership.stack)
-        copy.baseline.tell = partial(self._journal.add, project, "reset")
+        copy.baseline.tell = partial(self._reset_service, copy)
 
     def waits_of(self, copy: Copy) -> Listener:
         """Return a listener of a copy's start, which notes how long each service was awaited."""
@@ -50,6 +54,15 @@ class Notes:
                 self._journal.add(project, "wait", event.unit, began, time.monotonic() - began)
 
         return listen
+
+    def _reset_service(
+        self, copy: Copy, service: str, manner: str, began: float, seconds: float
+    ) -> None:
+        identity, spec = copy.stack.identity, copy.stack.spec
+        self._journal.add(identity.project, "reset", f"{service}: {manner}", began, seconds)
+        unasked = service in spec.services and spec.services[service].reset is None
+        if manner == "recreate" and unasked:
+            self._advice.replaced(identity.ownership.stack, service, began, seconds)
 
     def usable(self, copy: Copy) -> None:
         """Note that the start of a copy is over: it can be leased, or it failed."""

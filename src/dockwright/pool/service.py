@@ -19,6 +19,7 @@ from dockwright.errors import DockwrightError
 from dockwright.measure import Journal, Ledger, Living, Sampler, Summary, Told, calls_between
 from dockwright.model import Json, Requirement
 from dockwright.places import project_hash, state_directory
+from dockwright.pool.advice import Advice
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
@@ -79,6 +80,7 @@ class PoolService:
         self._kept = KeptStacks(state_directory() / "kept")
         self._ledger = Ledger()
         self._journal = Journal()
+        self._advice = Advice()
         self._sampler = Sampler(self._living, lambda: self._engine)
         self._told_calls: dict[str, CallStatistics] = {}
         self._lock = threading.Lock()
@@ -160,7 +162,8 @@ class PoolService:
         if self._pool is None or self._engine is None:
             return Summary()
         counts = self._pool.drain_counts()
-        return Summary(self._ledger.drain(), counts, told=(self._told(self._engine),))
+        told = (self._told(self._engine),)
+        return Summary(self._ledger.drain(), counts, self._advice.drain(), told=told)
 
     def record(self, lane: str, pid: int) -> None:
         """Sample what the stacks and this process, which runs tests, use; see `report`."""
@@ -225,9 +228,10 @@ class PoolService:
                 directory=self._workspace.directory,
                 ready_timeout_s=self._options.start_timeout_s,
                 cadence=self._options.cadence,
+                advice=self._advice,
                 store=BaselineStore(self._options.cache) if self._options.cache else None,
             )
-            notes = Notes(self._ledger, self._journal, self._sampler.look)
+            notes = Notes(self._ledger, self._journal, self._sampler.look, self._advice)
             self._pool = Pool(engine, max_stacks=self._options.max_stacks, notes=notes)
             # Names never meet those of the dead, so that reaping need not come first.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()

@@ -44,7 +44,7 @@ class Baseline:
         seeded: whether it holds what no container makes by itself, so that volumes must come back.
 
     Attributes:
-        tell: is told of each service that was reset: its name and manner, when it began (monotonic
+        tell: is told of each service that was reset: its name, the manner, when it began (monotonic
             clock) and how long it took, in seconds.
 
     Raises:
@@ -53,7 +53,7 @@ class Baseline:
 
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
-        self.tell: Callable[[str, float, float], None] = lambda *_: None
+        self.tell: Callable[[str, str, float, float], None] = lambda *_: None
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, Strategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -102,7 +102,7 @@ class Baseline:
         renewed = set(replaced) & set(self._having("in place"))
         batch.run([self._strategies[name].capture for name in renewed])
         for name in replaced:
-            self.tell(f"{name}: recreate", began, time.monotonic() - began)
+            self.tell(name, "recreate", began, time.monotonic() - began)
         return replaced
 
     def _without_done_jobs(self, names: list[str]) -> list[str]:
@@ -128,7 +128,7 @@ class Baseline:
     def _reset_in_place(self, service: str) -> bool:
         began = time.monotonic()
         lost_clients = self._strategies[service].reset()
-        self.tell(f"{service}: in place", began, time.monotonic() - began)
+        self.tell(service, "in place", began, time.monotonic() - began)
         return lost_clients
 
     def _fill(self, service: str) -> None:

@@ -75,6 +75,16 @@ def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Json
     return body
 
 
+def declared_ports(service: ServiceSpec) -> tuple[int, ...]:
+    """Return the TCP ports of its own on which a service says that it serves others."""
+    if service.config.get("network_mode") not in (None, "bridge"):
+        return ()  # they are ports of another service, or of the host
+    published = cast("list[Mapping[str, Json]]", service.config.get("ports") or [])
+    keys = [f"{port['target']}/{port.get('protocol') or 'tcp'}" for port in published]
+    found = [key.partition("/") for key in (*keys, *_exposed(service.config))]
+    return tuple(sorted({int(port) for port, _, protocol in found if protocol == "tcp"}))
+
+
 def stop_grace_s(service: ServiceSpec) -> float:
     """Return how long the service may take to end when it is stopped, in seconds."""
     declared = service.config.get("stop_grace_period")

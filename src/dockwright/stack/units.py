@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, StackError, WaitCancelledError, WaitError
 from dockwright.model import Address
+from dockwright.stack.body import declared_ports
 from dockwright.stack.launch import Unit
 from dockwright.stack.templates import fill
 from dockwright.wait import (
@@ -15,6 +16,7 @@ from dockwright.wait import (
     ContainerTarget,
     Exited,
     Healthy,
+    Listening,
     ProcessTarget,
     Running,
     Strategy,
@@ -78,8 +80,9 @@ class Units:
         if spec.healthcheck is not None:
             return Healthy()
         # Nothing declares when it is ready; a job that has done its work already is fine as well.
-        running = Running() if spec.healthcheck_disabled else Healthy()
-        return any_of(running, Exited(0))
+        listening = Listening(declared_ports(spec), self._stack.options.silent_ports)
+        usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
+        return any_of(usable, Exited(0))
 
     def _process_readiness(self, name: str) -> Strategy:
         spec = self._stack.processes[name].spec

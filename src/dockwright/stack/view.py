@@ -17,7 +17,7 @@ from dockwright.stack.images import Images
 from dockwright.stack.names import Names
 from dockwright.stack.order import Graph
 from dockwright.stack.process import NativeProcess, marked_processes
-from dockwright.wait import Cadence
+from dockwright.wait import Cadence, SilentPorts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,15 @@ class StackOptions:
         ready_timeout_s: how long one unit may take to become ready, in seconds.
         images: shared by the stacks of one owner, so that an image is got once.
         cadence: how waits poll where no event tells.
+        silent_ports: shared by the copies of one stack, so that what nobody listens on is awaited
+            once.
     """
 
     log_directory: Path
     ready_timeout_s: float = 120.0
     images: Images | None = None
     cadence: Cadence = field(default_factory=Cadence)
+    silent_ports: SilentPorts = field(default_factory=SilentPorts)
 
 
 class StackView:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dockwright.wait.files import File, FileDeleted
     from dockwright.wait.healthy import Healthy
     from dockwright.wait.http import Http
+    from dockwright.wait.listening import PATIENCE_S, Listening, SilentPorts
     from dockwright.wait.log import Log
     from dockwright.wait.loop import WaitOptions, WaitReport, until
     from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dockwright.wait.tcp import Tcp
 
 __all__ = [
+    "PATIENCE_S",
     "AllOf",
     "AnyOf",
     "Cadence",
@@ -44,12 +46,14 @@ __all__ = [
     "FileDeleted",
     "Healthy",
     "Http",
+    "Listening",
     "Log",
     "Outcome",
     "ProcessExited",
     "ProcessTarget",
     "Ready",
     "Running",
+    "SilentPorts",
     "Strategy",
     "SystemClock",
     "Target",
@@ -94,6 +98,11 @@ __getattr__ = lazily(
         ),
         "healthy": ("Healthy",),
         "http": ("Http",),
+        "listening": (
+            "PATIENCE_S",
+            "Listening",
+            "SilentPorts",
+        ),
         "log": ("Log",),
         "loop": (
             "WaitOptions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dockwright.engine.types import Document
 from dockwright.errors import UsageError
@@ -11,7 +11,7 @@ from dockwright.wait.cadence import Cadence
 from dockwright.wait.exits import Running
 from dockwright.wait.outcome import Outcome, Ready
 from dockwright.wait.resident import HealthProbe
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.strategy import Check, Strategy, Wait
 from dockwright.wait.target import ContainerTarget
 
 _DEFAULT_TIMEOUT_S = 30.0
@@ -23,7 +23,7 @@ tenth of a processor in the first second, then less than a twentieth."""
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
-    """The health check succeeds; where none is declared, or it is disabled, the container runs.
+    """The health check succeeds; where none is declared, or it is disabled, `otherwise` holds.
 
     The engine runs the check for the first time after a whole interval (30 s by default). Here it
     is run at once and then in quick succession, until it succeeds or the wait ends: `retries` and
@@ -33,10 +33,12 @@ class Healthy:
     Args:
         healthcheck: the check; default: the container's own, or its image's.
         cadence: the pauses between two runs of the check in the container, to 10 ms.
+        otherwise: what counts where there is no health check; default: the container runs.
     """
 
     healthcheck: Healthcheck | None = None
     cadence: Cadence = _CADENCE
+    otherwise: Strategy = field(default_factory=Running)
 
     @property
     def survives_exit(self) -> bool:
@@ -57,7 +59,7 @@ class Healthy:
         config = target.engine.inspect_container(target.container_id)["Config"]
         healthcheck = self.healthcheck or declared_healthcheck(config)
         if healthcheck is None or not (argv := probe_command(healthcheck, config)):
-            return Running().begin(wait)
+            return self.otherwise.begin(wait)
         state = target.state_watch(wait)
         probe = HealthProbe(
             target, argv, timeout_s=healthcheck.timeout_s, cadence=self.cadence, wait=wait

@@ -10,6 +10,7 @@ from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.wait.outcome import Continue, Outcome
 
 if TYPE_CHECKING:
+    from dockwright.wait.cadence import Cadence
     from dockwright.wait.strategy import Check, Wait
 
 NOT_NOW = (ConflictError, NoSuchObjectError)
@@ -47,13 +48,19 @@ class Worker:
 
 
 def repeat(
-    worker: Worker, wait: Wait, probe: Callable[[], Outcome], publish: Callable[[Outcome], None]
+    worker: Worker,
+    wait: Wait,
+    probe: Callable[[], Outcome],
+    publish: Callable[[Outcome], None],
+    cadence: Cadence | None = None,
 ) -> None:
-    """Run a blocking `probe` at the wait's cadence until it says something else than `Continue`.
+    """Run a blocking `probe` at a cadence until it says something else than `Continue`.
+
+    The cadence is that of the wait unless another is given.
 
     A target that is not there or not in the state for it is no end: its guard tells when it is.
     """
-    clock = wait.options.clock
+    clock, cadence = wait.options.clock, cadence or wait.options.cadence
     began = clock.now()
     while not worker.closed.is_set():
         started = clock.now()
@@ -65,18 +72,20 @@ def repeat(
         if not isinstance(outcome, Continue):
             return
         ended = clock.now()
-        pause_s = wait.options.cadence.pause_s(ended - began, cost_s=ended - started)
+        pause_s = cadence.pause_s(ended - began, cost_s=ended - started)
         clock.wait(worker.closed, pause_s)
 
 
-def begin_probing(wait: Wait, name: str, probe: Callable[[], Outcome]) -> Check:
+def begin_probing(
+    wait: Wait, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
+) -> Check:
     """Repeat a blocking `probe` in a thread; return the check that tells its last outcome."""
     last: list[Outcome] = [Continue("the first attempt has not ended yet")]
 
     def publish(outcome: Outcome) -> None:
         last[0] = outcome
 
-    worker = Worker(wait, name, lambda worker: repeat(worker, wait, probe, publish))
+    worker = Worker(wait, name, lambda worker: repeat(worker, wait, probe, publish, cadence))
 
     def check() -> Outcome:
         worker.raise_failure()

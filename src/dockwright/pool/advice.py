@@ -1,0 +1,67 @@
+"""What the pool saw that costs time and that a line in the Compose file would spare."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from dockwright.wait import PATIENCE_S
+
+_FEW_RESETS = 3
+_LITTLE_S = 1.0
+"""Below this, what recreation takes in a whole run is nobody's trouble."""
+
+
+class Advice:
+    """Gathers what is worth a hint at the end of a run; any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._silent: list[str] = []
+        # By stack; a reset that replaces several services tells each of them, with one beginning.
+        self._replaced: defaultdict[str, dict[float, float]] = defaultdict(dict)
+        self._services: defaultdict[str, set[str]] = defaultdict(set)
+
+    def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
+        """Note that nobody listened on ports that a service declares."""
+        port = f"port {' and '.join(map(str, ports))}"
+        text = (
+            f"warning: stack {stack}: nobody listened on {port} of {service} within "
+            f"{PATIENCE_S:.0f} s of its start; the tests went on without\n"
+            f"  hint: declare a health check for {service}, or x-dockwright: {{ready: running}}; "
+            "or declare only ports that it serves"
+        )
+        with self._lock:
+            self._silent.append(text)
+
+    def replaced(self, stack: str, service: str, began_s: float, seconds: float) -> None:
+        """Note that a reset replaced a service's container, because no other way is known."""
+        with self._lock:
+            self._services[stack].add(service)
+            self._replaced[stack][began_s] = seconds
+
+    def drain(self) -> tuple[str, ...]:
+        """Return what there is to say since the last call."""
+        with self._lock:
+            texts = [*self._silent, *map(self._hint, self._replaced)]
+            self._silent.clear()
+            self._replaced.clear()
+            self._services.clear()
+        return tuple(text for text in texts if text)
+
+    def _hint(self, stack: str) -> str:
+        times = self._replaced[stack].values()
+        if len(times) < _FEW_RESETS or sum(times) < _LITTLE_S:
+            return ""
+        services = in_words(sorted(self._services[stack]))
+        return (
+            f"hint: {len(times)} resets of stack {stack} gave {services} a new container, "
+            f"{sum(times) / len(times):.2f} s each time\n"
+            "  a service without state of its own is spared that by x-dockwright: {reset: none}"
+        )
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names for a sentence: ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,40 @@
+"""What a run's summary advises: only what was worth it, and once."""
+
+from __future__ import annotations
+
+from dockwright.pool.advice import Advice, in_words
+
+
+def test_a_reset_that_replaces_several_services_counts_once() -> None:
+    advice = Advice()
+    for began_s in (1.0, 5.0, 9.0):
+        for service in ("worker", "web"):
+            advice.replaced("shop", service, began_s, 2.0)
+    [text] = advice.drain()
+    assert text == (
+        "hint: 3 resets of stack shop gave web and worker a new container, 2.00 s each time\n"
+        "  a service without state of its own is spared that by x-dockwright: {reset: none}"
+    )
+    assert advice.drain() == ()
+
+
+def test_what_costs_little_is_not_worth_a_hint() -> None:
+    advice = Advice()
+    for began_s in (1.0, 5.0):
+        advice.replaced("few", "web", began_s, 2.0)
+    for began_s in range(5):
+        advice.replaced("quick", "web", began_s, 0.1)
+    assert advice.drain() == ()
+
+
+def test_a_silent_port_names_stack_service_and_ports() -> None:
+    advice = Advice()
+    advice.silent("shop", "web", (5678, 9229))
+    [text] = advice.drain()
+    assert text.startswith("warning: stack shop: nobody listened on port 5678 and 9229 of web")
+    assert advice.drain() == ()
+
+
+def test_names_make_a_sentence() -> None:
+    assert in_words(["a"]) == "a"
+    assert in_words(["a", "b", "c"]) == "a, b and c"
