@@ -203,6 +203,18 @@ def test_of_a_log_that_is_polled_the_engine_tells_nothing(tmp_path: Path) -> Non
     assert told(in_test(*polling(tmp_path, "logs")), facts=facts)["polling"] == 5.0
 
 
+@pytest.mark.parametrize(("line", "late_s"), [(6, 8.0), (25, 5.0)])
+def test_what_is_called_after_a_loop_is_no_look_of_it(
+    tmp_path: Path, line: int, late_s: float
+) -> None:
+    *_, sleep = polling(tmp_path)
+    frames = (Frame(sleep.frames[0].file, line, "until"),)
+    look = {"method": "GET", "path": f"/containers/{ID}/json", "status": 200}
+    facts = EngineFacts((Happening("container", "die", ID, 33.0),))
+    seen = told(in_test(sleep, Span("engine", 41, 42, 1, frames, look)), facts=facts)
+    assert seen["polling"] == late_s
+
+
 def test_a_health_interval_covers_the_looks_of_the_loop_as_well(tmp_path: Path) -> None:
     facts = EngineFacts(
         (
@@ -260,6 +272,37 @@ def test_a_cleanup_is_vain_if_nothing_of_its_project_goes(project: str, cause: s
     argv = ["docker", "compose", "-p", project, "down"]
     down = call("spawn", 30, 32, pid=3, argv=argv, cwd="")
     assert told(in_test(down), facts=facts)[cause] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("docker rm -f mine-web-1", "docker"),
+        (f"docker rm -f {ID[:12]}", "docker"),
+        ("docker rm -f other", "cleanup"),
+        ("docker rm -f $(docker ps -aq)", "docker"),
+        ("docker ps -aq | xargs -r docker rm -f", "docker"),
+        ("docker container prune -f --filter label=other", "docker"),
+        ("docker-compose down", "compose"),
+    ],
+)
+def test_a_cleanup_is_vain_if_nothing_that_it_names_goes(line: str, cause: str) -> None:
+    facts = EngineFacts((Happening("container", "destroy", ID, 31.0, "mine-web-1"),))
+    remove = call("spawn", 30, 32, pid=3, argv=["sh", "-c", line], cwd="")
+    assert told(in_test(remove), facts=facts)[cause] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("line", "waited_s"),
+    [("docker rm other", 0), ("docker stop $(docker ps -q)", 7), (f"docker stop {ID[:8]}", 7),
+     ("docker-compose ps", 0), ("docker-compose down", 7), ("docker-compose -p x down", 0)],
+)  # fmt: skip
+def test_a_command_waits_only_for_what_it_may_concern(line: str, waited_s: float) -> None:
+    facts = EngineFacts(
+        (_stop("15", 31.0), _stop("9", 38.0)), {ID: Container(ID, "web", project="shop")}
+    )
+    stop = call("spawn", 30, 40, pid=3, argv=[line], cwd="")
+    assert told(in_test(stop), facts=facts).get("grace", 0) == waited_s
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import PurePath
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash"})
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _COMPOSES = frozenset({"docker-compose", "podman-compose", "compose"})
-_PREFIXES = frozenset({"sudo", "env", "timeout", "nice", "time", "exec"})
+_PREFIXES = frozenset({"sudo", "env", "timeout", "nice", "time", "exec", "xargs"})
 _VALUED = frozenset(
     {"-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--project-directory"}
     | {"-H", "--host", "-c", "--context", "--config", "-l", "--log-level"}
@@ -44,6 +44,12 @@ class Command:
     removes: bool = False
     project: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may be a name among its arguments; none where the shell was to find them."""
+        words = tuple(word for word in self.arguments if not word.startswith("-"))
+        return () if any("$" in word or "`" in word for word in words) else words
+
 
 def read_command(argv: Sequence[str], *, shell: bool = False) -> Command:
     """Tell what a command line does.
@@ -54,9 +60,9 @@ def read_command(argv: Sequence[str], *, shell: bool = False) -> Command:
     """
     found = [_simple(words) for words in _commands(list(argv), shell=shell) if words]
     for wanted in ("compose", "docker", "pull", "statistics", "sleep"):
-        for command in found:
-            if command.cause == wanted:
-                return command
+        told = [command for command in found if command.cause == wanted]
+        if told:
+            return max(told, key=lambda command: command.removes)  # `ps -q | xargs rm` removes
     return found[0] if found else Command("subprocess", "", "a command without words")
 
 

@@ -6,9 +6,10 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from dockwright.profile.analysis.commands import Command
 from dockwright.profile.analysis.facts import Container, EngineFacts, Happening, Loss
 from dockwright.profile.analysis.overlays import covered
 from dockwright.profile.analysis.timeline import CallKey, Slice
@@ -20,6 +21,11 @@ _SLACK_S = 0.02
 
 _STOPPERS = frozenset({"compose", "docker", "engine"})
 _AWAITERS = frozenset({"compose", "docker", "awaited"})
+_COMPOSE_AWAITS = frozenset(
+    {"up", "start", "run", "restart", "create", "down", "stop", "rm", "kill", "wait"}
+)
+"""What Compose does that may wait for containers."""
+
 _TELLING = frozenset({"start", "die", "destroy", "health_status", "oom"})
 _GONE = frozenset({"kill", "die", "stop", "destroy", "remove", "delete"})
 _REF = re.compile(r"/containers/([^/?]+)")
@@ -66,7 +72,7 @@ def _is_part_of(calls: Iterable[_Call], piece: Slice) -> bool:
     """Tell whether a slice is one of some call, or a look that a poll loop takes between sleeps."""
     return any(
         piece.call == call.piece.call
-        or (call.piece.loop is not None and call.begin <= piece.begin and piece.end <= call.end)
+        or (call.piece.polls and call.begin <= piece.begin and piece.end <= call.end)
         for call in calls
     )
 
@@ -115,16 +121,23 @@ def _fits(piece: Slice, container: Container) -> int:
     if piece.cause == "engine":
         named = _REF.search(piece.path)
         return 1 if named and _is_named(container, named[1]) else -1
-    if piece.loop is not None:
+    if piece.polls:
         looked_at = [_is_named(container, ref) for ref in piece.refs]
         return 0 if not looked_at else 1 if any(looked_at) else -1
     if piece.command is None:
         return -1
     if piece.cause == "compose":
-        if piece.command.project:
-            return 1 if piece.command.project == container.project else -1
-        return int(bool(container.working_dir) and container.working_dir == piece.cwd)
-    return int(any(_is_named(container, word) for word in piece.command.arguments))
+        return _fits_project(piece.command, piece.cwd, container)
+    names = piece.command.names
+    return 0 if not names else 1 if any(_is_named(container, name) for name in names) else -1
+
+
+def _fits_project(command: Command, cwd: str, container: Container) -> int:
+    if not container.project or command.action not in _COMPOSE_AWAITS:
+        return -1
+    if command.project:
+        return 1 if command.project == container.project else -1
+    return int(bool(container.working_dir) and container.working_dir == cwd)
 
 
 def _is_named(container: Container, ref: str) -> bool:
@@ -152,8 +165,16 @@ def _is_vain(piece: Slice, begin: float, end: float, gone: _Told) -> bool:
         return False
     # No slack at the begin: the cleanup before may have ended just then.
     during = gone.between(begin, end + _SLACK_S)
-    project = piece.command.project
-    return not any(each.is_of(project) for each in during) if project else not during
+    return not any(_concerns(piece.command, each) for each in during)
+
+
+def _concerns(cleanup: Command, gone: Happening) -> bool:
+    """Tell whether a cleanup may have been what let something go."""
+    if cleanup.project:
+        return gone.is_of(cleanup.project)
+    if cleanup.cause == "compose" or cleanup.action.endswith("prune") or not cleanup.names:
+        return True
+    return any(_is_named(Container(gone.id, gone.name), name) for name in cleanup.names)
 
 
 class _Told:
@@ -201,7 +222,8 @@ class _Run:
     """The sleeps of one run through a poll loop, and the containers that were looked at between."""
 
     sleeps: list[Slice]
-    refs: set[str]
+    looks: list[Slice] = field(default_factory=list)  # since the last sleep
+    refs: set[str] = field(default_factory=set)
     by_state: bool = True  # what it looks at are states, of which the engine tells each change
 
     @property
@@ -213,6 +235,25 @@ class _Run:
     def last(self) -> Slice:
         """The sleep after which it was so."""
         return self.sleeps[-1]
+
+    def sleep(self, piece: Slice) -> None:
+        """Take in the next sleep: what was called since the last one was called in the loop."""
+        for each in self.looks:
+            self._take(each)
+        self.looks.clear()
+        self.sleeps.append(piece)
+
+    def look(self, piece: Slice) -> None:
+        """Take in what is called after a sleep: by the loop, or after it."""
+        if piece.loop is not None and piece.loop == self.last.loop:
+            self._take(piece)
+        elif _looked_at(piece):
+            self.looks.append(piece)
+
+    def _take(self, piece: Slice) -> None:
+        self.refs.update(_looked_at(piece))
+        if piece.path and not piece.path.partition("?")[0].endswith("/json"):
+            self.by_state = False  # a log, or what a command says: no event tells of that
 
     def true_at(self, telling: _Told) -> tuple[float, bool]:
         """Return when it came true, and whether the engine told; else half of a sleep was late."""
@@ -235,15 +276,13 @@ def _runs(lane: Sequence[Slice]) -> dict[int, _Run]:
     found: dict[int, _Run] = {}
     current: _Run | None = None
     for piece in lane:
-        if piece.loop is None or piece.cause != "awaited":
-            if current is not None and (named := _looked_at(piece)):
-                current.refs.add(named)
-                current.by_state = current.by_state and not _reads_more(piece)
+        if not piece.polls:
+            if current is not None:
+                current.look(piece)
             continue
-        before = current.last if current else None
-        if current is None or before is None or not _goes_on(before, piece):
-            current = _Run([], set())
-        current.sleeps.append(piece)
+        if current is None or not _goes_on(current.last, piece):
+            current = _Run([])
+        current.sleep(piece)
         found[id(piece)] = current
     return found
 
@@ -252,14 +291,9 @@ def _goes_on(before: Slice, piece: Slice) -> bool:
     return (before.loop, before.test, before.phase) == (piece.loop, piece.test, piece.phase)
 
 
-def _reads_more(piece: Slice) -> bool:
-    """Tell whether a look is at more than a state, such as a log: no event tells of that."""
-    return bool(piece.path) and not piece.path.partition("?")[0].endswith("/json")
-
-
-def _looked_at(piece: Slice) -> str:
+def _looked_at(piece: Slice) -> Collection[str]:
     if piece.path.startswith("GET ") and (named := _REF.search(piece.path)):
-        return named[1]
+        return (named[1],)
     if piece.command is not None and piece.command.action in ("inspect", "container inspect"):
-        return next((word for word in piece.command.arguments if not word.startswith("-")), "")
-    return ""
+        return piece.command.arguments
+    return ()

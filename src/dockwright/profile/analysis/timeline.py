@@ -45,7 +45,7 @@ class Slice:
         path: of the engine call, where it is one.
         status: of the engine's answer.
         pid: of the subprocess.
-        loop: the loop that polls here.
+        loop: the loop that polls here: sleeps or looks.
         refs: the containers that it looks at, by id or name.
     """
 
@@ -72,6 +72,11 @@ class Slice:
     def seconds(self) -> float:
         """How long it is."""
         return self.end - self.begin
+
+    @property
+    def polls(self) -> bool:
+        """Whether it is a poll loop's sleep, before it is known how much of that was late."""
+        return self.cause == "awaited"
 
 
 @dataclass(slots=True)
@@ -154,7 +159,7 @@ class Reader:
         if source.kind in ("spawn", "wait", "async-wait", "system"):
             return self._of_command(piece, source, spawned)
         if source.kind == "engine":
-            return _of_engine_call(piece, source)
+            return replace(_of_engine_call(piece, source), loop=self._looks_in(source.frames))
         if source.kind == "thread":
             what = source.frames[0].function if source.frames else ""
             return replace(piece, cause="thread", what=what, loop=self.loops.polling(source.frames))
@@ -174,7 +179,12 @@ class Reader:
             cwd=str(start.detail.get("cwd") or self.directory),
             pid=pid,
             call=_key(start),
+            loop=self._looks_in(start.frames),
         )
+
+    def _looks_in(self, frames: Sequence[Frame]) -> Loop | None:
+        """Return the loop of the suite that a call stands in."""
+        return self.loops.polling([each for each in frames if each.own])
 
 
 def flatten(
