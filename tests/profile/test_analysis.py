@@ -131,6 +131,16 @@ def test_workers_are_lanes_and_what_tests_start_is_not() -> None:
     assert told(controller, *workers, nested) == {"pytest": 184.0, "idle": 16.0}
 
 
+def test_a_run_that_a_test_started_is_no_lane_even_if_it_does_not_know() -> None:
+    script = process(pid=2, parent=1, begin=20.0, end=60.0, session={})
+    nested = process(call("sleep", 40, 50), pid=3, parent=2, begin=30.0, end=59.0)
+    assert told(in_test(), script, nested) == {"pytest": 20.0, "body": 80.0}
+
+
+def test_what_is_no_pytest_is_not_called_so() -> None:
+    assert told(process(session={})) == {"program": 100.0}
+
+
 def test_processes_that_follow_each_other_share_a_lane() -> None:
     first, second = process(begin=10.0, end=40.0), process(begin=50.0, end=60.0)
     assert told(first, second) == {"outside": 60.0, "pytest": 40.0}
@@ -371,6 +381,26 @@ def test_what_is_started_again_and_again_could_be_started_once() -> None:
     (advice,) = advise(pieces, 60.0, 1)
     assert advice.saves_s == 20.0
     assert advise(pieces[:2], 60.0, 1) == ()
+
+
+def test_what_runs_in_a_container_is_not_saved_by_sharing_it() -> None:
+    pieces = [
+        Slice(at, at + 1, "engine", "a", path=path, call=(at,))
+        for at, path in enumerate(
+            ["POST /containers/create", "POST /containers/x/start", "POST /containers/x/wait",
+             "POST /containers/x/exec", "DELETE /containers/x", "POST /containers/y/start"]
+        )
+    ]  # fmt: skip
+    (advice,) = advise(pieces, 60.0, 1)
+    assert advice.saves_s == 2.0
+
+
+def test_a_site_in_a_package_is_named_where_the_suite_has_none() -> None:
+    package = Frame("/v/lib/python3.11/site-packages/pkg/plugin.py", 7, "execute", own=False)
+    python = Frame("/lib/python3.11/subprocess.py", 1, "run", own=False)
+    span = Span("sleep", 20, 30, 1, (python, package))
+    (lane,) = attribute([in_test(span)], 0.0, 100.0, None)
+    assert [each.site for each in lane if each.cause == "sleep"] == ["pkg/plugin.py:7 in execute"]
 
 
 def test_every_cause_has_a_title() -> None:

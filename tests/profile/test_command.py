@@ -198,6 +198,38 @@ def test_secrets_are_not_shown(profiled: Profiled, monkeypatch: pytest.MonkeyPat
     assert "s3cr3t-s3cr3t" not in told
 
 
+def test_what_is_cured_alike_is_told_once_and_as_wide_as_the_terminal(
+    profiled: Profiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    profiled.write("""
+import time, pytest
+
+@pytest.fixture(scope="module")
+def shared():
+    time.sleep(0.1)
+    yield
+    time.sleep(0.1)
+
+def test_a(shared):
+    time.sleep(0.2)
+
+def test_b(shared):
+    pass
+""")
+    seen = profiled.pytest()
+    assert "  shared (module), set up 1 x\n" in seen.out
+    assert " s  all 2 tests\n" in seen.out
+    advice = seen.out.partition("What to change")[2].splitlines()
+    assert advice.count("     as in 1.") == 2
+    assert max(map(len, advice)) <= 60
+
+
+def test_where_no_test_is_seen_it_is_said_why(profiled: Profiled) -> None:
+    seen = profiled.run("sh", "-c", f"{sys.executable} -c pass; env -i {sys.executable} -m pytest")
+    assert "No test was seen to run." in seen.out
+
+
 def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
     code = run(["profile", "--json", "-", "--", sys.executable, "-c", "print('its own')"])
     out, err = profiled.capture.readouterr()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from dockwright.engine import Engine
 from dockwright.profile.analysis.records import Process, read_processes
 from dockwright.profile.command import profiled_environment
 
@@ -14,13 +18,18 @@ LIMIT_S = 60
 
 
 def run_python(
-    script: str, records: Path, *options: str, path: str = "", code: int = 0
+    script: str,
+    records: Path,
+    *options: str,
+    path: str = "",
+    code: int = 0,
+    arguments: Sequence[str] = (),
 ) -> tuple[str, list[Process]]:
     """Run a script with the probe; return what it prints, and what was recorded."""
     records.mkdir(exist_ok=True)
     environ = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, *options, "-c", script],
+        [sys.executable, *options, "-c", script, *arguments],
         env=profiled_environment(environ, records),
         capture_output=True,
         text=True,
@@ -83,6 +92,55 @@ def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
 def test_python_that_heeds_no_environment_runs_without(tmp_path: Path) -> None:
     out, processes = run_python("print(1)", tmp_path / "records", "-I")
     assert (out, processes) == ("1\n", [])
+
+
+BY_HAND = """
+import http.client, socket, sys
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+for path in ("/version", "/events?since=1&until=2"):
+    connection = Engine("localhost")
+    connection.request("GET", path)
+    assert connection.getresponse().read() or "until" in path
+    connection.close()
+import docker
+client = docker.DockerClient("unix://" + sys.argv[1], version="1.41")
+client.api.version(api_version=False)
+client.close()
+"""
+
+
+@pytest.mark.engine
+def test_each_request_on_the_engines_socket_is_noted_once(engine: Engine, tmp_path: Path) -> None:
+    scheme, _, socket = engine.endpoint.url.partition("://")
+    if scheme != "unix":
+        pytest.skip("the engine has no socket here")
+    _, (process,) = run_python(BY_HAND, tmp_path / "records", arguments=[socket])
+    calls = [span.detail for span in process.spans if span.kind == "engine"]
+    asked = {each["call"]: (each["path"], each["status"]) for each in calls if "call" in each}
+    assert list(asked.values()) == [("/version", 200), ("/events?since=1&until=2", 200)]
+    assert [each["path"] for each in calls if "call" not in each] == ["/version"]
+
+
+JOINED = """
+import multiprocessing, time
+process = multiprocessing.get_context("fork").Process(target=time.sleep, args=[0.02])
+process.start()
+process.join()
+process.close()
+try:
+    process.join()
+except ValueError as error:
+    assert "closed" in str(error)
+"""
+
+
+def test_a_process_that_is_joined_is_waited_for(tmp_path: Path) -> None:
+    _, (parent, child) = run_python(JOINED, tmp_path / "records")
+    assert [span.detail["pid"] for span in parent.spans if span.kind == "wait"] == [child.pid]
+    assert kinds(child) == ["sleep"]
 
 
 FORKED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -82,7 +83,9 @@ def profile(
         output.write_text(render(result, rows=rows), "utf-8")
     elif json_file != "-":
         colours = colours_wanted(sys.stdout)
-        click.echo("\n" + render(result, colours=colours, rows=rows), nl=False)
+        # As wide as the terminal that shows it; what is piped or kept is made for any.
+        width = shutil.get_terminal_size().columns
+        click.echo("\n" + render(result, colours=colours, rows=rows, width=width), nl=False)
     ctx.exit(result.exit_code)
 
 

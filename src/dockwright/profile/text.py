@@ -8,29 +8,32 @@ from collections.abc import Iterator, Sequence
 import click
 
 from dockwright.profile.analysis import CAUSES, Profile
-from dockwright.profile.analysis.result import Advice
+from dockwright.profile.analysis.result import Advice, TestTotal
 
 _LEAST_SHOWN_S = 0.005
 _SIDE_BY_SIDE = 2
-_WIDTH = 98
+_WIDEST = 98
+_NARROWEST = 40
 
 
-def render(profile: Profile, *, colours: bool = False, rows: int = 10) -> str:
+def render(profile: Profile, *, colours: bool = False, rows: int = 10, width: int = _WIDEST) -> str:
     """Return the report.
 
     Args:
         profile: what is told.
         colours: whether headings and savings are coloured.
         rows: how many rows a table of call sites, tests, fixtures or advice has at most.
+        width: of the terminal; sentences are wrapped at it, or earlier.
     """
     paint = _Paint(colours)
+    width = min(max(width, _NARROWEST), _WIDEST)
     blocks = [
-        _head(profile, paint),
+        _head(profile, paint, width),
         _causes(profile, paint),
         _sites(profile, rows, paint),
         _tests(profile, rows, paint),
         _fixtures(profile, rows, paint),
-        _advice(profile, rows, paint),
+        _advice(profile, rows, paint, width),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
 
@@ -51,13 +54,19 @@ class _Paint:
         return click.style(text, dim=True) if self._colours else text
 
 
-def _head(profile: Profile, paint: _Paint) -> Iterator[str]:
+def _head(profile: Profile, paint: _Paint, width: int) -> Iterator[str]:
     yield paint.heading(f"Profile of: {profile.command}")
     lanes = f"{profile.lanes} processes side by side" if profile.lanes > 1 else "one process"
     yield (
         f"{profile.wall_s:.2f} s of wall time, {_counted(len(profile.tests), 'test')}, {lanes}, "
         f"exit code {profile.exit_code}"
     )
+    for note in _notes(profile):
+        yield from textwrap.wrap(note, width, break_on_hyphens=False)
+
+
+def _notes(profile: Profile) -> Iterator[str]:
+    """Yield what a reader has to know of how it was seen."""
     if profile.interrupted:
         yield "Interrupted: this is what was seen until then."
     if profile.engine == "no":
@@ -66,6 +75,11 @@ def _head(profile: Profile, paint: _Paint) -> Iterator[str]:
         yield "Some of the engine's events were lost: graces and intervals may be missing."
     if not profile.processes:
         yield "No Python process could be observed (python -I, -E and -S switch the probe off)."
+    elif not profile.tests:
+        yield (
+            "No test was seen to run. What empties the environment keeps the probe out: with tox, "
+            "add -x testenv.pass_env+=PYTHONPATH,DOCKWRIGHT_PROFILE_DIR"
+        )
 
 
 def _causes(profile: Profile, paint: _Paint) -> Iterator[str]:
@@ -105,9 +119,27 @@ def _tests(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
         return
     yield paint.heading("Slowest tests (seconds: set-up + body + teardown; of them waste)")
     for each in profile.tests[:rows]:
-        phases = f"{each.setup_s:.2f} + {each.call_s:.2f} + {each.teardown_s:.2f}"
-        yield f"  {each.seconds:8.2f} s = {phases:<22} {each.waste_s:7.2f} s  {each.test}"
+        yield _test(each, each.test)
     yield from _rest(len(profile.tests), rows)
+    if len(profile.tests) > 1:
+        yield _test(_summed(profile.tests), f"all {len(profile.tests)} tests")
+
+
+def _test(total: TestTotal, name: str) -> str:
+    phases = f"{total.setup_s:.2f} + {total.call_s:.2f} + {total.teardown_s:.2f}"
+    return f"  {total.seconds:8.2f} s = {phases:<22} {total.waste_s:7.2f} s  {name}"
+
+
+def _summed(tests: Sequence[TestTotal]) -> TestTotal:
+    return TestTotal(
+        test="",
+        seconds=sum(each.seconds for each in tests),
+        setup_s=sum(each.setup_s for each in tests),
+        call_s=sum(each.call_s for each in tests),
+        teardown_s=sum(each.teardown_s for each in tests),
+        waste_s=sum(each.waste_s for each in tests),
+        causes={},
+    )
 
 
 def _fixtures(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
@@ -116,38 +148,47 @@ def _fixtures(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
         return
     yield paint.heading("Fixtures (seconds without those that they ask for; of them waste)")
     for each in fixtures[:rows]:
-        used = f"in {_counted(each.tests, 'test')}"
-        yield f"  {each.seconds:8.2f} s {each.waste_s:8.2f} s  {each.fixture}, {used}"
+        set_up = f"set up {each.setups} x"
+        yield f"  {each.seconds:8.2f} s {each.waste_s:8.2f} s  {each.fixture}, {set_up}"
     yield from _rest(len(fixtures), rows)
 
 
-def _advice(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
+def _advice(profile: Profile, rows: int, paint: _Paint, width: int) -> Iterator[str]:
     yield paint.heading("What to change, the largest saving first")
     if not profile.advice:
         yield "  Nothing: no waste was seen that is worth a change."
+    told: dict[str, int] = {}
     for number, each in enumerate(profile.advice[:rows], 1):
-        yield from _one(number, each, profile.lanes, paint)
+        yield from _one(number, each, profile.lanes, paint, width)
+        yield from _how(each, told.setdefault(each.how, number), number, width)
     yield from _rest(len(profile.advice), rows)
 
 
-def _one(number: int, advice: Advice, lanes: int, paint: _Paint) -> Iterator[str]:
+def _one(number: int, advice: Advice, lanes: int, paint: _Paint, width: int) -> Iterator[str]:
     saving = f"saves {advice.bound} {advice.saves_s:.2f} s"
     if lanes >= _SIDE_BY_SIDE:
         saving += f" ({advice.wall_s:.2f} s of wall time)"
-    first, *rest = _wrapped(f"{saving}: {advice.title}")
+    first, *rest = _wrapped(f"{saving}: {advice.title}", width)
     yield f"{number:3}. {first.strip()}".replace(saving, paint.saving(saving), 1)
     yield from rest
     if len(advice.sites) > 1 or advice.sites[0].rpartition(":")[0] not in advice.title:
         for site in _shortened(advice.sites):
             yield paint.faint(f"       {site}")
-    yield from _wrapped(advice.how)
+
+
+def _how(advice: Advice, first: int, number: int, width: int) -> Iterator[str]:
+    """Yield the remedy; where several are cured alike, it is told once."""
+    if first < number:
+        yield f"     as in {first}."
+        return
+    yield from _wrapped(advice.how, width)
     yield f"     see {advice.page}"
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, width: int) -> list[str]:
     margin = " " * 5
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+        text, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
     )
 
 

@@ -109,8 +109,20 @@ def analyse(
 
 def _actors(processes: Sequence[Process]) -> list[Process]:
     """Return the processes whose time is the run's: those that run tests, else the first."""
-    found = [each for each in processes if each.runs_tests and not each.in_test]
+    found = [
+        each for each in processes if each.runs_tests and not _is_part_of_a_test(each, processes)
+    ]
     return found or list(processes[:1])
+
+
+def _is_part_of_a_test(process: Process, processes: Sequence[Process]) -> bool:
+    """Tell whether a test started it, be it through processes that say nothing of it."""
+    parents = [
+        each for each in processes if each.pid == process.parent and each.begin < process.begin
+    ]
+    return process.in_test or any(
+        each.runs_tests or _is_part_of_a_test(each, processes) for each in parents
+    )
 
 
 def _lanes(threads: list[list[Slice]]) -> list[list[Slice]]:

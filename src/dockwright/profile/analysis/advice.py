@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ _LEAST_SHARE = 0.002
 _REPEATED = 2
 _ONE_SHOT_S = 0.05
 """What a statistics sample takes that does not wait for a second one, with some reserve."""
+
+_LIFE = re.compile(
+    r"POST /containers/(create\b|[^/]+/(start|stop|kill|restart)\b)|DELETE /containers/"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,10 @@ def _starts(piece: Slice) -> bool:
 
 
 def _is_life(piece: Slice) -> bool:
-    """Tell whether a call is part of a container's way from its creation to its removal."""
+    """Tell whether a call makes, starts, stops or removes a container, and not what runs in it."""
     if piece.command is not None:
         return piece.command.removes or _starts(piece)
-    method, _, path = piece.path.partition(" ")
-    return path.startswith("/containers/") and method in ("POST", "DELETE")
+    return bool(_LIFE.match(piece.path))
 
 
 def _but_one_shots(pieces: Sequence[Slice]) -> float:
@@ -205,7 +209,8 @@ _REMEDIES = (
         _site,
         "a statistics sample that waits for a second one, at {0}",
         _but_one_shots,
-        "ask for one sample: `stats(stream=False, one_shot=True)`",
+        "ask docker-py for one sample: `stats(stream=False, one_shot=True)`; `docker stats` always "
+        "takes two",
         "docs/how-to/profile-a-suite.md",
     ),
     _Remedy(

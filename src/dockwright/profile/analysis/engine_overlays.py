@@ -83,7 +83,7 @@ def _cover(loss: Loss, call: _Call, *, certain: bool) -> Slice:
         end=min(loss.end, call.end),
         cause=loss.cause,
         site=call.piece.site,
-        own=call.piece.own,
+        own=bool(call.piece.site),  # no better place is known
         what=loss.container.title,
         certain=certain and loss.certain,
         call=(loss.container.id, loss.begin),

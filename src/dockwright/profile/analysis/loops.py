@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.profile.analysis.records import Frame
+from dockwright.profile.analysis.records import PACKAGES, Frame
 
 _HOW_FAR_OUT = 4
 """How many callers are looked at: a helper that sleeps may itself be called in the loop."""
@@ -55,7 +55,7 @@ def _callers(frames: Sequence[Frame]) -> Iterator[Frame]:
     own_seen = False
     for frame in frames[:_HOW_FAR_OUT]:
         own_seen = own_seen or frame.own
-        if frame.own or (not own_seen and "-packages" in frame.file):
+        if frame.own or (not own_seen and PACKAGES in frame.file):
             yield frame
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+PACKAGES = "-packages"
+"""What is in the path of whatever is installed: site-packages, dist-packages."""
+
 
 class Frame(NamedTuple):
     """One caller.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dockwright.profile.analysis.commands import Command, read_command
 from dockwright.profile.analysis.loops import Loop, Loops
-from dockwright.profile.analysis.records import Frame, Process, Span
+from dockwright.profile.analysis.records import PACKAGES, Frame, Process, Span
 
 Chain = tuple[Span, ...]
 CallKey = tuple[Hashable, ...]
@@ -106,17 +106,24 @@ class Reader:
             for thread in threads
             for each in self._slices(process, thread, process.begin, process.end)
         ]
-        return [each for each in slices if each.cause not in ("pytest", "thread", "idle")]
+        return [
+            each for each in slices if each.cause not in ("pytest", "program", "thread", "idle")
+        ]
 
     def coroutines(self, process: Process) -> list[Slice]:
         """Return what coroutines slept or waited to the end."""
         spawned = _spawned(process)
         spans = [span for span in process.spans if span.kind in _ASYNC and span.detail["done"]]
-        return [self._slice(span.begin, span.end, (span,), spawned, worker=False) for span in spans]
+        return [
+            self._slice(Slice(span.begin, span.end, "pytest"), (span,), spawned, worker=False)
+            for span in spans
+        ]
 
     def _sited(self, piece: Slice, frames: Sequence[Frame]) -> Slice:
-        """Name the innermost call site that is no library's; if there is none, the innermost."""
-        frame = next((each for each in frames if each.own), frames[0] if frames else None)
+        """Name the innermost call site of the suite; if there is none, of a package, or of all."""
+        packages = [each for each in frames if PACKAGES in each.file]
+        own = [each for each in frames if each.own]
+        frame = next(iter((*own, *packages, *frames)), None)
         if frame is None:
             return piece
         site = f"{self._shown(frame.file)}:{frame.line} in {frame.function}"
@@ -124,29 +131,32 @@ class Reader:
 
     def _shown(self, file: str) -> str:
         if file not in self._paths:
-            path, here = Path(file), self.directory
-            self._paths[file] = str(path.relative_to(here) if path.is_relative_to(here) else path)
+            path = Path(file)
+            is_here = path.is_relative_to(self.directory) and PACKAGES not in file
+            shown = str(path.relative_to(self.directory)) if is_here else file
+            self._paths[file] = shown.rpartition(f"{PACKAGES}/")[2]
         return self._paths[file]
 
     def _slices(self, process: Process, thread: int, begin: float, end: float) -> list[Slice]:
         spawned = _spawned(process)
         spans = [s for s in process.spans if s.thread == thread and s.kind not in _ASYNC]
         worker = bool(process.session.get("worker"))
+        base = "pytest" if process.session else "program"
         return [
-            self._slice(since, until, chain, spawned, worker=worker)
+            self._slice(Slice(since, until, base), chain, spawned, worker=worker)
             for since, until, chain in flatten(spans, begin, end)
         ]
 
     def _slice(
-        self, begin: float, end: float, chain: Chain, spawned: Mapping[int, Span], *, worker: bool
+        self, piece: Slice, chain: Chain, spawned: Mapping[int, Span], *, worker: bool
     ) -> Slice:
-        piece = _in_context(Slice(begin, end, "pytest"), chain)
+        piece = _in_context(piece, chain)
         piece = replace(piece, test=self.redact(piece.test)) if piece.test else piece
         source = _source(chain)
         if source is None:
             return piece
         if source.kind == "thread" and not piece.test and not _is_sleep(source):
-            return replace(piece, cause="idle" if worker else "pytest")
+            return replace(piece, cause="idle") if worker else piece
         return self._caused(replace(piece, call=_key(source)), source, spawned)
 
     def _caused(self, piece: Slice, source: Span, spawned: Mapping[int, Span]) -> Slice:
@@ -169,7 +179,7 @@ class Reader:
     def _of_command(self, piece: Slice, source: Span, spawned: Mapping[int, Span]) -> Slice:
         pid = int(source.detail.get("pid") or 0)
         start = spawned.get(pid, source) if source.kind != "system" else source
-        argv = start.detail.get("argv") or ["subprocess"]
+        argv = start.detail.get("argv") or ["multiprocessing"]  # its processes have no command line
         command = read_command(argv, shell=source.kind == "system")
         return replace(
             self._sited(piece, start.frames),
@@ -235,12 +245,15 @@ def _source(chain: Chain) -> Span | None:
 
 
 def _key(span: Span) -> CallKey:
+    """Return what all spans of one call have in common: a request, and reads of its answer."""
+    if "call" in span.detail:
+        return (span.detail["call"], span.thread)
     return (span.begin, span.end, span.thread)
 
 
 def _in_context(piece: Slice, chain: Chain) -> Slice:
     test = phase = fixture = ""
-    cause = "pytest"
+    cause = piece.cause
     for span in chain:
         if span.kind == "test":
             test = str(span.detail["test"])

@@ -18,10 +18,16 @@ def start() -> None:
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if not directory or not os.path.isdir(directory):  # noqa: PTH112 - no pathlib at start
         return
-    from . import asynchronous, blocking, imports, log, sdk, suite
+    from . import asynchronous, blocking, imports, log, sdk, suite, unix_http
 
     log.LOG.begin(directory)
     blocking.patch_now()
     imports.after_import(
-        {**blocking.PATCHES, **asynchronous.PATCHES, **sdk.PATCHES, **suite.PATCHES}
+        {
+            **blocking.PATCHES,
+            **asynchronous.PATCHES,
+            **sdk.PATCHES,
+            **unix_http.PATCHES,
+            **suite.PATCHES,
+        }
     )

@@ -113,6 +113,23 @@ def _waiting(real: Callable[..., Any]) -> Callable[..., Any]:
     return wait
 
 
+def _patch_multiprocessing(module: Any) -> None:
+    process = module.BaseProcess
+    process.join = _joining(process.join)
+
+
+def _joining(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def join(self: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        result = real(self, *args, **options)
+        LOG.span("wait", begin, frames(), pid=self.pid)  # a closed one has none: that raised
+        return result
+
+    return join
+
+
 def _patch_threading(module: Any) -> None:
     module.Condition.wait = _waiting_for_thread(module.Condition.wait)
     module.Thread.join = _waiting_for_thread(module.Thread.join)
@@ -139,4 +156,5 @@ def _waiting_for_thread(real: Callable[..., Any]) -> Callable[..., Any]:
 PATCHES: dict[str, Callable[[Any], None]] = {
     "subprocess": _patch_subprocess,
     "threading": _patch_threading,
+    "multiprocessing.process": _patch_multiprocessing,
 }

@@ -28,11 +28,12 @@ LEAST_S = 0.0002
 """Spans shorter than this are not worth their record."""
 
 _INNERMOST = 3  # frames that are kept also when they are a library's
+_PACKAGES_FRAMES = 2  # that are kept of installed packages, further out
 _OWN_FRAMES = 6
 _DEEPEST = 80
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - no pathlib at start
 _kinds: dict[str, int] = {}
-_OWN, _LIBRARY, _PYTEST, _PROBE = range(4)
+_OWN, _PACKAGE, _STANDARD, _PYTEST, _PROBE = range(5)
 
 
 class Log:
@@ -106,21 +107,25 @@ LOG = Log()
 def frames(depth: int = 2) -> tuple[Frame, ...]:
     """Return who called, from inside out: the innermost three, and six that are no library's.
 
+    Until the first of those, two of an installed package's as well: it may be the only one to name.
+
     Args:
         depth: how many frames further out the first one is.
     """
     frame = sys._getframe(depth)  # noqa: SLF001 - documented, and the only cheap way
     found: list[Frame] = []
-    own = 0
+    own = packages = 0
     for number in range(_DEEPEST):
         code = frame.f_code
         kind = _kind(code.co_filename)
         if kind == _PYTEST or own == _OWN_FRAMES:
             break
-        if kind == _OWN or (kind == _LIBRARY and number < _INNERMOST):
-            is_own = kind == _OWN
+        is_own, is_package = kind == _OWN, kind == _PACKAGE
+        more = is_package and not own and packages < _PACKAGES_FRAMES
+        if is_own or more or (kind in (_PACKAGE, _STANDARD) and number < _INNERMOST):
             found.append((code.co_filename, frame.f_lineno, code.co_name, id(frame), is_own))
             own += is_own
+            packages += is_package
         if frame.f_back is None:
             break
         frame = frame.f_back
@@ -140,6 +145,6 @@ def _kind_of(file: str) -> int:
     if f"{os.sep}_pytest{os.sep}" in file or f"{os.sep}pluggy{os.sep}" in file:
         return _PYTEST
     installed = f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
-    if installed or file.startswith((_STANDARD_LIBRARY, "<frozen")):
-        return _LIBRARY
-    return _OWN
+    if installed:
+        return _PACKAGE
+    return _STANDARD if file.startswith((_STANDARD_LIBRARY, "<frozen")) else _OWN

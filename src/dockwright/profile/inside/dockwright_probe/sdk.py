@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from _thread import get_ident
 
 from .log import LOG, clock, frames
+from .unix_http import told_otherwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +42,13 @@ def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
         __tracebackhide__ = True
         begin = clock()
         status = 0
+        thread = get_ident()
+        told_otherwise.add(thread)
         try:
             response = real(self, request, **options)
             status = response.status_code
         finally:
+            told_otherwise.discard(thread)
             path = str(request.path_url)[:_LONGEST_PATH]
             LOG.span(
                 "engine", begin, frames(), method=str(request.method), path=path, status=status
