@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import click
 
 from dockwright.cli._output import note
 
 T = TypeVar("T")
+_Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code after Ctrl-C."""
 
 _TURN_S = 0.2
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ALL = (signal.SIGINT, *_ENDING)
 
 
 class SignalledError(KeyboardInterrupt):
@@ -55,8 +57,9 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
         ExceptionGroup: it was interrupted, and cleaning up failed as well.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="dockwright-cli") as pool:
-        future = pool.submit(work)
         try:
+            with _postponed():
+                future = pool.submit(work)
             # In turns: a signal that arrives just before a wait does not end that wait.
             while not wait([future], timeout=_TURN_S).done:
                 pass
@@ -86,11 +89,27 @@ def until_ctrl_c(exit_code: int = INTERRUPTED) -> Iterator[None]:
 @contextmanager
 def _ignored() -> Iterator[None]:
     """Let no second Ctrl-C interrupt the cleaning up; every call in there has a timeout."""
-    previous = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *_ENDING)
-    }
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _postponed() -> Iterator[None]:
+    """Have a signal arrive afterwards: in mid-start of a thread the pool would forget that."""
+    arrived: list[int] = []
+    with _handled(lambda number, _: arrived.append(number)):
+        yield
+    for number in arrived:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers,
+) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in _ALL}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
