@@ -11,13 +11,13 @@ from dockwright import __version__
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
-from dockwright.stack import Identity, Images, Stack, StackOptions
+from dockwright.stack import Identity, Images, ImageWatch, Stack, StackOptions
 
 
 def build_shop_image(engine: Engine, file: Path) -> str:
     """Return the name of the example's own image, once it is on the engine."""
     spec = load(LoadOptions(files=(file,)))
-    return Images(engine).ensure(spec, spec.services["web"], lambda _: None).reference
+    return Images(engine).ensure(spec, spec.services["web"], ImageWatch()).reference
 
 
 def load_stack(files: Sequence[Path], variables: Mapping[str, str]) -> StackSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +180,24 @@ def test_a_missing_dockerfile_or_context_is_named(engine: Engine, tag: str, tmp_
     assert str(tmp_path / "Dockerfile") in caught.value.message
     with pytest.raises(ImageBuildError, match="absent is not a directory"):
         engine.build_image(BuildRequest(context=tmp_path / "absent", tags=(tag,)))
+
+
+@pytest.mark.engine
+def test_a_silent_build_ends_when_nobody_wants_it(
+    engine: Engine, scratch: str, tag: str, tmp_path: Path, classic_only: None
+) -> None:
+    silent = threading.Event()
+    context = _context(tmp_path, f"FROM {scratch}\nRUN tail -f /dev/null\n")
+
+    def note(line: str) -> None:
+        if "Running in" in line:
+            silent.set()
+
+    with pytest.raises(ImageBuildError, match="named no image at its end"):
+        engine.build_image(
+            BuildRequest(context=context, tags=(tag,)), on_progress=note, unwanted=silent.is_set
+        )
+    assert silent.is_set()
 
 
 @pytest.mark.engine

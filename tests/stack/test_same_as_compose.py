@@ -16,7 +16,7 @@ from dockwright.engine import Engine
 from dockwright.model import Ownership, StackSpec
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, Stack, StackOptions
 from dockwright.stack.create import Creator, Existing
-from dockwright.stack.images import Images
+from dockwright.stack.images import Images, ImageWatch
 from dockwright.stack.order import creation_waves
 from tests.compose.reference import reference_tool
 
@@ -70,7 +70,7 @@ def ours(
         for wave in creation_waves(spec):
             for name in wave:
                 service = spec.services[name]
-                creator.container(service, images.ensure(spec, service, lambda text: None))
+                creator.container(service, images.ensure(spec, service, ImageWatch()))
         yield inspected(engine, unique_name)
     finally:
         stack.remove()

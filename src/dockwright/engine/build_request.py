@@ -1,11 +1,12 @@
-"""What an image build is asked for."""
+"""What an image build is asked for, and who watches it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dockwright.engine.deadline import Unwanted
 from dockwright.errors import ImageBuildError
 
 
@@ -85,3 +86,18 @@ class BuildRequest:
                 f"cannot build image {self.name}: the Dockerfile cannot be read: {exc}",
                 hint="check `build: dockerfile:`, which is relative to the context",
             ) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWatch:
+    """Who watches a build.
+
+    Attributes:
+        on_line: is told each line of the builder's output.
+        timeout_s: how long it is waited for, in seconds.
+        unwanted: tells that the build is to end.
+    """
+
+    on_line: Callable[[str], None]
+    timeout_s: float
+    unwanted: Unwanted | None = None

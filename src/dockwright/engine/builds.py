@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from dockwright.engine.build_request import BuildRequest
+from dockwright.engine.build_request import BuildRequest, BuildWatch
 from dockwright.engine.calls import EngineCalls
+from dockwright.engine.deadline import Unwanted
 from dockwright.engine.dockerfile import buildkit_feature
 from dockwright.engine.failures import build_failed
 from dockwright.errors import (
@@ -32,6 +33,7 @@ class BuildCalls(EngineCalls):
         *,
         on_progress: OnLine | None = None,
         timeout_s: float = BUILD_TIMEOUT_S,
+        unwanted: Unwanted | None = None,
     ) -> str:
         """Build an image on the engine.
 
@@ -39,6 +41,7 @@ class BuildCalls(EngineCalls):
             request: what to build.
             on_progress: called with each line of the builder's output.
             timeout_s: how long BuildKit may take, or the classic builder be silent, in seconds.
+            unwanted: tells that the build is to end; it is asked from another thread.
 
         Returns:
             Its id.
@@ -60,13 +63,14 @@ class BuildCalls(EngineCalls):
                 if on_progress is not None:
                     on_progress(line)
 
+        watch = BuildWatch(note, timeout_s, unwanted)
         is_podman = self._http.version.kind == "podman"
         try:
             if not is_podman and has_buildx():
-                return build_with_buildx(self._http.endpoint, request, note, timeout_s)
+                return build_with_buildx(self._http.endpoint, request, watch)
             if not is_podman:  # Podman's own builder knows these, behind the classic call
                 _refuse_buildkit_features(request, text)
-            return build_classic(self._http, request, note, timeout_s)
+            return build_classic(self._http, request, watch)
         except (ImageBuildError, EngineTimeoutError, EngineUnreachableError):
             raise
         except EngineError as exc:

@@ -6,11 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from dockwright.engine.build_request import BuildRequest
-from dockwright.engine.deadline import expiring
+from dockwright.engine.build_request import BuildRequest, BuildWatch
+from dockwright.engine.deadline import ending, expiring
 from dockwright.engine.endpoint import Endpoint
 from dockwright.errors import EngineError, EngineTimeoutError
 
@@ -34,16 +33,13 @@ def has_buildx() -> bool:
     return probe.returncode == 0
 
 
-def build_with_buildx(
-    endpoint: Endpoint, request: BuildRequest, on_line: Callable[[str], None], timeout_s: float
-) -> str:
+def build_with_buildx(endpoint: Endpoint, request: BuildRequest, watch: BuildWatch) -> str:
     """Build an image and load it into the engine.
 
     Args:
         endpoint: the engine.
         request: what to build.
-        on_line: called with each line of the builder's output.
-        timeout_s: how long the build may take, in seconds.
+        watch: sees its output; `timeout_s` is how long the whole build may take.
 
     Returns:
         The image's id.
@@ -54,7 +50,7 @@ def build_with_buildx(
     with tempfile.TemporaryDirectory(prefix="dockwright-build-") as directory:
         id_file = Path(directory) / "id"
         command = ["docker", "buildx", "build", f"--iidfile={id_file}", *arguments(request)]
-        _run(command, endpoint, request, on_line, timeout_s)
+        _run(command, endpoint, request, watch)
         return id_file.read_text().strip()
 
 
@@ -85,13 +81,7 @@ def arguments(request: BuildRequest) -> list[str]:
     return [*options, "--", str(request.context)]
 
 
-def _run(
-    command: list[str],
-    endpoint: Endpoint,
-    request: BuildRequest,
-    on_line: Callable[[str], None],
-    timeout_s: float,
-) -> None:
+def _run(command: list[str], endpoint: Endpoint, request: BuildRequest, watch: BuildWatch) -> None:
     with tempfile.TemporaryFile("w+") as inline:
         inline.write(request.dockerfile_inline or "")
         inline.seek(0)
@@ -104,16 +94,20 @@ def _run(
             text=True,
             errors="replace",
         )
-    with process, expiring(timeout_s, process.kill) as expired:
+    with (
+        process,
+        ending(watch.unwanted, process.kill),
+        expiring(watch.timeout_s, process.kill) as expired,
+    ):
         try:
             for line in process.stdout or ():
-                on_line(line.rstrip())
+                watch.on_line(line.rstrip())
         except BaseException:
             process.kill()  # or leaving the block would wait for its end
             raise
     if expired.is_set():
         raise EngineTimeoutError(
-            f"cannot build image {request.name}: it took longer than {timeout_s:g} s",
+            f"cannot build image {request.name}: it took longer than {watch.timeout_s:g} s",
             hint="give it more time, or look at its last step",
         )
     if process.returncode:

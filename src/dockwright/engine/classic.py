@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
 from docker.utils import build as context_utils
 
-from dockwright.engine.build_request import BuildRequest
+from dockwright.engine.build_request import BuildRequest, BuildWatch
 from dockwright.engine.calls import Call
 from dockwright.engine.credentials import build_headers
+from dockwright.engine.deadline import ending
 from dockwright.engine.streams import json_lines
 from dockwright.errors import EngineError, ImageBuildError
 
@@ -21,16 +22,13 @@ if TYPE_CHECKING:
     from dockwright.engine.transport import Transport
 
 
-def build_classic(
-    transport: Transport, request: BuildRequest, on_line: Callable[[str], None], timeout_s: float
-) -> str:
+def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch) -> str:
     """Send the context and build it.
 
     Args:
         transport: the connections to the engine.
         request: what to build.
-        on_line: called with each line of the builder's output.
-        timeout_s: how long the builder may be silent, in seconds.
+        watch: sees its output; `timeout_s` is how long the builder may be silent.
 
     Returns:
         The image's id.
@@ -47,15 +45,15 @@ def build_classic(
             params=_params(request, dockerfile, as_json=transport.version.kind == "podman"),
             data=tar,
             headers={"Content-Type": "application/x-tar", **build_headers()},
-            timeout_s=timeout_s,
+            timeout_s=watch.timeout_s,
         )
         image = ""
-        with transport.stream(call) as stream:
+        with transport.stream(call) as stream, ending(watch.unwanted, stream.close):
             for message in json_lines(stream):
                 if error := message.get("error"):
                     raise EngineError(str(error))
                 for line in str(message.get("stream") or message.get("status") or "").splitlines():
-                    on_line(line)
+                    watch.on_line(line)
                 image = (message.get("aux") or {}).get("ID") or image
     if not image:
         raise EngineError("the builder named no image at its end")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.deadline import Unwanted, ending
 from dockwright.engine.failures import pull_failed
 from dockwright.engine.references import split_reference
 from dockwright.engine.streams import ByteStream, json_lines
@@ -48,7 +49,12 @@ class PullCalls(EngineCalls):
     """The call that fetches an image."""
 
     def pull_image(
-        self, reference: str, *, platform: str | None = None, on_progress: OnPull | None = None
+        self,
+        reference: str,
+        *,
+        platform: str | None = None,
+        on_progress: OnPull | None = None,
+        unwanted: Unwanted | None = None,
     ) -> None:
         """Fetch an image, even if the engine has one of this name.
 
@@ -56,6 +62,7 @@ class PullCalls(EngineCalls):
             reference: ``name``, ``name:tag`` or ``name@digest``; without both: ``latest``.
             platform: e.g. ``linux/arm64``; None: the engine's own.
             on_progress: called about ten times a second, and once at the end.
+            unwanted: tells that the pull is to end; it is asked from another thread.
 
         Raises:
             ImageMissingError: it cannot be had; the message says why.
@@ -74,7 +81,7 @@ class PullCalls(EngineCalls):
         )
         progress = _Progress(reference, on_progress)
         try:
-            with self._http.stream(call) as stream:
+            with self._http.stream(call) as stream, ending(unwanted, stream.close):
                 for message in _messages(stream):
                     progress.note(message)
         except EngineUnreachableError:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dockwright.stack.change import restore_set_aside, start_whole
     from dockwright.stack.create import injected_targets
     from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
-    from dockwright.stack.images import Images
+    from dockwright.stack.images import Images, ImageWatch
     from dockwright.stack.process import (
         MarkedProcess,
         NativeProcess,
@@ -29,6 +29,7 @@ __all__ = [
     "CachedStart",
     "CommandResult",
     "Identity",
+    "ImageWatch",
     "Images",
     "Listener",
     "MarkedProcess",
@@ -59,7 +60,7 @@ __getattr__ = lazily(
             "COMPOSE_SERVICE",
             "Identity",
         ),
-        "images": ("Images",),
+        "images": ("ImageWatch", "Images"),
         "process": (
             "MarkedProcess",
             "NativeProcess",

@@ -12,7 +12,18 @@ from dockwright.engine import BuildRequest, Engine, PullProgress
 from dockwright.errors import ImageMissingError
 from dockwright.model import Json, ServiceSpec, StackSpec
 
-OnMessage = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class ImageWatch:
+    """Who waits for an image.
+
+    Attributes:
+        tell: is told how far it is.
+        unwanted: tells that nobody waits any more; asked from another thread.
+    """
+
+    tell: Callable[[str], None] = lambda _: None
+    unwanted: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Images:
         self._lock = threading.Lock()
         self._inspected: dict[tuple[str, str], ReadyImage] = {}
 
-    def ensure(self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage) -> ReadyImage:
+    def ensure(self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch) -> ReadyImage:
         """Return the service's image once it is on the engine.
 
         The first caller pulls or builds, as ``pull_policy`` says; the others wait for it.
@@ -56,9 +67,9 @@ class Images:
             ImageMissingError: it is neither there nor to be had.
             ImageBuildError: its build failed.
         """
-        return self._ready(spec, service, on_message, anew=False)
+        return self._ready(spec, service, watch, anew=False)
 
-    def renew(self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage) -> ReadyImage:
+    def renew(self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch) -> ReadyImage:
         """Return the service's image as its registry or its build has it now.
 
         Only ``pull_policy: never`` leaves an image as it is. `ensure` then gives the same one.
@@ -67,22 +78,22 @@ class Images:
             ImageMissingError: it is not to be had.
             ImageBuildError: its build failed.
         """
-        return self._ready(spec, service, on_message, anew=True)
+        return self._ready(spec, service, watch, anew=True)
 
     def _ready(
-        self, spec: StackSpec, service: ServiceSpec, on_message: OnMessage, *, anew: bool
+        self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch, *, anew: bool
     ) -> ReadyImage:
         reference = service.image or f"{spec.name}-{service.name}"
         # A built image depends on more than its name: two specs may build the same name.
         key = (reference, spec.content_hash if service.config.get("build") else "")
         with self._lock:
             if anew or key not in self._inspected:
-                details = self._get(reference, service, on_message, anew=anew)
+                details = self._get(reference, service, watch, anew=anew)
                 self._inspected[key] = ReadyImage(reference, details)
             return self._inspected[key]
 
     def _get(
-        self, reference: str, service: ServiceSpec, on_message: OnMessage, *, anew: bool
+        self, reference: str, service: ServiceSpec, watch: ImageWatch, *, anew: bool
     ) -> Mapping[str, Json]:
         policy = str(service.config.get("pull_policy") or "missing")
         policy = (
@@ -91,10 +102,12 @@ class Images:
         build = cast("Mapping[str, Json] | None", service.config.get("build"))
         if build is not None and policy not in ("always", "never"):
             # The engine's layer cache makes an unchanged build cheap; a stale image would be a lie.
-            on_message(f"building {reference}")
-            self._engine.build_image(build_request(build, reference), on_progress=on_message)
+            watch.tell(f"building {reference}")
+            self._engine.build_image(
+                build_request(build, reference), on_progress=watch.tell, unwanted=watch.unwanted
+            )
         elif policy == "always" or (policy != "never" and not self._engine.has_image(reference)):
-            self._pull(reference, service, on_message)
+            self._pull(reference, service, watch)
         try:
             return self._engine.inspect_image(reference)
         except ImageMissingError as exc:
@@ -103,14 +116,15 @@ class Images:
                 hint=exc.hint or f"pull or build {reference} first (pull_policy is {policy})",
             ) from exc
 
-    def _pull(self, reference: str, service: ServiceSpec, on_message: OnMessage) -> None:
-        on_message(f"pulling {reference}")
+    def _pull(self, reference: str, service: ServiceSpec, watch: ImageWatch) -> None:
+        watch.tell(f"pulling {reference}")
         platform = service.config.get("platform")
         try:
             self._engine.pull_image(
                 reference,
                 platform=str(platform) if platform else None,
-                on_progress=lambda progress: on_message(_told(progress)),
+                on_progress=lambda progress: watch.tell(_told(progress)),
+                unwanted=watch.unwanted,
             )
         except ImageMissingError as exc:
             raise ImageMissingError(

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import StackBrokenError, WaitCancelledError
+from dockwright.errors import EngineError, StackBrokenError, WaitCancelledError
 from dockwright.model import StackSpec
 from dockwright.stack.body import stop_grace_s
 from dockwright.stack.create import Creator, Existing
 from dockwright.stack.identity import COMPOSE_PROJECT, Identity
-from dockwright.stack.images import Images, ReadyImage
+from dockwright.stack.images import Images, ImageWatch, ReadyImage
 from dockwright.stack.launch import Launch
 from dockwright.stack.order import creation_waves, entangled
 from dockwright.stack.process import kill_processes, marked_processes
@@ -240,7 +240,12 @@ class Stack(StackView):
             listener(UnitEvent(name, "image", stopwatch.elapsed_s, message))
 
         get = self._images.renew if anew else self._images.ensure
-        self.ready_images[name] = get(self.spec, self.spec.services[name], tell)
+        watch = ImageWatch(tell, lambda: self._closing)
+        try:
+            self.ready_images[name] = get(self.spec, self.spec.services[name], watch)
+        except EngineError:
+            self._check_wanted()  # it ended because we ended it
+            raise
 
     def _create_one(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
         self._check_wanted()
