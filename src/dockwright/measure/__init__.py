@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dockwright.measure.assembly import Facts, assemble
     from dockwright.measure.attempt import Attempt
     from dockwright.measure.conclude import Ending, keep, make_record, store_of
+    from dockwright.measure.gauges import GoneError, container_gauge
     from dockwright.measure.journal import Journal
     from dockwright.measure.ledger import PHASES, Ledger, Phase, PhaseTotal
     from dockwright.measure.record import (
@@ -47,6 +48,7 @@ __all__ = [
     "GapName",
     "Git",
     "GitQuestion",
+    "GoneError",
     "Journal",
     "Lane",
     "Ledger",
@@ -76,6 +78,7 @@ __all__ = [
     "WorkerRecord",
     "assemble",
     "calls_between",
+    "container_gauge",
     "keep",
     "make_record",
     "store_of",
@@ -88,6 +91,7 @@ __getattr__ = lazily(
         "assembly": ("Facts", "assemble"),
         "attempt": ("Attempt",),
         "conclude": ("Ending", "keep", "make_record", "store_of"),
+        "gauges": ("GoneError", "container_gauge"),
         "journal": ("Journal",),
         "ledger": (
             "PHASES",

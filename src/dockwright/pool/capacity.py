@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import psutil
 
-from dockwright.engine import Engine
+from dockwright.engine import Engine, batch
+from dockwright.measure import GoneError, container_gauge
 from dockwright.model import Json, ServiceSpec, StackSpec
 
 _UNKNOWN_SERVICE_BYTES = 192 << 20
@@ -33,12 +35,8 @@ def declared_bytes(spec: StackSpec) -> int:
 
 def measured_bytes(engine: Engine, containers: Iterable[str]) -> int:
     """Return what running containers take now, with a margin for work."""
-    used = 0
-    for container in containers:
-        memory = engine.stats(container).get("memory_stats") or {}
-        cache = (memory.get("stats") or {}).get("inactive_file", 0)
-        used += max(0, int(memory.get("usage", 0)) - int(cache))
-    return int(used * _MARGIN)
+    used = batch.run([partial(_memory_bytes, engine, container) for container in containers])
+    return int(sum(used) * _MARGIN)
 
 
 def available_bytes() -> int:
@@ -54,6 +52,13 @@ def available_bytes() -> int:
 def usual_limit() -> int:
     """Return how many copies are worth having by default: more than this only crowd the cores."""
     return (os.cpu_count() or 2) + 2
+
+
+def _memory_bytes(engine: Engine, container: str) -> int:
+    try:
+        return container_gauge(engine, container)().memory_bytes or 0
+    except GoneError:  # a job that has done its work takes nothing
+        return 0
 
 
 def _limit(service: ServiceSpec) -> int:
