@@ -198,5 +198,7 @@ def settle(strategy: PostgresReset) -> None:
     """Reset until there is nothing to do: what ran before may still be noticed once."""
     for _ in range(10):
         if not strategy.reset():
+            assert strategy._tidier
+            strategy._tidier.join()  # or a test might disturb it at its work
             return
     pytest.fail("there is always something to reset")
