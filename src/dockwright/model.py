@@ -57,6 +57,7 @@ class ServiceSpec:
         ready: one condition, as in `ProcessSpec`, that replaces the health check when the service
             is awaited; empty: the health check.
         cache: whether ``x-dockwright: cache:`` lets its volumes be kept; None: nothing is said.
+        durable: whether its data has to outlive the machine also in a disposable copy.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ServiceSpec:
     options: Mapping[str, Json] = field(default_factory=dict)
     ready: Mapping[str, Json] = field(default_factory=dict)
     cache: bool | None = None
+    durable: bool = False
 
     @property
     def image(self) -> str | None:

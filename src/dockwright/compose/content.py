@@ -39,7 +39,10 @@ def content_hash(
         for key, resource in (tree.get(section) or {}).items()
         if resource.get("file")
     ]
-    options = {name: [service.reset, service.options] for name, service in services.items()}
+    options = {
+        name: [service.reset, service.options, service.durable]
+        for name, service in services.items()
+    }
     native = {name: asdict(process) for name, process in processes.items()}
     text = json.dumps([content, files, options, native], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -63,6 +63,7 @@ def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origi
         options=own.options,
         ready=own.ready,
         cache=read_cache(service),
+        durable=own.durable,
     )
 
 

@@ -1,9 +1,9 @@
 """``x-dockwright``: what dockwright itself understands in a Compose file.
 
 In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, when it is
-ready; ``cache``, whether its volumes may be kept for later runs. At the top: ``processes``, native
-processes that run beside the containers; ``cache``, for the whole stack; ``secrets``, the variables
-that `dockwright stack install` makes up.
+ready; ``cache``, whether its volumes may be kept for later runs; ``durable``, whether a database
+waits for the disk. At the top: ``processes``, native processes that run beside the containers;
+``cache``, for the whole stack; ``secrets``, the variables that `dockwright stack install` makes up.
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ _TOP = Struct(
     extensions=False,
 )
 _SERVICE = Struct(
-    {"reset": STR, "options": MapOf(Anything()), "ready": _READY, "cache": _BOOL},
+    {
+        "reset": STR,
+        "options": MapOf(Anything()),
+        "ready": _READY,
+        "cache": _BOOL,
+        "durable": _BOOL,
+    },
     extensions=False,
 )
 
@@ -69,6 +75,7 @@ class ServiceOptions:
     reset: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
     ready: Mapping[str, Json] = field(default_factory=dict)
+    durable: bool = False
 
 
 def read_service_options(name: str, service: Tree, origins: Origins) -> ServiceOptions:
@@ -86,6 +93,7 @@ def read_service_options(name: str, service: Tree, origins: Origins) -> ServiceO
         reset=described.get("reset"),
         options=described.get("options") or {},
         ready=_condition(described.get("ready"), (*path, "ready"), origins),
+        durable=described.get("durable", False),
     )
 
 

@@ -19,6 +19,7 @@ from dockwright.stack.identity import Identity
 from dockwright.stack.images import ReadyImage
 from dockwright.stack.mounts import anonymous_targets, file_target, volume_entries
 from dockwright.stack.names import Names
+from dockwright.stack.unsynced import unsynced
 
 _NETWORK_KEYS = {
     "driver": "Driver",
@@ -99,9 +100,10 @@ class Creator:
             publish_exposed=self.identity.isolated and not self.addresses.containers_reachable,
         )
         platform = service.config.get("platform")
+        body = container_body(service, context)
         container = self.engine.create_container(
             self.names.container(service.name),
-            container_body(service, context),
+            unsynced(body, service, image, self.names) if self.identity.isolated else body,
             platform=str(platform) if platform else None,
         )
         for key, declared in list(networks_of(service).items())[1:]:
