@@ -8,7 +8,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from dockwright.engine import current_owner
+from dockwright.errors import ResourceError
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.workspace import Workspace
 
@@ -27,6 +30,17 @@ def test_a_workspace_is_private_and_names_its_owner(tmp_path: Path) -> None:
     assert owner == asdict(current_owner())
     workspace.remove()
     assert not workspace.directory.exists()
+
+
+def test_where_no_workspace_can_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_text("a file, so that no directory can be made below")
+    with pytest.raises(
+        ResourceError, match=r"cannot write to .*/sessions/abc: Not a directory"
+    ) as it:
+        Workspace.create(tmp_path, "abc")
+    assert it.value.hint == (
+        "make room there, or set XDG_STATE_HOME to a directory that can be written"
+    )
 
 
 def test_only_the_workspaces_of_dead_owners_are_reaped(tmp_path: Path) -> None:

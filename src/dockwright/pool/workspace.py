@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dockwright.engine import current_owner, owner_is_alive
+from dockwright.errors import ResourceError
 from dockwright.model import Owner
 
 _OWNER_FILE = "owner.json"
@@ -28,10 +29,21 @@ class Workspace:
 
     @classmethod
     def create(cls, state: Path, session: str) -> Workspace:
-        """Make the workspace of one session, owned by this process."""
+        """Make the workspace of one session, owned by this process.
+
+        Raises:
+            ResourceError: it cannot be written: no space, no permission.
+        """
         directory = state / "sessions" / session
-        directory.mkdir(parents=True, mode=0o700)
-        (directory / _OWNER_FILE).write_text(json.dumps(asdict(current_owner())))
+        try:
+            directory.mkdir(parents=True, mode=0o700)
+            (directory / _OWNER_FILE).write_text(json.dumps(asdict(current_owner())))
+        except OSError as exc:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise ResourceError(
+                f"cannot write to {directory}: {exc.strerror}",
+                hint="make room there, or set XDG_STATE_HOME to a directory that can be written",
+            ) from exc
         return cls(directory)
 
     def remove(self) -> None:
