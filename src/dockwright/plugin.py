@@ -104,7 +104,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = config.stash[RUN]
     output = getattr(config, "workeroutput", None)
     git = run.ask_git() if output is None else None
-    summary = run.close()
+    try:
+        summary = run.close()
+    except KeyboardInterrupt:  # once more, or late: whoever presses it does not want to wait
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
+        summary = run.leave_removal_to_broker()
     if summary is not None and summary.problems:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if output is None:

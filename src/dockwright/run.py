@@ -54,6 +54,13 @@ class Run:
         self.record: RunRecord | None = None
         """What was recorded, in the main process, once the run is over."""
         self._session: Session | None = None
+        self._reasons: dict[str, str] = {}
+
+    def in_full_once(self, reason: str, test: str) -> str:
+        """Return why a test gets no stack; of what an earlier test was told, the first line."""
+        first = self._reasons.setdefault(reason, test)
+        line, *more = reason.splitlines()
+        return f"{line}\n  (told in full for {first})" if more and first != test else reason
 
     @property
     def session(self) -> Session:
@@ -138,6 +145,16 @@ class Run:
         summary = self._session.close()
         if summary is not None:
             self.summaries.append(summary)
+        return summary
+
+    def leave_removal_to_broker(self) -> Summary:
+        """Return what there is to tell where nobody waited for the end of `close`."""
+        from dockwright.measure import Summary
+
+        summary = Summary(
+            notes=("interrupted: the broker removes the stacks without being awaited",)
+        )
+        self.summaries.append(summary)
         return summary
 
     def summary_lines(self) -> list[str]:

@@ -55,5 +55,36 @@ def test_ctrl_c_leaves_nothing(suite: Suite) -> None:
     assert suite.left() == []
 
 
+def test_ctrl_c_while_stacks_are_removed_ends_at_once(suite: Suite) -> None:
+    suite.write(
+        "conftest.py",
+        """
+        import signal
+
+        import pytest
+
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish():
+            from dockwright.pool.client import PoolClient
+
+            PoolClient._answer_to = lambda *_: signal.raise_signal(signal.SIGINT)
+        """,
+    )
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["interrupted: the broker removes the stacks without being awaited", "* 1 passed in *"]
+    )
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    until(lambda: _nothing_left(suite), subject="the broker", timeout_s=TIMEOUT_S)
+
+
+def _nothing_left(suite: Suite) -> Outcome:
+    left = suite.left()
+    return Continue(", ".join(left)) if left else Ready()
+
+
 def _exists(file: Path) -> Outcome:
     return Ready() if file.exists() else Continue(f"{file.name} is not there")
