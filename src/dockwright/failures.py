@@ -8,10 +8,16 @@ Pytest asks this hook three times a test: in a suite without stacks that alone w
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
 
 import pytest
 
+from dockwright.errors import DockwrightError
 from dockwright.run import BEGAN, FAILED, LEASES, RUN
+
+_PACKAGE = Path(__file__).parent
+"""The modules right in it are those that pytest calls; below it are those that tests call."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -19,6 +25,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note the time of a test with a stack, and show its services' logs where it failed."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, DockwrightError):
+        _end_at_the_call(call.excinfo, item.config)
     report = yield
     run = item.config.stash[RUN]
     began_s = item.stash.setdefault(BEGAN, call.start)
@@ -34,3 +42,19 @@ def pytest_runtest_makereport(
         for lease in leases:
             report.sections.extend(run.session.log_sections(lease, since_s=began_s))
     return report
+
+
+def _end_at_the_call(excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> None:
+    """Show where the test called dockwright, and nothing of dockwright itself.
+
+    An error that it raises on purpose says what is wrong; ``--full-trace`` shows the rest too.
+    """
+    if config.getoption("fulltrace", default=False):
+        return
+    before: TracebackType | None = None
+    entry: TracebackType | None = excinfo.tb
+    while entry is not None:
+        if before and Path(entry.tb_frame.f_code.co_filename).parent.parent == _PACKAGE:
+            before.tb_next = None
+            return
+        before, entry = entry, entry.tb_next

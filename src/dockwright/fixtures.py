@@ -216,5 +216,5 @@ def _acquire(run: Run, requirement: Requirement) -> Lease:
     try:
         return run.session.acquire(requirement)
     except DockwrightError as error:
-        reason = str(error)
+        reason = run.in_full_once(str(error), requirement.holder)
     pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors

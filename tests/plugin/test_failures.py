@@ -159,3 +159,41 @@ def _sh(command: str, directory: Path | None = None) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_start_that_fails_is_told_in_full_once(suite: Suite) -> None:
+    suite.compose(
+        text=f"""
+        services:
+          web:
+            image: {SCRATCH}
+            command: ["sh", "-c", "echo no configuration; exit 3"]
+            ports: ["80"]
+        """
+    )
+    suite.write("test_it.py", "def test_one(stack): pass\n\ndef test_two(stack): pass\n")
+    result = suite.passes(errors=2)
+    out = result.stdout.str()
+    assert out.count("it exited with code 3") == 2
+    assert out.count("    no configuration") == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_two*",
+            "*exited with code 3",
+            "  (told in full for test_it.py::test_one)",
+        ]
+    )
+
+
+def test_what_dockwright_does_inside_is_not_shown(suite: Suite) -> None:
+    suite.write("test_it.py", "def test_it(stack):\n    stack.exec('nope', ['true'])\n")
+    result = suite.run("--dockwright-log-tail", "0")
+    result.stdout.fnmatch_lines(
+        [
+            ">*stack.exec('nope', *",
+            "E*UnknownServiceError: stack *: no service 'nope'",
+            "E*hint: the services are: web",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*/dockwright/*")
+    suite.run("--full-trace").stdout.fnmatch_lines(["*/dockwright/pool/lease.py:*"])
