@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.profile.profiled import Profiled
+from tests.soak.conftest import tell
+
+__all__ = ["profiled", "tell"]
 
 collect_ignore = ["wasteful"]  # run by tests, as somebody else's suite
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,9 @@ class Wasteful:
         return seen, known
 
 
-def test_each_cause_is_named_and_advice_saves_what_it_says(wasteful: Wasteful) -> None:
+def test_each_cause_is_named_and_advice_saves_what_it_says(
+    wasteful: Wasteful, tell: Callable[[str], None]
+) -> None:
     seen, known = wasteful.run()
     for cause, place in SITES.items():
         told = seen.at(_site(*place), cause)
@@ -137,6 +139,14 @@ def test_each_cause_is_named_and_advice_saves_what_it_says(wasteful: Wasteful) -
         cause: known[duration if FULL else cause] - since[duration if FULL else cause]
         for cause, duration in durations.items()
     }
+    tell(
+        "profile: "
+        + ", ".join(f"{each} {seen.cause(each):.2f} of {known[each]:.2f} s" for each in SITES)
+        + "; advised "
+        + ", ".join(
+            f"{cause} {advised[cause]:.2f} s, saved {saved[cause]:.2f} s" for cause in saved
+        )
+    )
     assert saved == pytest.approx(advised, rel=0.2)
     assert after.cause("sleep") + after.cause("grace") + after.cause("health") == 0
     if FULL:

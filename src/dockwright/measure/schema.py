@@ -7,6 +7,7 @@ its tests, what is asked for across runs: history, durations. A test's name is k
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 _V1 = """
 CREATE TABLE runs (
@@ -70,6 +71,28 @@ def migrate(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def is_sound(connection: sqlite3.Connection) -> bool:
+    """Tell whether a store has its tables and columns, and in them what belongs together.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read at all.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as pattern:
+        migrate(pattern)
+        if not _columns(pattern) <= _columns(connection):
+            return False
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return bool(verdict == "ok") and not connection.execute("PRAGMA foreign_key_check").fetchone()
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    found = connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables "
+        "JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+    )
+    return set(found)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

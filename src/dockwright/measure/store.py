@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,14 @@ from dockwright.measure.rows import (
     insert_tests,
     stored,
 )
-from dockwright.measure.schema import NewerStoreError, migrate
+from dockwright.measure.schema import NewerStoreError, is_sound, migrate
 
 _DAY_S = 86_400.0
 _RETRY_S = 0.05
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SUSPECT = (*_DAMAGE, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
+"""Also what tables say that are not as we made them: one is missing, or rows of it are."""
+
 _FILES = ("", "-wal", "-shm")
 
 
@@ -77,8 +80,8 @@ class RunStore:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 self._add(record)
-            except sqlite3.DatabaseError as failure:
-                if not _is_damage(failure):
+            except (sqlite3.DatabaseError, ValueError) as failure:
+                if not _is_suspect(failure):
                     raise
                 aside = self._set_aside()
                 self._add(record)
@@ -92,8 +95,8 @@ class RunStore:
             rows = connection.execute(
                 f"SELECT {HEAD} FROM runs ORDER BY began DESC, id DESC LIMIT ?",  # noqa: S608
                 [-1 if limit is None else limit],
-            ).fetchall()
-        return [stored(row) for row in rows]
+            )
+            return [stored(row) for row in rows]
 
     def load(self, run: str) -> RunRecord:
         """Return a kept run.
@@ -193,10 +196,9 @@ class RunStore:
     def _is_damaged(self) -> bool:
         try:
             with closing(self._opened("rw")) as connection:
-                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as failure:
-            return _is_damage(failure)
-        return bool(verdict != "ok")
+                return not is_sound(connection)
+        except (sqlite3.DatabaseError, ValueError) as failure:
+            return _is_suspect(failure)
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -270,14 +272,20 @@ class RunStore:
                 f"cannot {doing}: a newer dockwright wrote {self.file}",
                 hint="update dockwright, or move the file away",
             ) from exc
-        except (sqlite3.Error, OSError) as exc:
+        except (sqlite3.Error, OSError, ValueError) as exc:
             hint = "move the file away: the next run makes a new one" if _is_damage(exc) else None
             raise StoreError(f"cannot {doing}: {self.file}: {exc}", hint=hint) from exc
 
 
-def _is_damage(failure: Exception) -> bool:
-    code = getattr(failure, "sqlite_errorcode", 0)
-    return code & 0xFF in _DAMAGE  # the upper bits tell it more exactly
+def _is_damage(failure: Exception, codes: Container[int] = _DAMAGE) -> bool:
+    """Tell whether a failure is of a store whose content is not what was written."""
+    if isinstance(failure, ValueError):
+        return True  # a text that is no UTF-8, a number that is none
+    return getattr(failure, "sqlite_errorcode", 0) & 0xFF in codes  # the rest tells it more exactly
+
+
+def _is_suspect(failure: Exception) -> bool:
+    return _is_damage(failure, _SUSPECT)
 
 
 @contextmanager
