@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.profile.profiled import Profiled
-from tests.soak.conftest import tell
-
-__all__ = ["profiled", "tell"]
 
 collect_ignore = ["wasteful"]  # run by tests, as somebody else's suite
 

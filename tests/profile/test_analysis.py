@@ -109,6 +109,23 @@ def test_a_command_is_its_start_and_what_waits_for_it() -> None:
     assert seen == {"pytest": 20.0, "body": 68.0, "compose": 6.0, "sleep": 4.0, "pull": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("line", "slept_s"),
+    [
+        ("docker compose up -d >log 2>&1 && sleep 3", 3.0),
+        ("sleep .5s; docker compose up; sleep 1", 1.5),
+        ("docker compose up -d; sleep $T", 0.0),
+        ("docker compose up -d & sleep 1 | cat", 0.0),
+        ("docker compose up -d || sleep 1", 0.0),
+        ("docker compose up -d; sleep 1h", 0.0),  # it did not take that long
+    ],
+)
+def test_what_a_line_sleeps_beside_a_command_is_told_apart(line: str, slept_s: float) -> None:
+    up = call("spawn", 20, 20.1, pid=7, argv=[line], cwd="")
+    seen = told(in_test(up, call("wait", 20.1, 30, pid=7)))
+    assert (seen["compose"], seen.get("sleep", 0.0)) == (10.0 - slept_s, slept_s)
+
+
 def test_a_python_child_is_looked_into() -> None:
     child = process(call("sleep", 32, 36), pid=7, parent=1, begin=31.0, end=39.0, session={})
     spawn = call("spawn", 30, 31, pid=7, argv=["python", "x.py"], cwd="")

@@ -57,6 +57,9 @@ def test_coroutines():
         await process.wait()
     asyncio.run(several())
 
+def test_command_with_a_limit():
+    subprocess.run(["sleep", "0.3"], check=True, timeout=20)
+
 def test_polls():
     until = time.monotonic() + 0.25
     while time.monotonic() < until:
@@ -90,6 +93,7 @@ def test_a_suite_runs_as_without_and_each_wait_is_told(profiled: Profiled) -> No
         "in own": 0.05,
         "in settle": 0.15,
         "in test_commands": 0.3,
+        "in test_command_with_a_limit": 0.3,
         "<string>:1": 0.25,
         "in several": 0.1,
         "in test_coroutines": 0.2,  # tasks of their own: nobody else called them
@@ -98,6 +102,8 @@ def test_a_suite_runs_as_without_and_each_wait_is_told(profiled: Profiled) -> No
     }
     for place, seconds in sleeps.items():
         assert seconds - 0.02 <= seen.at(place, "sleep") <= seconds + 0.5, place
+    limited = [each for each in seen.profile["sites"] if "with_a_limit" in each["site"]]
+    assert [(each["what"], each["count"]) for each in limited] == [("sleep 0.3", 1)]
     assert seen.cause("awaited") + seen.cause("polling") == pytest.approx(0.3, abs=0.1)
 
 
@@ -110,7 +116,7 @@ def test_every_second_is_told_once(profiled: Profiled) -> None:
     assert sum(each["seconds"] for each in profile["causes"]) == pytest.approx(
         2 * profile["wall_s"], rel=1e-6
     )
-    assert len(profile["tests"]) == 8
+    assert len(profile["tests"]) == 9
     tests = {each["test"].partition("::")[2]: each for each in profile["tests"]}
     assert tests["test_python"]["causes"]["sleep"] >= 0.25
     for each in tests.values():

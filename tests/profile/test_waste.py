@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +97,11 @@ class Wasteful:
         self._monkeypatch = monkeypatch
         self._directory = directory
 
+    def tell(self, text: str) -> None:
+        """Print a line that a person sees while the tests run."""
+        with self._profiled.capture.disabled():
+            print(f"\n  soak: {text}", end="", flush=True)
+
     def run(self, *followed: str) -> tuple[Seen, Counter[str]]:
         """Profile it, with some advice followed; return what is told, and the truth."""
         truth = self._directory / f"truth-{len(followed)}"
@@ -113,7 +118,7 @@ class Wasteful:
 
 
 def test_each_cause_is_named_and_advice_saves_what_it_says(
-    wasteful: Wasteful, tell: Callable[[str], None]
+    wasteful: Wasteful,
 ) -> None:
     seen, known = wasteful.run()
     for cause, place in SITES.items():
@@ -139,7 +144,7 @@ def test_each_cause_is_named_and_advice_saves_what_it_says(
         cause: known[duration if FULL else cause] - since[duration if FULL else cause]
         for cause, duration in durations.items()
     }
-    tell(
+    wasteful.tell(
         "profile: "
         + ", ".join(f"{each} {seen.cause(each):.2f} of {known[each]:.2f} s" for each in SITES)
         + "; advised "

@@ -10,7 +10,7 @@ from dockwright.profile.analysis.advice import advise
 from dockwright.profile.analysis.causes import CAUSES, Cause
 from dockwright.profile.analysis.engine_overlays import with_engine
 from dockwright.profile.analysis.facts import EngineFacts
-from dockwright.profile.analysis.overlays import with_children, with_others
+from dockwright.profile.analysis.overlays import with_children, with_line_sleeps, with_others
 from dockwright.profile.analysis.records import Finished, Process, read_processes
 from dockwright.profile.analysis.result import (
     Advice,
@@ -65,7 +65,9 @@ def attribute(
     children = {process.pid: process for process in processes}
     threads = [
         with_others(
-            list(with_children(reader.own_thread(process), children, reader)), process, reader
+            list(with_children(with_line_sleeps(reader.own_thread(process)), children, reader)),
+            process,
+            reader,
         )
         for process in _actors(processes)
     ]

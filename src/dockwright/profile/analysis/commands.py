@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash"})
@@ -20,8 +20,12 @@ _VALUED = frozenset(
 """Options before an action that have a value."""
 
 _SEPARATORS = frozenset({"&&", "||", ";", "|", "&", "\n"})
+_IN_TURN = frozenset({"&&", ";", "\n"})
+_REDIRECTION = re.compile(r"\d?>&\d|&>>?")
+_WORDLESS = "a command without words"
 _REMOVING = frozenset({"down", "rm", "remove", "rmi", "kill", "stop", "prune"})
 _SHOWN_WORDS = 6
+_SLEEP = re.compile(r"sleep (\d+\.?\d*|\.\d+)([smh]?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Command:
         arguments: what follows the action; for looking for names in them.
         removes: whether it takes something away.
         project: what ``-p`` says.
+        in_turn: whether its line waits for it, if all goes well.
+        asleep_s: how long the line sleeps beside this command, as it says itself.
+        asleep_first: whether it does so before the command.
     """
 
     cause: str
@@ -43,6 +50,9 @@ class Command:
     arguments: tuple[str, ...] = ()
     removes: bool = False
     project: str = ""
+    in_turn: bool = True
+    asleep_s: float = 0.0
+    asleep_first: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,19 +68,40 @@ def read_command(argv: Sequence[str], *, shell: bool = False) -> Command:
         argv: its words.
         shell: whether the only word is a line for the shell.
     """
-    found = [_simple(words) for words in _commands(list(argv), shell=shell) if words]
+    line = [
+        replace(_simple(words), in_turn=in_turn)
+        for words, in_turn in _commands(list(argv), shell=shell)
+        if words
+    ]
     for wanted in ("compose", "docker", "pull", "statistics", "sleep"):
-        told = [command for command in found if command.cause == wanted]
+        told = [command for command in line if command.cause == wanted]
         if told:
-            return max(told, key=lambda command: command.removes)  # `ps -q | xargs rm` removes
-    return found[0] if found else Command("subprocess", "", "a command without words")
+            chosen = max(told, key=lambda command: command.removes)  # `ps -q | xargs rm` removes
+            return _with_sleeps(chosen, line)
+    return _with_sleeps(line[0], line) if line else Command("subprocess", "", _WORDLESS)
 
 
-def _commands(argv: list[str], *, shell: bool) -> Iterator[list[str]]:
+def _with_sleeps(chosen: Command, line: Sequence[Command]) -> Command:
+    """Add what a line sleeps beside the command that tells most of it."""
+    sleeps_s = [_seconds(each) for each in line if each is not chosen]
+    return replace(chosen, asleep_s=sum(sleeps_s), asleep_first=_seconds(line[0]) > 0)
+
+
+def _seconds(command: Command) -> float:
+    """Return how long a ``sleep`` takes; 0 where it is none, or does not say so."""
+    said = _SLEEP.fullmatch(command.shown)
+    if said is None or not command.in_turn:
+        return 0.0
+    return float(said[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[said[2]]
+
+
+def _commands(argv: list[str], *, shell: bool) -> Iterator[tuple[list[str], bool]]:
+    """Yield the commands of a line, and whether each is waited for and not left out."""
     line = argv[0] if shell or (len(argv) == 1 and " " in argv[0]) else _shell_line(argv)
     if line is None:
-        yield argv
+        yield argv, True
         return
+    line = _REDIRECTION.sub(" ", line)
     try:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|\n")
         lexer.whitespace = " \t\r"
@@ -78,13 +109,13 @@ def _commands(argv: list[str], *, shell: bool) -> Iterator[list[str]]:
     except ValueError:
         words = line.split()  # not a line that we can read: an open quote, a here document
     one: list[str] = []
-    for word in words:
+    in_turn = True
+    for word in (*words, ";"):
         if word in _SEPARATORS:
-            yield one
-            one = []
+            yield one, in_turn and word in _IN_TURN
+            one, in_turn = [], word in _IN_TURN
         else:
             one.append(word)
-    yield one
 
 
 def _shell_line(argv: Sequence[str]) -> str | None:

@@ -33,6 +33,28 @@ def with_children(
         yield from covered([piece], blocked, lambda _: True)
 
 
+def with_line_sleeps(slices: Iterable[Slice]) -> Iterator[Slice]:
+    """Take the sleeps out of command lines that do other things as well: ``up -d && sleep 5``.
+
+    How long they are the line says; that they come at its end, or its begin, is an estimate.
+    """
+    for piece in slices:
+        command = piece.command
+        asleep_s = command.asleep_s if command and command.cause != "sleep" else 0.0
+        if command is None or not 0.0 < asleep_s < piece.seconds:
+            yield piece  # of the two pieces of a command the longer one is the waiting
+            continue
+        asleep = replace(
+            piece, cause="sleep", what=f"sleep {asleep_s:g}", certain=False, command=None
+        )
+        if command.asleep_first:
+            yield replace(asleep, end=piece.begin + asleep_s)
+            yield replace(piece, begin=piece.begin + asleep_s)
+        else:
+            yield replace(piece, end=piece.end - asleep_s)
+            yield replace(asleep, begin=piece.end - asleep_s)
+
+
 def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[Slice]:
     """Say what was waited for where a thread waited for coroutines, or for other threads."""
     slices = list(

@@ -17,6 +17,9 @@ CallKey = tuple[Hashable, ...]
 EVENT_WAIT = "Event.wait"
 """What a slice says that is a ``threading.Event`` waited for in vain."""
 
+_WHOLE = ("client", "pull", "wait")
+"""What counts as a whole: `Popen.wait` with a timeout sleeps in turns, and is no sleep for that."""
+
 _ASYNC = ("async-sleep", "async-wait")
 _STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream=(?:1|[Tt]rue)|one-shot=1))")
 _PULL = re.compile(r"/images/create\b")
@@ -239,7 +242,7 @@ def _source(chain: Chain) -> Span | None:
     context = ("test", "phase", "fixture", "collection")
     causes = [span for span in chain if span.kind not in context]
     for span in causes:
-        if span.kind in ("client", "pull"):
+        if span.kind in _WHOLE:
             return span
     return causes[-1] if causes else None
 
