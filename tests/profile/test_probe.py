@@ -94,6 +94,25 @@ def test_python_that_heeds_no_environment_runs_without(tmp_path: Path) -> None:
     assert (out, processes) == ("1\n", [])
 
 
+REPLACED = """
+import os, sys, time
+real = {id(time.monotonic): lambda: 1e9}
+real.update((id(getattr(os, name)), None) for name in ("open", "write", "close", "getpid"))
+for module in list(sys.modules.values()):
+    for name, value in list(vars(module).items()):
+        if id(value) in real:
+            setattr(module, name, real[id(value)])
+time.sleep(0.05)
+"""
+
+
+def test_a_suite_may_stop_the_clock_and_take_the_disk_away(tmp_path: Path) -> None:
+    """As freezegun and pyfakefs do: in every module, whatever it is."""
+    _, (process,) = run_python(REPLACED, tmp_path / "records")
+    (sleep,) = process.spans
+    assert 0.04 < sleep.seconds < 5
+
+
 BY_HAND = """
 import http.client, socket, sys
 class Engine(http.client.HTTPConnection):

@@ -11,15 +11,25 @@ from _thread import get_ident
 
 TYPE_CHECKING = False  # typing itself takes longer to load than all of the probe
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Frame = tuple[str, int, str, int, bool]
     """File, line, function, identity of the frame while it lives, whether it is no library's."""
 
-# A suite may replace any of these (freezegun, pyfakefs, mocks): what is kept here stays real.
-clock = time.monotonic
-_open, _write, _close, _getpid = os.open, os.write, os.close, os.getpid
-_dumps = marshal.dumps
+
+class _Real:
+    """What a suite may replace: freezegun and pyfakefs do so in every module, not in a class."""
+
+    clock = time.monotonic
+    open, write, close = os.open, os.write, os.close
+    getpid = os.getpid
+
+
+def clock(real: Callable[[], float] = _Real.clock) -> float:
+    """Return the seconds of the machine's monotonic clock, also where a suite has stopped it."""
+    return real()
+
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 _FORMAT = 2  # marshal's: read by every Python 3
@@ -73,19 +83,19 @@ class Log:
         if not self._path:
             return
         try:
-            descriptor = _open(self._path, _FLAGS, 0o600)
+            descriptor = _Real.open(self._path, _FLAGS, 0o600)
         except OSError:
             return  # the profile has ended, or no descriptor is left: not the suite's concern
         try:
-            _write(descriptor, _dumps(record, _FORMAT))
+            _Real.write(descriptor, marshal.dumps(record, _FORMAT))
         except (OSError, ValueError):
             pass  # the disk is full; a value that is not plain
         finally:
-            _close(descriptor)
+            _Real.close(descriptor)
 
     def _head(self) -> None:
         now = clock()
-        pid = _getpid()
+        pid = _Real.getpid()
         self._path = f"{self._directory}/{pid}-{int(now * 1e9)}"
         head = {
             "pid": pid,
