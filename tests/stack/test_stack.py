@@ -10,6 +10,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.errors import (
+    ComposeUnsupportedError,
     ImageMissingError,
     NoSuchObjectError,
     PortInUseError,
@@ -18,6 +19,7 @@ from dockwright.errors import (
 )
 from dockwright.stack import UnitEvent, statuses
 from tests.stack.conftest import StackMaker
+from tests.support import leftovers
 
 pytestmark = pytest.mark.engine
 
@@ -300,3 +302,29 @@ def test_without_a_health_check_a_service_is_ready_once_it_listens(make_stack: S
     address = stack.address("web", 8000)
     with urllib.request.urlopen(f"http://{address}/busybox", timeout=5) as answer:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("service", "top", "message"),
+    [
+        ("configs: [c]", "configs: {c: {external: true}}", "configs.c: external config 'c' needs"),
+        ("secrets: [s]", "secrets: {s: {external: true}}", "secrets.s: external secret 's' needs"),
+        (
+            "build: 'https://example.com/x/y.git#main'",
+            "",
+            "services.web.build.context: the build context https://example.com/x/y.git#main is on",
+        ),
+        ("build: {context: 'git@example.com:x/y.git'}", "", "context git@example.com:x/y.git is"),
+        ("volumes: ['d:/data']", "volumes: {d: {}}", "services.web.volumes: 'd:/data' is no abs"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_made(
+    make_stack: StackMaker, engine: Engine, service: str, top: str, message: str
+) -> None:
+    sleeper = "  cache: {image: IMAGE, command: sleep 600}\n"
+    stack = make_stack(f"services:\n{sleeper}  web:\n    image: IMAGE\n    {service}\n{top}\n")
+    with pytest.raises(ComposeUnsupportedError) as caught:
+        stack.start()
+    assert message in str(caught.value)
+    assert caught.value.hint
+    assert leftovers(engine, stack.identity.selector()) == []

@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import BodyContext, container_body, endpoint_config, networks_of
@@ -198,12 +197,6 @@ def _contents(
         for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
             source = str(use["source"])
             definition = declared.get(source) or {}
-            if definition.get("external"):
-                raise ComposeUnsupportedError(
-                    f"external {kind[:-1]} {source!r} needs a swarm, which dockwright does not use",
-                    path=f"{kind}.{source}",
-                    hint="give it by file, environment or content instead",
-                )
             if "content" in definition:
                 yield file_target(kind, use), str(definition["content"]).encode(), use
             elif "environment" in definition:

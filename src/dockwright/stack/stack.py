@@ -17,6 +17,7 @@ from dockwright.stack.launch import Launch
 from dockwright.stack.order import creation_waves, entangled
 from dockwright.stack.process import kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
+from dockwright.stack.runnable import require_runnable
 from dockwright.stack.units import Units
 from dockwright.stack.view import StackOptions, StackView
 from dockwright.wait import CancelToken
@@ -212,6 +213,7 @@ class Stack(StackView):
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
+        require_runnable(self.spec, missing)
         batch.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
         self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):

@@ -1,0 +1,61 @@
+"""Refuses right Compose that cannot be run here, before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import cast
+
+from dockwright.errors import ComposeUnsupportedError
+from dockwright.model import Json, ServiceSpec, StackSpec
+
+
+def require_runnable(spec: StackSpec, services: Iterable[str]) -> None:
+    """Refuse services of a stack for what only a start notices.
+
+    Raises:
+        ComposeUnsupportedError: tells the place in the file, and what would do instead.
+    """
+    for name in services:
+        service = spec.services[name]
+        _require_given_files(spec, service)
+        _require_directory(service)
+        _require_absolute_targets(service)
+
+
+def _require_given_files(spec: StackSpec, service: ServiceSpec) -> None:
+    for kind in ("configs", "secrets"):
+        declared = cast("Mapping[str, Mapping[str, Json]]", spec.document.get(kind) or {})
+        for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
+            source = str(use["source"])
+            if (declared.get(source) or {}).get("external"):
+                raise ComposeUnsupportedError(
+                    f"external {kind[:-1]} {source!r} needs a swarm, which dockwright does not use",
+                    path=f"{kind}.{source}",
+                    hint="give it by file, environment or content instead",
+                )
+
+
+def _require_directory(service: ServiceSpec) -> None:
+    build = cast("Mapping[str, Json]", service.config.get("build") or {})
+    context = str(build.get("context") or "/")
+    if not PurePosixPath(context).is_absolute():  # what is no URL was made absolute by the loader
+        raise ComposeUnsupportedError(
+            f"the build context {context} is on another machine; dockwright builds from "
+            "directories only",
+            path=f"services.{service.name}.build.context",
+            hint="clone or unpack it and name the directory, or build the image beforehand and "
+            "name it with `image:` alone",
+        )
+
+
+def _require_absolute_targets(service: ServiceSpec) -> None:
+    for mount in cast("Sequence[Mapping[str, Json]]", service.config.get("volumes") or ()):
+        target = str(mount.get("target") or "/")
+        if not target.startswith("/"):
+            raise ComposeUnsupportedError(
+                f"{target!r} is no absolute path in a container",
+                path=f"services.{service.name}.volumes",
+                hint="a single letter before the colon is read as a Windows drive, as Compose "
+                "does: give the volume a longer name, or use `source:` and `target:`",
+            )
