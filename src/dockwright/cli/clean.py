@@ -33,25 +33,23 @@ Examples:
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; show what would be removed.")
 @click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
-@click.option("--all-projects", is_flag=True, help="Not only of the project in this directory.")
+@click.option(
+    "--all-projects", is_flag=True, help="Of all projects, not only of this one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
     """Remove what test runs left whose process has died.
 
-    Shows every copy of a stack that dockwright made on the engine. What belongs to a process that
-    lives, or is a long-lived stack ('dockwright stack'), is never removed.
+    Shows the copies of stacks that dockwright made for this project, of all projects with
+    --all-projects. What belongs to a process that lives, or is a long-lived stack ('dockwright
+    stack'), is never removed.
     """
     engine = current_engine()
     keeper = KeptStacks(state_directory() / "kept")
-    estates = survey(engine, keeper)
+    everything = survey(engine, keeper)
     here = project_hash(project_root(Path.cwd()))
-    doomed = [
-        estate
-        for estate in estates
-        if estate.removable
-        and (kept or not estate.kept)
-        and (all_projects or estate.ownership.project == here)
-    ]
+    estates = [each for each in everything if all_projects or each.ownership.project == here]
+    doomed = [each for each in estates if each.removable and (kept or not each.kept)]
     if not as_json:
         _show(estates, doomed)
     if not dry_run:
@@ -61,7 +59,8 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
         print_json([_document(each, doomed, dry_run=dry_run) for each in estates])
     else:
         note(_outcome(doomed, dry_run=dry_run))
-        _note_spared([each for each in estates if each.removable and each not in doomed])
+        _note_kept([each for each in estates if each.removable and each not in doomed])
+        _note_others([each for each in everything if each.removable and each not in estates])
 
 
 def _state(estate: Estate) -> str:
@@ -120,14 +119,16 @@ def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
     return f"{'would remove' if dry_run else 'removed'} {totals}"
 
 
-def _note_spared(spared: Sequence[Estate]) -> None:
-    kept = [estate for estate in spared if estate.kept]
-    others = len(spared) - len(kept)
+def _note_kept(kept: Sequence[Estate]) -> None:
     stacks = [estate for estate in kept if estate.journal is None]
     resources = len(kept) - len(stacks)
     if stacks:
         note(f"{counted(len(stacks), 'kept stack')} left: dockwright clean --kept")
     if resources:
         note(f"{counted(resources, 'kept resource')} of failed tests left: dockwright clean --kept")
+
+
+def _note_others(others: Sequence[Estate]) -> None:
     if others:
-        note(f"{counted(others, 'copy', 'copies')} of other projects left: add --all-projects")
+        text = counted(len(others), "copy", "copies")
+        note(f"{text} of other projects left: add --all-projects")
