@@ -38,6 +38,12 @@ class Hooks:
     def __init__(self, run: Run, recorder: Recorder) -> None:
         self._run = run
         self._recorder = recorder
+        self._reported = recorder.tape.clock()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """Note that tests may begin; fires once in each process that runs them."""
+        self._reported = self._recorder.tape.clock()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -60,7 +66,10 @@ class Hooks:
         now = self._recorder.tape.clock()
         report = yield
         attempt = self._recorder.attempt(item.nodeid, call.when)
-        attempt.stages[call.when] = (now - call.duration, now)
+        # A test may stop pytest's clock (freezegun): no stage begins before the last one ended.
+        began = min(max(now - call.duration, self._reported), now)
+        attempt.stages[call.when] = (began, now)
+        self._reported = now
         attempt.note(call.when, report.outcome, xfail=hasattr(report, "wasxfail"))
         if not attempt.stack:
             self._note_stack(item, attempt)

@@ -165,6 +165,23 @@ def test_a_test_that_is_run_again_is_several_attempts(recorded: Recorded) -> Non
     assert [test.outcome for test in recorded.last().tests] == ["rerun", "passed"]
 
 
+def test_a_test_that_stops_pytests_clock_is_recorded_as_it_was(recorded: Recorded) -> None:
+    recorded.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def stopped(monkeypatch):
+            monkeypatch.setattr("_pytest.timing.perf_counter", lambda: 1e9)
+
+        def test_in_no_time(stopped): pass
+        """
+    )
+    recorded.run("--dockwright-record=on")
+    (test,) = recorded.last().tests
+    assert 0 < test.elapsed_s < 5
+
+
 def test_where_no_stack_is_used_nothing_is_recorded(recorded: Recorded) -> None:
     recorded.pytester.makepyfile(
         """

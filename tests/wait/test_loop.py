@@ -34,6 +34,14 @@ def test_a_condition_that_holds_is_seen_by_the_first_check_without_a_pause() -> 
     assert clock.pauses == []
 
 
+def test_a_wait_ends_in_time_where_a_test_has_stopped_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)  # as freezegun does
+    with pytest.raises(WaitTimeoutError):
+        until(scripted(Continue("no")), subject="x", timeout_s=0.1)
+
+
 def test_pauses_grow_with_the_time_waited_from_20_ms_to_250_ms() -> None:
     clock = FakeClock()
     with pytest.raises(WaitTimeoutError):

@@ -20,11 +20,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's monotonic clock."""
+    """The machine's monotonic clock, also in tests that have stopped it."""
+
+    # freezegun replaces the function in every module, but not in a class: a wait has to time out.
+    _monotonic = staticmethod(time.monotonic)
 
     def now(self) -> float:
         """Return seconds since some fixed moment."""
-        return time.monotonic()
+        return self._monotonic()
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         """Sleep until `event` is set, at most `timeout_s` seconds; tell whether it was set."""
