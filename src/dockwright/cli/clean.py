@@ -33,9 +33,7 @@ Examples:
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; show what would be removed.")
 @click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
-@click.option(
-    "--all-projects", is_flag=True, help="Of all projects, not only of this one."
-)
+@click.option("--all-projects", is_flag=True, help="Of all projects, not only of this one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
     """Remove what test runs left whose process has died.
