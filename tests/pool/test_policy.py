@@ -55,3 +55,21 @@ def test_prices_follow_what_is_measured_slowly() -> None:
     assert pace.reset_s == pytest.approx(1.3)
     pace.note_hold(0.5)
     assert pace.hold_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("at_once", "reset_s", "hold_s", "expected"),
+    [
+        (0, 1.0, 0.1, 0),  # nobody ever wanted one alone
+        (1, 0.01, 0.1, 2),
+        (1, 0.1, 0.1, 3),  # a reset may last twice as long
+        (2, 0.01, 0.1, 4),
+        (2, 0.1, 0.1, 5),  # the limit
+        (7, 0.1, 0.1, 5),
+    ],
+)
+def test_copies_at_rest_hide_every_reset(
+    at_once: int, reset_s: float, hold_s: float, expected: int
+) -> None:
+    pace = Pace(most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s)
+    assert pace.copies_at_rest(limit=5) == expected

@@ -247,7 +247,7 @@ def test_counts_are_told_once(make_pool: PoolMaker) -> None:
 def test_a_pool_at_rest_starts_the_spare_that_a_writer_would_wait_for(
     make_pool: PoolMaker,
 ) -> None:
-    pool: Pool = make_pool(max_stacks=3)
+    pool: Pool = make_pool(max_stacks=2)
     pool.rest()
     assert pool.statistics().stacks == ()
     pool.release(pool.acquire(exclusively("one"), timeout_s=WAIT_S))
@@ -268,7 +268,7 @@ def test_a_spare_that_cannot_start_fails_nobody(
         " x-dockwright: {reset: none}, volumes: [{type: bind, source: ./needed, target: /needed,"
         " bind: {create_host_path: false}}]}}"
     )
-    pool: Pool = make_pool(max_stacks=3, files={"needy": file})
+    pool: Pool = make_pool(max_stacks=2, files={"needy": file})
     pool.release(pool.acquire(exclusively("one", "needy"), timeout_s=WAIT_S))
     needed.unlink()
     pool.rest()

@@ -56,15 +56,31 @@ class Pace:
             copies += 1
         return min(copies * at_once, most)
 
+    def copies_at_rest(self, *, limit: int) -> int:
+        """Return how many copies hide every reset, where nobody waits for their start.
+
+        Resets are taken to last twice as long as usual: few do, and tests wait for those.
+
+        Args:
+            limit: more than this only crowd the cores.
+        """
+        at_once = self.most_at_once
+        if not at_once:
+            return 0
+        each = 1
+        while each * at_once < limit and self._wait_s(each, slower=2.0) > 0:
+            each += 1
+        return min(max(each * at_once, at_once + 1), limit)
+
     def _saved_s(self, copies: int) -> float:
         """Return what one more than `copies` for each who wants one would save, in seconds."""
         return self.coming_exclusive * (self._wait_s(copies) - self._wait_s(copies + 1))
 
-    def _wait_s(self, copies: int) -> float:
+    def _wait_s(self, copies: int, *, slower: float = 1.0) -> float:
         """Return how long each lease waits: a reset, less the leases of the others meanwhile."""
         reset_s = self.reset_s if self.reset_s is not None else self.start_s or 0.0
         hold_s = max(_SHORTEST_S, self.hold_s or 0.0)
-        return max(0.0, reset_s - (copies - 1) * hold_s)
+        return max(0.0, slower * reset_s - (copies - 1) * hold_s)
 
 
 def _smoothed(before: float | None, now: float) -> float:

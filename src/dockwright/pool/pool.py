@@ -189,13 +189,14 @@ class Pool:
                 self._evict(copy)
 
     def rest(self) -> None:
-        """Use a time in which nobody wants a stack: start the spare that nobody would wait for."""
+        """Use a time in which nobody wants a stack: start spares, which hide resets."""
         with self._changed:
             for key, pace in self._pace.items():
+                wanted = pace.copies_at_rest(limit=self._max_stacks or usual_limit())
                 copies = self._of(key)
-                wanted = min(pace.most_at_once + 1, self._max_stacks or usual_limit())
-                if pace.most_at_once and copies and len(copies) < wanted and not self._closed:
-                    self._grow(key)
+                if copies and not self._closed:
+                    for _ in range(wanted - len(copies)):
+                        self._grow(key)
 
     def close(self) -> None:
         """Remove every stack and end the pool's threads; nothing can be leased any more.
