@@ -133,6 +133,15 @@ def test_a_python_child_is_looked_into() -> None:
     assert seen == {"pytest": 20.0, "body": 70.0, "subprocess": 6.0, "sleep": 4.0}
 
 
+def test_a_pool_of_processes_is_looked_into_where_it_is_waited_for() -> None:
+    pool = process(call("sleep", 30, 36), pid=7, parent=1, begin=25.0, end=50.0, session={})
+    server = process(call("sleep", 31, 39), pid=8, parent=1, begin=15.0, end=80.0, session={})
+    start = call("spawn", 14, 15, pid=8, argv=["python", "server.py"], cwd="")
+    result = call("thread", 28, 40, timed_out=False)
+    seen = told(in_test(start, result), pool, server)
+    assert (seen["thread"], seen["sleep"]) == (6.0, 6.0)
+
+
 def test_workers_are_lanes_and_what_tests_start_is_not() -> None:
     controller = process(session={"controller": True, "worker": ""})
     workers = [

@@ -68,6 +68,7 @@ def attribute(
             list(with_children(with_line_sleeps(reader.own_thread(process)), children, reader)),
             process,
             reader,
+            processes,
         )
         for process in _actors(processes)
     ]

@@ -55,8 +55,10 @@ def with_line_sleeps(slices: Iterable[Slice]) -> Iterator[Slice]:
             yield replace(asleep, begin=piece.end - asleep_s)
 
 
-def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[Slice]:
-    """Say what was waited for where a thread waited for coroutines, or for other threads."""
+def with_others(
+    slices: list[Slice], process: Process, reader: Reader, processes: Sequence[Process]
+) -> list[Slice]:
+    """Say what was waited for where a thread waited for coroutines, other threads or a pool."""
     slices = list(
         covered(
             _in_turns(slices),
@@ -64,13 +66,23 @@ def with_others(slices: list[Slice], process: Process, reader: Reader) -> list[S
             lambda each: each.cause in ("body", "fixture"),
         )
     )
+    others = [*reader.other_threads(process), *_of_pools(process, reader, processes)]
     return list(
         covered(
             slices,
-            [replace(each, certain=False) for each in reader.other_threads(process)],
+            [replace(each, certain=False) for each in others],
             lambda each: each.cause == "thread",
         )
     )
+
+
+def _of_pools(process: Process, reader: Reader, processes: Iterable[Process]) -> Iterator[Slice]:
+    """Yield what blocked the processes that multiprocessing made, and not the suite as commands."""
+    commands = {span.detail.get("pid") for span in process.spans if span.kind == "spawn"}
+    for each in processes:
+        if each.parent == process.pid and each.pid not in commands and not each.session:
+            own = reader.own_thread(each)
+            yield from (piece for piece in own if not CAUSES[piece.cause].own)
 
 
 def _in_turns(slices: Sequence[Slice]) -> Iterator[Slice]:
