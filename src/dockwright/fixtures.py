@@ -42,7 +42,7 @@ class ModuleLeases:
     def close(self) -> None:
         """End the leases."""
         for requirement, lease in self._leases.items():
-            self._run.session.release(lease, failed=requirement in self._failed)
+            self._run.release(lease, failed=requirement in self._failed)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
         yield lease.leased
     finally:
         item.stash[LEASES].remove(lease)
-        run.session.release(lease, failed=item.stash.get(FAILED, False))
+        run.release(lease, failed=item.stash.get(FAILED, False))
 
 
 @pytest.fixture(scope="session")

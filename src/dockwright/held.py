@@ -41,7 +41,7 @@ def hold(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
 def let_go(run: Run, held: HeldLease, *, keep: str = "") -> None:
     """End a lease that `hold` returned."""
     run.held.remove(held)
-    run.session.release(held.lease, failed=held.failed, keep=keep)
+    run.release(held.lease, failed=held.failed, keep=keep)
 
 
 class StackLease:

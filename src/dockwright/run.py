@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from dockwright.errors import DockwrightError
 from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
 
 if TYPE_CHECKING:
@@ -75,6 +76,16 @@ class Run:
             self._session = Session(self.settings, os.environ, seed=self._find_seed())
             self._on_first_use()
         return self._session
+
+    def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
+        """End a lease (see `Session.release`); where that cannot be, fail with the reason alone."""
+        try:
+            self.session.release(lease, failed=failed, keep=keep)
+        except DockwrightError as error:
+            reason = str(error)
+        else:
+            return
+        pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
 
     def start_recording(self, worker: str) -> Recorder:
         """Record from now on what this process, which runs tests, does."""

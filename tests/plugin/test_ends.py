@@ -88,3 +88,40 @@ def _nothing_left(suite: Suite) -> Outcome:
 
 def _exists(file: Path) -> Outcome:
     return Ready() if file.exists() else Continue(f"{file.name} is not there")
+
+
+def test_a_broker_that_is_killed_is_told_without_a_traceback(suite: Suite) -> None:
+    suite.write(
+        "test_it.py",
+        """
+        import os
+        import signal
+
+        import psutil
+
+        def test_kills_it(stack, pytestconfig):
+            root = str(pytestconfig.rootpath)
+            for process in psutil.process_iter(["cmdline"]):
+                line = process.info["cmdline"] or []
+                if "dockwright.pool.broker" in line and root in line:
+                    process.kill()
+                    process.wait()
+
+        def test_after_it(stack):
+            pass
+        """,
+    )
+    result = suite.run()
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_kills_it*",
+            "the broker is gone (asked to release)",
+            "  hint: what it left is removed by the next run, or by `dockwright clean`",
+            "*ERROR at setup of test_after_it*",
+            "the broker is gone (asked to acquire)",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*/dockwright/*")
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    suite.passes(passed=1)
