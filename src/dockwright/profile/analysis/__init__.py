@@ -149,7 +149,8 @@ def _filled(lane: Sequence[Slice], began_s: float, ended_s: float) -> list[Slice
         if begin > at:
             filled.append(Slice(at, begin, "outside"))
         if end > begin:
-            filled.append(replace(piece, begin=begin, end=end))
+            is_whole = (begin, end) == (piece.begin, piece.end)
+            filled.append(piece if is_whole else replace(piece, begin=begin, end=end))
             at = end
     if ended_s > at:
         filled.append(Slice(at, ended_s, "outside"))
