@@ -124,6 +124,20 @@ def test_without_the_docker_command_sockets_are_asked_directly(
     assert _called(tmp_path) == []
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("more", [(), ("docker",)])
+def test_a_machine_without_the_timeout_command_will_do(
+    engine: Engine, stubs: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    if not engine.endpoint.url.startswith("unix://"):
+        pytest.skip("the engine is not at a socket")
+    path = _only(stubs, *more)
+    (stubs / "timeout").unlink()  # as on macOS
+    done = _run(tmp_path, path=path, DOCKER_HOST=engine.endpoint.url)
+    assert done.returncode == 0, done.stderr
+    assert _called(tmp_path) == []
+
+
 def test_a_docker_host_that_is_dead_is_an_error_and_nothing_is_started(
     stubs: Path, tmp_path: Path
 ) -> None:
