@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Finds or starts an engine; exports DOCKER_HOST where it is not the default one; gets the images.
 WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 
-.PHONY: demo test soak lint bench docs clean help
+.PHONY: demo test soak lint bench docs screenshots clean help
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -18,7 +18,7 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 
 # A test on a real engine that fails is run again, at most twice; the summary counts the reruns.
 test: $(VENV)/ready  ## run all tests of the project
-	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
+	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
 	export DOCKWRIGHT_REQUIRE_ENGINE=1; \
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration && \
 	exec $(BIN)/python -m pytest -n 2 --reruns 2 tests
@@ -39,6 +39,9 @@ bench: $(VENV)/ready  ## measure against rivals and floors, as ratios in one run
 
 docs: $(VENV)/ready  ## write the generated reference pages anew
 	$(BIN)/python scripts/generate-reference
+
+screenshots: $(VENV)/ready  ## make the documentation's pictures of the report anew
+	@$(WITH_ENGINE) exec $(BIN)/python scripts/make-screenshots
 
 clean:  ## remove the virtual environment and caches; nothing on the engine is touched
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

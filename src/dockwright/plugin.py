@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,12 @@ from dockwright.settings import DEFAULT_STACK, Settings
 
 if TYPE_CHECKING:
     from dockwright.pool import Seed
+
+_COLOURS: Mapping[str, Mapping[str, bool]] = {
+    "": {},
+    "heading": {"bold": True},
+    "bad": {"red": True},
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
     try:
         settings = settings_of(config)
+        if settings.otlp:
+            from dockwright.report import require
+
+            require()
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[RUN] = Run(
@@ -56,17 +67,20 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """Show the settings that are not default; fires in the main process."""
     settings = config.stash[RUN].settings
     changed = [
-        f"{name}={_shown(value)} ({settings.origins[name]})"
-        for name, value in settings.changed().items()
+        f"{name}={value} ({settings.origins[name]})" for name, value in settings.changed().items()
     ]
-    return f"dockwright: {', '.join(changed)}" if changed else None
+    if not changed:
+        return None
+    from dockwright.redact import Redactor  # an engine's address may have a password
+
+    return Redactor.of(os.environ)(f"dockwright: {', '.join(changed)}")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Record from the begin where every run is recorded; fires in every process."""
     config = session.config
     settings = config.stash[RUN].settings
-    if (settings.record == "on" or settings.report) and not _only_distributes(config):
+    if (settings.record == "on" or settings.reported) and not _only_distributes(config):
         config.pluginmanager.import_plugin("dockwright.recording")
 
 
@@ -128,8 +142,8 @@ def pytest_terminal_summary(
     if lines:
         terminalreporter.ensure_newline()  # else the title's line is ended a second time
         terminalreporter.section("dockwright")
-        for line in lines:
-            terminalreporter.write_line(line)
+        for line in lines:  # pytest leaves the colours out where there is no terminal
+            terminalreporter.write_line(line.text, **_COLOURS[line.style])
 
 
 def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
@@ -143,7 +157,7 @@ def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
 def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     """Register what only a run that uses stacks needs."""
     config.pluginmanager.import_plugin("dockwright.failures")
-    if settings.record != "off" or settings.report:
+    if settings.recorded:
         config.pluginmanager.import_plugin("dockwright.recording")
 
 
@@ -156,11 +170,3 @@ def _only_shows(config: pytest.Config) -> bool:
 def _only_distributes(config: pytest.Config) -> bool:
     """Tell whether this is xdist's main process, which runs no test itself."""
     return config.pluginmanager.hasplugin("dsession")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={each}" for name, each in value.items())
-    if isinstance(value, tuple):
-        return ",".join(str(each) for each in value)
-    return str(value)

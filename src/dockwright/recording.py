@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run = config.stash[RUN]
     recorder = run.start_recording(worker or "main")
     manager = config.pluginmanager
-    manager.register(Hooks(run, recorder))
+    manager.register(Hooks(run, recorder, junit=bool(config.getoption("xmlpath", None))))
     if worker is not None or manager.hasplugin("rerunfailures"):
         manager.register(Reports(recorder, sends=worker is not None))
 
@@ -33,10 +33,12 @@ class Hooks:
     Args:
         run: of this process.
         recorder: takes what they see.
+        junit: whether pytest writes JUnit XML, which is told of each test's time.
     """
 
-    def __init__(self, run: Run, recorder: Recorder) -> None:
+    def __init__(self, run: Run, recorder: Recorder, *, junit: bool) -> None:
         self._run = run
+        self._junit = junit
         self._recorder = recorder
         self._reported = recorder.tape.clock()
 
@@ -75,6 +77,10 @@ class Hooks:
             self._note_stack(item, attempt)
         if call.when == "teardown":
             self._recorder.ended(attempt, getattr(item, "fixturenames", ()))
+            if self._junit:
+                from dockwright.report import properties
+
+                report.user_properties += properties(attempt)
         return report
 
     def _note_stack(self, item: pytest.Item, attempt: Attempt) -> None:

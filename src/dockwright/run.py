@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dockwright.held import HeldLease
     from dockwright.measure import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.pool import Lease, Seed
+    from dockwright.report import Line
     from dockwright.session import Session
 
 
@@ -74,6 +76,8 @@ class Run:
             from dockwright.session import Session
 
             self._session = Session(self.settings, os.environ, seed=self._find_seed())
+            if self.recorder is not None:  # every run is recorded: it was there first
+                self._session.record(self.recorder.tape, self.recorder.worker)
             self._on_first_use()
         return self._session
 
@@ -132,7 +136,7 @@ class Run:
             return
         source = git.answer()
         settings = self.settings
-        if settings.record == "auto" and not self.summaries and not settings.report:
+        if settings.record == "auto" and not self.summaries and not settings.reported:
             return  # nobody used a stack after all
         from dockwright.measure import Ending, Summary, keep, make_record, store_of
         from dockwright.report import publish
@@ -143,7 +147,7 @@ class Run:
         ending = Ending(self.began, exit_code, source)
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
         store = store_of(settings, os.environ)
-        notes = publish(self.record, settings.report, os.environ, store)
+        notes = publish(self.record, settings.report, settings.otlp, os.environ, store)
         if settings.record != "off" and (note := keep(self.record, store)):
             notes.append(note)
         if notes:
@@ -168,14 +172,18 @@ class Run:
         self.summaries.append(summary)
         return summary
 
-    def summary_lines(self) -> list[str]:
+    def summary_lines(self) -> list[Line]:
         """Return the lines for the end of the run; none where no stack was used."""
         if not self.summaries:
             return []
         from dockwright.measure import Summary
+        from dockwright.redact import Redactor
         from dockwright.report import summary_lines
 
-        return summary_lines(Summary.added(self.summaries), time.monotonic() - self.began)
+        redact = Redactor.of(os.environ)  # notes tell of files and addresses
+        summary = Summary.added(self.summaries)
+        lines = summary_lines(summary, time.monotonic() - self.began, self.record)
+        return [replace(line, text=redact(line.text)) for line in lines]
 
 
 RUN = pytest.StashKey[Run]()

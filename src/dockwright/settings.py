@@ -101,6 +101,12 @@ def _parse_report(text: str) -> str:
     return text
 
 
+def _parse_collector(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("expected a collector's address, such as http://localhost:4318")
+    return text
+
+
 class Option(NamedTuple):  # quicker to define than a dataclass, and every pytest run pays for it
     """One setting: how it is named, read and explained.
 
@@ -243,6 +249,13 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FILE",
     ),
     Option(
+        "otlp",
+        _parse_collector,
+        "send the run as OTLP spans to a collector, e.g. http://localhost:4318; needs "
+        "dockwright[otlp]",
+        metavar="URL",
+    ),
+    Option(
         "poll_first",
         parse_duration,
         "the first pause of adaptive polling",
@@ -296,6 +309,7 @@ class Settings:
         record_days: for how many days a recorded run is kept; 0: for ever.
         record_runs: how many recorded runs are kept at most; 0: all.
         report: reports to write, each in the format that its name ends with (see `REPORTS`).
+        otlp: where the run goes as OTLP spans, or an empty text.
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
         root: the project's root directory.
@@ -320,13 +334,35 @@ class Settings:
     record_days: int = 90
     record_runs: int = 200
     report: tuple[Path, ...] = ()
+    otlp: str = ""
     poll_first: float = 0.020
     poll_ceiling: float = 0.250
     origins: Mapping[str, str] = field(default_factory=dict)
 
-    def changed(self) -> Mapping[str, object]:
-        """Return the settings that are not default, by name."""
-        return {name: getattr(self, name) for name in self.origins}
+    @property
+    def recorded(self) -> bool:
+        """Whether what a run does may be recorded: somebody wants to know it."""
+        return self.record != "off" or self.reported
+
+    @property
+    def reported(self) -> bool:
+        """Whether the whole run is reported, so that it is recorded from its begin."""
+        return bool(self.report or self.otlp)
+
+    def changed(self) -> dict[str, str]:
+        """Return the settings that are not default, by name, as people write them.
+
+        They may hold secrets: an engine's address can have a password.
+        """
+        return {name: _shown(getattr(self, name)) for name in self.origins}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, tuple):
+        return ",".join(str(each) for each in value)
+    return str(value)
 
 
 def environment_values(environ: Mapping[str, str]) -> dict[str, str | Sequence[str]]:

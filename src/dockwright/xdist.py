@@ -33,7 +33,7 @@ class Receiver:
 def pytest_testnodeready(node: Any) -> None:
     """Be ready for what workers record; fires in the main process when a worker is."""
     manager, run = node.config.pluginmanager, node.config.stash[RUN]
-    if run.settings.record != "off" and not manager.hasplugin(_RECEIVER):
+    if run.settings.recorded and not manager.hasplugin(_RECEIVER):
         manager.register(Receiver(run), _RECEIVER)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from dockwright.measure import RunRecord
 from tests.measure.recorded import Recorded, assert_adds_up, by_name
 from tests.plugin.suite import clean_environment
 
@@ -132,6 +134,16 @@ def test_beside_xdist_each_worker_has_a_lane(recorded: Recorded) -> None:
     assert {name: test.outcome for name, test in by_name(record).items()} == OUTCOMES
     assert [worker.name for worker in record.workers] == ["gw0", "gw1"]
     assert_adds_up(record, recorded.observed())
+
+
+def test_a_report_has_what_workers_ran_also_where_nothing_is_kept(recorded: Recorded) -> None:
+    recorded.pytester.makepyfile(test_it=SUITE)
+    report = recorded.pytester.path / "run.json"
+    recorded.run("--dockwright-record=off", "-n", "2", f"--dockwright-report={report}")
+    record = RunRecord.from_json(json.loads(report.read_text("utf-8"))["run"])
+    assert {name: test.outcome for name, test in by_name(record).items()} == OUTCOMES
+    assert record.settings["report"] == str(report)
+    assert not recorded.cache.exists()
 
 
 def test_a_dead_worker_takes_no_finished_test_along(recorded: Recorded) -> None:

@@ -29,7 +29,7 @@ def test_the_lanes_add_up_to_the_wall_time_of_all_processes() -> None:
 
 def test_every_format_is_written_by_its_suffix(tmp_path: Path) -> None:
     files = [tmp_path / "new" / f"report{end}" for end in REPORTS]
-    notes = publish(RUN, files, {}, RunStore(tmp_path / "runs.sqlite"))
+    notes = publish(RUN, files, "", {}, RunStore(tmp_path / "runs.sqlite"))
     assert notes == [f"report: {file}" for file in files]
     html, chrome, document, text = (file.read_text("utf-8") for file in files)
     assert html.startswith("<!doctype html>")
@@ -41,7 +41,7 @@ def test_every_format_is_written_by_its_suffix(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_told_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "report.html"
-    (note,) = publish(RUN, [target], {}, RunStore(tmp_path / "runs.sqlite"))
+    (note,) = publish(RUN, [target], "", {}, RunStore(tmp_path / "runs.sqlite"))
     assert note.startswith(f"warning: no report {target}: ")
 
 
@@ -49,7 +49,7 @@ def test_github_gets_a_step_summary_beside_what_is_there(tmp_path: Path) -> None
     summary = tmp_path / "summary.md"
     summary.write_text("earlier\n")
     environ = {"GITHUB_STEP_SUMMARY": str(summary)}
-    assert publish(RUN, [], environ, RunStore(tmp_path / "runs.sqlite")) == []
+    assert publish(RUN, [], "", environ, RunStore(tmp_path / "runs.sqlite")) == []
     assert summary.read_text("utf-8").startswith("earlier\n### dockwright: ")
 
 

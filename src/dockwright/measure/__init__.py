@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dockwright.measure.assembly import Facts, assemble
     from dockwright.measure.attempt import Attempt
     from dockwright.measure.conclude import Ending, keep, make_record, store_of
+    from dockwright.measure.division import record_of
     from dockwright.measure.gauges import GoneError, container_gauge
     from dockwright.measure.journal import Journal
     from dockwright.measure.ledger import PHASES, Ledger, Phase, PhaseTotal
@@ -81,6 +82,7 @@ __all__ = [
     "container_gauge",
     "keep",
     "make_record",
+    "record_of",
     "store_of",
     "this_machine",
 ]
@@ -91,6 +93,7 @@ __getattr__ = lazily(
         "assembly": ("Facts", "assemble"),
         "attempt": ("Attempt",),
         "conclude": ("Ending", "keep", "make_record", "store_of"),
+        "division": ("record_of",),
         "gauges": ("GoneError", "container_gauge"),
         "journal": ("Journal",),
         "ledger": (

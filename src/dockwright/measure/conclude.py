@@ -62,7 +62,7 @@ def make_record(
         exit_code=ending.exit_code,
         git=ending.git,
         machine=this_machine(),
-        settings={name: str(value) for name, value in settings.changed().items()},
+        settings=settings.changed(),
     )
     record = assemble(facts, recorder.attempts, recorder.others, Summary.added(summaries))
     return without_secrets(record, Redactor.of(environ))

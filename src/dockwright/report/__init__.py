@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
+    from dockwright.report.junit import properties
+    from dockwright.report.otlp import require
     from dockwright.report.publish import publish
-    from dockwright.report.terminal import summary_lines
+    from dockwright.report.terminal import Line, summary_lines
 
-__all__ = ["publish", "summary_lines"]
+__all__ = ["Line", "properties", "publish", "require", "summary_lines"]
 
-__getattr__ = lazily(__name__, {"publish": ("publish",), "terminal": ("summary_lines",)})
+__getattr__ = lazily(
+    __name__,
+    {
+        "junit": ("properties",),
+        "otlp": ("require",),
+        "publish": ("publish",),
+        "terminal": ("Line", "summary_lines"),
+    },
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
 
 ON_LANES: Mapping[str, str] = {
     "queue": "waiting for a stack",
+    "wait": "waiting for services, within tests",
     "fixture": "fixtures",
     "call": "test bodies",
     "other": "pytest and other plugins, within tests",
@@ -32,6 +33,16 @@ WAITING: Mapping[str, str] = {
 }
 """Why tests wait for a stack: the names of their ``queue`` spans."""
 
+GAPS: Mapping[str, str] = {
+    "starting": "before it began",
+    "collection": "collecting tests",
+    "unrecorded": "before the first stack",
+    "between": "between tests",
+    "closing": "removing stacks",
+    "ending": "waiting for the end",
+}
+"""What a process does while it runs no test."""
+
 FAILURES = ("failed", "error")
 
 
@@ -53,12 +64,22 @@ class Share:
 
 
 def lane_shares(run: RunRecord) -> list[Share]:
-    """Return where the processes' time went; with all of them, wall time times processes."""
-    parts: list[tuple[str, float]] = [
-        (span.phase, span.seconds) for test in run.tests for span in test.spans
-    ]
-    parts += [("gap", gap.seconds) for worker in run.workers for gap in worker.gaps]
+    """Return where the processes' time went; with all of them, wall time times processes.
+
+    The count is that of the tests, and of the processes.
+    """
+    parts = [(phase, s) for test in run.tests for phase, s in phases_of(test).items()]
+    parts += [("gap", sum(gap.seconds for gap in worker.gaps)) for worker in run.workers]
     return _shares(((kind, "", seconds) for kind, seconds in parts), ON_LANES)
+
+
+def phases_of(test: TestRecord, *, shared: bool = True) -> dict[str, float]:
+    """Return the seconds of each phase of a test, with or without what is shared."""
+    found: dict[str, float] = {}
+    for span in test.spans:
+        if shared or not span.shared:
+            found[span.phase] = found.get(span.phase, 0.0) + span.seconds
+    return found
 
 
 def behind_shares(run: RunRecord) -> list[Share]:
@@ -101,6 +122,49 @@ def unit_waits(run: RunRecord) -> list[Share]:
         if span.phase == "wait"
     )
     return sorted(_shares(waits, {"wait": ""}), key=_longest)
+
+
+def test_waits(run: RunRecord) -> list[Share]:
+    """Return what tests themselves awaited (a restart, a stop), by cause, the longest first."""
+    waits = (
+        ("wait", span.name, span.seconds)
+        for test in run.tests
+        for span in test.spans
+        if span.phase == "wait"
+    )
+    return sorted(_shares(waits, {"wait": ""}), key=_longest)
+
+
+def costliest_waits(run: RunRecord) -> list[Share]:
+    """Return all waits with their causes in words, the longest first."""
+    found = [
+        *(replace(each, name=f"tests waited {_why(each.name)}") for each in queue_shares(run)),
+        *(replace(each, name=f"a test awaited: {each.name}") for each in test_waits(run)),
+        *(
+            replace(each, name=f"starting stacks waited for {each.name}")
+            for each in unit_waits(run)
+        ),
+    ]
+    return sorted(found, key=_longest)
+
+
+def _why(cause: str) -> str:
+    return WAITING.get(cause, f"for {cause}")
+
+
+def gap_shares(run: RunRecord) -> list[Share]:
+    """Return what processes did outside of tests, the longest first."""
+    gaps = (("gap", gap.name, gap.seconds) for worker in run.workers for gap in worker.gaps)
+    return sorted(_shares(gaps, {"gap": ""}), key=_longest)
+
+
+def staying(run: RunRecord) -> list[str]:
+    """Return the projects of the copies that nobody has removed."""
+    return [
+        stack.project
+        for stack in run.stacks
+        if stack.spans and not any(span.phase == "cleanup" for span in stack.spans)
+    ]
 
 
 def reset_parts(run: RunRecord) -> list[Share]:

@@ -27,13 +27,18 @@ _WRITERS: Mapping[str, Callable[[RunRecord, _Past], str]] = {
 
 
 def publish(
-    run: RunRecord, files: Iterable[Path], environ: Mapping[str, str], store: RunStore
+    run: RunRecord,
+    files: Iterable[Path],
+    collector: str,
+    environ: Mapping[str, str],
+    store: RunStore,
 ) -> list[str]:
-    """Write the reports of a run, and the summary of a GitHub job's step.
+    """Write the reports of a run and the summary of a GitHub job's step, and send its spans.
 
     Args:
         run: its record, without secrets.
         files: where to; the end of the name tells the format (see `settings.REPORTS`).
+        collector: the address that takes spans, or an empty text.
         environ: the environment of the run.
         store: has the earlier runs.
 
@@ -50,6 +55,10 @@ def publish(
     notes = [_written(run, file, past) for file in files]
     if summary := environ.get(STEP_SUMMARY):
         notes += _appended(run, Path(summary))
+    if collector:
+        from dockwright.report.otlp import send
+
+        notes.append(send(run, collector, environ))
     return notes
 
 

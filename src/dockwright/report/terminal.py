@@ -1,52 +1,178 @@
-"""The summary at the end of a run, as lines of plain text."""
+"""The summary at the end of a run: what to know of it at a glance, in 80 columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from dockwright.measure import PHASES, Summary
+from dockwright.measure import PHASES, RunRecord, Summary, TestRecord
+from dockwright.report.digest import (
+    BEHIND,
+    GAPS,
+    ON_LANES,
+    Share,
+    behind_shares,
+    costliest_waits,
+    gap_shares,
+    lane_shares,
+    slowest,
+    staying,
+)
+from dockwright.report.savings import savings
 
-_BEHIND = {"start", "wait", "reset", "cleanup"}
+_WIDTH = 80
+_MOST_WAITS = 4
+_MOST_TESTS = 5
+_ROOM_FOR_WORDS = 46
+_WORTH_TELLING_S = 0.005
+_ROOM = " " * 13
 
 
-def summary_lines(summary: Summary, wall_s: float) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the summary.
+
+    Attributes:
+        text: without colours.
+        style: what it is, for whoever has colours.
+    """
+
+    text: str
+    style: Literal["", "heading", "bad"] = ""
+
+
+def summary_lines(summary: Summary, wall_s: float, run: RunRecord | None = None) -> list[Line]:
     """Return the lines that tell where the time went.
 
     Args:
         summary: of all processes of the run.
         wall_s: how long the run took, in seconds.
+        run: its record; None: it was not recorded, and less can be told.
     """
-    return [*_counts(summary), *_phases(summary), f"wall time {wall_s:.2f} s", *_notes(summary)]
+    processes = len(run.workers) if run else 1
+    beside = f" in {processes} processes" if processes > 1 else ""
+    parts = _of_record(run) if run else _of_totals(summary)
+    heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}"]
+    return [*map(Line, heads), *parts, *_notes(summary)]
 
 
 def _counts(summary: Summary) -> Iterator[str]:
     counts = summary.counts
-    parts = [
-        _plural(counts.get("started", 0), "stack", "started"),
-        _plural(counts.get("leases", 0), "lease"),
-        _plural(counts.get("resets", 0), "reset"),
-        _plural(counts.get("engine_calls", 0), "engine call"),
-    ]
+    yield _plural(counts.get("started", 0), "stack", "started")
+    yield _plural(counts.get("leases", 0), "lease")
+    yield _plural(counts.get("resets", 0), "reset")
+    yield _plural(counts.get("engine_calls", 0), "engine call")
     if counts.get("replaced"):
-        parts.append(_plural(counts["replaced"], "broken stack", "replaced"))
-    yield ", ".join(parts)
+        yield _plural(counts["replaced"], "broken stack", "replaced")
 
 
-def _phases(summary: Summary) -> Iterator[str]:
-    for phase, total in summary.totals.items():
-        note = " (behind the tests)" if phase in _BEHIND else ""
-        each_s = total.seconds / max(1, total.count)
-        yield (
-            f"  {phase:<8}{total.seconds:8.2f} s = {total.count:4d} x {each_s:7.3f} s  "
-            f"{PHASES[phase]}{note}"
-        )
+def _of_totals(summary: Summary) -> Iterator[Line]:
+    totals = {phase: Share(phase, "", t.seconds, t.count) for phase, t in summary.totals.items()}
+    yield Line("time by phase", "heading")
+    for phase, share in totals.items():
+        if phase not in BEHIND:
+            yield Line(_phase(share, PHASES[phase]))
+    yield from _behind([share for phase, share in totals.items() if phase in BEHIND])
 
 
-def _notes(summary: Summary) -> Iterator[str]:
+def _of_record(run: RunRecord) -> Iterator[Line]:
+    whole_s = run.wall_s * len(run.workers)
+    yield Line("time by phase", "heading")
+    for share in lane_shares(run):
+        words = _outside(run) if share.kind == "gap" else ON_LANES[share.kind]
+        yield Line(_phase(share, words, whole_s))
+    yield from _behind(behind_shares(run))
+    waits = costliest_waits(run)[:_MOST_WAITS]
+    yield from _listed("costliest waits", (_wait(share) for share in waits))
+    yield from _saved(run)
+    tests = [test for test in slowest(run.tests, _MOST_TESTS) if test.wall_s >= _WORTH_TELLING_S]
+    yield from _listed("slowest tests", map(_slow, tests))
+    if run.stacks:  # else the pool's end was not awaited: it cannot be told
+        yield _leftovers(run)
+
+
+def _behind(shares: Sequence[Share]) -> Iterator[Line]:
+    """Tell what happened to stacks meanwhile: it is no part of the tests' time."""
+    if shares:
+        yield Line("behind the tests, on the stacks")
+        yield from (Line(_phase(share, BEHIND[share.kind])) for share in shares)
+
+
+def _phase(share: Share, words: str, whole_s: float = 0.0) -> str:
+    part = f"{share.seconds / whole_s:5.0%}" if whole_s else ""
+    name = "outside" if share.kind == "gap" else share.kind
+    line = f"  {name:<8}{share.seconds:8.2f} s{part:5} {share.count:5d} x  {words}"
+    return line[:_WIDTH].rstrip()
+
+
+def _outside(run: RunRecord) -> str:
+    """Tell what processes did outside of tests, the longest first, as far as there is room."""
+    told = ""
+    for share in gap_shares(run):
+        more = f"{told}, {_gap(share)}" if told else _gap(share)
+        if len(more) > _ROOM_FOR_WORDS:
+            break
+        told = more
+    return told
+
+
+def _gap(share: Share) -> str:
+    return f"{GAPS.get(share.name, share.name)} {share.seconds:.1f} s"
+
+
+def _wait(share: Share) -> str:
+    return f"{share.seconds:7.2f} s {share.count:4d} x  {share.name}"[: _WIDTH - 2]
+
+
+def _slow(test: TestRecord) -> str:
+    own = [span for span in test.spans if not span.shared]
+    most = max(own, key=lambda span: span.seconds, default=None)
+    note = f"  ({most.phase} {most.name}".rstrip() + f" {most.seconds:.2f} s)" if most else ""
+    if len(note) > _WIDTH // 2:
+        note = ""
+    head = f"{test.wall_s:7.2f} s  "
+    return head + _ending(test.nodeid, _WIDTH - 2 - len(head) - len(note)) + note
+
+
+def _ending(text: str, room: int) -> str:
+    """Return a text, or its end where there is no room: there stands the test's own name."""
+    return text if len(text) <= room else "..." + text[len(text) - room + 3 :]
+
+
+def _saved(run: RunRecord) -> Iterator[Line]:
+    found = savings(run)
+    if found:
+        yield Line("saved", "heading")
+    for saving in found:
+        told = textwrap.wrap(f"{saving.what}: {saving.how}", _WIDTH - len(_ROOM))
+        heads = [f"  {saving.seconds:7.2f} s  ", *[_ROOM] * (len(told) - 1)]
+        yield from (Line(head + text) for head, text in zip(heads, told, strict=True))
+
+
+def _leftovers(run: RunRecord) -> Line:
+    stay = staying(run)
+    if stay:
+        return Line(f"leftovers: {_plural(len(stay), 'stack')}: {', '.join(stay)}", "bad")
+    if run.problems:
+        return Line(f"leftovers: {_plural(len(run.problems), 'problem')} while removing", "bad")
+    removed = sum(span.phase == "cleanup" for stack in run.stacks for span in stack.spans)
+    return Line(f"leftovers: none ({_plural(removed, 'stack', 'removed')})", "heading")
+
+
+def _listed(title: str, rows: Iterable[str]) -> Iterator[Line]:
+    found = list(rows)
+    if found:
+        yield Line(title, "heading")
+        yield from (Line(f"  {row}") for row in found)
+
+
+def _notes(summary: Summary) -> Iterator[Line]:
     for text in summary.notes:
-        yield from text.splitlines()
+        yield from map(Line, text.splitlines())
     for text in summary.problems:
-        yield from f"problem: {text}".splitlines()
+        yield from (Line(line, "bad") for line in f"problem: {text}".splitlines())
 
 
 def _plural(count: int, noun: str, verb: str = "") -> str:

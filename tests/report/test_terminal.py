@@ -1,0 +1,98 @@
+"""The summary at the end of a run tells five things, in 80 columns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dockwright.measure import PhaseTotal, RunRecord, Span, StackRecord, Summary, TestRecord
+from dockwright.report import summary_lines
+from dockwright.report.digest import costliest_waits, lane_shares
+from tests.report.runs import run_of
+
+RUN = run_of(40)
+SUMMARY = Summary(
+    {"queue": PhaseTotal(1.5, 3), "reset": PhaseTotal(0.2, 2)},
+    {"started": 2, "leases": 40, "resets": 40, "engine_calls": 46},
+)
+
+
+def texts(run: RunRecord | None, summary: Summary = SUMMARY) -> list[str]:
+    return [line.text for line in summary_lines(summary, 12.5, run)]
+
+
+def headings(run: RunRecord) -> list[str]:
+    return [line.text for line in summary_lines(SUMMARY, 12.5, run) if line.style == "heading"]
+
+
+def test_it_tells_five_things_and_how_long_it_took() -> None:
+    lines = texts(RUN)
+    assert lines[:2] == [
+        "2 stacks started, 40 leases, 40 resets, 46 engine calls",
+        "wall time 12.50 s in 2 processes",
+    ]
+    assert headings(RUN) == [
+        "time by phase",
+        "costliest waits",
+        "saved",
+        "slowest tests",
+        "leftovers: none (2 stacks removed)",
+    ]
+
+
+def test_no_line_is_longer_than_a_terminal_is_wide() -> None:
+    long = tuple(replace(test, nodeid=f"tests/{'deep/' * 40}{test.nodeid}") for test in RUN.tests)
+    waits = tuple(replace(stack, spans=(*stack.spans, _wait("w" * 90))) for stack in RUN.stacks)
+    for run in (RUN, replace(RUN, tests=long, stacks=waits)):
+        assert max(map(len, texts(run))) <= 80
+
+
+def _wait(name: str) -> Span:
+    return Span("wait", name, 0.0, 99.0)
+
+
+def test_the_shares_of_the_lanes_are_all_there_is() -> None:
+    lines = [line for line in texts(RUN) if "%" in line]
+    assert [line.split()[0] for line in lines] == ["queue", "fixture", "call", "other", "outside"]
+    percents = [int(line.split("%")[0].split()[-1]) for line in lines]
+    assert sum(percents) == pytest.approx(100, abs=2)
+
+
+def test_a_tests_own_wait_is_on_its_lane_and_among_the_costliest() -> None:
+    test = TestRecord("t.py::t", "main", 0.0, 3.0, "passed", spans=(_wait("restart db"),))
+    run = replace(RUN, tests=(test,), stacks=())
+    (share,) = (each for each in lane_shares(run) if each.kind == "wait")
+    assert (share.seconds, share.count) == (99.0, 1)
+    assert costliest_waits(run)[0].name == "a test awaited: restart db"
+
+
+def test_a_stack_that_stays_is_a_leftover() -> None:
+    stack = StackRecord("dw-kept", "shop", (Span("start", "", 0.0, 1.0),))
+    (line,) = (
+        line
+        for line in summary_lines(SUMMARY, 1.0, replace(RUN, stacks=(*RUN.stacks, stack)))
+        if line.text.startswith("leftovers")
+    )
+    assert (line.text, line.style) == ("leftovers: 1 stack: dw-kept", "bad")
+
+
+def test_where_nobody_awaited_the_removal_nothing_is_claimed() -> None:
+    assert not any(line.startswith("leftovers") for line in texts(replace(RUN, stacks=())))
+
+
+def test_a_problem_is_a_leftover_and_told() -> None:
+    summary = replace(SUMMARY, problems=("network dw-1 stays",))
+    lines = texts(replace(RUN, problems=summary.problems), summary)
+    assert "leftovers: 1 problem while removing" in lines
+    assert lines[-1] == "problem: network dw-1 stays"
+
+
+def test_a_run_that_is_not_recorded_has_its_sums() -> None:
+    assert texts(None)[1:] == [
+        "wall time 12.50 s",
+        "time by phase",
+        "  queue       1.50 s          3 x  tests waiting for a stack",
+        "behind the tests, on the stacks",
+        "  reset       0.20 s          2 x  bringing used stacks back to their baseline",
+    ]
