@@ -71,6 +71,22 @@ BAD = [
     Bad("port", web('ports: ["99999:80"]'), "ports[0]: '99999:80' has the invalid port '99999'"),
     Bad("port-range", web('ports: ["80:1-2"]'), "'80:1-2' has ranges of different lengths"),
     Bad("port-order", web('ports: ["5-3"]'), "'5-3' has a range that ends before it begins"),
+    Bad("port-zero", web('ports: ["0"]'), "ports[0]: '0' has the invalid container port '0'"),
+    Bad("port-ipv6", web('ports: ["::1:80:80"]'), "'::1:80:80' needs an IPv6 address without zone"),
+    Bad("infinite", web("x-a: .inf"), "4: services.web.x-a: '.inf' is not a finite number; put it"),
+    Bad("only-version", 'version: "3"\n', "@/compose.yaml: the Compose file is empty"),
+    Bad("include-url", "include: ['oci://x/y']", "1: include[0]: 'oci://x/y' is not on this mach"),
+    Bad(
+        "extends-url",
+        web("extends: {service: a, file: 'https://x/y.git'}"),
+        "services.web.extends.file: 'https://x/y.git' is not on this machine, and dockwright does",
+    ),
+    Bad(
+        "env-file-directory",
+        web("env_file: [{path: sub, required: false}]"),
+        "@/sub: is a directory, not a file",
+        {"sub/x": ""},
+    ),
     Bad("protocol", web('ports: ["80/foo"]'), "'80/foo' has the unknown protocol 'foo'"),
     Bad("host-address", web('ports: ["h:80:80"]'), "'h:80:80' has the invalid host address 'h'"),
     Bad(
@@ -234,6 +250,7 @@ BAD = [
 def test_wrong_input_is_named_with_its_place(bad: Bad, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(bad.text)
     for name, text in bad.others.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
 
     with pytest.raises(ComposeError) as caught:

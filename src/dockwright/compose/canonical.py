@@ -303,7 +303,8 @@ _NETWORK = Record(
                             "gateway": TEXT,
                             "ip_range": TEXT,
                             "aux_addresses": labels,
-                        }
+                        },
+                        extensions=False,
                     )
                 ),
             },
@@ -355,7 +356,5 @@ def canonical(project: Tree, origins: Origins, form: Form) -> dict[str, Any]:
         ComposeError: a duration, size, number or command line that cannot be read.
     """
     document: dict[str, Any] = _PROJECT(project, Place((), origins, form))
-    document.setdefault("services", {})
-    if form == "json":
-        return dict(sorted(document.items()))
-    return document
+    document = {"name": project["name"], "services": {}} | document
+    return dict(sorted(document.items())) if form == "json" else document

@@ -12,12 +12,15 @@ from dockwright.errors import ComposeError
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
-def discover(start: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
+def discover(
+    start: Path, environ: Mapping[str, str], current: Path | None = None
+) -> tuple[Path, ...]:
     """Return the Compose files that apply in a directory, in merge order.
 
     Args:
         start: the directory; its parents are searched when it has none.
         environ: ``COMPOSE_FILE`` (separated by ``COMPOSE_PATH_SEPARATOR``) wins over searching.
+        current: what relative paths in ``COMPOSE_FILE`` mean; default: `start`.
 
     Raises:
         ComposeError: there is none, or a file that ``COMPOSE_FILE`` names is missing.
@@ -26,7 +29,8 @@ def discover(start: Path, environ: Mapping[str, str]) -> tuple[Path, ...]:
     listed = environ.get("COMPOSE_FILE")
     if listed:
         separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
-        files = tuple(Path(absolute(name, start)) for name in listed.split(separator) if name)
+        base = (current or start).absolute()
+        files = tuple(Path(absolute(name, base)) for name in listed.split(separator) if name)
         for file in files:
             if not file.is_file():
                 raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")

@@ -127,7 +127,7 @@ class _Parser:
 
     def _unquoted(self) -> str:
         line = self._end_of_line()
-        return re.split(r"\s#", line, maxsplit=1)[0].strip()
+        return line.partition(" #")[0].strip()
 
     def _closing(self, quote: str, start: int) -> int:
         escaped = False

@@ -33,7 +33,7 @@ def read_env_files(
         style = entry.get("format") or ""
         if style not in ("", "raw"):
             raise origins.error(path, f"unknown format {style!r}; there is only 'raw'")
-        if file.is_file():
+        if file.exists():
             found |= read_env_file(file, {**variables, **set_variables(found)}, raw=style == "raw")
         elif entry["required"]:
             raise origins.error(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dockwright.compose.document import Scope, complete, documents
 from dockwright.compose.merge import drop, merge
-from dockwright.compose.paths import absolute, rebase
+from dockwright.compose.paths import absolute, missing_file, rebase
 from dockwright.compose.reading import Document
 from dockwright.compose.source import Origins, Tree
 from dockwright.errors import ComposeError
@@ -70,7 +70,8 @@ class _Resolver:
                 if file.exists():
                     raise
                 path = ("services", name, "extends", "file")
-                raise user.origins.error(path, f"there is no file {file}") from exc
+                written = user.tree["services"][name]["extends"]["file"]
+                raise missing_file(user.origins, path, written, file) from exc
         raw = self._files[file]
         chosen = _needed(raw.tree, wanted)
         tree = rebase(complete({"services": chosen}, raw.origins), file.parent)

@@ -30,10 +30,10 @@ def lengthen(tree: Tree, origins: Origins, path: DocPath = ()) -> Tree:
         except ValueError as exc:
             raise origins.error(path, str(exc)) from exc
     if isinstance(tree, dict):
-        return {
-            k: v if k.startswith("x-") else lengthen(v, origins, (*path, k))
+        return type(tree)(
+            (k, v if k.startswith("x-") else lengthen(v, origins, (*path, k)))
             for k, v in tree.items()
-        }
+        )
     if isinstance(tree, list):
         entries = [lengthen(entry, origins, (*path, i)) for i, entry in enumerate(tree)]
         spread = path[2:] == ("ports",) and path[0] == "services"
@@ -139,6 +139,7 @@ _FORMS: Patterns[Form] = Patterns(
         ("services.*.configs.*", _mount),
         ("services.*.depends_on", _depends_on),
         ("services.*.deploy.labels", pairs),
+        ("services.*.deploy.resources.reservations.devices.*.options", pairs),
         ("services.*.devices.*", _device),
         ("services.*.dns", _listed),
         ("services.*.dns_search", _listed),
@@ -147,6 +148,7 @@ _FORMS: Patterns[Form] = Patterns(
         ("services.*.extends", _extends),
         ("services.*.extra_hosts", hosts),
         ("services.*.gpus", _gpus),
+        ("services.*.gpus.*.options", pairs),
         ("services.*.label_file", _listed),
         ("services.*.labels", pairs),
         ("services.*.networks", _attachments),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dockwright.compose.document import Scope
 from dockwright.compose.dotenv import with_env_files
-from dockwright.compose.paths import absolute
+from dockwright.compose.paths import absolute, missing_file
 from dockwright.compose.reading import Document
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.warnings import Warnings
@@ -33,9 +33,9 @@ def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> No
         files = tuple(Path(absolute(text, scope.directory)) for text in entry.get("path") or ())
         if not files:
             raise document.origins.error(path, "names no path")
-        for file in files:
+        for text, file in zip(entry["path"], files, strict=True):
             if not file.is_file():
-                raise document.origins.error(path, f"there is no file {file}")
+                raise missing_file(document.origins, path, text, file)
         if files[0] in scope.chain:
             chain = " -> ".join(str(file) for file in (*scope.chain, files[0]))
             raise document.origins.error(path, f"files include each other: {chain}")
@@ -52,7 +52,7 @@ def _inner_scope(
         directory = Path(absolute(entry["project_directory"], scope.directory))
     env_files = [Path(absolute(text, scope.directory)) for text in entry.get("env_file") or ()]
     for file in env_files:
-        if not file.is_file():
+        if not file.exists():
             raise origins.error((*path, "env_file"), f"there is no file {file}")
     if not env_files and (directory / ".env").is_file():
         env_files = [directory / ".env"]

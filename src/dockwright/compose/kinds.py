@@ -116,11 +116,12 @@ def variables(value: Tree, place: Place) -> Any:
 
 
 def plain(value: Tree, form: Form) -> Any:
-    """Return an ``x-`` extension's value as it is printed: sorted, whole floats as integers."""
+    """Return an extension as it is printed: sorted, in JSON with whole floats as integers."""
     if isinstance(value, dict):
         return {key: plain(value[key], form) for key in ordered(value, form)}
     if isinstance(value, list):
-        return [plain(entry, form) for entry in value]
+        entries = [plain(entry, form) for entry in value]
+        return entries or (None if form == "json" else [])  # Go's nil slice is null in JSON
     if form == "json" and isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return int(value)
     return value
@@ -134,7 +135,8 @@ class Record:
         fields: the kinds by key.
         inline: whether JSON prints ``{}`` where there is nothing in it.
         always: keys that JSON prints as null where they are not given.
-        extensions_in_json: whether JSON prints ``x-`` keys as YAML always does.
+        extensions_in_json: whether JSON prints ``x-`` keys as YAML does.
+        extensions: whether ``x-`` keys are printed at all.
         titled_in_json: whether JSON prints the keys with a capital letter.
     """
 
@@ -142,6 +144,7 @@ class Record:
     inline: bool = False
     always: tuple[str, ...] = ()
     extensions_in_json: bool = False
+    extensions: bool = True
     titled_in_json: bool = False
 
     def __call__(self, value: Tree, place: Place) -> Any:
@@ -157,7 +160,7 @@ class Record:
                     result[key.title() if titled else key] = written
             elif key in self.always and place.form == "json":
                 result[key] = None
-        if place.form == "yaml" or self.extensions_in_json:
+        if self.extensions_in_json or (self.extensions and place.form == "yaml"):
             names = ordered((name for name in value if name.startswith("x-")), place.form)
             result |= {name: plain(value[name], place.form) for name in names}
         return ABSENT if self.inline and not result and place.form == "yaml" else result
@@ -200,7 +203,7 @@ def limit(value: Tree, place: Place) -> Any:
             return number
         value = {"soft": 0, "hard": 0}
     kind = OPTIONAL_WHOLE if place.form == "yaml" else WHOLE
-    return Record({"soft": kind, "hard": kind})(value, place)
+    return Record({"soft": kind, "hard": kind}, extensions=False)(value, place)
 
 
 def env_files(value: Tree, place: Place) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     variables = dict(place.variables)
     scope = Scope(directory, variables, Warnings())
     tree, origins = load_files(files, scope)
+    if not tree.keys() - {"version"}:
+        raise ComposeError("the Compose file is empty", file=files[0])
     normalise(tree, name, directory, variables)
     declared = tree["services"]
     _enable(tree, options.profiles, variables)
@@ -101,7 +104,7 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
 def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) -> None:
     """Keep the services that the active profiles enable, in place."""
     listed = variables.get("COMPOSE_PROFILES", "").split(",")
-    active = profiles or [name.strip() for name in listed if name.strip()]
+    active = profiles or [name.strip() for name in listed]
     tree["services"] = {
         name: service for name, service in tree["services"].items() if is_enabled(service, active)
     }
@@ -111,22 +114,29 @@ def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[s
     """Return the files, the project directory, and the variables that interpolation sees."""
     start = (options.start or Path.cwd()).absolute()
     files = tuple(Path(absolute(str(file), start)) for file in options.files)
-    given = tuple(Path(absolute(str(file), start)) for file in options.env_files)
+    given = _given_env_files(options, start)
     directory = options.working_dir or (files[0].parent if files else start)
     known = {**options.values, **options.environ}
-    variables = with_env_files(known, given or _dotenv(start / directory))
-    if not files:
-        files = discover(start, variables)
-        directory = options.working_dir or files[0].parent
     directory = Path(absolute(str(directory), start))
-    if not given:
-        variables = with_env_files(variables, _dotenv(directory))
+    variables = with_env_files(known, given or _dotenv(directory, known))
+    if not files:
+        files = discover(directory, variables, start)
+    if not (options.working_dir or options.files):
+        directory = files[0].parent
+        variables = with_env_files(known, given or _dotenv(directory, known))
     return files, directory, variables
 
 
-def _dotenv(directory: Path) -> tuple[Path, ...]:
+def _given_env_files(options: LoadOptions, start: Path) -> tuple[Path, ...]:
+    listed = options.environ.get("COMPOSE_ENV_FILES", "").split(",")
+    names = [str(file) for file in options.env_files] or [name for name in listed if name]
+    return tuple(Path(absolute(name, start)) for name in names)
+
+
+def _dotenv(directory: Path, known: Mapping[str, str]) -> tuple[Path, ...]:
     file = directory / ".env"
-    return (file,) if file.is_file() else ()
+    disabled = known.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "t", "true")
+    return (file,) if file.is_file() and not disabled else ()
 
 
 def _name(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dockwright.compose.scalars import go_text
 from dockwright.compose.source import Tree
+
+
+class Listed(dict[str, Any]):
+    """Pairs that stood in a list or were merged: to Compose a list, of which it resets no entry."""
 
 
 def pairs(value: Tree) -> dict[str, str | None]:
     """Return ``A=1`` lists and mappings alike as a mapping; a name without a value has None."""
     if isinstance(value, dict):
         return {name: None if entry is None else go_text(entry) for name, entry in value.items()}
-    result: dict[str, str | None] = {}
+    result: dict[str, str | None] = Listed()
     for entry in value or ():
         name, equals, text = go_text(entry).partition("=")
         result[name] = text if equals else None
@@ -23,11 +29,12 @@ def hosts(value: Tree) -> dict[str, list[str]]:
     Raises:
         ValueError: an entry that is not ``HOST=ADDRESS`` or ``HOST:ADDRESS``.
     """
-    result: dict[str, list[str]] = {}
     if isinstance(value, dict):
-        for name, entry in value.items():
-            result[name] = [_address(a) for a in (entry if isinstance(entry, list) else [entry])]
-        return result
+        return {
+            name: [_address(a) for a in (entry if isinstance(entry, list) else [entry])]
+            for name, entry in value.items()
+        }
+    result: dict[str, list[str]] = Listed()
     for entry in value:
         name, found, address = entry.partition("=" if "=" in entry else ":")
         if not found or not name:

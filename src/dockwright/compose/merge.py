@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dockwright.compose.mappings import Listed
 from dockwright.compose.patterns import Patterns
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.unique import unique
@@ -16,7 +17,7 @@ def merge(base: Tree, over: Tree, origins: Origins, path: DocPath = ()) -> Tree:
 
     Mappings are merged key by key, lists are appended (entries with the same key replace each
     other), anything else is replaced. Commands, and logging with another driver, are replaced
-    whole. ``x-`` extensions are replaced. Null changes nothing.
+    whole. ``x-`` extensions are replaced. Null changes nothing, but for a variable or label.
 
     Raises:
         ComposeError: one is a mapping or list and the other is not.
@@ -40,12 +41,15 @@ def merge(base: Tree, over: Tree, origins: Origins, path: DocPath = ()) -> Tree:
 
 
 def drop(tree: Tree, paths: tuple[DocPath, ...]) -> None:
-    """Remove from `tree`, in place, what ``!reset`` and ``!override`` name in it."""
+    """Remove from `tree`, in place, what ``!reset`` and ``!override`` name in it.
+
+    As in Compose, one variable or label cannot be removed where they are a list by now.
+    """
     for path in paths:
         place = tree
         for part in path[:-1]:
             place = place.get(part) if isinstance(place, dict) else None
-        if isinstance(place, dict) and path:
+        if isinstance(place, dict) and not isinstance(place, Listed) and path:
             place.pop(path[-1], None)
 
 
@@ -68,13 +72,18 @@ def _limit(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
     return _mappings(base, over, path, origins) if both else over
 
 
+def _pairs(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
+    """Add variables or labels; one without a value takes away the value that was there."""
+    return Listed({**base, **over})
+
+
 def _logging(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
     drivers = {entry["driver"] for entry in (base, over) if "driver" in entry}
     return over if len(drivers) > 1 else _mappings(base, over, path, origins)
 
 
 def _hosts(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
-    result = dict(base)
+    result = Listed(base)
     for name, addresses in over.items():
         known = result.get(name, [])
         result[name] = [*known, *(a for a in addresses if a not in known)]
@@ -95,12 +104,22 @@ def _ipam(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
 _SPECIAL: Patterns[Merge] = Patterns(
     [
         ("networks.*.ipam.config", _ipam),
+        ("networks.*.labels", _pairs),
+        ("services.*.annotations", _pairs),
+        ("services.*.build.additional_contexts", _pairs),
+        ("services.*.build.args", _pairs),
         ("services.*.build.extra_hosts", _hosts),
+        ("services.*.build.labels", _pairs),
         ("services.*.command", _replace),
+        ("services.*.deploy.labels", _pairs),
         ("services.*.entrypoint", _replace),
+        ("services.*.environment", _pairs),
         ("services.*.extra_hosts", _hosts),
         ("services.*.healthcheck.test", _replace),
+        ("services.*.labels", _pairs),
         ("services.*.logging", _logging),
+        ("services.*.sysctls", _pairs),
         ("services.*.ulimits.*", _limit),
+        ("volumes.*.labels", _pairs),
     ]
 )

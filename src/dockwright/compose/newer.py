@@ -8,11 +8,13 @@ from dockwright.errors import ComposeError, ComposeUnsupportedError
 
 _MODELS = "models are run by Docker Desktop's model runner, which tests cannot count on"
 _KEYS = {
+    "initial_sync": "nothing is watched during tests",
     "interface_name": "names of interfaces cannot be chosen",
     "models": _MODELS,
     "no_cache_filter": "this option of a build is not passed on",
     "provenance": "attestations of a build are not made",
     "provider": "services that something else than the engine provides are not run",
+    "pull_refresh_after": "images are not refreshed by their age",
     "sbom": "attestations of a build are not made",
     "use_api_socket": "the engine's socket is not shared with containers behind the file's back",
 }

@@ -51,7 +51,7 @@ def prune(tree: Tree) -> None:
 
 
 def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
-    if not service.get("networks") and not service.get("network_mode"):
+    if not service.get("networks") and "network_mode" not in service:
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
@@ -79,7 +79,7 @@ def _reserved_devices(service: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _build(build: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
     build.setdefault("context", str(directory))
-    if not build.get("dockerfile") and "dockerfile_inline" not in build:
+    if "dockerfile" not in build and "dockerfile_inline" not in build:
         build["dockerfile"] = "Dockerfile"
     args = build.get("args") or {}
     filled = {key: variables.get(key) if value is None else value for key, value in args.items()}

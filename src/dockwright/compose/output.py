@@ -72,6 +72,8 @@ def _scalar(dumper: yaml.SafeDumper, text: str, style: str | None = None) -> yam
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    if any(char > "\uffff" for char in value):  # escaped, as in Go
+        return _scalar(dumper, value, '"')
     if "\n" in value:
         return _scalar(dumper, value, "|")
     meaning = resolve(value)

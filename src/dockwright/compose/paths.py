@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dockwright.compose.mounts import is_file_path
 from dockwright.compose.patterns import Patterns
-from dockwright.compose.source import DocPath, Tree
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.errors import ComposeError, ComposeUnsupportedError
 
 Rebase = Callable[[Tree, Path], Tree]
 
@@ -28,18 +29,40 @@ def rebase(tree: Tree, base: Path, path: DocPath = ()) -> Tree:
     if rule and tree is not None:
         return rule(tree, base)
     if isinstance(tree, dict):
-        return {
-            k: v if k.startswith("x-") else rebase(v, base, (*path, k)) for k, v in tree.items()
-        }
+        return type(tree)(
+            (k, v if k.startswith("x-") else rebase(v, base, (*path, k))) for k, v in tree.items()
+        )
     if isinstance(tree, list):
         return [rebase(entry, base, (*path, i)) for i, entry in enumerate(tree)]
     return tree
 
 
 def absolute(text: str, base: Path) -> str:
-    """Return one path, absolute and without ``..``; ``~`` is the user's home."""
-    text = os.path.expanduser(text)  # noqa: PTH111 - a Path would lose a trailing meaning such as './'
-    return posixpath.normpath(posixpath.join(str(base), text)) if text else text
+    """Return one path as Compose does: relative ones joined to `base` and without ``..``.
+
+    An absolute path stays as it is written; a leading ``~`` is the home, whatever follows it.
+    """
+    if text.startswith("~"):
+        home = os.path.expanduser("~")  # noqa: PTH111 - a Path would raise where there is no home
+        return _clean(posixpath.join(home, text[1:].lstrip("/")))
+    if not text or text.startswith("/"):
+        return text
+    return _clean(posixpath.join(str(base), text))
+
+
+def missing_file(origins: Origins, path: DocPath, written: str, file: Path) -> ComposeError:
+    """Make the error for a file that another one names at `path` as `written`."""
+    if "://" in written or written.startswith("git@"):
+        message = f"{written!r} is not on this machine, and dockwright does not fetch files"
+        hint = "fetch it before, and name the local file"
+        return origins.error(path, message, hint=hint, kind=ComposeUnsupportedError)
+    message = f"{file} is a directory, not a file" if file.is_dir() else f"there is no file {file}"
+    return origins.error(path, message)
+
+
+def _clean(path: str) -> str:
+    cleaned = posixpath.normpath(path)
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 
 
 def _file(value: Tree, base: Path) -> Tree:
@@ -68,7 +91,7 @@ def _mount(value: Tree, base: Path) -> Tree:
 
 
 def _is_windows(source: str) -> bool:
-    return is_file_path(source) and not source.startswith((".", "/", "~"))
+    return is_file_path(source) and not source.startswith((".", "/", "~", "\\\\"))
 
 
 def _volume(value: Tree, base: Path) -> Tree:

@@ -17,6 +17,8 @@ def parse_port(text: str) -> list[dict[str, Any]]:
     """
     host_ip, published, target, protocol = _sections(text)
     targets = _range(target, text)
+    if targets[0] == 0:
+        raise ValueError(f"{text!r} has the invalid container port '0'")
     hosts = _range(published, text) if published else None
     if hosts and len(hosts) != len(targets) and len(targets) != 1:
         raise ValueError(f"{text!r} has ranges of different lengths")
@@ -45,14 +47,20 @@ def _sections(text: str) -> tuple[str, str, str, str]:
         raise ValueError(f"{text!r} names no container port")
     published = front.pop() if front else ""
     host_ip = front[0] if front else ""
-    if host_ip.startswith("[") and host_ip.endswith("]"):
-        host_ip = host_ip[1:-1]
-    if host_ip:
+    return _address(host_ip, text), published, target, protocol
+
+
+def _address(host_ip: str, whole: str) -> str:
+    bracketed = host_ip.startswith("[") and host_ip.endswith("]")
+    bare = host_ip[1:-1] if bracketed else host_ip
+    if bare:
         try:
-            ipaddress.ip_address(host_ip)
+            address = ipaddress.ip_address(bare)
         except ValueError as exc:
-            raise ValueError(f"{text!r} has the invalid host address {host_ip!r}") from exc
-    return host_ip, published, target, protocol
+            raise ValueError(f"{whole!r} has the invalid host address {host_ip!r}") from exc
+        if address.version == 6 and (not bracketed or "%" in bare):
+            raise ValueError(f"{whole!r} needs an IPv6 address without zone in brackets: '[::1]'")
+    return bare
 
 
 def _range(text: str, whole: str) -> range:

@@ -7,6 +7,7 @@ follow Go's yaml.v3, and every value keeps its line.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +147,7 @@ class _Builder:
         self.origins = Origins(file)
         self.resets: list[DocPath] = []
         self._seen: set[int] = set()
+        self._filled: set[int] = set()
         self._aliased = 0
 
     def error(self, message: str, node: _Node, path: DocPath = ()) -> ComposeError:
@@ -176,6 +178,8 @@ class _Builder:
         """Add a mapping's entries, then what its ``<<`` names; what `result` has already stays."""
         inherited: list[_Node] = []
         lines: dict[str, int] = {}
+        again = id(node) in self._filled
+        self._filled.add(id(node))
         for key, value in zip(node.children[::2], node.children[1::2], strict=True):
             merge = key.plain and key.text == "<<"
             name = "<<" if merge else self._key(key, path)
@@ -188,7 +192,8 @@ class _Builder:
             elif name in result:
                 continue
             elif value.tag == "!reset":
-                self.resets.append((*path, name))
+                if not again:  # Compose forgets it where the mapping is used again, by an alias
+                    self.resets.append((*path, name))
             else:
                 result[name] = self.build(value, (*path, name))
                 self.origins.note((*path, name), key.line)
@@ -207,7 +212,7 @@ class _Builder:
     def _scalar(self, node: _Node, path: DocPath) -> Scalar:
         tag, text = node.tag or "", node.text
         if not tag.startswith(_STANDARD):
-            return resolve(text) if node.plain and not tag else text
+            return self._finite(resolve(text), node, path) if node.plain and not tag else text
         tag = tag.removeprefix(_STANDARD)
         value: Scalar = resolve(text)
         if tag == "float":
@@ -219,6 +224,12 @@ class _Builder:
         wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "binary": str}
         if tag in wanted and type(value) is not wanted[tag]:
             raise self.error(f"{text!r} is not a !!{tag}", node, path)
+        return self._finite(value, node, path)
+
+    def _finite(self, value: Scalar, node: _Node, path: DocPath) -> Scalar:
+        if isinstance(value, float) and not math.isfinite(value):
+            message = f"{node.text!r} is not a finite number; put it in quotes if it is a text"
+            raise self.error(message, node, path)
         return value
 
 

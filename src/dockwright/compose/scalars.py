@@ -40,8 +40,12 @@ _INTEGER = re.compile(
     r"|0[oO]?(?P<octal>[0-7]+)|(?P<decimal>0|[1-9][0-9]*))"
 )
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_TIME = r"\d\d?:\d\d?:\d\d?"
+_FRACTION = r"(?:[.,](?P<{0}>\d+))?"
 _MOMENT = re.compile(
-    r"(?P<day>\d{4}-\d\d?-\d\d?)(?:(?:[Tt]|[ \t]+)(?P<time>\d\d?:\d\d:\d\d)(?:\.\d+)?[Zz]?)?"
+    r"(?P<day>\d{4}-\d\d?-\d\d?)"
+    rf"(?:[Tt](?P<time>{_TIME}){_FRACTION.format('part')}(?P<zone>Z|[-+]\d\d:\d\d)"
+    rf"| +(?P<bare>{_TIME}){_FRACTION.format('rest')})?"
 )
 _BASES = {"hex": 16, "binary": 2, "octal": 8, "decimal": 10}
 
@@ -78,21 +82,26 @@ def _number(text: str) -> int | float | None:
         base, digits = next((b, match[name]) for name, b in _BASES.items() if match[name])
         number = int(match["sign"] + digits, base)
         return number if -(2**63) <= number < 2**64 else float(number)
-    return float(text) if _FLOAT.fullmatch(text) else None
+    real = float(text) if _FLOAT.fullmatch(text) else math.inf
+    return real if math.isfinite(real) else None
 
 
 def _moment(text: str) -> str:
     match = _MOMENT.fullmatch(text)
     if not match:
         return text
+    time = match["time"] or match["bare"] or "0:0:0"
+    zone = (match["zone"] or "Z").replace("Z", "+00:00")
     try:
-        when = datetime.strptime(
-            f"{match['day']} {match['time'] or '00:00:00'} +0000", "%Y-%m-%d %H:%M:%S %z"
-        )
+        when = datetime.strptime(f"{match['day']} {time} {zone}", "%Y-%m-%d %H:%M:%S %z")
     except ValueError:
         return text
-    moment = Moment(when.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    moment.spoken = when.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    digits = (match["part"] or match["rest"] or "")[:9].rstrip("0")
+    fraction = f".{digits}" if digits else ""
+    utc = not when.utcoffset()
+    offset = when.strftime("%z")
+    moment = Moment(f"{when:%Y-%m-%dT%H:%M:%S}{fraction}{'Z' if utc else zone}")
+    moment.spoken = f"{when:%Y-%m-%d %H:%M:%S}{fraction} {offset} {'UTC' if utc else offset}"
     return moment
 
 

@@ -24,7 +24,9 @@ def unique(entries: list[Tree], path: DocPath) -> list[Tree]:
 def uniquify(tree: Tree, path: DocPath = ()) -> Tree:
     """Return `tree` with every such list reduced."""
     if isinstance(tree, dict):
-        return {k: v if k.startswith("x-") else uniquify(v, (*path, k)) for k, v in tree.items()}
+        return type(tree)(
+            (k, v if k.startswith("x-") else uniquify(v, (*path, k))) for k, v in tree.items()
+        )
     if isinstance(tree, list):
         return unique([uniquify(entry, (*path, i)) for i, entry in enumerate(tree)], path)
     return tree
