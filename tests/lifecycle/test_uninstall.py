@@ -118,6 +118,20 @@ def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_p
     assert built.left() == []
     assert images(built) == 0
     assert not home(built).exists()
+    again = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
+    assert again.err.endswith(f"nothing to remove: there is no stack {built.name}\n")
+
+
+def test_a_stack_whose_directory_is_not_known_is_left_alone(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(plain_service("web", FOREVER))
+    project.done("stack", "start")
+    elsewhere = replace(project, directory=tmp_path)
+    refused = elsewhere.run("stack", "uninstall", "-p", project.name, "--all", "--force")
+    assert refused.code == 2
+    assert f"no Compose file in {tmp_path}" in refused.err
+    assert project.running() == {"web"}
 
 
 def test_processes_that_are_no_longer_declared_go_too(project: Project) -> None:

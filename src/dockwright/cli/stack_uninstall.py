@@ -23,6 +23,7 @@ from dockwright.lifecycle import (
     uninstall_stack,
 )
 from dockwright.model import StackSpec
+from dockwright.stack import COMPOSE_PROJECT
 
 
 @click.command(
@@ -99,8 +100,24 @@ def _bare(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
     if installed is not None:
         settings, home = installed
         return bare_spec(settings.project, settings.directory), home
-    place = locate(options)
+    try:
+        place = locate(options)
+    except ComposeError:
+        name = options.project_name
+        if name is None or _has_any(name):
+            raise  # whose directory it is cannot be told from here
+        return bare_spec(name, Path.cwd()), ConfigHome.of(base, name)
     return bare_spec(place.name, place.working_dir), ConfigHome.of(base, place.name)
+
+
+def _has_any(project: str) -> bool:
+    """Tell whether the engine has anything of a project of this name, whoever made it."""
+    engine, labels = current_engine(), {COMPOSE_PROJECT: project}
+    return bool(
+        engine.list_containers(labels)
+        or engine.list_volumes(labels)
+        or engine.list_networks(labels)
+    )
 
 
 def _confirmed(project: str) -> bool:
