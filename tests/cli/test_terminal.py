@@ -68,6 +68,18 @@ def test_a_start_is_shown_live_and_uninstall_asks(project: Project) -> None:
 
 
 @pytest.mark.engine
+def test_a_backup_shows_sizes_of_what_has_some(project: Project) -> None:
+    web = plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"])
+    project.write(web, "volumes: {data: {}}")
+    project.done("stack", "start")
+    code, shown = on_terminal(project, "stack", "backup", "-o", "a.tar.zst")
+    assert code == 0
+    last = [line for line in shown.splitlines() if "reading volume data" in line][-1]
+    assert "kB" in last
+    assert "0/0 bytes" not in shown
+
+
+@pytest.mark.engine
 def test_ctrl_c_on_the_terminal_ends_watching(project: Project) -> None:
     project.write(WEB)
     code, shown = on_terminal(project, "stack", "status", "--watch", answer={"missing": "\x03"})

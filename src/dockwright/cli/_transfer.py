@@ -18,12 +18,21 @@ def transfer_shown() -> Iterator[Progress]:
         return
     from rich import progress as bars
     from rich.console import Console
+    from rich.text import Text
+
+    class Size(bars.DownloadColumn):
+        def render(self, task: bars.Task) -> Text:
+            return super().render(task) if task.completed else Text()
+
+    class Rate(bars.TransferSpeedColumn):
+        def render(self, task: bars.Task) -> Text:
+            return super().render(task) if task.completed else Text()
 
     with bars.Progress(
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
+        Size(),  # of steps that move bytes: stopping and starting a stack has neither
+        Rate(),
         bars.TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as shown:
