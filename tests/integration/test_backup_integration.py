@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project
-from tests.integration.helpers import archives, listing, put
+from tests.cli.project import LIMIT_S, Project, plain_service
+from tests.integration.helpers import FOREVER, archives, listing, put
+from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 
@@ -65,7 +66,9 @@ def test_its_manifest_has_sizes_and_checksums(app: Project) -> None:
 @pytest.mark.stateless
 def test_json_tells_what_was_written(app: Project) -> None:
     told = json.loads(app.done("stack", "backup", "--json", "-o", "json.tar.zst").out)
-    assert told
+    assert told["path"] == str(app.directory / "json.tar.zst")
+    assert sorted(told["running"]) == ["side", "web"]
+    assert [each["volume"] for each in told["parts"] if each["volume"]] == ["data"]
 
 
 @pytest.mark.stateless
@@ -118,6 +121,31 @@ def test_a_stopped_stack_is_backed_up_too(started: Project) -> None:
     started.done("stack", "backup", "-o", "stopped.tar.zst")
     started.done("stack", "restore", "--verify-only", "stopped.tar.zst")
     assert started.running() == set()
+
+
+@pytest.mark.stateful
+def test_a_full_disk_is_told_and_the_stack_runs_on(started: Project, small_disk: Path) -> None:
+    put(started, "dd if=/dev/urandom of=/data/large bs=1M count=8")
+    failed = started.run("stack", "backup", "-o", str(small_disk / "a.tar.zst"))
+    assert failed.code == 1
+    assert "No space left on device" in failed.err
+    assert list(small_disk.iterdir()) == []
+    assert {each["State"] for each in started.engine.list_containers(started.labels)} == {"running"}
+
+
+@pytest.mark.stateful
+def test_what_is_external_is_told_not_to_be_in_it(owned: Owned, project: Project) -> None:
+    outside = f"{owned.name}-outside"
+    project.engine.create_volume(outside, {"Labels": owned.labels})
+    volumes = ["volumes: ['data:/data', 'out:/out']"]
+    project.write(
+        plain_service("web", FOREVER, volumes),
+        f"volumes: {{data: {{}}, out: {{external: true, name: {outside}}}}}",
+    )
+    project.done("stack", "start")
+    told = project.done("stack", "backup", "-o", "a.tar.zst")
+    assert "volume out is external: it is not part of the backup" in told.err
+    assert "1 volume," in told.err
 
 
 @pytest.mark.stateful

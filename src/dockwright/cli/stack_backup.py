@@ -46,7 +46,7 @@ def backup(spec: StackSpec, output: Path | None, *, force: bool, as_json: bool) 
 
     A running stack is paused while its volumes are read, so that all are of one moment. The
     backup appears whole or not at all, readable by its owner only. What containers write outside
-    of volumes, and bind mounts, are not part of it.
+    of volumes, bind mounts and external volumes are not part of it.
     """
     began = time.monotonic()
     target = _target(output, spec.name, force=force)
@@ -58,10 +58,14 @@ def backup(spec: StackSpec, output: Path | None, *, force: bool, as_json: bool) 
             progress.cancel,
             doing="letting the stack go on, and removing what was written",
         )
+        names = stack.names
+        external = [key for key in names.declared("volumes") if names.is_external("volumes", key)]
     if as_json:
         print_json({"path": str(target.path), **manifest.document()})
         return
     _tell(target.path, manifest, time.monotonic() - began)
+    for key in external:
+        note(f"volume {key} is external: it is not part of the backup")
 
 
 def _target(output: Path | None, project: str, *, force: bool) -> BackupTarget:
