@@ -6,12 +6,13 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, clean_environment
-from tests.integration.helpers import flip, listing, put
+from tests.cli.project import LIMIT_S, Project, clean_environment, plain_service
+from tests.integration.helpers import FOREVER, flip, listing, put
 
 pytestmark = pytest.mark.engine
 
@@ -111,6 +112,37 @@ def test_an_interrupted_restore_leaves_one_state_whole(
     assert listing(app) in (before, saved)
     app.done("stack", "restore", "--force", archive.name)
     assert listing(app) == saved
+
+
+@pytest.mark.stateful
+def test_without_room_for_a_safety_copy_nothing_is_replaced(
+    started: Project, small_disk: Path
+) -> None:
+    started.done("stack", "backup", "-o", "a.tar.zst")
+    put(started, "dd if=/dev/urandom of=/data/large bs=1M count=8")
+    before = listing(started)
+    cramped = replace(started, environ={**started.environ, "XDG_STATE_HOME": str(small_disk)})
+    refused = cramped.run("stack", "restore", "--force", "a.tar.zst")
+    assert refused.code == 1
+    assert "no safety copy of the present data can be kept" in refused.err
+    assert listing(started) == before
+    assert started.running() == {"web", "side"}
+
+
+@pytest.mark.stateful
+def test_a_fixed_volume_name_is_told_under_another_project_name(
+    project: Project, unique_name: str
+) -> None:
+    fixed = f"{unique_name}-fixed"
+    web = plain_service("web", FOREVER, ["volumes: ['data:/data']"])
+    project.write(web, f"volumes: {{data: {{name: {fixed}}}}}")
+    project.done("stack", "start")
+    project.done("stack", "backup", "-o", "a.tar.zst")
+    refused = project.run("stack", "restore", "-p", f"{project.name}-2", "a.tar.zst")
+    assert refused.code == 1
+    assert fixed in refused.err
+    assert "let `name:` of that volume in the Compose file be another one" in refused.err
+    assert project.running() == {"web"}
 
 
 @pytest.mark.stateful

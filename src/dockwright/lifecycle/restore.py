@@ -105,9 +105,13 @@ def _check_free(stack: Stack, name: str) -> None:
         stack.engine.inspect_volume(name)
     except NoSuchObjectError:
         return
+    project = stack.identity.project
+    elsewhere = "restore under another name with -p"
+    if not name.startswith(f"{project}_"):  # `name:` fixes it, whatever the project is called
+        elsewhere = "let `name:` of that volume in the Compose file be another one"
     raise StackError(
-        f"there is a volume {name} that is not part of stack {stack.identity.project}",
-        hint=f"remove it first (docker volume rm {name}), or restore under another name with -p",
+        f"there is a volume {name} that is not part of stack {project}",
+        hint=f"remove it first if nobody needs it (docker volume rm {name}), or {elsewhere}",
     )
 
 
