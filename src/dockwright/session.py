@@ -189,10 +189,14 @@ class Session:
 
         sections = []
         since_s = max(since_s, lease.began_s)
-        redact = Redactor.of(self._environ, *environments(lease.stack.spec))
-        for unit in lease.stack.graph.dependencies:
+        try:
+            stack = lease.stack
+        except DockwrightError as error:  # maybe what made the test fail: the engine is gone
+            return [(f"log of {lease.facts.project}", f"(no logs: {error})")]
+        redact = Redactor.of(self._environ, *environments(stack.spec))
+        for unit in stack.graph.dependencies:
             try:
-                lines = lease.stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
+                lines = stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
             except DockwrightError as error:
                 lines = [f"(no logs: {error})"]
             if lines:

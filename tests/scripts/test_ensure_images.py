@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.private_engine import PrivateEngine, why_not
+from tests.private_engine import PrivateEngine, why_not
 from tests.scripts.registry import Registry
 
 SCRIPT = str(Path(__file__).parents[2] / "scripts" / "ensure-images")
@@ -134,7 +134,7 @@ def private(registry: Registry) -> Iterator[PrivateEngine]:
     if reason:
         pytest.skip(f"a second daemon {reason}")
     with tempfile.TemporaryDirectory(prefix="dwtest-engine-") as home:
-        private = PrivateEngine(Path(home), registry.url)
+        private = PrivateEngine(Path(home), "--registry-mirror", registry.url)
         try:
             private.wait_until_it_answers()
             yield private

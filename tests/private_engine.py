@@ -1,4 +1,4 @@
-"""A second Docker daemon for tests that must not touch the images of the one that others use."""
+"""A second Docker daemon, for tests that do to it what the one of others must not suffer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+
+import psutil
 
 START_TIMEOUT_S = 60.0
 
@@ -29,23 +31,41 @@ class PrivateEngine:
 
     Args:
         home: an empty directory with a short path (it holds sockets).
-        mirror: the registry that it asks before Docker's.
+        options: further options of its command line.
     """
 
-    def __init__(self, home: Path, mirror: str) -> None:
+    def __init__(self, home: Path, *options: str) -> None:
         self.address = f"unix://{home}/docker.sock"
+        self._home = home
         self._log = home / "dockerd.log"
         self._namespace = home / "exec" / "netns" / "default"
         self._bridge = f"dwt{os.getpid()}"
         subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", "10.214.0.1/24", "dev", self._bridge], check=True)
-        command = ["dockerd", "--host", self.address, "--registry-mirror", mirror]
-        command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
-        command += ["--pidfile", str(home / "pid"), "--bridge", self._bridge, "--iptables=false"]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        address = f"10.214.{os.getpid() % 254 + 1}.1/24"  # several may run at once
+        subprocess.run(["ip", "address", "add", address, "dev", self._bridge], check=True)
+        self._command = [
+            *("dockerd", "--host", self.address, *options),
+            *("--data-root", str(home / "data"), "--exec-root", str(home / "exec")),
+            *("--pidfile", str(home / "pid"), "--bridge", self._bridge, "--iptables=false"),
+        ]
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
+
+    def restart(self) -> None:
+        """Restart the daemon, as an upgrade of it does."""
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._process = self._started()
+        self.wait_until_it_answers()
 
     def wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -75,12 +95,17 @@ class PrivateEngine:
             )
 
     def close(self) -> None:
+        # Ended with a container that runs, the daemon may leave the process that keeps it.
+        self.run("sh", "-c", "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force")
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for shim in psutil.process_iter(["cmdline"]):
+            if any(str(self._home) in word for word in shim.info["cmdline"] or ()):
+                shim.kill()  # of a container that the daemon has forgotten
         subprocess.run(["ip", "link", "delete", self._bridge], check=True)
         # The daemon leaves this mount, and nobody could delete the directory.
         subprocess.run(["umount", str(self._namespace)], capture_output=True, check=False)
