@@ -123,3 +123,12 @@ def test_memory_does_not_grow_with_the_log(project: Project, follow: list[str]) 
         assert list(lines) is not None  # until it has written everything
     small = peak_mb(project, "--tail", "1", *follow)
     assert peak_mb(project, *follow) - small < 6  # of 12 MB
+
+
+@pytest.mark.parametrize("arguments", [["-f"], ["web", "-f"], ["-f", "-n", "2"]])
+def test_the_short_option_of_compose_is_told_its_name_here(
+    project: Project, arguments: list[str]
+) -> None:
+    refused = project.run("stack", "logs", *arguments)
+    assert refused.code == 2
+    assert "--follow follows the logs" in refused.err

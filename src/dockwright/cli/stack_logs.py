@@ -38,7 +38,18 @@ class _Wanted:
     follow: bool
 
 
+class _Logs(click.Command):
+    """Tells those who know `docker compose logs -f` what it is called here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for here, following in zip(args, [*args[1:], "-"], strict=False):
+            if here == "-f" and following.startswith("-"):
+                raise click.UsageError("-f names a Compose file; --follow follows the logs", ctx)
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_Logs,
     epilog="""\b
 Examples:
   dockwright stack logs                         everything, in order of time
@@ -46,7 +57,7 @@ Examples:
   dockwright stack logs web --follow            until Ctrl-C, or until it ends
   dockwright stack logs --since 10m
   dockwright stack logs --since 2026-01-31T08:00:00Z --timestamps
-"""
+""",
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
