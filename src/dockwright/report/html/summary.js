@@ -44,13 +44,13 @@ function showSums() {
   const total = digest.lanes.reduce((sum, share) => sum + share[2], 0);
   const processes = data.workers.length;
   byId("time-sum").textContent = duration(run.wall) + " of wall time" +
-    (processes > 1 ? " in each of " + processes + " processes" : "") + "; " + duration(total) + " are told below.";
+    (processes > 1 ? " in each of " + processes + " processes" : "") + ", " + duration(total) + " in all: each second stands once in the first table.";
   byId("bar").append(...digest.lanes.map(([kind, words, sum]) =>
     element("i", { title: words, style: "flex:" + sum + " 0 0;background:var(--" + kind + ")" })));
   const shares = (rows) => rows.map(([kind, words, sum, count]) =>
-    [[dot(kind), kind === "gap" ? words : kind + ": " + words], duration(sum), percent(sum, total), String(count)]);
+    [[dot(kind), kind === "gap" ? words : kind + ": " + words], duration(sum), percent(sum, total), kind === "gap" ? "–" : String(count)]);
   fill("lanes-table", digest.lanes, () => smallTable(
-    "On the lanes of the tests", ["Phase", "Time", "Share", "Times"], shares(digest.lanes)));
+    "On the lanes of the tests", ["Phase", "Time", "Share", "Tests"], shares(digest.lanes)));
   fill("behind-table", digest.behind, () => smallTable(
     "On the lanes of the stacks, most of it behind the tests", ["Phase", "Time", "Times"],
     digest.behind.map(([kind, words, sum, count]) => [[dot(kind), kind + ": " + words], duration(sum), String(count)])));

@@ -13,13 +13,14 @@ function readLanes() {
     byWorker.get(test.worker).push({ began: test.began, length: test.wall + test.shared, test });
   }
   const lanes = [...byWorker].map(([name, items]) => ({ title: name, kind: "worker", items }));
-  for (const stack of data.stacks) {
+  const stacks = data.stacks.map((stack) => {
     const items = [];
     eachSpan(stack.spans, 0, (span) => items.push({ ...span, label: span.name }));
-    lanes.push({ title: stack.name, project: stack.project, kind: "stack", items });
-  }
-  for (const lane of lanes) lane.items.sort((a, b) => a.began - b.began);
-  return lanes;
+    return { title: stack.name, project: stack.project, kind: "stack", items };
+  });
+  for (const lane of [...lanes, ...stacks]) lane.items.sort((a, b) => a.began - b.began);
+  const first = (lane) => (lane.items.length ? lane.items[0].began : Infinity);
+  return [...lanes, ...stacks.sort((a, b) => first(a) - first(b))];
 }
 
 const DEPTH = { lease: 0, start: 0, cleanup: 0, reset: 0, wait: 1 };
@@ -48,7 +49,7 @@ function drawTimeline() {
     pen.restore();
     pen.fillStyle = row === timeline.lane && document.activeElement === canvas ? text : muted;
     pen.font = "12px system-ui, sans-serif";
-    const title = lane.kind === "stack" ? "stack " + lane.title + " " + lane.project : "worker " + lane.title;
+    const title = lane.kind === "stack" ? "stack " + lane.project : "worker " + lane.title;
     pen.fillText(clipped(pen, title, narrow ? width - 12 : left - 14), 6, narrow ? y - 5 : y + 15);
   });
   drawChosen(pen, text, ground);
