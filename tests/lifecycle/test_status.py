@@ -33,7 +33,11 @@ def test_health_is_asked_over_http_then_tcp_then_the_check(project: Project) -> 
             [
                 plain_service("page", PAGES.format(8000), [published(page, 8000)]),
                 plain_service("tcp", "exec nc -ll -p 7000 -e cat", [published(plain, 7000)]),
-                plain_service("silent", FOREVER, [published(silent, 7000)]),
+                plain_service(
+                    "silent",
+                    FOREVER,
+                    [published(silent, 7000), "x-dockwright: {ready: running}"],
+                ),
                 plain_service("checked", FOREVER, ["healthcheck: {test: 'true'}"]),
                 plain_service("nothing", FOREVER),
                 plain_service("asked", PAGES.format(7001), [asks]),
