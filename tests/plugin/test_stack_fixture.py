@@ -178,7 +178,7 @@ def test_a_port_on_which_nobody_listens_is_told(suite: Suite) -> None:
     result = suite.passes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "warning: stack default: nobody listened on port 9229 of web for 10 s or more; *",
+            "warning: stack default: nobody listened on port 9229 of web within 10 s *",
             "  hint: declare a health check for web, or x-dockwright: {ready: running}; *",
         ]
     )

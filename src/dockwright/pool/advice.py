@@ -27,8 +27,8 @@ class Advice:
         """Note that nobody listened on ports that a service declares."""
         port = f"port {' and '.join(map(str, ports))}"
         text = (
-            f"warning: stack {stack}: nobody listened on {port} of {service} for "
-            f"{PATIENCE_S:.0f} s or more; the tests went on without\n"
+            f"warning: stack {stack}: nobody listened on {port} of {service} within "
+            f"{PATIENCE_S:.0f} s of its start; the tests went on without\n"
             f"  hint: declare a health check for {service}, or x-dockwright: {{ready: running}}; "
             "or declare only ports that it serves"
         )

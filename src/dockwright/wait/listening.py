@@ -22,9 +22,6 @@ _log = logging.getLogger(__name__)
 PATIENCE_S = 10.0
 """A declared port is no promise: debuggers' ports are declared too, and nobody listens there."""
 
-_AT_FIRST = 3
-"""So many times the patience has a service that does not listen anywhere yet: it may be slow."""
-
 _CADENCE = Cadence(first_s=0.010, ceiling_s=0.050, share=0.02)
 _ATTEMPT_S = 2.0
 _LISTEN = "0A"
@@ -74,8 +71,7 @@ class Listening:
     Args:
         ports: the container's TCP ports; none: it is enough that it runs.
         silent: remembers the ports on which nobody listened in time.
-        patience_s: how long to wait for another one after the last that it listened on, in
-            seconds; for the first one three times as long.
+        patience_s: how long to wait for them once it runs, in seconds.
     """
 
     ports: tuple[int, ...]
@@ -111,20 +107,16 @@ class _Look:
         self._missing = set(wanted.ports) - wanted.silent.of(target.name)
         self._document: Document = {}
         self._runs_since: float | None = None
-        self._until = 0.0
 
     def __call__(self) -> Outcome:
         if not self._runs():
             return Continue(f"it is {self._document['State']['Status']}")
         now = self._wait.options.clock.now()
-        if self._runs_since is None:
-            self._runs_since, self._until = now, now + _AT_FIRST * self._wanted.patience_s
-        if found := self._missing & self._found():
-            self._missing -= found
-            self._until = now + self._wanted.patience_s
+        self._runs_since = now if self._runs_since is None else self._runs_since
+        self._missing -= self._found()
         if not self._missing:
             return Ready()
-        if now >= self._until:
+        if now - self._runs_since >= self._wanted.patience_s:
             self._wanted.silent.add(self._target.name, self._missing)
             return Ready()
         return Continue(f"nobody listens on port {', '.join(map(str, sorted(self._missing)))} yet")
