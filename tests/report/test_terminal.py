@@ -9,6 +9,7 @@ import pytest
 from dockwright.measure import PhaseTotal, RunRecord, Span, StackRecord, Summary, TestRecord
 from dockwright.report import summary_lines
 from dockwright.report.digest import costliest_waits, lane_shares
+from dockwright.report.kinds import kinds
 from tests.report.runs import run_of
 
 RUN = run_of(40)
@@ -96,3 +97,24 @@ def test_a_run_that_is_not_recorded_has_its_sums() -> None:
         "behind the tests, on the stacks",
         "  reset       0.20 s          2 x  bringing used stacks back to their baseline",
     ]
+
+
+def _tests(**seconds: list[float]) -> tuple[TestRecord, ...]:
+    return tuple(
+        TestRecord(f"t.py::{lane}{number}", "main", 0.0, wall_s, "passed", lane)  # type: ignore[arg-type]  # a lane
+        for lane, each in seconds.items()
+        for number, wall_s in enumerate(each)
+    )
+
+
+def test_the_two_kinds_of_tests_are_compared_by_their_medians() -> None:
+    stateless, stateful = [0.01, 0.02, 0.02, 0.02, 5.0], [0.01, 0.03, 0.03, 0.03, 0.03, 9.0]
+    others = [*_tests(none=[7.0] * 9), *(replace(each, outcome="failed") for each in RUN.tests)]
+    run = replace(RUN, tests=(*others, *_tests(stateless=stateless, stateful=stateful)))
+    assert "median test: stateless 0.020 s (5), stateful 0.030 s (6): 1.50 x" in texts(run)
+
+
+def test_few_tests_of_a_kind_are_not_compared() -> None:
+    run = replace(RUN, tests=_tests(stateless=[0.01] * 40, stateful=[0.01] * 4))
+    assert kinds(run) is None
+    assert not any(line.startswith("median") for line in texts(run))

@@ -18,6 +18,7 @@ from dockwright.report.digest import (
     slowest,
     waited_s,
 )
+from dockwright.report.kinds import kinds
 from dockwright.report.savings import savings
 
 LIMIT_BYTES = 1024 * 1024
@@ -84,6 +85,8 @@ def _lines(run: RunRecord) -> Iterator[str]:
             for test in most_waiting(run.tests, _MOST_TESTS)
         ),
     )
+    if compared := kinds(run):
+        yield f"\n{compared}"
     yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
 
 

@@ -20,6 +20,7 @@ from dockwright.report.digest import (
     slowest,
     staying,
 )
+from dockwright.report.kinds import kinds
 from dockwright.report.savings import savings
 
 _WIDTH = 80
@@ -84,6 +85,8 @@ def _of_record(run: RunRecord) -> Iterator[Line]:
         words = _outside(run) if share.kind == "gap" else ON_LANES[share.kind]
         yield Line(_phase(share, words, whole_s))
     yield from _behind(behind_shares(run))
+    if compared := kinds(run):
+        yield Line(str(compared))
     waits = costliest_waits(run)[:_MOST_WAITS]
     yield from _listed("costliest waits", (_wait(share) for share in waits))
     yield from _saved(run)
