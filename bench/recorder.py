@@ -55,7 +55,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     (directory / "conftest.py").write_text(_CONFTEST)
     tests = "import time\n" + "".join(map(_TEST.format, range(_TESTS)))
     (directory / "test_brief.py").write_text(tests)
-    rounds = bench.rounds(5, quick=1)
+    rounds = bench.rounds(3, quick=1)
     bench.say(f"{rounds} pairs of runs of {_TESTS} tests of 50 ms")
     on: list[Cost] = []
     off: list[Cost] = []

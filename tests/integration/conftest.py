@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.conftest import project
 from tests.cli.project import Project, clean_environment
-from tests.conftest import _own_log_level, engine, owned, scratch, unique_name
+from tests.conftest import _own_log_level, engine, owned, scratch, small_disk, unique_name
 from tests.integration.helpers import MAKE_DATA, put, write_app
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ __all__ = [
     "owned",
     "project",
     "scratch",
+    "small_disk",
     "unique_name",
 ]
 
@@ -55,19 +54,3 @@ def started(project: Project) -> Project:
     project.done("stack", "start")
     put(project, MAKE_DATA)
     return project
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB; skips where this user may not mount one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, timeout=10, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], timeout=10, check=True)

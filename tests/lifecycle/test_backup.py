@@ -76,9 +76,10 @@ def test_it_holds_what_the_volumes_hold(shop: Project, tmp_path: Path, name: str
     found: dict[str, int] = {}
     for part, place in zip(archive.manifest.volumes, ("/data", "/srv/anonymous"), strict=True):
         with tarfile.open(fileobj=io.BytesIO(archive.text(part))) as tar:
-            found |= {f"{place}:{m.name.partition('/')[2]}": m.mode for m in tar}
+            found |= {f"{place}:{m.name.partition('/')[2]}": m.mode & 0o7777 for m in tar}
     expected = {
-        f"{key.partition(':')[0]}:{key.partition(':')[2].partition('/')[2]}": entry[1]
+        f"{key.partition(':')[0]}:{key.partition(':')[2].partition('/')[2]}": int(str(entry[1]))
+        & 0o7777
         for key, entry in before.items()
     }
     assert found == expected

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockwright.engine.archives import ArchiveCalls
 from dockwright.engine.builds import BuildCalls
 from dockwright.engine.calls import Call
 from dockwright.engine.containers import ContainerCalls
@@ -17,10 +16,11 @@ from dockwright.engine.exec_session import ExecSessionCalls
 from dockwright.engine.execs import ExecCalls
 from dockwright.engine.images import ImageCalls
 from dockwright.engine.logs import LogCalls
-from dockwright.engine.networks import NetworkCalls, VolumeCalls
+from dockwright.engine.networks import NetworkCalls
 from dockwright.engine.pulls import PullCalls
 from dockwright.engine.resolve import resolve_endpoint
 from dockwright.engine.types import Document, EngineStatistics, EngineVersion
+from dockwright.engine.volume_files import VolumeFileCalls
 
 if TYPE_CHECKING:
     import docker
@@ -33,9 +33,8 @@ class Engine(
     ExecCalls,
     ExecSessionCalls,
     LogCalls,
-    ArchiveCalls,
     NetworkCalls,
-    VolumeCalls,
+    VolumeFileCalls,
     ImageCalls,
     PullCalls,
     BuildCalls,

@@ -44,7 +44,7 @@ def _rule(pattern: str, error: type[EngineError], hint: str) -> _Rule:
 
 _RULES = (
     _rule(
-        r"no space left on device|disk quota exceeded",
+        r"no space left on device|disk quota exceeded|wrote only \d+ of \d+ bytes",
         DiskFullError,
         "free space where the engine keeps its data (`docker system df` tells by what it is used), "
         "then try again",

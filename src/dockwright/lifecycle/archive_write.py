@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -14,6 +14,7 @@ from typing import IO, Protocol
 from dockwright.errors import DiskFullError, UsageError
 from dockwright.lifecycle.archive_codec import PLAIN, Codec
 from dockwright.lifecycle.archive_layout import Seal, header, padding, with_manifest
+from dockwright.lifecycle.backup_progress import ahead
 from dockwright.lifecycle.manifest import MANIFEST, SEAL, Manifest, Part
 
 _PART_SUFFIX = ".dockwright-part"
@@ -134,18 +135,33 @@ def _pack(
     file: IO[bytes], codec: Codec, chunks: Iterable[bytes], name: str, volume: str = ""
 ) -> Part:
     """Compress chunks into a file at its position; return what the part has become."""
-    packer, digest = codec.packer(), hashlib.sha256()
-    size = stored = 0
+    digest, counter = hashlib.sha256(), _Counter()
+    stored = 0
+    # Compressed in a thread of its own, hashed and written in ours.
+    with ahead(_compressed(codec, counter.counted(chunks))) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+            stored += file.write(piece)
+    return Part(name, counter.size, stored, digest.hexdigest(), volume)
 
-    def write(data: bytes) -> int:
-        digest.update(data)
-        return file.write(data)
 
+def _compressed(codec: Codec, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    packer = codec.packer()
     for chunk in chunks:
-        size += len(chunk)
-        stored += write(packer.compress(chunk))
-    stored += write(packer.flush())
-    return Part(name, size, stored, digest.hexdigest(), volume)
+        yield packer.compress(chunk)
+    yield packer.flush()
+
+
+class _Counter:
+    """Counts the bytes that pass."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.size += len(chunk)
+            yield chunk
 
 
 class _FileDraft:

@@ -64,17 +64,19 @@ class Helper:
     Nothing of the services' own mounts is in the way, and the engine may be far away.
     """
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: Engine, container: str, mounts: Mapping[str, str]) -> None:
         self._engine = engine
         self._container = container
+        self._mounts = mounts
 
     def read(self, file: str) -> Generator[bytes, None, None]:
         """Yield the tar of the volume with this file name; its entries begin with that name."""
-        return self._engine.archive_out(self._container, f"{_ROOT}/{file}")
+        return self._engine.volume_out(self._mounts[file], self._container, f"{_ROOT}/{file}")
 
-    def fill(self, chunks: Iterable[bytes]) -> None:
-        """Unpack a tar, as `read` yields it, into the volume whose name it begins with."""
-        self._engine.archive_in(self._container, _ROOT, chunks)
+    def fill(self, file: str, chunks: Iterable[bytes]) -> None:
+        """Unpack a tar, as `read` yields it, into the volume with this file name."""
+        target = f"{_ROOT}/{file}"
+        self._engine.volume_in(self._mounts[file], self._container, target, chunks)
 
 
 def helper_project(project: str) -> str:
@@ -124,7 +126,7 @@ def helper(
     }
     container = engine.create_container(f"{project}-{owner.pid}-{time.monotonic_ns()}", body)
     try:
-        yield Helper(engine, container)
+        yield Helper(engine, container, mounts)
     finally:
         engine.remove_container(container)
 

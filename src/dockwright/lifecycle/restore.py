@@ -260,7 +260,7 @@ def _fill(restore: Restore, progress: Progress) -> None:
         for part in parts:
             progress.begin(f"writing volume {part.volume}", part.size)
             with ahead(restore.archive.content(part)) as chunks:
-                writer.fill(progress.counted(chunks))
+                writer.fill(root_of(part), progress.counted(chunks))
 
 
 def _undo(

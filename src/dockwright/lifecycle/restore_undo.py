@@ -20,6 +20,7 @@ from dockwright.lifecycle.lock import exclusive
 from dockwright.lifecycle.manifest import Part
 from dockwright.lifecycle.restore_before import made_containers, made_volumes, remove_all, that_ran
 from dockwright.lifecycle.restore_config import ConfigFiles
+from dockwright.lifecycle.restore_verify import root_of
 from dockwright.stack import Stack
 
 _log = logging.getLogger(__name__)
@@ -120,4 +121,4 @@ def _fill_from(safety: Archive, stack: Stack, before: Mapping[str, Any]) -> None
 
 def _fill(writer: Helper, safety: Archive, part: Part) -> None:
     with ahead(safety.content(part)) as chunks:
-        writer.fill(chunks)
+        writer.fill(root_of(part), chunks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dockwright.reset.base import Manner, Resettable
 
@@ -27,8 +27,9 @@ class VolumeRollback:
         """Save the volumes to the scratch directory, streamed."""
         self._service.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._service.engine.standstill(self._service.container()):
-            for target in self._service.volumes():
-                chunks = self._service.engine.archive_out(self._service.container(), target)
+            for target, name in self._service.volumes().items():
+                container = self._service.container()
+                chunks = self._service.engine.volume_out(name, container, target)
                 with self._file(target).open("wb") as file:
                     file.writelines(chunks)
 
@@ -38,11 +39,9 @@ class VolumeRollback:
         Returns:
             True: clients of the old container have lost it.
         """
-        for target in self._service.volumes():
-            parent = str(PurePosixPath(target).parent)
-            self._service.engine.archive_in(
-                self._service.container(), parent, _chunks(self._file(target))
-            )
+        for target, name in self._service.volumes().items():
+            container, chunks = self._service.container(), _chunks(self._file(target))
+            self._service.engine.volume_in(name, container, target, chunks)
         return True
 
     def close(self) -> None:

@@ -54,14 +54,18 @@ class OwnVolumes:
 
     def read(self, volume: OwnVolume) -> closing[Generator[bytes, None, None]]:
         """Return a context that gives a tar of what the volume holds, in pieces."""
-        container = self._stack.container(volume.service)
-        return closing(self._stack.engine.archive_out(container, str(volume.target)))
+        stack, name = self._stack, self._name(volume)
+        container = stack.container(volume.service)
+        return closing(stack.engine.volume_out(name, container, str(volume.target)))
 
     def fill(self, volume: OwnVolume, chunks: Iterable[bytes]) -> None:
         """Unpack a tar, as `read` yields it, into the volume."""
-        # Into the directory above: the volume's own owner and mode are part of the tar.
-        container = self._stack.container(volume.service)
-        self._stack.engine.archive_in(container, str(volume.target.parent), chunks)
+        stack, name = self._stack, self._name(volume)
+        container = stack.container(volume.service)
+        stack.engine.volume_in(name, container, str(volume.target), chunks)
+
+    def _name(self, volume: OwnVolume) -> str:
+        return self._stack.volumes_of(volume.service)[str(volume.target)]
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:

@@ -1,0 +1,218 @@
+"""What volumes hold: the way over this host and the way through the engine are one and the same."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dockwright.engine import Engine, host_tar
+from dockwright.errors import DiskFullError, EngineError
+from tests.support import Owned
+
+pytestmark = pytest.mark.engine
+
+TARGET = "/mnt/a, b&c.d\\e*"
+"""Characters that mean something to those that rename a tar's entries."""
+
+MAKE = r"""
+mkdir -p sub/deep empty 'with space'
+chmod 1777 empty
+chown 1234:4321 sub
+printf 'one\n' > sub/one
+ln sub/one sub/two
+ln -s one sub/relative
+ln -s /etc/passwd absolute
+ln -s ../absolute sub/climbs
+touch -- .hidden '-dash' 'with space/a,b&c\d' sub/none "$(printf 'new\nline')" 'grüße'
+mkfifo pipe
+touch setuid
+chmod 4751 setuid
+mknod device c 1 3
+printf x > "$(printf 'long%.0s' $(seq 60))"
+dd if=/dev/zero of=hole bs=1 count=1 seek=3000000 2>/dev/null
+touch -d '2001-02-03 04:05:06' sub/one
+chmod 2710 .
+chown 77:88 .
+"""
+LIST = r"""
+find . -exec stat -c '%n %a %u %g %F %s %h %t %T' {} \; | sort
+find . -type f -exec md5sum {} \; -exec stat -c '%n %Y' {} \; | sort
+find . -type l -exec readlink {} \; | sort
+"""
+
+Read = Callable[[str, str], Iterable[bytes]]
+Fill = Callable[[str, str, Iterable[bytes]], None]
+
+
+class Place:
+    """Volumes with containers that mount them."""
+
+    def __init__(self, engine: Engine, owned: Owned, image: str) -> None:
+        self._engine = engine
+        self._owned = owned
+        self._image = image
+        self._count = 0
+
+    def new(self, script: str = "") -> tuple[str, str]:
+        """Make a volume, and run a script in it; return its name and a container."""
+        self._count += 1
+        volume = f"{self._owned.name}-{self._count}"
+        self._engine.create_volume(volume, {"Labels": self._owned.labels})
+        container = self._container(volume, "true")
+        if script:
+            self.run(volume, script)
+        return volume, container
+
+    def run(self, volume: str, script: str) -> str:
+        """Run a shell script in a volume; return what it wrote."""
+        container = self._container(volume, "tail", "-f", "/dev/null")
+        self._engine.start_container(container)
+        words = ["sh", "-ec", f"cd '{TARGET}'; {script}"]
+        result = self._engine.exec(container, words)
+        assert result.exit_code == 0, result.stderr
+        self._engine.kill_container(container)
+        return result.stdout.decode()
+
+    def _container(self, volume: str, *command: str) -> str:
+        mount = {"Type": "volume", "Source": volume, "Target": TARGET}
+        return self._owned.create(self._image, *command, HostConfig={"Mounts": [mount]})
+
+
+@pytest.fixture
+def place(engine: Engine, owned: Owned, scratch: str) -> Place:
+    return Place(engine, owned, scratch)
+
+
+def through(engine: Engine) -> tuple[Read, Fill]:
+    def read(volume: str, container: str) -> Iterable[bytes]:
+        return engine.archive_out(container, TARGET)
+
+    def fill(volume: str, container: str, chunks: Iterable[bytes]) -> None:
+        engine.archive_in(container, str(Path(TARGET).parent), chunks)
+
+    return read, fill
+
+
+def whichever(engine: Engine) -> tuple[Read, Fill]:
+    def read(volume: str, container: str) -> Iterable[bytes]:
+        return engine.volume_out(volume, container, TARGET)
+
+    def fill(volume: str, container: str, chunks: Iterable[bytes]) -> None:
+        engine.volume_in(volume, container, TARGET, chunks)
+
+    return read, fill
+
+
+@pytest.fixture
+def at_home(engine: Engine) -> None:
+    if os.geteuid() != 0 or not engine.endpoint.url.startswith("unix:"):
+        pytest.skip("only root reads an engine's volumes itself")
+
+
+def archive_calls(engine: Engine) -> int:
+    calls = engine.statistics().by_call
+    return sum(each.count for name, each in calls.items() if "files of container" in name)
+
+
+@pytest.mark.parametrize("reader", [through, whichever])
+@pytest.mark.parametrize("writer", [through, whichever])
+def test_what_one_way_has_read_the_other_can_write(
+    engine: Engine,
+    place: Place,
+    reader: Callable[[Engine], tuple[Read, Fill]],
+    writer: Callable[[Engine], tuple[Read, Fill]],
+) -> None:
+    source, container = place.new(MAKE)
+    expected = place.run(source, LIST)
+    assert expected.count("\n") > 30
+    copy, empty = place.new()
+    writer(engine)[1](copy, empty, reader(engine)[0](source, container))
+    assert place.run(copy, LIST) == expected
+
+
+@pytest.mark.usefixtures("at_home")
+def test_root_does_not_trouble_the_engine(engine: Engine, place: Place) -> None:
+    before = archive_calls(engine)
+    volume, container = place.new("echo one > one")
+    other, empty = place.new()
+    engine.volume_in(other, empty, TARGET, engine.volume_out(volume, container, TARGET))
+    assert place.run(other, "cat one") == "one\n"
+    assert archive_calls(engine) == before
+
+
+def test_others_ask_the_engine(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = archive_calls(engine)
+    volume, container = place.new("echo one > one")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    content = b"".join(engine.volume_out(volume, container, TARGET))
+    engine.volume_in(volume, container, TARGET, [content])
+    assert archive_calls(engine) == before + 2
+
+
+@pytest.mark.usefixtures("at_home")
+def test_attributes_of_files_are_kept(engine: Engine, place: Place) -> None:
+    volume, container = place.new("echo one > one")
+    file = Path(engine.inspect_volume(volume)["Mountpoint"], "one")
+    try:
+        os.setxattr(file, "user.note", b"kept")
+    except OSError as refusal:
+        pytest.skip(f"the file system has no attributes: {refusal}")
+    copy, empty = place.new()
+    engine.volume_in(copy, empty, TARGET, engine.volume_out(volume, container, TARGET))
+    copied = Path(engine.inspect_volume(copy)["Mountpoint"], "one")
+    assert os.getxattr(copied, "user.note") == b"kept"
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+def test_what_is_no_tar_is_told(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, as_root: bool
+) -> None:
+    volume, container = place.new()
+    if not as_root:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(EngineError, match=r"cannot (fill volume|write files of container) "):
+        engine.volume_in(volume, container, TARGET, [b"nonsense" * 1000])
+
+
+@pytest.mark.usefixtures("at_home")
+def test_a_reader_that_stops_leaves_nothing_behind(engine: Engine, place: Place) -> None:
+    volume, container = place.new("dd if=/dev/zero of=big bs=1M count=40 2>/dev/null")
+    chunks = engine.volume_out(volume, container, TARGET)
+    next(chunks)
+    chunks.close()
+    assert not children_named("tar")
+
+
+@pytest.mark.usefixtures("at_home")
+def test_what_the_giver_of_chunks_raises_ends_the_filling(engine: Engine, place: Place) -> None:
+    volume, container = place.new()
+
+    def failing() -> Iterator[bytes]:
+        yield bytes(512)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        engine.volume_in(volume, container, TARGET, failing())
+    assert not children_named("tar")
+
+
+def test_a_full_disk_is_told(small_disk: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("root/big")
+        entry.size = 4_000_000
+        tar.addfile(entry, io.BytesIO(os.urandom(entry.size)))
+    with pytest.raises(DiskFullError, match=r"cannot fill it: .*big: Wrote only"):
+        host_tar.unpack(small_disk, "root", [buffer.getvalue()], "fill it")
+
+
+def children_named(name: str) -> list[str]:
+    return [each.name() for each in psutil.Process().children() if each.name() == name]
