@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dockwright.reset.polling import until_none
 from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import Access, Session
 from tests.reset.comparing import assert_same
@@ -185,3 +186,51 @@ def test_hundreds_of_resets_neither_move_rows_nor_let_tables_grow(
     size = int(psql(service, "SELECT pg_total_relation_size('customers')"))
     application.close()
     assert size < 1 << 20
+
+
+OURS = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND application_name = 'dockwright'"
+
+
+def ours(service: RealService) -> str:
+    """Return the processes of our own sessions in the database."""
+    return psql(service, OURS).strip()
+
+
+def change_and_reset(service: RealService, strategy: PostgresReset) -> None:
+    psql(service, "DELETE FROM customers WHERE id = 1")
+    assert not strategy.reset()
+
+
+def test_resets_in_quick_succession_share_a_connection(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    change_and_reset(service, strategy)
+    first = ours(service)
+    assert first
+    change_and_reset(service, strategy)
+    assert ours(service) == first
+
+
+def test_a_connection_at_rest_is_ended(service: RealService, strategy: PostgresReset) -> None:
+    change_and_reset(service, strategy)
+    until_none(lambda: len(ours(service)), "connections at rest")
+    change_and_reset(service, strategy)
+
+
+def test_a_connection_that_a_test_ended_is_made_anew(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    before = everything(service)
+    change_and_reset(service, strategy)
+    psql(service, OURS.replace("SELECT pid", "SELECT pg_terminate_backend(pid)"))
+    change_and_reset(service, strategy)
+    assert_same(before, everything(service))
+
+
+def test_a_test_may_copy_the_database_right_after_a_reset(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    change_and_reset(service, strategy)
+    assert ours(service)
+    psql(service, "CREATE DATABASE copy TEMPLATE shop", database="postgres")
+    assert strategy.reset()

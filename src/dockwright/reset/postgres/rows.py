@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres.baseline import Baseline, Kept
-from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
+from dockwright.reset.postgres.session import ConnectionLostError, Session
 from dockwright.reset.postgres.survey import Glance, Survey
+from dockwright.reset.postgres.visits import Visits
 from dockwright.reset.postgres.wal import WriteAheadLog
 
 log = logging.getLogger(__name__)
@@ -23,16 +19,16 @@ class RowRestoration:
     """The way back without a new copy of any database.
 
     Args:
-        access: how to connect to the databases.
+        visits: sessions in the databases.
         session: in our own database.
         baseline: what the cluster was.
         wal: tells what was written to since it was clean.
     """
 
     def __init__(
-        self, access: Access, session: Session, baseline: Baseline, wal: WriteAheadLog
+        self, visits: Visits, session: Session, baseline: Baseline, wal: WriteAheadLog
     ) -> None:
-        self._access = access
+        self._visits = visits
         self._session = session
         self._baseline = baseline
         self._wal = wal
@@ -55,20 +51,23 @@ class RowRestoration:
         """
         if glance.locks or replace(glance, next_transaction=last.next_transaction) != last:
             return None
-        with _Connections(self._access, likely) as connections:
+        with self._visits:
+            self._visits.expect(likely)
             for name in likely:
                 self._baseline.kept[name].activity = None  # our own sessions count
             try:
                 dirty = self._dirty()
                 if dirty is None or not all(
-                    self._restore(connections.to(name), self._baseline.kept[name], files)
+                    self._restore(self._visits.to(name), self._baseline.kept[name], files)
                     for name, files in dirty.items()
                 ):
+                    self._visits.end()
                     return None
             except ConnectionLostError:
                 raise
             except StackError as failure:  # somebody holds a lock; the log is gone already
                 log.debug("reset.postgres.rows %s", failure)
+                self._visits.end()
                 return None
         likely.clear()
         likely.update(dirty)
@@ -112,36 +111,3 @@ class RowRestoration:
     def _restore(session: Session, kept: Kept, files: set[int]) -> bool:
         kept.activity = None
         return kept.contents is not None and kept.contents.restore(session, files)
-
-
-class _Connections:
-    """Connections to databases, some of them begun before it is known that they are needed."""
-
-    def __init__(self, access: Access, likely: Iterable[str]) -> None:
-        self._access = access
-        names = list(likely)
-        with_threads = ThreadPoolExecutor(max(1, len(names)))
-        self._begun: dict[str, Future[Session]] = {
-            name: with_threads.submit(access.connect, name) for name in names
-        }
-        with_threads.shutdown(wait=False)
-
-    def to(self, name: str) -> Session:
-        """Return the connection to a database."""
-        if name not in self._begun:
-            self._begun[name] = Future()
-            self._begun[name].set_result(self._access.connect(name))
-        return self._begun[name].result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for each in self._begun.values():
-            with suppress(StackError):  # there is nothing to close
-                each.result().close()

@@ -23,6 +23,7 @@ from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration
 from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
 from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
+from dockwright.reset.postgres.visits import Visits
 from dockwright.reset.postgres.wal import WriteAheadLog
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class PostgresReset:
         self._closed = False
         self._access: Access
         self._session: Session | None = None
+        self._visits: Visits | None = None
         self._log: WriteAheadLog | None = None
         self._baseline: Baseline
         self._clean: Glance  # what it looks like as long as nobody writes to it
@@ -65,6 +67,7 @@ class PostgresReset:
         with self._lock:
             self._access = Access.of(self._service)
             self._disconnect()
+            self._visits = Visits(self._access)
             self._session, version = open_own_database(self._access)
             self._log = WriteAheadLog.of(self._session, version)
             self._baseline = capture(
@@ -118,12 +121,13 @@ class PostgresReset:
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
-        if self._log is not None:
-            rows = RowRestoration(self._access, session, self._baseline, self._log)
+        if self._log is not None and self._visits is not None:
+            rows = RowRestoration(self._visits, session, self._baseline, self._log)
             clean = rows.run(glance, last=self._clean, likely=self._likely)
             if clean is not None:
                 self._clean = clean
                 return False
+            self._visits.end()
             self._drop_trash(session)
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         self._clean = restoration.run()
@@ -190,6 +194,8 @@ class PostgresReset:
         return True
 
     def _disconnect(self) -> None:
+        if self._visits is not None:
+            self._visits.end()
         session, self._session = self._session, None
         if session is not None:
             session.close()
