@@ -50,6 +50,19 @@ BAD = [
         "@/compose.yaml:3: services.web: unknown key 'imagee'; did you mean 'image'?",
     ),
     Bad("unknown-section", "servces: {}\n", "1: unknown key 'servces'; did you mean 'services'?"),
+    Bad(
+        "former-key",
+        web("volume_driver: local"),
+        "4: services.web: the key 'volume_driver' of older Compose files is not known any more",
+    ),
+    Bad("pull-policy", web("pull_policy: hourly"), "must be one of always, never, if_not_present"),
+    Bad("no-document", "services: {}\n---\n", "compose.yaml:3: a Compose file must be a mapp"),
+    Bad(
+        "text-for-number",
+        web("volumes: [{type: tmpfs, target: /a, tmpfs: {mode: '755'}}]"),
+        "services.web.volumes[0].tmpfs.mode: must be a number that is not below 0, not '755'",
+    ),
+    Bad("below-zero", web("healthcheck: {retries: -1}"), "healthcheck.retries: must be a number"),
     Bad("wrong-type", web("ports: 80"), "4: services.web.ports: must be a list, not the number 80"),
     Bad("null", web("volumes:"), "4: services.web.volumes: must be a list, not empty"),
     Bad("bad-name", "services: {a b: {image: x}}", "1: services.a b: 'a b' is not a valid name"),
@@ -260,11 +273,20 @@ def test_wrong_input_is_named_with_its_place(bad: Bad, tmp_path: Path) -> None:
 
 
 UNSUPPORTED = {
-    "provider": ("provider: {type: cloud}", "'provider' is not supported: services that something"),
-    "models": ("models: [llm]", "'models' is not supported: models are run by Docker Desktop's"),
-    "api-socket": (
-        "use_api_socket: true",
-        "'use_api_socket' is not supported: the engine's socket",
+    "provider": ("provider: {type: cloud}", "web.provider: is not supported: services that someth"),
+    "models": ("models: [llm]", "services.web.models: is not supported: models are run by Docker"),
+    "api-socket": ("use_api_socket: true", "use_api_socket: is not supported: the engine's socket"),
+    "interface": (
+        "networks: {default: {interface_name: eth7}}",
+        "services.web.networks.default.interface_name: is not supported: names of interfaces",
+    ),
+    "image-mount": (
+        "volumes: [{type: image, source: a, target: /a}]",
+        "services.web.volumes[0]: is not supported: images are not mounted as volumes",
+    ),
+    "image-path": (
+        "volumes: [{type: volume, target: /a, image: {subpath: b}}]",
+        "services.web.volumes[0].image: is not supported: images are not mounted",
     ),
     "post-start": ("post_start: [{command: a}]", "services.web.post_start: hooks after the start"),
     "pre-stop": ("pre_stop: [{command: a}]", "services.web.pre_stop: hooks before the stop"),
@@ -282,6 +304,41 @@ def test_what_cannot_be_run_is_refused(line: str, message: str, tmp_path: Path) 
     assert caught.value.line == 4
 
 
+def test_what_cannot_be_run_may_stay_in_a_profile(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        f"{_SERVICE}  ai: {{profiles: [ai], provider: {{type: model}}, models: [llm]}}\n"
+        "models: {llm: {model: ai/smollm2}}\n"
+    )
+
+    spec = load(LoadOptions(start=tmp_path, environ={}))
+
+    assert list(spec.services) == ["web"]
+    assert spec.warnings == ()
+
+
+NEWER = {
+    "build.no_cache_filter": "build: {context: ., no_cache_filter: [a]}",
+    "build.provenance": "build: {context: ., provenance: mode=max}",
+    "build.sbom": "build: {context: ., sbom: true}",
+    "pull_policy": "pull_policy: every_12h",
+    "pull_refresh_after": "pull_refresh_after: 1d",
+    "volumes[0].volume.labels": "volumes: [{type: volume, target: /a, volume: {labels: [a=b]}}]",
+    "develop": "develop: {watch: [{path: ., action: rebuild, include: [a], initial_sync: on}]}",
+}
+
+
+@pytest.mark.parametrize(("path", "line"), NEWER.items(), ids=NEWER)
+def test_what_a_newer_compose_knows_is_named_and_ignored(
+    path: str, line: str, tmp_path: Path
+) -> None:
+    (tmp_path / "compose.yaml").write_text(web(line))
+
+    warnings = load(LoadOptions(start=tmp_path, environ={})).warnings
+
+    assert [warning.path for warning in warnings] == [f"services.web.{path}"]
+    assert "is not" in warnings[0].message
+
+
 def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
     levels = ["x-a0: &a0 [b, b, b, b, b, b, b, b, b, b]"]
     levels += [f"x-a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
@@ -289,6 +346,22 @@ def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ComposeError, match="aliases expand to too many values"):
         load(LoadOptions(start=tmp_path, environ={}))
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("web: {image: x}", "a file of version 1? Write 'services:' above its services"),
+        (web("log_driver: json-file"), "write 'driver' under 'logging:'"),
+    ],
+)
+def test_files_of_old_versions_get_a_hint(text: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(text)
+
+    with pytest.raises(ComposeError) as caught:
+        load(LoadOptions(start=tmp_path, environ={}))
+
+    assert caught.value.hint == hint
 
 
 def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_parents_are_searched(tmp_path: Path) -> None:
 
 def test_the_override_file_follows(tmp_path: Path) -> None:
     files = write(tmp_path, "compose.yaml", "compose.override.yml")
+    write(tmp_path, "compose.override.yaml", "docker-compose.override.yml")
 
     assert discover(tmp_path, {}) == tuple(files)
 
@@ -65,6 +66,31 @@ def test_the_separator_can_be_chosen(tmp_path: Path) -> None:
 def test_a_file_that_compose_file_names_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match="COMPOSE_FILE names it"):
         discover(tmp_path, {"COMPOSE_FILE": "none.yaml"})
+
+
+@pytest.mark.parametrize("listed", ["", "compose.yaml:"])
+def test_compose_file_with_an_empty_part(listed: str, tmp_path: Path) -> None:
+    write(tmp_path, "compose.yaml")
+
+    with pytest.raises(ComposeError, match="COMPOSE_FILE is empty, or has an empty part"):
+        load(LoadOptions(start=tmp_path, environ={"COMPOSE_FILE": listed}))
+
+
+def test_compose_file_in_the_dotenv_above_means_paths_from_here(tmp_path: Path) -> None:
+    write(tmp_path, "compose.yaml", "other.yaml", "here/other.yaml")
+    (tmp_path / ".env").write_text("COMPOSE_FILE=other.yaml\n")
+
+    spec = load(LoadOptions(start=tmp_path / "here", environ={}))
+
+    assert spec.files == (tmp_path / "here" / "other.yaml",)
+
+
+def test_the_dotenv_here_does_not_count_where_the_file_is_above(tmp_path: Path) -> None:
+    files = write(tmp_path, "compose.yaml")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / ".env").write_text("COMPOSE_FILE=missing.yaml\n")
+
+    assert load(LoadOptions(start=tmp_path / "here", environ={})).files == tuple(files)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from dockwright.compose.kinds import (
     FLAG,
     HOSTS,
     LONG_SPAN,
+    NATURAL,
     OPTIONAL_FLAG,
+    OPTIONAL_NATURAL,
     OPTIONAL_TEXT,
     OPTIONAL_WHOLE,
     REAL,
@@ -32,7 +34,9 @@ from dockwright.compose.kinds import (
 )
 from dockwright.compose.source import Origins, Tree
 
-_MOUNT = Record({"source": TEXT, "target": TEXT, "uid": TEXT, "gid": TEXT, "mode": OPTIONAL_WHOLE})
+_MOUNT = Record(
+    {"source": TEXT, "target": TEXT, "uid": TEXT, "gid": TEXT, "mode": OPTIONAL_NATURAL}
+)
 _DEVICE_REQUEST = Record(
     {
         "capabilities": TEXTS,
@@ -90,8 +94,8 @@ _WATCH = Record(
 _RATES = ListOf(Record({"path": TEXT, "rate": SIZE}, titled_in_json=True))
 _BLKIO = Record(
     {
-        "weight": WHOLE,
-        "weight_device": ListOf(Record({"path": TEXT, "weight": WHOLE}, titled_in_json=True)),
+        "weight": NATURAL,
+        "weight_device": ListOf(Record({"path": TEXT, "weight": NATURAL}, titled_in_json=True)),
         "device_read_bps": _RATES,
         "device_read_iops": _RATES,
         "device_write_bps": _RATES,
@@ -100,7 +104,7 @@ _BLKIO = Record(
 )
 _UPDATE = Record(
     {
-        "parallelism": OPTIONAL_WHOLE,
+        "parallelism": OPTIONAL_NATURAL,
         "delay": LONG_SPAN,
         "failure_action": TEXT,
         "monitor": LONG_SPAN,
@@ -133,7 +137,7 @@ _DEPLOY = Record(
             {
                 "condition": TEXT,
                 "delay": SPAN,
-                "max_attempts": OPTIONAL_WHOLE,
+                "max_attempts": OPTIONAL_NATURAL,
                 "window": SPAN,
             }
         ),
@@ -141,7 +145,7 @@ _DEPLOY = Record(
             {
                 "constraints": TEXTS,
                 "preferences": ListOf(Record({"spread": TEXT})),
-                "max_replicas_per_node": WHOLE,
+                "max_replicas_per_node": NATURAL,
             },
             inline=True,
         ),
@@ -153,7 +157,7 @@ _HEALTHCHECK = Record(
         "test": TEXTS,
         "timeout": SPAN,
         "interval": SPAN,
-        "retries": OPTIONAL_WHOLE,
+        "retries": OPTIONAL_NATURAL,
         "start_period": SPAN,
         "start_interval": SPAN,
         "disable": FLAG,
@@ -192,7 +196,7 @@ _VOLUME_MOUNT = Record(
             {"selinux": TEXT, "propagation": TEXT, "create_host_path": FLAG, "recursive": TEXT}
         ),
         "volume": Record({"nocopy": FLAG, "subpath": TEXT}),
-        "tmpfs": Record({"size": SIZE, "mode": WHOLE}),
+        "tmpfs": Record({"size": SIZE, "mode": NATURAL}),
     }
 )
 _SERVICE = Record(
@@ -234,6 +238,7 @@ _SERVICE = Record(
         "environment": variables,
         "env_file": env_files,
         "expose": TEXTS,
+        "extends": Record({"file": TEXT, "service": TEXT}),
         "external_links": TEXTS,
         "extra_hosts": HOSTS,
         "group_add": TEXTS,

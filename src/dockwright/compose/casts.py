@@ -42,8 +42,6 @@ Cast = Callable[[str], bool | int | float]
 
 _CASTS: Patterns[Cast] = Patterns(
     [
-        ("services.*.blkio_config.weight", to_int),
-        ("services.*.blkio_config.weight_device.*.weight", to_int),
         ("services.*.configs.*.mode", to_int),
         ("services.*.cpu_count", to_int),
         ("services.*.cpu_period", to_int),
@@ -65,7 +63,6 @@ _CASTS: Patterns[Cast] = Patterns(
         ("services.*.ulimits.*", to_int),
         ("services.*.ulimits.*.hard", to_int),
         ("services.*.ulimits.*.soft", to_int),
-        ("services.*.volumes.*.tmpfs.mode", to_int),
         ("services.*.cpu_percent", to_float),
         ("services.*.cpus", to_float),
         ("services.*.deploy.rollback_config.max_failure_ratio", to_float),

@@ -10,10 +10,18 @@ from dockwright.compose.paths import absolute
 from dockwright.errors import ComposeError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (  # Compose's order, which is not that of the names above
+    *("compose.override.yml", "compose.override.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml"),
+)
 
 
 def discover(
-    start: Path, environ: Mapping[str, str], current: Path | None = None
+    start: Path,
+    environ: Mapping[str, str],
+    current: Path | None = None,
+    *,
+    required: bool = True,
 ) -> tuple[Path, ...]:
     """Return the Compose files that apply in a directory, in merge order.
 
@@ -21,30 +29,37 @@ def discover(
         start: the directory; its parents are searched when it has none.
         environ: ``COMPOSE_FILE`` (separated by ``COMPOSE_PATH_SEPARATOR``) wins over searching.
         current: what relative paths in ``COMPOSE_FILE`` mean; default: `start`.
+        required: whether it is an error that the directory and its parents have none.
 
     Raises:
-        ComposeError: there is none, or a file that ``COMPOSE_FILE`` names is missing.
+        ComposeError: there is none, or ``COMPOSE_FILE`` is empty or names a missing file.
     """
     start = start.absolute()
     listed = environ.get("COMPOSE_FILE")
-    if listed:
+    if listed is not None:
         separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
-        base = (current or start).absolute()
-        files = tuple(Path(absolute(name, base)) for name in listed.split(separator) if name)
-        for file in files:
-            if not file.is_file():
-                raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")
-        return files
+        return _listed(listed.split(separator), (current or start).absolute())
     for directory in (start, *start.parents):
         found = [directory / name for name in NAMES if (directory / name).is_file()]
         if found:
             return (found[0], *_override(directory))
+    if not required:
+        return ()
     raise ComposeError(
         f"no Compose file in {start} or above it",
         hint=f"name one with -f or COMPOSE_FILE, or call it {NAMES[0]}",
     )
 
 
+def _listed(names: list[str], base: Path) -> tuple[Path, ...]:
+    if "" in names:
+        raise ComposeError("COMPOSE_FILE is empty, or has an empty part", hint="unset it")
+    files = tuple(Path(absolute(name, base)) for name in names)
+    for file in files:
+        if not file.is_file():
+            raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")
+    return files
+
+
 def _override(directory: Path) -> tuple[Path, ...]:
-    names = [name.replace(".", ".override.", 1) for name in NAMES]
-    return tuple(directory / name for name in names if (directory / name).is_file())[:1]
+    return tuple(directory / name for name in _OVERRIDES if (directory / name).is_file())[:1]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockwright.compose.complaints import reporter
 from dockwright.compose.forms import lengthen
 from dockwright.compose.interpolate import interpolate
-from dockwright.compose.newer import reporter
 from dockwright.compose.reading import Document, read
 from dockwright.compose.schema import PROJECT
 from dockwright.compose.shapes import check, describe
@@ -65,4 +65,4 @@ def complete(tree: Tree, origins: Origins) -> Tree:
 
 def check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
     """Raise for the first unknown key or wrong type in a project."""
-    check(tree, PROJECT, (), reporter(origins), partial=partial)
+    check(tree, PROJECT, (), reporter(origins, tree), partial=partial)

@@ -11,9 +11,9 @@ from dockwright.compose.reading import read_text
 from dockwright.errors import ComposeError
 
 _BLANK = " \t\v\f\r\x85\xa0"
-_KEY = re.compile(r"[\w.\-\[\]]+")
+_KEY = re.compile(rf"[\w.\-\[\]{_BLANK}]*")
 _STATEMENT_NAME = re.compile(r"[^=:\n]*")
-_ESCAPE = re.compile(r"\\([abcfnrtv'\"$\\])")
+_ESCAPE = re.compile(r"\\(?:([abcfnrtv\"$\\])|0(\d{0,3}))")
 _ESCAPED = {"a": "\a", "b": "\b", "c": "\\c", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -29,7 +29,8 @@ def read_env_file(
 
     Returns:
         Values by name. A name that stands alone has its value in `variables`, if there is one;
-        in a raw file it has None.
+        in a raw file it has None. As in Compose, a last line without ``=`` and line break is the
+        value of the empty name.
 
     Raises:
         ComposeError: the file is missing or a line in it cannot be read.
@@ -64,7 +65,7 @@ def _read_raw(text: str) -> dict[str, str | None]:
 
 class _Parser:
     def __init__(self, text: str, file: Path, variables: Mapping[str, str]) -> None:
-        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        self.text = text.removeprefix("\ufeff")
         self.file = file
         self.position = 0
         self.result: dict[str, str] = {}
@@ -103,14 +104,16 @@ class _Parser:
     def _name(self) -> tuple[str, bool]:
         start = self.position
         stop = _STATEMENT_NAME.match(self.text, start).end()  # type: ignore[union-attr]  # matches ""
-        name = re.sub(r"^export\s+", "", self.text[start:stop]).strip()
-        alone = stop == len(self.text) or self.text[stop] == "\n"
-        if " " in name or "\t" in name:
-            raise self._error(f"the name {name!r} cannot hold a space", start)
+        name = re.sub(r"^export\s+", "", self.text[start:stop]).rstrip()
         if not _KEY.fullmatch(name):
             raise self._error(f"{name!r} is not a variable's name", start)
-        self.position = min(stop + 1, len(self.text))
-        while self.position < len(self.text) and self.text[self.position] in _BLANK and not alone:
+        if stop == len(self.text):
+            return "", False
+        if " " in name:
+            raise self._error(f"the name {name!r} cannot hold a space", start)
+        alone = self.text[stop] == "\n"
+        self.position = stop + 1
+        while self.text[self.position : self.position + 1] in tuple(_BLANK) and not alone:
             self.position += 1
         return name, alone
 
@@ -150,10 +153,16 @@ class _Parser:
 
 
 def _unescape(text: str) -> str:
-    r"""Replace ``\n`` and the like; ``\$`` becomes ``$$``, which is a dollar when substituted."""
+    r"""Replace ``\n``, ``\0101`` and the like; ``\$`` becomes ``$$``, a dollar when substituted."""
 
     def replace(match: re.Match[str]) -> str:
-        char = match[1]
-        return "$$" if char == "$" else _ESCAPED.get(char, char)
+        char, octal = match[1], match[2]
+        if char:
+            return "$$" if char == "$" else _ESCAPED.get(char, char)
+        return _octal(octal) or f"\\{octal}"
 
     return _ESCAPE.sub(replace, text)
+
+
+def _octal(digits: str) -> str:
+    return chr(int(digits, 8)) if re.fullmatch("[0-3][0-7]{2}", digits) else ""

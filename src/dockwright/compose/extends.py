@@ -51,7 +51,9 @@ class _Resolver:
                 (*path, "extends"), f"there is no service {wanted!r} in {base_file}"
             )
         base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
-        copied = {"services": {name: copy.deepcopy(base or {})}}
+        if base is None:  # as in Compose, which then prints 'extends'
+            return service
+        copied = {"services": {name: copy.deepcopy(base)}}
         drop(copied, document.resets)
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)

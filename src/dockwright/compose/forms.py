@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dockwright.compose.mappings import hosts, pairs
-from dockwright.compose.mounts import clean_target, parse_device, parse_volume
+from dockwright.compose.mounts import parse_device, parse_volume
 from dockwright.compose.patterns import Patterns
 from dockwright.compose.ports import MAX_PORT, parse_port
 from dockwright.compose.source import DocPath, Origins, Tree
@@ -89,10 +89,7 @@ def _attachments(value: Tree) -> Tree:
 
 
 def _volume(value: Tree) -> Tree:
-    if isinstance(value, str):
-        return parse_volume(value)
-    target = value.get("target")
-    return value | {"target": clean_target(target)} if target else value
+    return parse_volume(value) if isinstance(value, str) else value
 
 
 def _device(value: Tree) -> Tree:

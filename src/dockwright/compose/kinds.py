@@ -56,6 +56,13 @@ def _whole(value: Tree) -> int:
     return casts.to_int(value) if isinstance(value, str) else int(value)
 
 
+def _natural(value: Tree) -> int:
+    """Read an unsigned number, which Compose does not take as text."""
+    if not isinstance(value, str) and value >= 0:
+        return int(value)
+    raise ValueError(f"must be a number that is not below 0, not {value!r}")
+
+
 def _real(value: Tree) -> int | float:
     """Round to single precision, and print the fewest digits that give the same number."""
     number = casts.to_float(value) if isinstance(value, str) else float(value)
@@ -88,6 +95,8 @@ OPTIONAL_TEXT = _reading(go_text, keep_zero=True)
 FLAG = _reading(_flag, keep_zero=False)
 OPTIONAL_FLAG = _reading(_flag, keep_zero=True)
 WHOLE = _reading(_whole, keep_zero=False)
+NATURAL = _reading(_natural, keep_zero=False)
+OPTIONAL_NATURAL = _reading(_natural, keep_zero=True)
 OPTIONAL_WHOLE = _reading(_whole, keep_zero=True)
 COUNT = _reading(_count, keep_zero=False)
 REAL = _reading(_real, keep_zero=False)

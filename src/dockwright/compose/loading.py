@@ -24,7 +24,7 @@ from dockwright.compose.reading import read
 from dockwright.compose.secret_variables import ProjectPlace, with_variables
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.spec import build_spec
-from dockwright.compose.support import check_support
+from dockwright.compose.support import check_newer, check_support
 from dockwright.compose.unique import uniquify
 from dockwright.compose.warnings import Warnings
 from dockwright.errors import ComposeError
@@ -56,6 +56,7 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     normalise(tree, name, directory, variables)
     declared = tree["services"]
     _enable(tree, options.profiles, variables)
+    check_newer(tree, origins)
     check_consistency(tree, declared, origins)
     for key, service in tree["services"].items():
         if options.resolve_env_files:
@@ -111,20 +112,23 @@ def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) ->
 
 
 def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[str, str]]:
-    """Return the files, the project directory, and the variables that interpolation sees."""
+    """Return the files, the project directory, and the variables that interpolation sees.
+
+    As in Compose, files are looked for twice: the ``.env`` beside those that were found first
+    may hold a ``COMPOSE_FILE`` that leads to others, and to another ``.env``.
+    """
     start = (options.start or Path.cwd()).absolute()
     files = tuple(Path(absolute(str(file), start)) for file in options.files)
     given = _given_env_files(options, start)
-    directory = options.working_dir or (files[0].parent if files else start)
-    known = {**options.values, **options.environ}
-    directory = Path(absolute(str(directory), start))
-    variables = with_env_files(known, given or _dotenv(directory, known))
-    if not files:
-        files = discover(directory, variables, start)
-    if not (options.working_dir or options.files):
-        directory = files[0].parent
-        variables = with_env_files(known, given or _dotenv(directory, known))
-    return files, directory, variables
+    base = Path(absolute(str(options.working_dir or start), start))
+    variables = {**options.values, **options.environ}
+    found = files or discover(base, variables, start, required=False)
+    for last in (False, True):
+        directory = base if options.working_dir or not found else found[0].parent
+        variables = with_env_files(variables, given or _dotenv(directory, variables))
+        if not last:
+            found = files or discover(base, variables, start)
+    return found, directory, variables
 
 
 def _given_env_files(options: LoadOptions, start: Path) -> tuple[Path, ...]:

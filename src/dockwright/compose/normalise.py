@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dockwright.compose.mounts import clean_target
 from dockwright.compose.source import Tree
 
 _NAMED = ("networks", "volumes", "secrets", "configs")
@@ -57,6 +58,9 @@ def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, s
         service["pull_policy"] = "missing"
     if service.get("build") is not None:
         _build(service["build"], directory, variables)
+    for mount in service.get("volumes") or ():
+        if mount.get("target"):
+            mount["target"] = clean_target(mount["target"])
     for mount in service.get("secrets") or ():
         if not mount.get("target"):
             mount["target"] = f"/run/secrets/{mount.get('source')}"

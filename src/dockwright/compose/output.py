@@ -60,6 +60,13 @@ class _Dumper(yaml.SafeDumper):
         """Write values that are used twice out twice."""
         return True
 
+    def check_simple_key(self) -> bool:
+        """Write ``? key`` for a key of several lines or more than 128 bytes, as Go does."""
+        if not isinstance(self.event, yaml.ScalarEvent):
+            return bool(super().check_simple_key())
+        self.analysis = self.analyze_scalar(self.event.value)
+        return not self.analysis.multiline and len(self.event.value.encode()) <= 128
+
     def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
         """Let blocks of several lines hold tabs, which PyYAML would quote."""
         analysis = super().analyze_scalar(scalar.replace("\t", " ") if "\n" in scalar else scalar)

@@ -53,7 +53,7 @@ class _Node:
 
 
 def read(file: Path) -> list[Document]:
-    """Read every document of a YAML file; empty ones are left out.
+    """Read every document of a YAML file; there is none in one that holds comments only.
 
     Raises:
         ComposeError: the file is missing, unreadable or not YAML.
@@ -62,9 +62,9 @@ def read(file: Path) -> list[Document]:
 
 
 def read_text(file: Path) -> str:
-    """Return a file's text, or say why it cannot be read."""
+    """Return a file's text, its line breaks as they are, or say why it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_bytes().decode()
     except FileNotFoundError as exc:
         raise ComposeError("no such file", file=file) from exc
     except IsADirectoryError as exc:
@@ -87,11 +87,10 @@ def parse(text: str, file: Path) -> list[Document]:
     except yaml.YAMLError as exc:
         raise ComposeError(f"not YAML: {exc}", file=file) from exc
     builders = [(root, _Builder(file)) for root in roots]
-    documents = [
+    return [
         Document(builder.build(root, ()), builder.origins, tuple(builder.resets))
         for root, builder in builders
     ]
-    return [document for document in documents if document.tree is not None]
 
 
 def _compose(text: str, file: Path) -> Iterator[_Node]:

@@ -8,6 +8,10 @@ from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Sh
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
+NEWER_POLICY = r"refresh|daily|weekly|every_([0-9]+[wdhms])+"
+NEWER = Anything()
+"""What Compose 2.26 does not know yet: any value, of which `support` says what is made of it."""
+
 STR = Scalar(("string",))
 INT = Scalar(("integer", "string"))
 NUMBER = Scalar(("number", "string"))
@@ -33,12 +37,13 @@ HOOK = Struct(
         "privileged": BOOL,
         "working_dir": STR,
         "environment": DISTINCT_PAIRS,
+        "per_replica": NEWER,
     }
 )
 
 
-def _choice(*choices: str) -> Shape:
-    return Scalar(("string",), choices)
+def _choice(*choices: str, pattern: str = "") -> Shape:
+    return Scalar(("string",), choices, pattern=re.compile(pattern) if pattern else None)
 
 
 _BUILD = Struct(
@@ -65,6 +70,9 @@ _BUILD = Struct(
         "tags": LIST,
         "ulimits": LIMITS,
         "platforms": LIST,
+        "no_cache_filter": NEWER,
+        "provenance": NEWER,
+        "sbom": NEWER,
     }
 )
 _RATES = ListOf(Struct({"path": STR, "rate": INT}, extensions=False))
@@ -147,6 +155,8 @@ _WATCH = Struct(
         "action": _choice("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
         "target": STR,
         "exec": HOOK,
+        "include": NEWER,
+        "initial_sync": NEWER,
     },
     required=("path", "action"),
 )
@@ -171,6 +181,7 @@ _ATTACHMENT = Struct(
         "driver_opts": OPTIONS,
         "priority": Scalar(("number",)),
         "gw_priority": Scalar(("number",)),
+        "interface_name": NEWER,
     }
 )
 _PORT = Struct(
@@ -199,7 +210,8 @@ _VOLUME_MOUNT = Struct(
                 "selinux": _choice("z", "Z"),
             }
         ),
-        "volume": Struct({"nocopy": BOOL, "subpath": STR}),
+        "volume": Struct({"nocopy": BOOL, "subpath": STR, "labels": NEWER}),
+        "image": NEWER,
         "tmpfs": Struct({"size": Scalar(("integer", "string"), low=0), "mode": NUMBER}),
     },
     required=("type",),
@@ -287,7 +299,9 @@ SERVICE = Struct(
         "pre_stop": ListOf(HOOK),
         "privileged": BOOL,
         "profiles": LIST,
-        "pull_policy": _choice("always", "never", "if_not_present", "build", "missing"),
+        "pull_policy": _choice(
+            *("always", "never", "if_not_present", "build", "missing"), pattern=NEWER_POLICY
+        ),
         "read_only": BOOL,
         "restart": STR,
         "runtime": STR,
@@ -309,6 +323,10 @@ SERVICE = Struct(
         "volumes": ListOf(AnyOf((STR, _VOLUME_MOUNT))),
         "volumes_from": DISTINCT,
         "working_dir": STR,
+        "models": NEWER,
+        "provider": NEWER,
+        "pull_refresh_after": NEWER,
+        "use_api_socket": NEWER,
     }
 )
 _EXTERNAL = AnyOf((BOOL, Struct({"name": STR})))
@@ -386,5 +404,6 @@ PROJECT = Struct(
         "volumes": MapOf(AnyOf((_VOLUME, NULL)), _NAME),
         "secrets": MapOf(_SECRET, _NAME),
         "configs": MapOf(_CONFIG, _NAME),
+        "models": NEWER,
     }
 )

@@ -20,10 +20,15 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One scalar whose type is among `types` (names as in JSON Schema)."""
+    """One scalar whose type is among `types` (names as in JSON Schema).
+
+    Attributes:
+        choices: the only values; others that match `pattern` are right but not told of.
+    """
 
     types: tuple[str, ...]
     choices: tuple[str, ...] = ()
+    pattern: re.Pattern[str] | None = None
     low: int | None = None
     high: int | None = None
 
@@ -157,7 +162,8 @@ def _choose(value: Tree, shape: AnyOf, path: DocPath, report: Report) -> Shape:
 
 
 def _check_scalar(value: Tree, shape: Scalar, path: DocPath, report: Report) -> None:
-    if shape.choices and value not in shape.choices:
+    matched = shape.pattern and isinstance(value, str) and shape.pattern.fullmatch(value)
+    if shape.choices and value not in shape.choices and not matched:
         raise report(path, f"must be one of {', '.join(shape.choices)}, not {value!r}")
     if isinstance(value, (int, float)):
         if shape.low is not None and value < shape.low:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from dockwright.compose.complaints import reporter
 from dockwright.compose.consistency import check_cycles
 from dockwright.compose.mappings import pairs
-from dockwright.compose.newer import reporter
 from dockwright.compose.paths import absolute
 from dockwright.compose.schema import STR
 from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Struct, check
