@@ -75,12 +75,12 @@ def reference_tool() -> tuple[str, ...] | None:
     return None
 
 
-def run_reference(case: Case, *options: str) -> str:
-    """Return what the real tool prints for ``config`` with some options."""
+def ask_reference(case: Case, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the real tool's ``config`` with some options."""
     tool = reference_tool()
     assert tool, "no Compose v2 here"
     command = [*tool, *case.arguments, "config", *options]
-    done = subprocess.run(
+    return subprocess.run(
         command,
         cwd=case.directory,
         env=dict(case.environment),
@@ -88,5 +88,10 @@ def run_reference(case: Case, *options: str) -> str:
         text=True,
         timeout=60,
     )
+
+
+def run_reference(case: Case, *options: str) -> str:
+    """Return what the real tool prints for ``config`` with some options."""
+    done = ask_reference(case, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -121,6 +121,7 @@ BAD = [
     Bad(
         "host", web("extra_hosts: [db]"), "'db' is not a host and an address, such as 'db=10.0.0.2'"
     ),
+    Bad("host-colon", web("extra_hosts: ['a:b=10.0.0.2']"), "'a:b=10.0.0.2' is not a host and an"),
     Bad(
         "command-quote", web("command: sh -c 'a"), 'services.web.command: "\'" is missing its other'
     ),
@@ -163,6 +164,7 @@ BAD = [
     Bad(
         "secret-sources", _SERVICE + "secrets: {s: {file: a, environment: B}}", "exclude each other"
     ),
+    Bad("unused-secret", _SERVICE + "secrets: {s: {driver: d}}", "secrets.s: needs 'file' or 'env"),
     Bad("external", _SERVICE + "volumes: {v: {external: true, driver: d}}", "cannot have 'driver'"),
     Bad(
         "dependency",
@@ -252,6 +254,24 @@ BAD = [
     Bad("devices", web("gpus: [{count: 1, device_ids: [a]}]"), "gpus[0]: 'count' and 'device_ids'"),
     Bad(
         "watch", web("develop: {watch: [{path: a, action: sync}]}"), "needs a target for the action"
+    ),
+    Bad(
+        "watch-nothing",
+        web("develop: {watch: [{path: '', action: rebuild}]}"),
+        "services.web.develop.watch[0]: has an empty path",
+    ),
+    Bad("storage-opt", web("storage_opt: {size: 1.5}"), "storage_opt.size: must be a text or a"),
+    Bad(
+        "context-of-service",
+        web("build: {context: ., additional_contexts: {base: 'service:web2'}}"),
+        "contexts.base: there is no enabled service 'web2' with a build",
+    ),
+    Bad("no-services", "services:\ninclude: []\n", "1: services: must be a mapping, not empty"),
+    Bad("empty-name", "name: ${NO:-}\n" + _SERVICE, "no project name can be made from 'name: '"),
+    Bad(
+        "default-that-is-not-used",
+        web("environment: {E: 1, A: '${A:-${B:?say B}}'}"),
+        "environment.A: required variable B is missing a value: say B",
     ),
     Bad("ulimit", web("ulimits: {nofile: {soft: 1}}"), "ulimits.nofile: needs the key 'hard'"),
     Bad("contexts", web("build: {additional_contexts: [a]}"), "'a' is not a name and a context"),

@@ -40,13 +40,17 @@ VALUES = {"SET": "value", "EMPTY": ""}
         ("${NONE:-a}b}", "ab}"),
         ("${NONE:-a:?b}", "a:?b"),
         ("${SET:-{}", "value"),
+        ("${NONE:-{}}", "{}"),
+        ("${NONE:-{a}}$SET", "{a}value"),
     ],
 )
 def test_each_form(text: str, result: str) -> None:
     assert substitute(text, VALUES) == result
 
 
-@pytest.mark.parametrize("text", ["${}", "${1}", "${SET", "${SET!x}", "${ SET}", "${SET x}"])
+@pytest.mark.parametrize(
+    "text", ["${}", "${1}", "${SET", "${SET!x}", "${ SET}", "${SET x}", "${N:-{}}${M}"]
+)
 def test_forms_that_are_none(text: str) -> None:
     with pytest.raises(TemplateError):
         substitute(text, VALUES)
@@ -58,6 +62,11 @@ def test_a_required_variable_says_what_the_file_says(text: str) -> None:
         substitute(text, VALUES)
 
     assert caught.value.message == "say value"
+
+
+def test_a_default_that_is_not_used_must_be_right_too() -> None:
+    with pytest.raises(RequiredError):
+        substitute("${SET:-${NONE:?no}}", VALUES)
 
 
 def test_only_plain_references_are_told_as_unset() -> None:

@@ -161,3 +161,15 @@ def test_options_that_a_build_does_not_get_are_warned_of(tmp_path: Path) -> None
         "a.build.secrets: is not passed on: build the image first, with pull_policy: never",
         "a.build.ulimits: is not passed on to the build",
     ]
+
+
+def test_watched_paths_follow_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to("there")
+    watch = "develop: {watch: [{path: here/a, action: rebuild}]}"
+
+    spec = loaded(tmp_path, f"services: {{web: {{image: w, {watch}}}}}")
+
+    assert spec.services["web"].config["develop"] == {
+        "watch": [{"path": str(tmp_path / "there" / "a"), "action": "rebuild"}]
+    }

@@ -6,6 +6,9 @@ from typing import Any
 
 from dockwright.compose.kinds import (
     ARGV,
+    COMPLETE_NATURAL,
+    COMPLETE_SIZE,
+    COMPLETE_WHOLE,
     COUNT,
     FILLED_TEXTS,
     FLAG,
@@ -30,6 +33,7 @@ from dockwright.compose.kinds import (
     env_files,
     labels,
     limit,
+    options,
     variables,
 )
 from dockwright.compose.source import Origins, Tree
@@ -91,11 +95,15 @@ _WATCH = Record(
         "ignore": TEXTS,
     }
 )
-_RATES = ListOf(Record({"path": TEXT, "rate": SIZE}, titled_in_json=True))
+_WEIGHT = Record(
+    {"path": OPTIONAL_TEXT, "weight": COMPLETE_NATURAL}, complete=True, titled_in_json=True
+)
+_RATE = Record({"path": OPTIONAL_TEXT, "rate": COMPLETE_SIZE}, complete=True, titled_in_json=True)
+_RATES = ListOf(_RATE)
 _BLKIO = Record(
     {
         "weight": NATURAL,
-        "weight_device": ListOf(Record({"path": TEXT, "weight": NATURAL}, titled_in_json=True)),
+        "weight_device": ListOf(_WEIGHT),
         "device_read_bps": _RATES,
         "device_read_iops": _RATES,
         "device_write_bps": _RATES,
@@ -120,7 +128,11 @@ _RESOURCE = Record(
         "devices": ListOf(_DEVICE_REQUEST),
         "generic_resources": ListOf(
             Record(
-                {"discrete_resource_spec": Record({"kind": OPTIONAL_TEXT, "value": OPTIONAL_WHOLE})}
+                {
+                    "discrete_resource_spec": Record(
+                        {"kind": OPTIONAL_TEXT, "value": COMPLETE_WHOLE}, complete=True
+                    )
+                }
             )
         ),
     }
@@ -277,7 +289,7 @@ _SERVICE = Record(
         "stdin_open": FLAG,
         "stop_grace_period": SPAN,
         "stop_signal": TEXT,
-        "storage_opt": labels,
+        "storage_opt": options,
         "sysctls": labels,
         "tmpfs": TEXTS,
         "tty": FLAG,
@@ -335,7 +347,7 @@ _FILE_OBJECT = Record(
         "external": FLAG,
         "labels": labels,
         "driver": TEXT,
-        "driver_opts": labels,
+        "driver_opts": options,
         "template_driver": TEXT,
     }
 )

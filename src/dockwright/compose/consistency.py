@@ -30,6 +30,7 @@ def check_consistency(tree: Tree, declared: Collection[str], origins: Origins) -
         _check_dependencies(name, service, tree, declared, origins)
         _check_networks(name, service, tree, origins)
         _check_sources(name, service, tree, origins)
+        _check_contexts(name, service, services, origins)
     check_cycles(
         {name: service.get("depends_on") or () for name, service in services.items()}, origins
     )
@@ -91,11 +92,17 @@ def _check_sources(name: str, service: dict[str, Any], tree: Tree, origins: Orig
             if source not in declared:
                 message = f"names the {singular} {source!r}, which is not declared under '{key}:'"
                 raise origins.error(("services", name, key), message)
-            resource = declared[source]
-            if key == "secrets" and not any(
-                resource.get(k) for k in ("external", "file", "environment")
-            ):
-                raise origins.error((key, source), "needs 'file' or 'environment' to be used")
+
+
+def _check_contexts(
+    name: str, service: dict[str, Any], services: dict[str, Any], origins: Origins
+) -> None:
+    contexts = (service.get("build") or {}).get("additional_contexts") or {}
+    for context, value in contexts.items():
+        kind, _, other = (value or "").partition(":")
+        if kind == "service" and (services.get(other) or {}).get("build") is None:
+            path = ("services", name, "build", "additional_contexts", context)
+            raise origins.error(path, f"there is no enabled service {other!r} with a build")
 
 
 def _sources(key: str, service: dict[str, Any]) -> list[str]:

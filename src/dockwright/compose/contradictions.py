@@ -53,6 +53,9 @@ def check_resources(tree: Tree, origins: Origins) -> None:
     ):
         for name, resource in (tree.get(section) or {}).items():
             _check_source((section, name), resource, keys, origins)
+    for name, secret in (tree.get("secrets") or {}).items():
+        if not any(secret.get(key) for key in ("external", "file", "environment")):
+            raise origins.error(("secrets", name), "needs 'file' or 'environment'")
 
 
 def _check_source(
@@ -102,7 +105,7 @@ def _check_device_requests(path: DocPath, service: dict[str, Any], origins: Orig
 
 def _check_requests(path: DocPath, requests: Tree, origins: Origins) -> None:
     for index, request in enumerate(requests):
-        if request.get("count") and request.get("device_ids"):
+        if "count" in request and "device_ids" in request:
             raise origins.error((*path, index), "'count' and 'device_ids' exclude each other")
 
 
@@ -143,6 +146,8 @@ def _amount(value: Tree) -> float | None:
 
 def _check_watch(path: DocPath, service: dict[str, Any], origins: Origins) -> None:
     for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):
+        place = (*path, "develop", "watch", index)
+        if not rule["path"]:
+            raise origins.error(place, "has an empty path")
         if "sync" in rule["action"] and not rule.get("target"):
-            place = (*path, "develop", "watch", index)
             raise origins.error(place, f"needs a target for the action {rule['action']!r}")

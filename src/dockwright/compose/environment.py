@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockwright.compose.dotenv import read_env_file, set_variables
+from dockwright.compose.mappings import Listed
 from dockwright.compose.source import Origins, Tree
 
 
-def fill_variables(tree: Tree, variables: Mapping[str, str]) -> None:
-    """Give ``environment`` entries without a value the one that the caller's environment has."""
+def fill_variables(tree: Tree, variables: Mapping[str, str], *, listed: bool = False) -> None:
+    """Give ``environment`` entries without a value the one that the caller's environment has.
+
+    Args:
+        tree: a project, or an included one.
+        variables: the caller's environment, and what the project's env files add to it.
+        listed: only where they stand in a list: Compose reads no others in an included project.
+    """
     for service in (tree.get("services") or {}).values():
         environment = (service or {}).get("environment") or {}
+        if listed and not isinstance(environment, Listed):
+            continue
         for name, value in environment.items():
             if value is None and name in variables:
                 environment[name] = variables[name]
@@ -56,6 +65,6 @@ def read_label_files(service: Tree, name: str, origins: Origins) -> None:
         if not Path(text).is_file():
             path = ("services", name, "label_file", index)
             raise origins.error(path, f"there is no file {text}")
-        found |= read_env_file(Path(text), {})
+        found |= read_env_file(Path(text), set_variables(found))
     if found:
         service["labels"] = found | (service.get("labels") or {})

@@ -21,7 +21,9 @@ def apply_extends(document: Document, scope: Scope) -> None:
     Raises:
         ComposeError: the base is missing, or the chain leads back to itself.
     """
-    services = document.tree.get("services") or {}
+    services = document.tree.get("services", {})
+    if services is None:
+        raise document.origins.error(("services",), "must be a mapping, not empty")
     resolver = _Resolver(scope)
     for name in services:
         services[name] = resolver.resolve(name, document, document.origins.file, ())

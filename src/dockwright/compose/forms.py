@@ -12,7 +12,7 @@ from dockwright.compose.mappings import hosts, pairs
 from dockwright.compose.mounts import parse_device, parse_volume
 from dockwright.compose.patterns import Patterns
 from dockwright.compose.ports import MAX_PORT, parse_port
-from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Tree, is_extension
 
 Form = Callable[[Tree], Tree]
 
@@ -31,7 +31,7 @@ def lengthen(tree: Tree, origins: Origins, path: DocPath = ()) -> Tree:
             raise origins.error(path, str(exc)) from exc
     if isinstance(tree, dict):
         return type(tree)(
-            (k, v if k.startswith("x-") else lengthen(v, origins, (*path, k)))
+            (k, v if is_extension(path, k) else lengthen(v, origins, (*path, k)))
             for k, v in tree.items()
         )
     if isinstance(tree, list):

@@ -67,12 +67,16 @@ def substitute(
 
 
 def _closing_brace(reference: str) -> int:
-    """Return the index of the brace that closes the first one, or of the last character."""
-    depth = 0
-    for index, char in enumerate(reference):
-        depth += (char == "{") - (char == "}")
-        if char == "}" and depth == 0:
+    """Return the index of the brace that closes the first one, or of the last character.
+
+    As Compose does it: what follows an opening brace is passed over.
+    """
+    depth = index = 0
+    while index < len(reference):
+        depth += (reference[index] == "{") - (reference[index] == "}")
+        if reference[index] == "}" and depth == 0:
             return index
+        index += 2 if reference[index] == "{" else 1
     return len(reference) - 1
 
 
@@ -90,11 +94,11 @@ def _braced(
         return _plain(name, variables, on_unset)
     value = variables.get(name)
     present = bool(value) if operator.startswith(":") else value is not None
+    word = substitute(word, variables, on_unset)  # as in Compose, also where it is not used
     if operator.endswith("+"):
-        return substitute(word, variables, on_unset) if present else ""
+        return word if present else ""
     if present:
         return value or ""
-    word = substitute(word, variables, on_unset)
     if operator.endswith("?"):
         raise RequiredError(name, word)
     return word

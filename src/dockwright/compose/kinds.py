@@ -97,6 +97,9 @@ OPTIONAL_FLAG = _reading(_flag, keep_zero=True)
 WHOLE = _reading(_whole, keep_zero=False)
 NATURAL = _reading(_natural, keep_zero=False)
 OPTIONAL_NATURAL = _reading(_natural, keep_zero=True)
+COMPLETE_NATURAL = _reading(lambda value: _natural(value or 0), keep_zero=True)
+COMPLETE_WHOLE = _reading(lambda value: _whole(value or 0), keep_zero=True)
+COMPLETE_SIZE = _reading(lambda value: _size(value or 0) or "0", keep_zero=True)
 OPTIONAL_WHOLE = _reading(_whole, keep_zero=True)
 COUNT = _reading(_count, keep_zero=False)
 REAL = _reading(_real, keep_zero=False)
@@ -109,7 +112,7 @@ ARGV = _reading(_argv, keep_zero=True)
 TEXTS = _reading(lambda value: [go_text(entry) for entry in value], keep_zero=False)
 FILLED_TEXTS = _reading(lambda value: [entry for entry in value if entry], keep_zero=False)
 HOSTS = _reading(
-    lambda value: [f"{name}={address}" for name in sorted(value) for address in value[name]],
+    lambda value: sorted(f"{name}={address}" for name in value for address in value[name]),
     keep_zero=False,
 )
 
@@ -117,6 +120,15 @@ HOSTS = _reading(
 def labels(value: Tree, place: Place) -> Any:
     """Write a mapping of texts; a name without a value has an empty one."""
     return {name: go_text(value[name]) for name in ordered(value, place.form)} or ABSENT
+
+
+def options(value: Tree, place: Place) -> Any:
+    """Write a mapping of texts in which Compose takes no fractions and no truth values."""
+    for name, entry in value.items():
+        if isinstance(entry, (bool, float, dict, list)):
+            message = f"must be a text or a whole number, not {entry!r}"
+            raise place.origins.error((*place.path, name), message)
+    return labels(value, place)
 
 
 def variables(value: Tree, place: Place) -> Any:
@@ -146,6 +158,7 @@ class Record:
         always: keys that JSON prints as null where they are not given.
         extensions_in_json: whether JSON prints ``x-`` keys as YAML does.
         extensions: whether ``x-`` keys are printed at all.
+        complete: whether every key is printed, given or not.
         titled_in_json: whether JSON prints the keys with a capital letter.
     """
 
@@ -154,6 +167,7 @@ class Record:
     always: tuple[str, ...] = ()
     extensions_in_json: bool = False
     extensions: bool = True
+    complete: bool = False
     titled_in_json: bool = False
 
     def __call__(self, value: Tree, place: Place) -> Any:
@@ -162,7 +176,7 @@ class Record:
         result: dict[str, Any] = {}
         for key, kind in self.fields.items():
             nested = isinstance(kind, Record) and kind.inline
-            if value.get(key) is not None or nested:
+            if value.get(key) is not None or nested or self.complete:
                 written = kind(value.get(key), place.at(key))
                 if written is not ABSENT:
                     titled = self.titled_in_json and place.form == "json"

@@ -98,7 +98,7 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
             else:
                 tree, origins = document.tree, document.origins
     check_shape(tree, origins, partial=False)
-    fill_variables(tree, scope.variables)
+    fill_variables(tree, scope.variables, listed=bool(scope.chain))
     return tree, origins
 
 
@@ -149,17 +149,19 @@ def _name(
     given = options.project_name or variables.get("COMPOSE_PROJECT_NAME")
     if given:
         return check_name(given)
-    name = normalise_name(_name_in_files(files, variables)) or normalise_name(directory.name)
+    written = _name_in_files(files, variables)
+    name = normalise_name(directory.name if written is None else written)
     if not name:
+        source = f"the directory {directory}" if written is None else f"'name: {written}'"
         raise ComposeError(
-            f"no project name can be made from the directory {directory}",
+            f"no project name can be made from {source}",
             hint="set one with -p, COMPOSE_PROJECT_NAME or 'name:' in the file",
         )
     return name
 
 
-def _name_in_files(files: tuple[Path, ...], variables: dict[str, str]) -> str:
-    name = ""
+def _name_in_files(files: tuple[Path, ...], variables: dict[str, str]) -> str | None:
+    name = None
     for file in files:
         for document in read(file):
             value = document.tree.get("name") if isinstance(document.tree, dict) else None

@@ -36,10 +36,10 @@ def hosts(value: Tree) -> dict[str, list[str]]:
         }
     result: dict[str, list[str]] = Listed()
     for entry in value:
-        name, found, address = entry.partition("=" if "=" in entry else ":")
-        if not found or not name:
+        name, found, addresses = entry.partition("=" if "=" in entry else ":")
+        if not found or not name or ":" in name:
             raise ValueError(f"{entry!r} is not a host and an address, such as 'db=10.0.0.2'")
-        result.setdefault(name, []).append(_address(address))
+        result.setdefault(name, []).extend(map(_address, addresses.split(",")))
     return result
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dockwright.compose.mounts import is_file_path
 from dockwright.compose.patterns import Patterns
-from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Tree, is_extension
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 
 Rebase = Callable[[Tree, Path], Tree]
@@ -30,7 +30,8 @@ def rebase(tree: Tree, base: Path, path: DocPath = ()) -> Tree:
         return rule(tree, base)
     if isinstance(tree, dict):
         return type(tree)(
-            (k, v if k.startswith("x-") else rebase(v, base, (*path, k))) for k, v in tree.items()
+            (k, v if is_extension(path, k) else rebase(v, base, (*path, k)))
+            for k, v in tree.items()
         )
     if isinstance(tree, list):
         return [rebase(entry, base, (*path, i)) for i, entry in enumerate(tree)]
@@ -67,6 +68,14 @@ def _clean(path: str) -> str:
 
 def _file(value: Tree, base: Path) -> Tree:
     return absolute(value, base)
+
+
+def _watched(value: Tree, base: Path) -> Tree:
+    """Follow the first symbolic link of a path, as Compose does for what is watched."""
+    path = absolute(value, base)
+    links = (part for part in (*reversed(Path(path).parents), Path(path)) if part.is_symlink())
+    link = next(links, None)
+    return path.replace(str(link), str(link.resolve()), 1) if link else path
 
 
 def _context(value: Tree, base: Path) -> Tree:
@@ -109,7 +118,7 @@ _PATHS: Patterns[Rebase] = Patterns(
         ("services.*.build.context", _context),
         ("services.*.build.additional_contexts", _contexts),
         ("services.*.build.ssh", _keys),
-        ("services.*.develop.watch.*.path", _file),
+        ("services.*.develop.watch.*.path", _watched),
         ("services.*.env_file.*.path", _file),
         ("services.*.extends.file", _file),
         ("services.*.label_file.*", _file),

@@ -23,6 +23,16 @@ def show(path: Iterable[str | int]) -> str:
     return text
 
 
+def is_extension(path: DocPath, key: str) -> bool:
+    """Tell whether a key of the mapping at `path` is an ``x-`` extension and not a user's name."""
+    named = path in _SECTIONS or (path[:1] == ("services",) and path[2:] in _NAMED_IN_SERVICES)
+    return key.startswith("x-") and not named
+
+
+_SECTIONS = (("services",), ("networks",), ("volumes",), ("secrets",), ("configs",))
+_NAMED_IN_SERVICES = (("depends_on",), ("networks",))
+
+
 class Origins:
     """Knows in which file and line the values of one (merged) document stand."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dockwright.compose.patterns import Patterns
-from dockwright.compose.source import DocPath, Tree
+from dockwright.compose.source import DocPath, Tree, is_extension
 
 Key = Callable[[Tree], object]
 
@@ -25,7 +25,7 @@ def uniquify(tree: Tree, path: DocPath = ()) -> Tree:
     """Return `tree` with every such list reduced."""
     if isinstance(tree, dict):
         return type(tree)(
-            (k, v if k.startswith("x-") else uniquify(v, (*path, k))) for k, v in tree.items()
+            (k, v if is_extension(path, k) else uniquify(v, (*path, k))) for k, v in tree.items()
         )
     if isinstance(tree, list):
         return unique([uniquify(entry, (*path, i)) for i, entry in enumerate(tree)], path)

@@ -1,0 +1,115 @@
+"""Where the real tool and dockwright make something else of a generated project.
+
+``python -m tests.compose.differences FIRST LAST`` compares the projects of these seeds, and prints
+each difference with a project that is as small as it can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dockwright.cli.stack_config import config
+from dockwright.errors import DockwrightError
+from tests.compose.grammar import Generated, generate, render
+from tests.compose.reference import Case, ask_reference
+from tests.compose.shrinking import shrink
+
+FORMS = (("--format", "json"), (), ("--hash=*",), ("--volumes",), ("--images",), ("--profiles",))
+_REFUSED = "refused: "
+
+
+def difference(made: Generated, forms: int = len(FORMS)) -> str | None:
+    """Return what differs, or None.
+
+    Args:
+        made: the project.
+        forms: how many forms of output are compared, of the most telling first.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch, "shop")
+        made.write(directory)
+        environment = {"HOME": "/home/tester", "PATH": os.environ["PATH"], **made.environment}
+        return differing(Case(directory, made.arguments, environment), forms)
+
+
+def differing(case: Case, forms: int = len(FORMS)) -> str | None:
+    """Return what differs of one project in a directory, or None."""
+    for options in FORMS[:forms]:
+        theirs, ours = _theirs(case, options), _ours(case, options)
+        if theirs.startswith(_REFUSED) and ours.startswith(_REFUSED):
+            return None
+        if theirs != ours and theirs == _theirs(case, options):  # else Compose itself is not sure
+            return f"config {' '.join(options)}\n" + _diff(theirs, ours)
+    return None
+
+
+def _theirs(case: Case, options: tuple[str, ...]) -> str:
+    done = ask_reference(case, *options)
+    if done.returncode:
+        said = [line for line in done.stderr.split("\n") if "level=warning" not in line]
+        return f"{_REFUSED}{' '.join(said)[:300]}\n"
+    return _comparable(done.stdout, options)
+
+
+def _ours(case: Case, options: tuple[str, ...]) -> str:
+    hidden = dict.fromkeys(os.environ, None)
+    runner = CliRunner(env={**hidden, **case.environment})
+    with contextlib.chdir(case.directory):
+        try:
+            result = runner.invoke(config, [*case.arguments, *options], catch_exceptions=False)
+        except DockwrightError as refused:
+            return f"{_REFUSED}{refused}\n"
+    return _comparable(result.stdout, options)
+
+
+def _comparable(text: str, options: tuple[str, ...]) -> str:
+    """Return a text in which only the order that matters in its form is left."""
+    if "json" in options:
+        return json.dumps(json.loads(text), indent=1, sort_keys=True)
+    return "\n".join(sorted(text.split("\n"))) if options else text
+
+
+def _diff(theirs: str, ours: str) -> str:
+    both = theirs.split("\n"), ours.split("\n")
+    return "\n".join(difflib.unified_diff(*both, "Compose", "dockwright", n=2, lineterm=""))
+
+
+def main() -> None:
+    """Compare the projects of the seeds that the command line names."""
+    first, last = map(int, sys.argv[1:3])
+    found = 0
+    for seed in range(first, last):
+        made = generate(seed)
+        if difference(made):
+            found += 1
+            print(shown(shrink(made, difference)), flush=True)
+    print(f"{last - first} projects, {found} differ")
+
+
+def check(seed: int) -> None:
+    """Fail, with a small project, where the project of a seed is read otherwise than by Compose.
+
+    Every fourth one is compared in every form of output, the others as JSON and YAML.
+    """
+    made = generate(seed)
+    if difference(made, forms=len(FORMS) if seed % 4 == 0 else 2):
+        pytest.fail(shown(shrink(made, difference)), pytrace=False)
+
+
+def shown(made: Generated) -> str:
+    """Return a project and its difference, to be read."""
+    files = "".join(f"--- {name}\n{render(sections)}" for name, sections in made.files.items())
+    return f"=== seed {made.seed}, options {made.arguments}\n{files}{difference(made)}"
+
+
+if __name__ == "__main__":
+    main()
