@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def _ours(case: Case, options: tuple[str, ...]) -> str:
             result = runner.invoke(config, [*case.arguments, *options], catch_exceptions=False)
         except DockwrightError as refused:
             return f"{_REFUSED}{refused}\n"
+        except Exception:  # noqa: BLE001 - a crash is a difference, to be made small like any
+            return f"crashed: {traceback.format_exc(limit=-2)}\n"
     return _comparable(result.stdout, options)
 
 
@@ -88,27 +91,32 @@ def main() -> None:
     first, last = map(int, sys.argv[1:3])
     found = 0
     for seed in range(first, last):
-        made = generate(seed)
-        if difference(made):
+        said = report(seed)
+        if said:
             found += 1
-            print(shown(shrink(made, difference)), flush=True)
+            print(said, flush=True)
     print(f"{last - first} projects, {found} differ")
 
 
 def check(seed: int) -> None:
-    """Fail, with a small project, where the project of a seed is read otherwise than by Compose.
+    """Fail where the project of a seed is read otherwise than by Compose.
 
     Every fourth one is compared in every form of output, the others as JSON and YAML.
     """
+    said = report(seed, forms=len(FORMS) if seed % 4 == 0 else 2)
+    if said:
+        pytest.fail(said, pytrace=False)
+
+
+def report(seed: int, forms: int = len(FORMS)) -> str | None:
+    """Return a project that is as small as it can be, and what differs, or None."""
     made = generate(seed)
-    if difference(made, forms=len(FORMS) if seed % 4 == 0 else 2):
-        pytest.fail(shown(shrink(made, difference)), pytrace=False)
-
-
-def shown(made: Generated) -> str:
-    """Return a project and its difference, to be read."""
-    files = "".join(f"--- {name}\n{render(sections)}" for name, sections in made.files.items())
-    return f"=== seed {made.seed}, options {made.arguments}\n{files}{difference(made)}"
+    if not difference(made, forms):
+        return None
+    forms = 1 if difference(made, 1) else forms
+    small = shrink(made, lambda candidate: difference(candidate, forms))
+    files = "".join(f"--- {name}\n{render(sections)}" for name, sections in small.files.items())
+    return f"=== seed {seed}, options {made.arguments}\n{files}{difference(small, forms)}"
 
 
 if __name__ == "__main__":

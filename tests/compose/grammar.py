@@ -81,7 +81,6 @@ class _Grammar:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.override = False
-        self.counts: tuple[int, ...] = ()
         self.odd = rng.choice((0, 0, 0, 0.02))
 
     def chance(self, probability: float) -> bool:
@@ -89,7 +88,6 @@ class _Grammar:
 
     def project(self, seed: int) -> Generated:
         overridden = self.chance(0.5)
-        self.counts = (1, 1, 2, 3) if overridden else (0, 1, 1, 2, 2, 3)
         made = Generated(seed, {"compose.yaml": self.main(("web", "db", "job"))})
         main = made.files["compose.yaml"]
         if self.chance(0.3):
@@ -138,7 +136,8 @@ class _Grammar:
         made: Sections = {}
         if self.chance(0.3):
             common = self.keys(SERVICE, ("services", "*"), 4)
-            body = ", ".join(f"{key}: {text}" for key, text in common.items() if "!" not in text)
+            flow = {key: text for key, text in common.items() if text[0] in "[{\"'"}
+            body = ", ".join(f"{key}: {text}" for key, text in flow.items() if "!" not in text)
             made["x-common"] = {"": {"": f"&common {{{body}}}"}}
             made["x-env"] = {"": {"": "&env " + self.mapping(("services", "*", "environment"))}}
         made["services"] = {name: self.service(name, made) for name in services}
@@ -185,7 +184,7 @@ class _Grammar:
         if isinstance(shape, AnyOf):
             return self.value(self.rng.choice(shape.options), path, top=top)
         if isinstance(shape, ListOf):
-            count = range(self.rng.choice(self.counts))
+            count = range(self.rng.randint(1, 3))
             entries = [self.value(shape.entry, (*path, "[]")) for _ in count]
             if shape.unique:
                 entries = list({entry.strip("\"'"): entry for entry in entries}.values())

@@ -32,6 +32,7 @@ def web(lines: str) -> str:
 BAD = [
     Bad("tab", "services:\n\tweb: {}", "@/compose.yaml:2: not YAML: while scanning for the next"),
     Bad("unclosed", "services: [a", "@/compose.yaml:1: not YAML: while parsing a flow sequence"),
+    Bad("control", web("user: a\x07"), "4: not YAML: the character U+0007 is not allowed"),
     Bad("empty", "# nothing\n", "@/compose.yaml: the Compose file is empty"),
     Bad("list", "- a\n", "@/compose.yaml:1: a Compose file must be a mapping, not a list"),
     Bad(
@@ -259,6 +260,9 @@ BAD = [
         "watch-nothing",
         web("develop: {watch: [{path: '', action: rebuild}]}"),
         "services.web.develop.watch[0]: has an empty path",
+    ),
+    Bad(
+        "date", web("user: 2024-01-01"), "services.web.user: 2024-01-01T00:00:00Z is a date to YAML"
     ),
     Bad("storage-opt", web("storage_opt: {size: 1.5}"), "storage_opt.size: must be a text or a"),
     Bad(

@@ -170,6 +170,4 @@ def test_watched_paths_follow_a_symbolic_link(tmp_path: Path) -> None:
 
     spec = loaded(tmp_path, f"services: {{web: {{image: w, {watch}}}}}")
 
-    assert spec.services["web"].config["develop"] == {
-        "watch": [{"path": str(tmp_path / "there" / "a"), "action": "rebuild"}]
-    }
+    assert f"path: {tmp_path / 'there' / 'a'}\n" in to_yaml(spec)

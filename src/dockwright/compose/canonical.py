@@ -48,7 +48,8 @@ _DEVICE_REQUEST = Record(
         "count": COUNT,
         "device_ids": TEXTS,
         "options": labels,
-    }
+    },
+    extensions=False,
 )
 _HOOK = Record(
     {

@@ -15,7 +15,6 @@ from dockwright.compose.shapes import check, describe
 from dockwright.compose.source import Origins, Tree
 from dockwright.compose.unique import uniquify
 from dockwright.compose.warnings import Warnings
-from dockwright.errors import ComposeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,8 @@ class Scope:
 def documents(file: Path, scope: Scope) -> list[Document]:
     """Read a file: every document interpolated, but neither checked nor in long form yet.
 
+    There is none in a file that holds nothing but comments.
+
     Raises:
         ComposeError: missing, not YAML, not a mapping, or a wrong variable.
     """
@@ -49,8 +50,6 @@ def documents(file: Path, scope: Scope) -> list[Document]:
         document.tree = interpolate(
             document.tree, scope.variables, document.origins, scope.warnings
         )
-    if not found:
-        raise ComposeError("the Compose file is empty", file=file)
     return found
 
 

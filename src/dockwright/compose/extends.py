@@ -59,6 +59,7 @@ class _Resolver:
         drop(copied, document.resets)
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)
+        copied["services"][name].pop("extends", None)
         return merge(copied["services"][name], rest, document.origins, path)
 
     def _file(self, reference: Tree) -> Path | None:
@@ -69,7 +70,7 @@ class _Resolver:
         """Read another file; only the service that is wanted from it is checked."""
         if file not in self._files:
             try:
-                self._files[file] = _joined(documents(file, self._scope))
+                self._files[file] = _joined(documents(file, self._scope), file)
             except ComposeError as exc:
                 if file.exists():
                     raise
@@ -86,8 +87,8 @@ class _Resolver:
         return origins.error(("services", name, "extends"), f"services extend each other: {chain}")
 
 
-def _joined(found: list[Document]) -> Document:
-    first = found[0]
+def _joined(found: list[Document], file: Path) -> Document:
+    first = found[0] if found else Document({}, Origins(file))
     for document in found[1:]:
         drop(first.tree, document.resets)
         first.tree = merge(first.tree, document.tree, first.origins)

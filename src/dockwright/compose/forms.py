@@ -112,7 +112,7 @@ def _external(value: Tree) -> Tree:
     name = external.get("name")
     if name and value.get("name", name) != name:
         raise ValueError("'name' and 'external.name' contradict each other")
-    named = {"name": name} if name else {}
+    named = {"name": name} if "name" in external else {}
     return value | {"external": True} | named
 
 
@@ -137,6 +137,7 @@ _FORMS: Patterns[Form] = Patterns(
         ("services.*.depends_on", _depends_on),
         ("services.*.deploy.labels", pairs),
         ("services.*.deploy.resources.reservations.devices.*.options", pairs),
+        ("services.*.develop.watch.*.exec.environment", pairs),
         ("services.*.devices.*", _device),
         ("services.*.dns", _listed),
         ("services.*.dns_search", _listed),

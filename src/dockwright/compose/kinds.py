@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from dockwright.compose import casts, shellwords
 from dockwright.compose.ordering import ordered
-from dockwright.compose.scalars import go_text
+from dockwright.compose.scalars import Moment, go_text
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import format_duration, parse_bytes, parse_duration
 
@@ -82,16 +82,24 @@ def _size(value: Tree) -> str:
     return str(size) if size else ""
 
 
+def _text(value: Tree) -> str:
+    if isinstance(value, Moment):
+        raise ValueError(f"{value} is a date to YAML; put it in quotes if it is a text")
+    return go_text(value)
+
+
 def _argv(value: Tree) -> Any:
-    return shellwords.split(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return shellwords.split(_text(value))
+    return value and [_text(word) for word in value]
 
 
 def _count(value: Tree) -> int:
     return -1 if value == "all" else _whole(value)
 
 
-TEXT = _reading(go_text, keep_zero=False)
-OPTIONAL_TEXT = _reading(go_text, keep_zero=True)
+TEXT = _reading(_text, keep_zero=False)
+OPTIONAL_TEXT = _reading(_text, keep_zero=True)
 FLAG = _reading(_flag, keep_zero=False)
 OPTIONAL_FLAG = _reading(_flag, keep_zero=True)
 WHOLE = _reading(_whole, keep_zero=False)
@@ -109,8 +117,8 @@ LONG_SPAN = _reading(
     lambda value: parse_duration(value) and format_duration(parse_duration(value)), keep_zero=False
 )
 ARGV = _reading(_argv, keep_zero=True)
-TEXTS = _reading(lambda value: [go_text(entry) for entry in value], keep_zero=False)
-FILLED_TEXTS = _reading(lambda value: [entry for entry in value if entry], keep_zero=False)
+TEXTS = _reading(lambda value: [_text(entry) for entry in value], keep_zero=False)
+FILLED_TEXTS = _reading(lambda value: [_text(entry) for entry in value if entry], keep_zero=False)
 HOSTS = _reading(
     lambda value: sorted(f"{name}={address}" for name in value for address in value[name]),
     keep_zero=False,

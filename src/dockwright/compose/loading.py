@@ -97,7 +97,7 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
                 tree = uniquify(merge(tree, document.tree, origins))
             else:
                 tree, origins = document.tree, document.origins
-    check_shape(tree, origins, partial=False)
+            check_shape(tree, origins, partial=False)
     fill_variables(tree, scope.variables, listed=bool(scope.chain))
     return tree, origins
 

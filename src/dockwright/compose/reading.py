@@ -84,6 +84,10 @@ def parse(text: str, file: Path) -> list[Document]:
         line = min(exc.problem_mark.line + 1, last) if exc.problem_mark else None
         message = " ".join(part for part in (exc.context, exc.problem) if part)
         raise ComposeError(f"not YAML: {message}", file=file, line=line) from exc
+    except yaml.reader.ReaderError as exc:
+        line = text.encode()[: exc.position].count(b"\n") + 1
+        message = f"not YAML: the character U+{exc.character:04X} is not allowed"
+        raise ComposeError(message, file=file, line=line) from exc
     except yaml.YAMLError as exc:
         raise ComposeError(f"not YAML: {exc}", file=file) from exc
     builders = [(root, _Builder(file)) for root in roots]

@@ -66,7 +66,7 @@ def resolve(text: str) -> Scalar:
         return _WORDS[text]
     if not (text[0].isdigit() or text[0] in "+-."):
         return text
-    number = _number(text.replace("_", ""))
+    number = _number(text if text[0] == "." else text.replace("_", ""))
     return _moment(text) if number is None else number
 
 
