@@ -88,6 +88,7 @@ def comparable(document: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
     host = sections["HostConfig"]
     if host["RestartPolicy"]["Name"] == "":
         host["RestartPolicy"]["Name"] = "no"
+    host["ExtraHosts"] = sorted(host.get("ExtraHosts", []))  # at random there
     host["VolumesFrom"] = sorted(text.split(":")[0] for text in host.get("VolumesFrom", []))
     for value in host.values():
         if isinstance(value, list) and all(isinstance(each, dict) for each in value):
