@@ -262,8 +262,11 @@ BAD = [
         "services.web.develop.watch[0]: has an empty path",
     ),
     Bad(
-        "date", web("user: 2024-01-01"), "services.web.user: 2024-01-01T00:00:00Z is a date to YAML"
+        "fraction",
+        web("expose: [1e3]"),
+        "services.web.expose: 1000.0 is a fraction to YAML; put it",
     ),
+    Bad("date", web("user: 2024-01-01"), "web.user: 2024-01-01T00:00:00Z is a date to YAML"),
     Bad("storage-opt", web("storage_opt: {size: 1.5}"), "storage_opt.size: must be a text or a"),
     Bad(
         "context-of-service",

@@ -83,9 +83,10 @@ def _size(value: Tree) -> str:
 
 
 def _text(value: Tree) -> str:
-    if isinstance(value, Moment):
-        raise ValueError(f"{value} is a date to YAML; put it in quotes if it is a text")
-    return go_text(value)
+    if not isinstance(value, (Moment, float)):
+        return go_text(value)
+    kind = "fraction" if isinstance(value, float) else "date"
+    raise ValueError(f"{value} is a {kind} to YAML; put it in quotes if it is a text")
 
 
 def _argv(value: Tree) -> Any:

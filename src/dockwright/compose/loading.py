@@ -90,7 +90,6 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
             apply_extends(document, scope)
             chain = (*scope.chain, file) if number == 0 else scope.chain
             apply_include(document, replace(scope, chain=chain), load_files)
-            document.tree = rebase(document.tree, scope.directory)
             drop(tree, document.resets)
             if tree:
                 origins.absorb(document.origins)
@@ -98,6 +97,7 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
             else:
                 tree, origins = document.tree, document.origins
             check_shape(tree, origins, partial=False)
+    tree = rebase(tree, scope.directory)
     fill_variables(tree, scope.variables, listed=bool(scope.chain))
     return tree, origins
 

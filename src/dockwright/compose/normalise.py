@@ -62,8 +62,7 @@ def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, s
         if mount.get("target"):
             mount["target"] = clean_target(mount["target"])
     for mount in service.get("secrets") or ():
-        if not mount.get("target"):
-            mount["target"] = f"/run/secrets/{mount.get('source')}"
+        mount.setdefault("target", f"/run/secrets/{mount.get('source')}")
     for request in [*(service.get("gpus") or ()), *_reserved_devices(service)]:
         if "count" not in request and "device_ids" not in request:
             request["count"] = -1

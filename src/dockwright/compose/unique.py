@@ -46,11 +46,11 @@ def _target(entry: Tree) -> object:
 
 
 def _secret(entry: Tree) -> object:
-    return entry.get("target") or f"/run/secrets/{entry.get('source')}"
+    return entry.get("target", f"/run/secrets/{entry.get('source')}")
 
 
 def _config(entry: Tree) -> object:
-    return entry.get("target") or f"/{entry.get('source')}"
+    return entry.get("target", f"/{entry.get('source')}")
 
 
 def _path(entry: Tree) -> object:
