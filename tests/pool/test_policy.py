@@ -32,6 +32,27 @@ def test_two_clients_at_once_want_twice_as_many() -> None:
     assert wanted(pace, at_once=2) == 4
 
 
+def test_clients_wait_for_each_other_where_that_is_sooner_than_a_start() -> None:
+    pace = Pace(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
+    assert wanted(pace, at_once=2) == 1
+    pace.coming_exclusive = 200
+    assert wanted(pace, at_once=2) == 2
+
+
+def test_who_has_waited_as_long_as_a_start_takes_gets_one() -> None:
+    pace = Pace(start_s=3.0)
+    assert not pace.is_overdue(2.9)
+    assert pace.is_overdue(3.0)
+
+
+def test_what_is_expected_of_a_reset_gives_way_to_what_is_known() -> None:
+    pace = Pace()
+    pace.expect_reset(0.05)
+    assert pace.reset_s == 0.05
+    pace.expect_reset(1.0)
+    assert pace.reset_s == 0.05
+
+
 def test_what_saves_less_than_it_costs_is_not_started() -> None:
     assert wanted(Pace(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
 
@@ -41,10 +62,10 @@ def test_before_the_first_reset_one_spare_is_ventured() -> None:
 
 
 def test_each_copy_must_pay_for_itself() -> None:
-    # With two copies a test waits 0.2 s less, with three 0.1 s less than with two.
+    # With two copies a test waits 0.25 s less, with three 0.05 s less than with two.
     pace = Pace(coming_exclusive=4, start_s=1.0, reset_s=0.3, hold_s=0.2)
     assert wanted(pace) == 2
-    pace.coming_exclusive = 10
+    pace.coming_exclusive = 11
     assert wanted(pace) == 3
 
 
@@ -63,7 +84,7 @@ def test_prices_follow_what_is_measured_slowly() -> None:
         (0, 1.0, 0.1, 0),  # nobody ever wanted one alone
         (1, 0.01, 0.1, 2),
         (1, 0.1, 0.1, 3),  # a reset may last twice as long
-        (2, 0.01, 0.1, 4),
+        (2, 0.01, 0.1, 3),
         (2, 0.1, 0.1, 5),  # the limit
         (7, 0.1, 0.1, 5),
     ],

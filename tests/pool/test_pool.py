@@ -228,6 +228,15 @@ def test_one_process_that_holds_all_gets_one_more(make_pool: PoolMaker) -> None:
     pool.release(module)
 
 
+def test_who_waits_as_long_as_a_start_takes_gets_another_stack(make_pool: PoolMaker) -> None:
+    pool = make_pool()
+    one = pool.acquire(exclusively("one"), timeout_s=WAIT_S)
+    two = pool.acquire(exclusively("two"), timeout_s=WAIT_S)
+    assert one.leased.project != two.leased.project
+    pool.release(one)
+    pool.release(two)
+
+
 def test_statistics_tell_who_holds_what(make_pool: PoolMaker) -> None:
     pool = make_pool()
     lease = pool.acquire(exclusively("somebody"), timeout_s=WAIT_S)

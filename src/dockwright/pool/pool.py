@@ -32,6 +32,7 @@ from dockwright.pool.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
+_IN_PLACE_S = 0.05  # a reset that replaces nothing; the first one tells better
 _KEEPING_S = 2.0  # what is kept saves about as much of every later run
 _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often all the same
 
@@ -261,7 +262,7 @@ class Pool:
             copy = choose(mine, waiter, self._waiters) or to_seed(mine)
             if copy is not None:
                 return copy
-            self._grow_if_needed(requirement.stack)
+            self._grow_if_needed(waiter)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise still_taken(requirement, mine)
@@ -279,11 +280,15 @@ class Pool:
         if len(self._of(key)) < wanted and not starting:
             self._grow(key)
 
-    def _grow_if_needed(self, key: str) -> None:
-        if any(copy.coming for copy in self._of(key)):
-            self._keep_spares(key)
+    def _grow_if_needed(self, waiter: Waiter) -> None:
+        mine, pace = self._of(waiter.key), self._pace[waiter.key]
+        overdue = pace.is_overdue(time.monotonic() - waiter.since_s)
+        if not mine or is_stuck(self._copies, self._waiters):
+            self._grow(waiter.key)
+        elif any(copy.coming for copy in mine) or not overdue:
+            self._keep_spares(waiter.key)
         else:
-            self._grow(key)
+            self._grow(waiter.key)
 
     def _grow(self, key: str) -> None:
         if (
@@ -295,6 +300,8 @@ class Pool:
         factory = self._factories[key]
         stack = factory.new()
         copy = Copy(key, stack, factory.baseline(stack))
+        if copy.baseline.stays:
+            self._pace[key].expect_reset(_IN_PLACE_S)
         self._notes.made(copy)
         self._copies.append(copy)
         self._workers.submit(self._start, copy)

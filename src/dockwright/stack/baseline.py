@@ -60,6 +60,11 @@ class Baseline:
             for name in stack.spec.services
         }
 
+    @property
+    def stays(self) -> bool:
+        """Whether a reset leaves every container and process where it is."""
+        return not self._having("recreate") and not self._stack.processes
+
     def capture(self) -> None:
         """Remember the state; nobody uses the stack."""
         batch.run([strategy.capture for strategy in self._strategies.values()])
