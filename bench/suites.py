@@ -36,7 +36,7 @@ class Rival:
 
 
 RIVALS = (
-    Rival("testcontainers", "testcontainers-python", 10.0, writers=4, needs_compose=False),
+    Rival("testcontainers", "testcontainers-python", 10.0, writers=3, needs_compose=False),
     Rival("pytest_docker", "pytest-docker, SQL reset", 5.0),
     Rival("compose", "compose up/down per writer", 60.0, writers=2),
 )
