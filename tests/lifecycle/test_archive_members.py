@@ -86,3 +86,30 @@ def test_nothing_is_put_where_a_link_leads(name: str) -> None:
 def test_what_is_no_tar_is_refused(content: bytes) -> None:
     with pytest.raises(ArchiveError, match="b is not a right tar: "):
         check_members(iter([content]), "b", root="data", target="/data")
+
+
+def with_end(end: bytes) -> list[bytes]:
+    """Return a tar with another end, in pieces that fall anywhere."""
+    content = tar_of(directory("data"), entry(tarfile.REGTYPE, "data/f"), content=b"x" * 700)
+    whole = content.rstrip(b"\0")
+    whole += bytes(-len(whole) % tarfile.BLOCKSIZE) + end
+    return [whole[start : start + 1000] for start in range(0, len(whole), 1000)]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 20, 600])
+def test_a_tar_may_end_with_any_number_of_empty_blocks(blocks: int) -> None:
+    check_members(iter(with_end(bytes(512 * blocks))), "b", root="data", target="/data")
+
+
+@pytest.mark.parametrize(
+    ("end", "problem"),
+    [
+        (b"", "it has no end"),
+        (bytes(512) + entry(tarfile.CHRTYPE, "data/null").tobuf() + bytes(1024), "follows its end"),
+        (bytes(1024) + b"x", "follows its end"),
+        (bytes(1024) + b"x" + bytes(300_000), "follows its end"),
+    ],
+)
+def test_nothing_hides_behind_the_end_of_a_tar(end: bytes, problem: str) -> None:
+    with pytest.raises(ArchiveError, match=problem):
+        check_members(iter(with_end(end)), "b", root="data", target="/data")

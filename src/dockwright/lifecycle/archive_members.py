@@ -47,8 +47,11 @@ def check_members(
                     )
                 if member.issym():
                     links.add(PurePosixPath(member.name))
-        if any(source.drained()):
-            raise ArchiveError(f"{where} is not a right tar: it has no end")
+            source.drain()
+            if source.length < tar.offset + tarfile.BLOCKSIZE:
+                raise ArchiveError(f"{where} is not a right tar: it has no end")
+            if source.filled > tar.offset:  # others who unpack it may go on there
+                raise ArchiveError(f"{where} is not a right tar: something follows its end")
     except (tarfile.TarError, EOFError, UnicodeError) as exc:
         raise ArchiveError(f"{where} is not a right tar: {exc}") from exc
 
@@ -111,12 +114,18 @@ def _stays(path: PurePosixPath, root: str) -> bool:
 
 
 class Chunks(io.RawIOBase):
-    """Pieces of bytes as a file."""
+    """Pieces of bytes as a file.
+
+    Attributes:
+        length: how many bytes came until now.
+        filled: how many of them until the last one that is not zero.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.length = 0
+        self.filled = 0
         self._chunks = iter(chunks)
         self._left = memoryview(b"")
-        self._end = b""
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -126,7 +135,7 @@ class Chunks(io.RawIOBase):
         """Fill `buffer` as far as one piece does."""
         if not self._left:
             piece = next(self._chunks, b"")
-            self._keep_end(piece)
+            self._count(piece)
             self._left = memoryview(piece)
         view = memoryview(buffer)
         count = min(len(view), len(self._left))
@@ -134,11 +143,12 @@ class Chunks(io.RawIOBase):
         self._left = self._left[count:]
         return count
 
-    def drained(self) -> bytes:
-        """Read all that is left; return the last bytes of it all, as many as end a tar."""
+    def drain(self) -> None:
+        """Read all that is left."""
         for piece in self._chunks:
-            self._keep_end(piece)
-        return self._end
+            self._count(piece)
 
-    def _keep_end(self, piece: bytes) -> None:
-        self._end = (self._end + piece[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
+    def _count(self, piece: bytes) -> None:
+        if text := piece.rstrip(b"\0"):
+            self.filled = self.length + len(text)
+        self.length += len(piece)
