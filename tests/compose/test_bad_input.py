@@ -115,6 +115,11 @@ BAD = [
     Bad(
         "no-mount-target", web("volumes: [{type: tmpfs}]"), "volumes[0]: has no target, the path in"
     ),
+    Bad(
+        "no-device",
+        web("devices: [{source: /dev/a}]"),
+        "services.web.devices[0]: has no target, the",
+    ),
     Bad("no-bind-source", web("volumes: [{type: bind, target: /a}]"), "is a bind mount without a"),
     Bad(
         "device", web('devices: ["a:b:c:d"]'), "4: services.web.devices[0]: 'a:b:c:d' has too many"
@@ -252,6 +257,16 @@ BAD = [
     Bad("scale", web("scale: 2\ndeploy: {replicas: 3}"), "contradict each other"),
     Bad("names", web("scale: 2\ncontainer_name: one"), "'container_name' allows no more than one"),
     Bad("limits", web("cpus: 1\ndeploy: {resources: {limits: {memory: 1m}}}"), "contradict each"),
+    Bad(
+        "no-reservation",
+        web("mem_reservation: 1m\ndeploy: {resources: {reservations: {}}}"),
+        "'mem_reservation' and 'deploy.resources.reservations.memory' contradict each other",
+    ),
+    Bad(
+        "in-a-profile",
+        web("profiles: [no]\nmem_limit: 1x"),
+        "services.web.mem_limit: '1x' is not a",
+    ),
     Bad("devices", web("gpus: [{count: 1, device_ids: [a]}]"), "gpus[0]: 'count' and 'device_ids'"),
     Bad(
         "watch", web("develop: {watch: [{path: a, action: sync}]}"), "needs a target for the action"

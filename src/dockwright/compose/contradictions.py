@@ -31,6 +31,7 @@ def check_service(path: DocPath, service: dict[str, Any], origins: Origins) -> N
     _check_build(path, build or {}, service.get("platform"), origins)
     _check_healthcheck(path, service.get("healthcheck") or {}, origins)
     _check_mounts(path, service.get("volumes") or (), origins)
+    _check_devices(path, service.get("devices") or (), origins)
     _check_device_requests(path, service, origins)
     _check_scale(path, service, origins)
     _check_limits(path, service, origins)
@@ -97,8 +98,15 @@ def _check_mounts(path: DocPath, mounts: Tree, origins: Origins) -> None:
             raise origins.error(place, "is a bind mount without a source")
 
 
+def _check_devices(path: DocPath, devices: Tree, origins: Origins) -> None:
+    for index, device in enumerate(devices):
+        if "target" not in device:
+            place = (*path, "devices", index)
+            raise origins.error(place, "has no target, the path in the container")
+
+
 def _check_device_requests(path: DocPath, service: dict[str, Any], origins: Origins) -> None:
-    reserved = _section(service, "reservations").get("devices") or ()
+    reserved = (_section(service, "reservations") or {}).get("devices") or ()
     _check_requests((*path, "deploy", "resources", "reservations", "devices"), reserved, origins)
     _check_requests((*path, "gpus"), service.get("gpus") or (), origins)
 
@@ -121,15 +129,15 @@ def _check_scale(path: DocPath, service: dict[str, Any], origins: Origins) -> No
 def _check_limits(path: DocPath, service: dict[str, Any], origins: Origins) -> None:
     """Refuse an old-style limit that differs from the one under ``deploy``, as Compose does."""
     for key, (section, name) in _LIMITS:
-        deployed = _section(service, section)
-        if service.get(key) and deployed and _amount(service[key]) != _amount(deployed.get(name)):
+        amount, deployed = _amount(service.get(key)), _section(service, section)
+        if amount and deployed is not None and amount != _amount(deployed.get(name)):
             message = f"{key!r} and 'deploy.resources.{section}.{name}' contradict each other"
             raise origins.error(path, message)
 
 
-def _section(service: dict[str, Any], name: str) -> dict[str, Any]:
+def _section(service: dict[str, Any], name: str) -> dict[str, Any] | None:
     resources = (service.get("deploy") or {}).get("resources") or {}
-    section: dict[str, Any] = resources.get(name) or {}
+    section: dict[str, Any] | None = resources.get(name)
     return section
 
 

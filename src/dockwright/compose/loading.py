@@ -15,7 +15,7 @@ from dockwright.compose.extends import apply_extends
 from dockwright.compose.include import apply_include
 from dockwright.compose.interpolate import interpolate
 from dockwright.compose.merge import drop, merge
-from dockwright.compose.normalise import normalise, prune
+from dockwright.compose.normalise import give_contexts, normalise, prune
 from dockwright.compose.options import LoadOptions
 from dockwright.compose.paths import absolute, rebase
 from dockwright.compose.profiles import is_enabled
@@ -23,7 +23,7 @@ from dockwright.compose.project_name import check_name, normalise_name
 from dockwright.compose.reading import read
 from dockwright.compose.secret_variables import ProjectPlace, with_variables
 from dockwright.compose.source import Origins, Tree
-from dockwright.compose.spec import build_spec
+from dockwright.compose.spec import build_spec, check_values
 from dockwright.compose.support import check_newer, check_support
 from dockwright.compose.unique import uniquify
 from dockwright.compose.warnings import Warnings
@@ -53,9 +53,10 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     tree, origins = load_files(files, scope)
     if not tree.keys() - {"version"}:
         raise ComposeError("the Compose file is empty", file=files[0])
-    normalise(tree, name, directory, variables)
+    normalise(tree, name, variables)
     declared = tree["services"]
     _enable(tree, options.profiles, variables)
+    check_values(tree, declared, origins)
     check_newer(tree, origins)
     check_consistency(tree, declared, origins)
     for key, service in tree["services"].items():
@@ -93,10 +94,12 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
             drop(tree, document.resets)
             if tree:
                 origins.absorb(document.origins)
-                tree = uniquify(merge(tree, document.tree, origins))
+                tree = merge(tree, document.tree, origins)
             else:
                 tree, origins = document.tree, document.origins
+            tree = uniquify(tree)
             check_shape(tree, origins, partial=False)
+    give_contexts(tree)
     tree = rebase(tree, scope.directory)
     fill_variables(tree, scope.variables, listed=bool(scope.chain))
     return tree, origins

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dockwright.compose.mounts import clean_target
@@ -13,19 +12,25 @@ _NAMED = ("networks", "volumes", "secrets", "configs")
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
-def normalise(tree: Tree, name: str, directory: Path, variables: Mapping[str, str]) -> None:
+def give_contexts(tree: Tree) -> None:
+    """Give builds of one project, or of an included one, its directory where they name none."""
+    for service in (tree.get("services") or {}).values():
+        if isinstance(service.get("build"), dict):
+            service["build"].setdefault("context", ".")
+
+
+def normalise(tree: Tree, name: str, variables: Mapping[str, str]) -> None:
     """Complete a merged project in long form, in place.
 
     Args:
         tree: the project.
         name: its name.
-        directory: its directory, which a build without a context gets.
         variables: values for build arguments that have none.
     """
     tree["name"] = name
     services = tree["services"] = tree.get("services") or {}
     for service in services.values():
-        _service(service, directory, variables)
+        _service(service, variables)
     _default_network(tree, services)
     for section in _NAMED:
         for key, resource in list((tree.get(section) or {}).items()):
@@ -51,13 +56,13 @@ def prune(tree: Tree) -> None:
         tree[section] = {key: kept[key] for key in kept if key in used[section]}
 
 
-def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
+def _service(service: dict[str, Any], variables: Mapping[str, str]) -> None:
     if not service.get("networks") and "network_mode" not in service:
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
     if service.get("build") is not None:
-        _build(service["build"], directory, variables)
+        _build(service["build"], variables)
     for mount in service.get("volumes") or ():
         if mount.get("target"):
             mount["target"] = clean_target(mount["target"])
@@ -69,7 +74,7 @@ def _service(service: dict[str, Any], directory: Path, variables: Mapping[str, s
     health = service.get("healthcheck") or {}
     if isinstance(health.get("test"), str):
         health["test"] = ["CMD-SHELL", health["test"]]
-    if service.get("scale") is not None and service.get("deploy"):
+    if service.get("scale") is not None and service.get("deploy") is not None:
         service["deploy"].setdefault("replicas", service["scale"])
     _implied_dependencies(service)
 
@@ -80,8 +85,7 @@ def _reserved_devices(service: dict[str, Any]) -> list[dict[str, Any]]:
     return devices
 
 
-def _build(build: dict[str, Any], directory: Path, variables: Mapping[str, str]) -> None:
-    build.setdefault("context", str(directory))
+def _build(build: dict[str, Any], variables: Mapping[str, str]) -> None:
     if "dockerfile" not in build and "dockerfile_inline" not in build:
         build["dockerfile"] = "Dockerfile"
     args = build.get("args") or {}

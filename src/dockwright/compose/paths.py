@@ -78,6 +78,11 @@ def _watched(value: Tree, base: Path) -> Tree:
     return path.replace(str(link), str(link.resolve()), 1) if link else path
 
 
+def _unix(value: Tree, base: Path) -> Tree:
+    """Make a path absolute that is the directory itself where it is empty."""
+    return absolute(value or ".", base)
+
+
 def _context(value: Tree, base: Path) -> Tree:
     if "://" in value or value.startswith((*_REMOTE, "service:", "target:")):
         return value
@@ -94,9 +99,9 @@ def _keys(value: Tree, base: Path) -> Tree:
 
 def _mount(value: Tree, base: Path) -> Tree:
     source = value.get("source")
-    if value.get("type") != "bind" or not source or _is_windows(source):
+    if value.get("type") != "bind" or source is None or _is_windows(source):
         return value
-    return value | {"source": absolute(source, base)}
+    return value | {"source": _unix(source, base)}
 
 
 def _is_windows(source: str) -> bool:
@@ -108,9 +113,9 @@ def _volume(value: Tree, base: Path) -> Tree:
     if value.get("driver") != "local" or options.get("o") != "bind":
         return value
     device = options.get("device")
-    return (
-        value | {"driver_opts": options | {"device": absolute(device, base)}} if device else value
-    )
+    if not isinstance(device, str):
+        return value
+    return value | {"driver_opts": options | {"device": _unix(device, base)}}
 
 
 _PATHS: Patterns[Rebase] = Patterns(
@@ -124,7 +129,7 @@ _PATHS: Patterns[Rebase] = Patterns(
         ("services.*.label_file.*", _file),
         ("services.*.volumes.*", _mount),
         ("volumes.*", _volume),
-        ("configs.*.file", _file),
-        ("secrets.*.file", _file),
+        ("configs.*.file", _unix),
+        ("secrets.*.file", _unix),
     ]
 )

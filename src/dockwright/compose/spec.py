@@ -48,6 +48,16 @@ def build_spec(
     )
 
 
+def check_values(tree: Tree, declared: Mapping[str, Tree], origins: Origins) -> None:
+    """Read the values of services that no profile enables, and of what no service uses.
+
+    Raises:
+        ComposeError: a value that cannot be read, as in Compose.
+    """
+    disabled = {name: declared[name] for name in declared if name not in tree["services"]}
+    canonical({**tree, "services": disabled}, origins, "json")
+
+
 def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origins) -> ServiceSpec:
     own = read_service_options(name, service, origins)
     declared = config.get("healthcheck") or {}
