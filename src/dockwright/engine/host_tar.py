@@ -53,6 +53,7 @@ def pack(directory: Path, root: str, action: str) -> Generator[bytes, None, None
         "--format=posix",
         "--pax-option=delete=atime,delete=ctime",
         "--blocking-factor=128",
+        "--blocking-factor=128",
         f"--transform={rename}",
         ".",
     ]
@@ -79,7 +80,13 @@ def unpack(directory: Path, root: str, chunks: Iterable[bytes], action: str) -> 
         EngineError: it cannot be unpacked; says why.
     """
     rename = f"{_NAMES_ONLY};s,^{_pattern(root)},.,"
-    options = ["--extract", "--same-owner", "--preserve-permissions", f"--transform={rename}"]
+    options = [
+        "--extract",
+        "--same-owner",
+        "--preserve-permissions",
+        "--blocking-factor=512",
+        f"--transform={rename}",
+    ]
     with tempfile.TemporaryFile() as errors, _tar(options, directory, errors) as process:
         try:
             with suppress(BrokenPipeError), _pipe(process.stdin) as pipe:  # tar says why

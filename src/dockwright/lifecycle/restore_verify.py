@@ -11,7 +11,7 @@ from typing import cast
 from dockwright.lifecycle.archive_members import check_members
 from dockwright.lifecycle.archive_read import Archive
 from dockwright.lifecycle.backup_config import ROOT
-from dockwright.lifecycle.backup_progress import Progress
+from dockwright.lifecycle.backup_progress import Progress, ahead
 from dockwright.lifecycle.backup_spec import read_spec
 from dockwright.lifecycle.manifest import CONFIG, SPEC, Part
 from dockwright.model import Json, StackSpec
@@ -57,13 +57,14 @@ def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> Non
     targets = _targets(spec)
     for part in archive.manifest.parts:
         if part.name.endswith(".tar"):
-            check_members(
-                _heeding(archive.content(part), progress),
-                f"{archive.path}: {part.name}",
-                root=ROOT if part.name == CONFIG else root_of(part),
-                target=targets.get(part.volume, ""),
-                trust=trust,
-            )
+            with ahead(archive.content(part)) as chunks:
+                check_members(
+                    _heeding(chunks, progress),
+                    f"{archive.path}: {part.name}",
+                    root=ROOT if part.name == CONFIG else root_of(part),
+                    target=targets.get(part.volume, ""),
+                    trust=trust,
+                )
 
 
 def _heeding(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
