@@ -135,6 +135,25 @@ def test_rows_come_back_and_connections_stay(
     application.run("SELECT count(*) FROM customers")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("BEGIN", "DELETE FROM customers", "ROLLBACK"),
+        ("SET synchronous_commit = off", "DELETE FROM invoices"),
+        ("SET synchronous_commit = off", "DELETE FROM invoices", "BEGIN", "ROLLBACK"),
+    ],
+)
+def test_what_the_server_has_not_written_out_yet_comes_back_at_once(
+    service: RealService, strategy: PostgresReset, application: Session, changes: tuple[str, ...]
+) -> None:
+    before = everything(service)
+    for _ in range(20):
+        for change in changes:
+            application.run(change)
+        assert not strategy.reset()
+    assert_same(before, everything(service))
+
+
 @pytest.mark.parametrize("change", MORE_THAN_ROWS)
 def test_what_is_more_than_rows_comes_back_with_the_whole_database(
     service: RealService, strategy: PostgresReset, change: str

@@ -36,7 +36,20 @@ SELECT jsonb_build_object(
 )::text
 """
 
-_HARMLESS = {"CLOG", "CommitTs", "Database", "MultiXact", "Standby", "Transaction", "XLOG"}
+_WRITE_OUT = ("SET synchronous_commit TO local", "SELECT pg_logical_emit_message(true, '', '')")
+"""The end of a transaction that has logged something is written out, and with it all that came
+before: also what was rolled back, or committed without waiting for that."""
+
+_HARMLESS = {
+    "CLOG",
+    "CommitTs",
+    "Database",
+    "LogicalMessage",
+    "MultiXact",
+    "Standby",
+    "Transaction",
+    "XLOG",
+}
 """Records of these resource managers that name no relation change no table's content. What makes
 and drops databases changes `pg_database`, which is looked at on its own."""
 
@@ -91,8 +104,7 @@ class WriteAheadLog:
         Raises:
             StatementError: the log from then is not there any more.
         """
-        # A transaction with a number: its end is written out, and with it all that came before.
-        session.run("SELECT txid_current()")
+        session.run(*_WRITE_OUT)
         told = session.ask(_TOUCHED % {"start": quoted(self._start)})
         relations: dict[int, set[int]] = {}
         for database, file in told["relations"]:
