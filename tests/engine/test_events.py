@@ -25,7 +25,7 @@ def until(
         event = subscription.get(deadline - time.monotonic())
         if event is None or event.action != action:
             continue
-        if owner is None or event.attributes["dockwright-test"] == owner:
+        if owner is None or event.attributes.get("dockwright-test") == owner:
             return event
     pytest.fail(f"no event {action!r} within {timeout_s} s")
 
@@ -71,6 +71,22 @@ def test_a_subscription_gets_only_what_it_asked_for(
         assert until(volumes, "create").id == owned.name
         assert by_id.get(0) is None
         assert not by_id.lost
+
+
+@pytest.mark.engine
+def test_only_containers_with_the_labels_are_told_of(
+    own_engine: Engine, owned: Owned, scratch: str
+) -> None:
+    mine, other = {"project": "shop", "service": "web"}, {"project": "mail", "service": "web"}
+    hub = own_engine.events
+    with hub.subscribe(labels=mine, actions=("create",)) as events, hub.subscribe() as all_of_them:
+        owned.create(scratch, "true", Labels={**owned.labels, **other})
+        owned.create(scratch, "true", Labels={**owned.labels, "project": "shop"})
+        wanted = owned.create(scratch, "true", Labels={**owned.labels, **mine, "more": "1"})
+        assert until(events, "create").id == wanted
+        assert events.get(0) is None
+        for _ in range(3):
+            until(all_of_them, "create", owned.name)
 
 
 @pytest.mark.engine

@@ -14,7 +14,7 @@ from dockwright.cli._output import age, is_terminal, print_json, print_table, ri
 from dockwright.engine import Engine
 from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec
-from dockwright.stack import UnitStatus
+from dockwright.stack import COMPOSE_PROJECT, UnitStatus
 
 _REFRESH_S = 2.0
 _HEADERS = ("SERVICE", "STATE", "HEALTH", "UPTIME", "CPU", "MEMORY", "PORTS")
@@ -80,9 +80,9 @@ def _watch_changes(spec: StackSpec, engine: Engine, *, as_json: bool) -> None:
 
 
 def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitLook]]:
-    """Look at once, then whenever the engine tells of something, and every 2 s."""
+    """Look at once, then whenever the engine tells of the stack's containers, and every 2 s."""
     looker = Looker()
-    with engine.events.subscribe() as events:
+    with engine.events.subscribe(labels={COMPOSE_PROJECT: spec.name}) as events:
         while True:
             yield looker.look(long_lived_stack(spec, engine))
             events.get(_REFRESH_S)

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -54,6 +54,7 @@ _ACTIONS = (
 )
 """All that is asked for: every probe of a health check makes three ``exec_*`` events otherwise."""
 
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _QUEUE_LENGTH = 4096
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -69,11 +70,13 @@ class Subscription:
         hub: EventHub,
         *,
         container: str | None,
+        labels: Mapping[str, str],
         types: Collection[str],
         actions: Collection[str] | None,
     ) -> None:
         self._hub = hub
         self._container = container
+        self._labels = labels.items()
         self._types = frozenset(types)
         self._actions = None if actions is None else frozenset(actions)
         self._events: queue.Queue[Event | None] = queue.Queue(_QUEUE_LENGTH)
@@ -123,6 +126,7 @@ class Subscription:
             event.type in self._types
             and (self._actions is None or event.action.partition(":")[0] in self._actions)
             and (self._container is None or self._is_about(event, self._container))
+            and self._labels <= event.attributes.items()
         )
 
     @staticmethod
@@ -165,6 +169,7 @@ class EventHub:
         self,
         *,
         container: str | None = None,
+        labels: Mapping[str, str] = _NO_LABELS,
         types: Collection[str] = ("container",),
         actions: Collection[str] | None = None,
     ) -> Subscription:
@@ -172,13 +177,17 @@ class EventHub:
 
         Args:
             container: only those about this container, an id or a name.
+            labels: only those about containers that bear all of these (engines tell the labels of
+                containers alone).
             types: which types of object: ``container``, ``network``, ``volume``, ``image``.
             actions: only these actions, without what follows a colon (``health_status``);
                 None: all except ``exec_*``, which the engine is not asked for.
         """
         if self._closed.is_set():
             raise RuntimeError("the engine's events were closed")
-        subscription = Subscription(self, container=container, types=types, actions=actions)
+        subscription = Subscription(
+            self, container=container, labels=labels, types=types, actions=actions
+        )
         with self._lock:
             self._subscriptions |= {subscription}
             # A forked child has the object but not the thread.
