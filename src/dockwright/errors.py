@@ -6,6 +6,7 @@
     │   ├── MarkerError                 a test's markers contradict each other
     │   ├── UnknownServiceError         a name that the stack does not declare
     │   └── ComposeError                a Compose file is wrong: file, line, path in it
+    │       ├── NoComposeFileError      there is none where it is looked for
     │       └── ComposeUnsupportedError right Compose, but dockwright cannot run it
     ├── EngineError                     a Docker-compatible engine did not do what was asked
     │   ├── EngineUnreachableError      nothing answers at the endpoint
@@ -107,6 +108,10 @@ class ComposeError(UsageError):
         self.file = file
         self.line = line
         self.path = path
+
+
+class NoComposeFileError(ComposeError):
+    """No file was named, and none is where one is looked for."""
 
 
 class ComposeUnsupportedError(ComposeError):

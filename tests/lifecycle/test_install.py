@@ -87,9 +87,40 @@ def test_an_installed_stack_is_found_by_its_name_from_anywhere(
     assert "extra:" in shown
     assert variables(project)["TOKEN"] in project.done("stack", "config").out
     assert "extra" in project.done("stack", "config", "--services").out
-    missing = elsewhere.run("stack", "config", "-p", "nobody")
+
+
+def test_a_name_that_nobody_knows_is_answered_with_those_that_there_are(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(WEB, SECRETS)
+    project.done("stack", "install", *BARE)
+    elsewhere = replace(project, directory=tmp_path)
+    missing = elsewhere.run("stack", "status", "-p", "nobody")
     assert missing.code == 2
-    assert "no Compose file in" in missing.err
+    assert missing.err.startswith(
+        f"error: no stack 'nobody' is known: it is not installed in {home(project).parent}, "
+        f"and there is no Compose file in {tmp_path} or above it\n"
+        f"  hint: the known stacks are: {project.name}"
+    )
+    assert missing.err.endswith("`dockwright stack install -f FILE`\n")
+    unreachable = with_environ(elsewhere, DOCKER_HOST="unix:///nonexistent")
+    assert f"stacks are: {project.name}; " in unreachable.run("stack", "config", "-p", "no").err
+
+
+def test_a_name_that_runs_but_is_not_installed_is_answered_with_its_file(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(plain_service("web", FOREVER))
+    project.done("stack", "start")
+    elsewhere = replace(project, directory=tmp_path)
+    missing = elsewhere.run("stack", "status", "-p", project.name)
+    assert missing.code == 2
+    option = f"-f {project.directory / 'compose.yaml'}"
+    assert missing.err.endswith(f"has containers, and comes from elsewhere: add {option}\n")
+    found = elsewhere.done("stack", "status", "-p", project.name, *option.split())
+    assert "running" in found.out
+    other = elsewhere.run("stack", "status", "-p", "nobody")
+    assert f"{project.name} (not installed)" in other.err
 
 
 def test_variables_of_the_process_win_over_secrets_and_those_over_dotenv(project: Project) -> None:

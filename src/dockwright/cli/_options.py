@@ -14,6 +14,7 @@ import click
 
 from dockwright.cli._engine import INSTALLED_ENGINE
 from dockwright.compose import LoadOptions, ProjectPlace, load, locate
+from dockwright.errors import NoComposeFileError
 from dockwright.lifecycle import ConfigHome, InstalledSettings, config_base
 from dockwright.model import SpecWarning
 
@@ -112,9 +113,13 @@ def completed(options: LoadOptions, base: Path) -> LoadOptions:
 
     Where the command line names a project but no files, an installed stack of that name is meant.
     From then on `current_home` and `current_engine` know of it.
+
+    Raises:
+        NoComposeFileError: neither names it nor is there one here.
+        ComposeError: the project's name or a file of variables is wrong.
     """
     options = from_installed(options, base) or options
-    place = locate(options)
+    place = located(options, base)
     home = ConfigHome.of(base, place.name)
     settings = home.settings()
     if settings is not None and settings.files == place.files:
@@ -123,6 +128,24 @@ def completed(options: LoadOptions, base: Path) -> LoadOptions:
         options = options if profiles else replace(options, profiles=settings.profiles)
     click.get_current_context().meta[_HOME] = home
     return replace(options, values=home.values())
+
+
+def located(options: LoadOptions, base: Path) -> ProjectPlace:
+    """Return the project's place; where a name was given and leads nowhere, say which ones do.
+
+    Raises:
+        NoComposeFileError: there is no Compose file here.
+        ComposeError: the project's name or a file of variables is wrong.
+    """
+    try:
+        return locate(options)
+    except NoComposeFileError as failure:
+        name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
+        if not name:
+            raise
+        from dockwright.cli._unknown_stack import unknown_stack  # not light, and rarely needed
+
+        raise unknown_stack(name, base, failure) from None
 
 
 def from_installed(options: LoadOptions, base: Path) -> LoadOptions | None:

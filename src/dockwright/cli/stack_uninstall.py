@@ -10,9 +10,9 @@ import click
 
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
-from dockwright.cli._options import completed, current_home, from_home, given_options
+from dockwright.cli._options import completed, current_home, from_home, given_options, located
 from dockwright.cli._output import counted, note, print_table
-from dockwright.compose import LoadOptions, load, locate
+from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (
     ConfigHome,
@@ -101,7 +101,7 @@ def _bare(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
         settings, home = installed
         return bare_spec(settings.project, settings.directory), home
     try:
-        place = locate(options)
+        place = located(options, base)
     except ComposeError:
         name = options.project_name
         if name is None or _has_any(name):

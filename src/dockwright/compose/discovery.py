@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockwright.compose.paths import absolute
-from dockwright.errors import ComposeError
+from dockwright.errors import ComposeError, NoComposeFileError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (  # Compose's order, which is not that of the names above
@@ -32,7 +32,8 @@ def discover(
         required: whether it is an error that the directory and its parents have none.
 
     Raises:
-        ComposeError: there is none, or ``COMPOSE_FILE`` is empty or names a missing file.
+        NoComposeFileError: there is none.
+        ComposeError: ``COMPOSE_FILE`` is empty or names a missing file.
     """
     start = start.absolute()
     listed = environ.get("COMPOSE_FILE")
@@ -45,7 +46,7 @@ def discover(
             return (found[0], *_override(directory))
     if not required:
         return ()
-    raise ComposeError(
+    raise NoComposeFileError(
         f"no Compose file in {start} or above it",
         hint=f"name one with -f or COMPOSE_FILE, or call it {NAMES[0]}",
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from dockwright.lifecycle.install import InstallPlan, plan_install
     from dockwright.lifecycle.kept_names import remove_unnamed
+    from dockwright.lifecycle.known import installed_stacks, started_stacks
     from dockwright.lifecycle.lock import exclusive
     from dockwright.lifecycle.longlived import (
         LONG_LIVED,
@@ -100,6 +101,7 @@ __all__ = [
     "health_of",
     "identity_of",
     "image_id",
+    "installed_stacks",
     "long_lived_stack",
     "noting_images",
     "open_archive",
@@ -113,6 +115,7 @@ __all__ = [
     "restore_stack",
     "secret_values",
     "spec_part",
+    "started_stacks",
     "uninstall_stack",
     "unusable",
     "update_stack",
@@ -149,6 +152,7 @@ __getattr__ = lazily(
             "reference_of",
         ),
         "install": ("InstallPlan", "plan_install"),
+        "known": ("installed_stacks", "started_stacks"),
         "kept_names": ("remove_unnamed",),
         "lock": ("exclusive",),
         "longlived": (
