@@ -121,6 +121,14 @@ def test_a_version_that_does_not_get_healthy_is_replaced_by_the_old_one(project:
         write_built(project, "good1")
         project.done("stack", "update")
         old, web = project.engine.inspect_image(reference)["Id"], project.container("web")
+        shown = project.done("stack", "update", "--dry-run")
+        row = shown.out.splitlines()[1]
+        assert row.split("  ")[0] == "web"
+        assert "built again" in row
+        assert row.endswith("known after the build")
+        assert shown.err == (
+            "web: built again in any case, and replaced only if that gives another image\n"
+        )
         write_built(project, "bad")
         failed = project.run("stack", "update", "--timeout", "1s")
         assert failed.code == 1

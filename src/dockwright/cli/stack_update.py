@@ -28,6 +28,7 @@ from dockwright.stack import Stack
 
 _HEADERS = ("SERVICE", "CHANGE", "FROM", "TO")
 _DIGEST = 12
+_WORDS = {"build": "built again"}
 
 
 @click.command(
@@ -68,6 +69,7 @@ def update(
         stack = long_lived_stack(spec, current_engine())
         shown_changes = preview(stack, _images(stack, services), pull=pull)
         _print([*shown_changes, *_orphans(stack, orphaned)], as_json=as_json)
+        _tell_of_builds(shown_changes)
         return
     began = time.monotonic()
     engine = current_engine()
@@ -92,6 +94,16 @@ def update(
         note(f"{spec.name} is up to date")
 
 
+def _tell_of_builds(changes: Sequence[Change]) -> None:
+    """Say that a build decides only when it runs whether a service changes."""
+    built = [each.service for each in changes if each.what == ("build",)]
+    if built:
+        note(
+            f"{', '.join(built)}: built again in any case, and replaced only if that gives "
+            "another image"
+        )
+
+
 def _orphans(stack: Stack, removed: bool) -> list[Change]:
     """Return the orphans that are removed; tell of those that stay."""
     found = orphans(stack)
@@ -114,7 +126,7 @@ def _print(changes: Sequence[Change], *, as_json: bool) -> None:
     rows = [
         (
             each.service,
-            ", ".join(each.what) or "none",
+            ", ".join(_WORDS.get(what, what) for what in each.what) or "none",
             _short(each.before),
             _short(each.after) or ("known after the build" if "build" in each.what else ""),
         )
