@@ -243,6 +243,14 @@ def test_a_job_that_fails_fails_the_start(make_stack: StackMaker) -> None:
         stack.start()
 
 
+def test_a_service_without_a_health_check_is_not_said_to_be_awaited_for_its_health(
+    make_stack: StackMaker,
+) -> None:
+    stack = make_stack("services: {web: {image: IMAGE, command: [sh, -c, 'exit 5'], expose: [80]}}")
+    with pytest.raises(StackError, match="waiting for web to be ready after .*exited with code 5"):
+        stack.start()
+
+
 def test_a_process_that_ends_while_awaited_fails_the_start(make_stack: StackMaker) -> None:
     stack = make_stack(
         f"""

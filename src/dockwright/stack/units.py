@@ -11,6 +11,7 @@ from dockwright.stack.body import declared_ports
 from dockwright.stack.launch import Unit
 from dockwright.stack.templates import fill
 from dockwright.wait import (
+    AnyOf,
     Cadence,
     CancelToken,
     ContainerTarget,
@@ -22,7 +23,6 @@ from dockwright.wait import (
     Strategy,
     Target,
     WaitOptions,
-    any_of,
     parse_ready,
     wait_for,
 )
@@ -82,7 +82,7 @@ class Units:
         # Nothing declares when it is ready; a job that has done its work already is fine as well.
         listening = Listening(declared_ports(spec), self._stack.options.silent_ports)
         usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
-        return any_of(usable, Exited(0))
+        return AnyOf((usable, Exited(0)), "to be ready")
 
     def _process_readiness(self, name: str) -> Strategy:
         spec = self._stack.processes[name].spec

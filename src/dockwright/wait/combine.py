@@ -47,9 +47,15 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """One of the conditions holds; the wait fails when all of them have."""
+    """One of the conditions holds; the wait fails when all of them have.
+
+    Args:
+        strategies: the conditions.
+        text: what messages call it; default: the conditions, one after the other.
+    """
 
     strategies: tuple[Strategy, ...]
+    text: str = ""
 
     @property
     def survives_exit(self) -> bool:
@@ -57,7 +63,7 @@ class AnyOf:
         return True
 
     def __str__(self) -> str:
-        return " or ".join(map(str, self.strategies))
+        return self.text or " or ".join(map(str, self.strategies))
 
     def begin(self, wait: Wait) -> Check:
         """Begin every part."""
