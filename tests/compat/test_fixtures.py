@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -319,17 +320,57 @@ def compose_v2() -> Path:
     return found
 
 
-def test_the_real_plugin_beside_it_is_refused(bare: pytest.Pytester) -> None:
-    bare.makeini(ON)
-    bare.makepyfile(pytest_docker="'''Stands for the real one.'''")
-    bare.makepyfile(test_it="def test_it(): pass")
+ORIGINAL = """
+    import pytest
+
+    def pytest_addoption(parser):
+        parser.getgroup("docker").addoption("--container-scope", type=str, default="session")
+
+    @pytest.fixture(scope="session")
+    def docker_ip():
+        return "the original's"
+    """
+
+
+@pytest.fixture
+def beside(bare: pytest.Pytester) -> pytest.Pytester:
+    """A suite beside a plugin that is installed as pytest-docker is, and has its fixtures."""
+    bare.makepyfile(pytest_docker=ORIGINAL)
+    installed = bare.mkdir("pytest_docker-3.2.dist-info")
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: pytest-docker\nVersion: 3.2\n"
+    )
+    (installed / "entry_points.txt").write_text("[pytest11]\ndocker = pytest_docker\n")
     bare.syspathinsert()
-    result = bare.runpytest_subprocess("-p", "pytest_docker")
+    return bare
+
+
+def test_without_the_setting_the_original_works_beside_it(beside: pytest.Pytester) -> None:
+    beside.makepyfile('def test_it(docker_ip): assert docker_ip == "the original\'s"')
+    beside.runpytest_subprocess("-p", "no:randomly").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("how", ["entry point", "-p", "pytest_plugins", "two workers"])
+def test_with_the_setting_it_takes_the_originals_place(beside: pytest.Pytester, how: str) -> None:
+    beside.makeini(ON)
+    if how == "pytest_plugins":
+        beside.makeconftest("pytest_plugins = ['pytest_docker']")
+    beside.makepyfile("def test_it(docker_ip): assert docker_ip == '127.0.0.1'")
+    more = {"-p": ["-p", "docker"], "two workers": ["-n", "2"]}.get(how, [])
+    result = beside.runpytest_subprocess("-p", "no:randomly", "--container-scope=module", *more)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*pytest-docker's own plugin is switched off for this run"])
+
+
+@pytest.mark.parametrize("where", ["beside", "bare"])
+def test_a_scope_that_there_is_not_is_refused(request: pytest.FixtureRequest, where: str) -> None:
+    suite: pytest.Pytester = request.getfixturevalue(where)
+    suite.makeini(ON)
+    result = suite.runpytest_subprocess("--container-scope=forever")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    text = output(result)
-    assert "the fixtures of pytest-docker, which is installed and active as well" in text
-    assert "hint: uninstall pytest-docker, or switch it off with `-p no:docker`" in text
-    assert "Traceback" not in text
+    assert "forever" in output(result)
+    assert re.search("session'?, '?package'?, '?module'?, '?class'?, '?function", output(result))
+    assert "Traceback" not in output(result)
 
 
 def test_without_the_setting_nothing_is_added(bare: pytest.Pytester) -> None:

@@ -27,27 +27,53 @@ from dockwright.stack.addresses import Addresses
 Scope: TypeAlias = Literal["session", "package", "module", "class", "function"]
 SCOPES: tuple[Scope, ...] = ("session", "package", "module", "class", "function")
 
+_ORIGINAL, _ORIGINAL_NAME = "pytest_docker", "docker"
+"""The module of pytest-docker's own plugin, and what pytest calls it where it is installed."""
+
 Files: TypeAlias = str | Path | Sequence[str | Path]
 Commands: TypeAlias = str | Sequence[str] | Literal[False] | None
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare ``--container-scope``; fires when the module is loaded."""
-    if any(
-        getattr(each, "__name__", "") == "pytest_docker" for each in pluginmanager.get_plugins()
-    ):
-        raise pytest.UsageError(
-            "dockwright_compat = pytest-docker offers the fixtures of pytest-docker, "
-            "which is installed and active as well\n"
-            "  hint: uninstall pytest-docker, or switch it off with `-p no:docker`; "
-            "or remove dockwright_compat"
+    """Declare ``--container-scope`` and take pytest-docker's place; fires when this is loaded.
+
+    Where pytest-docker's own plugin is active as well, it is switched off, as by ``-p no:docker``.
+    Its option has been declared by then, and stays.
+    """
+    active = [name for name, each in pluginmanager.list_name_plugin() if _is_original(each)]
+    for name in {*active, _ORIGINAL}:  # the second may be loaded later, by a conftest.py
+        pluginmanager.set_blocked(name)
+    if not active:
+        parser.getgroup("docker", "pytest-docker's fixtures, by dockwright").addoption(
+            "--container-scope",
+            choices=SCOPES,
+            default="session",
+            help="how long tests share one stack through docker_services; default: session",
         )
-    parser.getgroup("docker", "pytest-docker's fixtures, by dockwright").addoption(
-        "--container-scope",
-        choices=SCOPES,
-        default="session",
-        help="how long tests share one stack through docker_services; default: session",
-    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the scope, which pytest-docker's own option does not; fires in every process."""
+    scope = config.getoption("--container-scope")
+    if scope not in SCOPES:
+        raise pytest.UsageError(
+            f"--container-scope={scope}: there is no such scope\n"
+            f"  hint: the scopes are: {', '.join(SCOPES)}"
+        )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that pytest-docker's own plugin was there and is off; fires in the main process."""
+    if config.pluginmanager.is_blocked(_ORIGINAL_NAME):
+        return (
+            "dockwright: offers pytest-docker's fixtures; pytest-docker's own plugin is switched "
+            "off for this run"
+        )
+    return None
+
+
+def _is_original(plugin: object) -> bool:
+    return getattr(plugin, "__name__", "") == _ORIGINAL
 
 
 def _container_scope(fixture_name: str, config: pytest.Config) -> Scope:
