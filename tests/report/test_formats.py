@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.measure import RunRecord, RunStore
+from dockwright.measure import RunRecord, RunStore, Span, StackRecord
 from dockwright.report import publish
 from dockwright.report.chrome import trace
 from dockwright.report.digest import lane_shares
@@ -51,6 +51,14 @@ def test_github_gets_a_step_summary_beside_what_is_there(tmp_path: Path) -> None
     environ = {"GITHUB_STEP_SUMMARY": str(summary)}
     assert publish(RUN, [], "", environ, RunStore(tmp_path / "runs.sqlite")) == []
     assert summary.read_text("utf-8").startswith("earlier\n### dockwright: ")
+
+
+def test_a_summary_ends_with_what_is_left() -> None:
+    assert markdown(RUN).endswith("\nleftovers: none (2 stacks removed)\n")
+    stack = StackRecord("dw-<kept>", "shop", (Span("start", "", 0.0, 1.0),))
+    kept = markdown(replace(RUN, stacks=(*RUN.stacks, stack)))
+    assert kept.endswith("\n**leftovers: 1 stack: dw-&lt;kept>**\n")
+    assert "leftovers" not in markdown(replace(RUN, stacks=()))
 
 
 def test_a_summary_stays_below_githubs_limit() -> None:

@@ -104,35 +104,17 @@ def whole_spans(stacks: Iterable[StackRecord]) -> Iterator[Span]:
 
 def queue_shares(run: RunRecord) -> list[Share]:
     """Return for what tests waited, by cause, the longest first."""
-    causes = (
-        ("queue", span.name or "asking", span.seconds)
-        for test in run.tests
-        for span in test.spans
-        if span.phase == "queue"
-    )
-    return sorted(_shares(causes, {"queue": ""}), key=_longest)
+    return _named("queue", run.tests, unnamed="asking")
 
 
 def unit_waits(run: RunRecord) -> list[Share]:
     """Return how long each service was awaited, over all stacks, the longest first."""
-    waits = (
-        ("wait", span.name, span.seconds)
-        for stack in run.stacks
-        for span in stack.spans
-        if span.phase == "wait"
-    )
-    return sorted(_shares(waits, {"wait": ""}), key=_longest)
+    return _named("wait", run.stacks)
 
 
 def test_waits(run: RunRecord) -> list[Share]:
     """Return what tests themselves awaited (a restart, a stop), by cause, the longest first."""
-    waits = (
-        ("wait", span.name, span.seconds)
-        for test in run.tests
-        for span in test.spans
-        if span.phase == "wait"
-    )
-    return sorted(_shares(waits, {"wait": ""}), key=_longest)
+    return _named("wait", run.tests)
 
 
 def costliest_waits(run: RunRecord) -> list[Share]:
@@ -158,24 +140,14 @@ def gap_shares(run: RunRecord) -> list[Share]:
     return sorted(_shares(gaps, {"gap": ""}), key=_longest)
 
 
-def staying(run: RunRecord) -> list[str]:
-    """Return the projects of the copies that nobody has removed."""
-    return [
-        stack.project
-        for stack in run.stacks
-        if stack.spans and not any(span.phase == "cleanup" for span in stack.spans)
-    ]
+def counted(count: int, noun: str) -> str:
+    """Return ``1 stack``, ``2 stacks``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def reset_parts(run: RunRecord) -> list[Share]:
     """Return what resets took by service and strategy, the longest first."""
-    parts = (
-        ("reset", span.name, span.seconds)
-        for stack in run.stacks
-        for span in stack.spans
-        if span.phase == "reset" and span.name
-    )
-    return sorted(_shares(parts, {"reset": ""}), key=_longest)
+    return [share for share in _named("reset", run.stacks) if share.name]
 
 
 def waited_s(test: TestRecord) -> float:
@@ -201,6 +173,19 @@ def most_waiting(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
     """Return the tests that waited longest for a stack; none that did not wait."""
     found = [test for test in tests if waited_s(test) > 0]
     return sorted(found, key=lambda test: -waited_s(test))[:most]
+
+
+def _named(
+    phase: str, records: Iterable[TestRecord | StackRecord], *, unnamed: str = ""
+) -> list[Share]:
+    """Return what the spans of one phase took by name, the longest first."""
+    parts = (
+        (phase, span.name or unnamed, span.seconds)
+        for record in records
+        for span in record.spans
+        if span.phase == phase
+    )
+    return sorted(_shares(parts, [phase]), key=_longest)
 
 
 def _shares(parts: Iterable[tuple[str, str, float]], order: Iterable[str]) -> list[Share]:

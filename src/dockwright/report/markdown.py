@@ -19,6 +19,7 @@ from dockwright.report.digest import (
     waited_s,
 )
 from dockwright.report.kinds import kinds
+from dockwright.report.leftovers import leftovers
 from dockwright.report.savings import savings
 
 LIMIT_BYTES = 1024 * 1024
@@ -88,6 +89,9 @@ def _lines(run: RunRecord) -> Iterator[str]:
     if compared := kinds(run):
         yield f"\n{compared}"
     yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
+    if left := leftovers(run):
+        told = f"leftovers: {_cell(left.text)}"
+        yield f"\n{told}" if left.none else f"\n**{told}**"
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -15,12 +15,13 @@ from dockwright.report.digest import (
     Share,
     behind_shares,
     costliest_waits,
+    counted,
     gap_shares,
     lane_shares,
     slowest,
-    staying,
 )
 from dockwright.report.kinds import kinds
+from dockwright.report.leftovers import leftovers
 from dockwright.report.savings import savings
 
 _WIDTH = 80
@@ -61,12 +62,12 @@ def summary_lines(summary: Summary, wall_s: float, run: RunRecord | None = None)
 
 def _counts(summary: Summary) -> Iterator[str]:
     counts = summary.counts
-    yield _plural(counts.get("started", 0), "stack", "started")
-    yield _plural(counts.get("leases", 0), "lease")
-    yield _plural(counts.get("resets", 0), "reset")
-    yield _plural(counts.get("engine_calls", 0), "engine call")
+    yield f"{counted(counts.get('started', 0), 'stack')} started"
+    yield counted(counts.get("leases", 0), "lease")
+    yield counted(counts.get("resets", 0), "reset")
+    yield counted(counts.get("engine_calls", 0), "engine call")
     if counts.get("replaced"):
-        yield _plural(counts["replaced"], "broken stack", "replaced")
+        yield f"{counted(counts['replaced'], 'broken stack')} replaced"
 
 
 def _of_totals(summary: Summary) -> Iterator[Line]:
@@ -92,8 +93,8 @@ def _of_record(run: RunRecord) -> Iterator[Line]:
     yield from _saved(run)
     tests = [test for test in slowest(run.tests, _MOST_TESTS) if test.wall_s >= _WORTH_TELLING_S]
     yield from _listed("slowest tests", map(_slow, tests))
-    if run.stacks:  # else the pool's end was not awaited: it cannot be told
-        yield _leftovers(run)
+    if left := leftovers(run):
+        yield Line(f"leftovers: {left.text}", "heading" if left.none else "bad")
 
 
 def _behind(shares: Sequence[Share]) -> Iterator[Line]:
@@ -154,16 +155,6 @@ def _saved(run: RunRecord) -> Iterator[Line]:
         yield from (Line(head + text) for head, text in zip(heads, told, strict=True))
 
 
-def _leftovers(run: RunRecord) -> Line:
-    stay = staying(run)
-    if stay:
-        return Line(f"leftovers: {_plural(len(stay), 'stack')}: {', '.join(stay)}", "bad")
-    if run.problems:
-        return Line(f"leftovers: {_plural(len(run.problems), 'problem')} while removing", "bad")
-    removed = sum(span.phase == "cleanup" for stack in run.stacks for span in stack.spans)
-    return Line(f"leftovers: none ({_plural(removed, 'stack', 'removed')})", "heading")
-
-
 def _listed(title: str, rows: Iterable[str]) -> Iterator[Line]:
     found = list(rows)
     if found:
@@ -176,8 +167,3 @@ def _notes(summary: Summary) -> Iterator[Line]:
         yield from map(Line, text.splitlines())
     for text in summary.problems:
         yield from (Line(line, "bad") for line in f"problem: {text}".splitlines())
-
-
-def _plural(count: int, noun: str, verb: str = "") -> str:
-    words = f"{count} {noun}{'' if count == 1 else 's'}"
-    return f"{words} {verb}".rstrip()
