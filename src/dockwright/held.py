@@ -5,30 +5,14 @@ from __future__ import annotations
 import itertools
 import traceback
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from dockwright.errors import DockwrightError, LeaseClosedError, UnknownServiceError
 from dockwright.model import Requirement
-from dockwright.pool import Lease, LeasedStack
-from dockwright.run import Run
+from dockwright.pool import LeasedStack
+from dockwright.run import HeldLease, Run
 from dockwright.settings import DEFAULT_STACK
-
-
-@dataclass(slots=True, eq=False)
-class HeldLease:
-    """A lease that several tests use through one fixture.
-
-    Attributes:
-        lease: the lease.
-        fixture: the fixture through which tests use it: their failures are its failures.
-        failed: whether a test that uses it failed.
-    """
-
-    lease: Lease
-    fixture: str
-    failed: bool = False
 
 
 def hold(run: Run, requirement: Requirement, fixture: str) -> HeldLease:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -16,11 +16,25 @@ from dockwright.settings import OPTIONS, Settings, Source, environment_values, r
 if TYPE_CHECKING:
     import argparse
 
-    from dockwright.held import HeldLease
     from dockwright.measure import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.pool import Lease, Seed
     from dockwright.report import Line
     from dockwright.session import Session
+
+
+@dataclass(slots=True, eq=False)
+class HeldLease:
+    """A lease that several tests use through one fixture.
+
+    Attributes:
+        lease: the lease.
+        fixture: the fixture through which tests use it: their failures are its failures.
+        failed: whether a test that uses it failed.
+    """
+
+    lease: Lease
+    fixture: str
+    failed: bool = False
 
 
 class Run:

@@ -247,7 +247,7 @@ def test_a_service_without_a_health_check_is_not_said_to_be_awaited_for_its_heal
     make_stack: StackMaker,
 ) -> None:
     stack = make_stack("services: {web: {image: IMAGE, command: [sh, -c, 'exit 5'], expose: [80]}}")
-    with pytest.raises(StackError, match="waiting for web to be ready after .*exited with code 5"):
+    with pytest.raises(StackError, match=r"waiting for web to be ready after .*exited with code 5"):
         stack.start()
 
 

@@ -17,9 +17,9 @@ from dockwright.compat.compose import REMOVING, STARTING, Compose, Parsed, flags
 from dockwright.compat.services import Services
 from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, UnknownServiceError
-from dockwright.held import HeldLease, hold, let_go
+from dockwright.held import hold, let_go
 from dockwright.model import Requirement
-from dockwright.run import RUN
+from dockwright.run import RUN, HeldLease
 from dockwright.session import find_endpoint
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.calls import Call, path
+from dockwright.engine.group import EngineCalls
 
 
 class ArchiveCalls(EngineCalls):

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from dockwright.engine.build_request import BuildRequest, BuildWatch
-from dockwright.engine.calls import EngineCalls
 from dockwright.engine.deadline import Unwanted
 from dockwright.engine.dockerfile import buildkit_feature
 from dockwright.engine.failures import build_failed
+from dockwright.engine.group import EngineCalls
 from dockwright.errors import (
     EngineError,
     EngineTimeoutError,

@@ -1,19 +1,15 @@
-"""What one call of the Engine API is, and what the groups of calls have in common."""
+"""What one call of the Engine API is: its parts, its path, its filters."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TypeAlias
 from urllib.parse import quote
 
-from dockwright.engine.standstill import Standstill
 from dockwright.engine.types import Document
 from dockwright.model import Json
-
-if TYPE_CHECKING:
-    from dockwright.engine.transport import Transport
 
 LabelFilter: TypeAlias = Mapping[str, str | None]
 """Labels that an object must have: with this value, or with any where it is None."""
@@ -54,18 +50,6 @@ class Call:
 def path(*parts: str) -> str:
     """Return an API path of `parts`, quoted except for the slashes and colons of image names."""
     return "".join(f"/{quote(part, safe='/:@')}" for part in parts)
-
-
-class EngineCalls:
-    """A group of calls; `Engine` is made of them.
-
-    Args:
-        transport: the connections to the engine.
-    """
-
-    def __init__(self, transport: Transport) -> None:
-        self._http = transport
-        self._standstill = Standstill()
 
 
 def label_filter(labels: LabelFilter) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 
-from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
+from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError

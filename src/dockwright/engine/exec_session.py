@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from dockwright.engine.calls import EngineCalls
 from dockwright.engine.execs import start_call
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import ByteStream, StreamName, frames
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.calls import Call, path
 from dockwright.engine.deadline import expiring
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import ByteStream, StreamName, frames
 from dockwright.engine.types import ExecResult
 from dockwright.errors import EngineTimeoutError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
+from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.references import split_reference
 from dockwright.engine.types import Document
 from dockwright.errors import ImageMissingError, NoSuchObjectError

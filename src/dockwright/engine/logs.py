@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.calls import Call, path
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import CHUNK_BYTES, ByteStream, StreamName, frames
 from dockwright.engine.timestamps import split_time
 from dockwright.engine.types import LogLine

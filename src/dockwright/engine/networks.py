@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dockwright.engine.calls import Call, EngineCalls, LabelFilter, label_filter, matching, path
+from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json

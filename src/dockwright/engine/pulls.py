@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dockwright.engine.calls import Call, EngineCalls, path
+from dockwright.engine.calls import Call, path
 from dockwright.engine.deadline import Unwanted, ending
 from dockwright.engine.failures import pull_failed
+from dockwright.engine.group import EngineCalls
 from dockwright.engine.references import split_reference
 from dockwright.engine.streams import ByteStream, json_lines
 from dockwright.engine.types import Document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dockwright.reset.base import Resettable
 from dockwright.reset.detect import by_environment, by_image
+from dockwright.reset.redis.connecting import connect
 from dockwright.reset.redis.session import Access
 from dockwright.reset.redis.vitals import Vitals
 
@@ -23,7 +24,7 @@ def bring_to_disk(service: Resettable) -> bool:
 
 
 def _save_redis(service: Resettable) -> bool:
-    session = Access.of(service).connect()
+    session = connect(Access.of(service))
     try:
         if not Vitals.take(session).databases:
             return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dockwright.engine import batch
 from dockwright.errors import DockwrightError, StackError
 from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
+from dockwright.stack.names import SET_ASIDE, is_set_aside
 from dockwright.stack.order import entangled
 from dockwright.stack.process import StartedProcess, kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, Stopwatch
@@ -17,13 +18,7 @@ from dockwright.stack.progress import Listener, StartTimes, Stopwatch
 if TYPE_CHECKING:
     from dockwright.stack.stack import Stack
 
-_SET_ASIDE = "-set-aside"
 _LOG_LINES = 20
-
-
-def is_set_aside(name: str) -> bool:
-    """Tell whether a container of this name was replaced by a start that has not succeeded yet."""
-    return name.endswith(_SET_ASIDE)
 
 
 def start_whole(
@@ -164,7 +159,7 @@ def _set_aside(stack: Stack, units: set[str]) -> None:
     stack.stop(units | stack.graph.restarted_with(units))
     for name in units & set(stack.containers):
         container = stack.containers.pop(name)
-        stack.engine.rename_container(container, stack.container_name(name) + _SET_ASIDE)
+        stack.engine.rename_container(container, stack.container_name(name) + SET_ASIDE)
 
 
 def restore_set_aside(stack: Stack) -> list[str]:
@@ -179,7 +174,7 @@ def restore_set_aside(stack: Stack) -> list[str]:
         if container.service in services and container.id not in kept:
             stack.engine.remove_container(container.id)
     for container in kept.values():
-        stack.engine.rename_container(container.id, container.name.removesuffix(_SET_ASIDE))
+        stack.engine.rename_container(container.id, container.name.removesuffix(SET_ASIDE))
     stack.attach()
     return sorted(services)
 

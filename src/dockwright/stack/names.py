@@ -8,6 +8,9 @@ from typing import cast
 
 from dockwright.model import Json, StackSpec
 
+SET_ASIDE = "-set-aside"
+"""The end of the name of a container whose successor has not proved itself yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -68,3 +71,8 @@ class Names:
         if isinstance(name, str) and (declared.get("external") or not self.isolated):
             return name
         return f"{self.project}_{key}"
+
+
+def is_set_aside(name: str) -> bool:
+    """Tell whether a container of this name was replaced by a start that has not succeeded yet."""
+    return name.endswith(SET_ASIDE)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, StackError, WaitCancelledError, WaitError
 from dockwright.model import Address
 from dockwright.stack.body import declared_ports
 from dockwright.stack.launch import Unit
 from dockwright.stack.templates import fill
+from dockwright.stack.view import StackView
 from dockwright.wait import (
     AnyOf,
     Cadence,
@@ -27,9 +27,6 @@ from dockwright.wait import (
     wait_for,
 )
 
-if TYPE_CHECKING:
-    from dockwright.stack.stack import Stack
-
 
 class Units:
     """Makes the units of one stack for one launch.
@@ -42,7 +39,7 @@ class Units:
     """
 
     def __init__(
-        self, stack: Stack, *, timeout_s: float, cadence: Cadence, cancel: CancelToken
+        self, stack: StackView, *, timeout_s: float, cadence: Cadence, cancel: CancelToken
     ) -> None:
         self._stack = stack
         self._timeout_s = timeout_s

@@ -11,10 +11,9 @@ from dockwright.engine import Engine, LogStream
 from dockwright.errors import NoSuchObjectError, UnknownServiceError
 from dockwright.model import Address, StackSpec
 from dockwright.stack.addresses import Addresses
-from dockwright.stack.change import is_set_aside
 from dockwright.stack.identity import COMPOSE_SERVICE, Identity, config_hash
 from dockwright.stack.images import Images
-from dockwright.stack.names import Names
+from dockwright.stack.names import Names, is_set_aside
 from dockwright.stack.order import Graph
 from dockwright.stack.process import NativeProcess, marked_processes
 from dockwright.wait import Cadence, SilentPorts

@@ -15,7 +15,7 @@ from dockwright.wait.worker import NOT_NOW, Worker, repeat
 if TYPE_CHECKING:
     from dockwright.engine import ExecStream
     from dockwright.wait.cadence import Cadence
-    from dockwright.wait.strategy import Wait
+    from dockwright.wait.course import Course
     from dockwright.wait.target import ContainerTarget
 
 LIFETIME_S = 30.0
@@ -46,7 +46,7 @@ class HealthProbe:
         *,
         timeout_s: float,
         cadence: Cadence,
-        wait: Wait,
+        wait: Course,
     ) -> None:
         self._target = target
         self._argv = argv

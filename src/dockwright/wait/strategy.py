@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dockwright.errors import WaitTimeoutError
+from dockwright.wait.course import Course
 from dockwright.wait.loop import WaitOptions, WaitReport, require_duration, until
 from dockwright.wait.outcome import Continue, Outcome
 
 if TYPE_CHECKING:
     from dockwright.wait.target import Target
 
-T = TypeVar("T")
 Check: TypeAlias = Callable[[], Outcome]
 """Looks at a condition once; must not block."""
 
 
-class Wait:
-    """One running wait.
+class Wait(Course):
+    """One running wait, and its target.
 
     Attributes:
         target: what is waited for.
-        options: the cadence, cancel token and clock.
-        wakeup: to be set, from any thread, when it is worth checking again.
-        closing: what to close when the wait ends, however it ends.
     """
 
     def __init__(self, target: Target, timeout_s: float, options: WaitOptions) -> None:
+        super().__init__(timeout_s, options)
         self.target = target
-        self.options = options
-        self.wakeup = threading.Event()
-        self.closing = ExitStack()
-        self._ends = options.clock.now() + timeout_s
-        self._shared: dict[type[Any], Any] = {}
-
-    def remaining_s(self) -> float:
-        """Return how long the wait still lasts, in seconds; never negative."""
-        return max(0.0, self._ends - self.options.clock.now())
-
-    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
-        """Return the wait's one object of this kind, made by the first who asks."""
-        if kind not in self._shared:
-            self._shared[kind] = make()
-        found: T = self._shared[kind]
-        return found
 
 
 class Strategy(Protocol):

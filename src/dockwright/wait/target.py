@@ -17,7 +17,7 @@ from dockwright.wait.state import State, StateWatch, container_state
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
-    from dockwright.wait.strategy import Wait
+    from dockwright.wait.course import Course
 
 TAIL_LINES = 20
 
@@ -83,7 +83,7 @@ class Target:
             "whose output is kept"
         )
 
-    def begin_state(self, wait: Wait) -> Callable[[], State]:  # noqa: ARG002  (for those below)
+    def begin_state(self, wait: Course) -> Callable[[], State]:  # noqa: ARG002  (for those below)
         """Start to follow its state during `wait`; return what tells it."""
         return lambda: State("running")
 
@@ -153,11 +153,11 @@ class ContainerTarget(Target):
         """Return where its output can be read."""
         return ContainerLog(self.engine, self.container_id)
 
-    def begin_state(self, wait: Wait) -> Callable[[], State]:
+    def begin_state(self, wait: Course) -> Callable[[], State]:
         """Start to follow its state during `wait`; return what tells it."""
         return self.state_watch(wait).state
 
-    def state_watch(self, wait: Wait) -> StateWatch:
+    def state_watch(self, wait: Course) -> StateWatch:
         """Return what follows its state during `wait`; all parts of the wait share one."""
         return wait.shared(StateWatch, lambda: StateWatch(self.engine, self.container_id, wait))
 
@@ -208,7 +208,7 @@ class ProcessTarget(Target):
         """
         return FileLog(self._log_file) if self._log_file else super().log()
 
-    def begin_state(self, wait: Wait) -> Callable[[], State]:
+    def begin_state(self, wait: Course) -> Callable[[], State]:
         """Start to follow its state during `wait`; return what tells it."""
         wait.closing.callback(wake_on_exit(self.process.pid, wait.wakeup.set))
         return self._state

@@ -11,7 +11,8 @@ from dockwright.wait.outcome import Continue, Outcome
 
 if TYPE_CHECKING:
     from dockwright.wait.cadence import Cadence
-    from dockwright.wait.strategy import Check, Wait
+    from dockwright.wait.course import Course
+    from dockwright.wait.strategy import Check
 
 NOT_NOW = (ConflictError, NoSuchObjectError)
 """What the engine answers for a container that is not started yet, paused, restarting or gone."""
@@ -24,7 +25,7 @@ class Worker:
     by `closed`, and `work` ends as soon as it looks.
     """
 
-    def __init__(self, wait: Wait, name: str, work: Callable[[Worker], None]) -> None:
+    def __init__(self, wait: Course, name: str, work: Callable[[Worker], None]) -> None:
         self.closed = threading.Event()
         self.ended = False
         self._wait = wait
@@ -49,7 +50,7 @@ class Worker:
 
 def repeat(
     worker: Worker,
-    wait: Wait,
+    wait: Course,
     probe: Callable[[], Outcome],
     publish: Callable[[Outcome], None],
     cadence: Cadence | None = None,
@@ -77,7 +78,7 @@ def repeat(
 
 
 def begin_probing(
-    wait: Wait, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
+    wait: Course, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
 ) -> Check:
     """Repeat a blocking `probe` in a thread; return the check that tells its last outcome."""
     last: list[Outcome] = [Continue("the first attempt has not ended yet")]

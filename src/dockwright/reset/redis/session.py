@@ -1,8 +1,7 @@
-"""Conversations with a Redis server: by redis-py where it is installed, else by its own client."""
+"""What a conversation with a Redis server is, whoever leads it, and how the server is reached."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
@@ -10,11 +9,6 @@ from typing import Any, Protocol, TypeAlias, cast
 from dockwright.errors import StackError
 from dockwright.reset.base import Resettable
 from dockwright.reset.environment import Environment
-
-log = logging.getLogger(__name__)
-
-TIMEOUT_S = 60.0
-CONNECT_TIMEOUT_S = 5.0
 
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
@@ -67,78 +61,6 @@ class Access:
             or environment.first("REDIS_PASSWORD", "VALKEY_PASSWORD", "REDISCLI_AUTH"),
             port=int(environment.argument("--port") or 6379),
         )
-
-    def connect(self) -> Session:
-        """Connect: natively if possible, else by the client in the container.
-
-        Raises:
-            ConnectionLostError: neither way leads there.
-            CommandError: the server wants a password that is not known.
-        """
-        from dockwright.reset.redis.cli import CliSession
-
-        try:
-            return DriverSession(self)
-        except ImportError:
-            log.debug("reset.redis.no_driver service=%s", self.service.spec.name)
-        except (StackError, ConnectionLostError) as failure:
-            log.debug("reset.redis.driver service=%s: %s", self.service.spec.name, failure)
-        return CliSession(self)
-
-
-class DriverSession:
-    """Speaks through redis-py, below its command methods: replies stay as they come."""
-
-    def __init__(self, access: Access) -> None:
-        from redis import exceptions
-        from redis.connection import Connection
-
-        self._refused = exceptions.ResponseError
-        self._lost = (exceptions.RedisError, OSError)
-        address = access.service.address(access.port)
-        make: Any = Connection  # redis-py leaves it untyped
-        self._connection = make(
-            host=address.host,
-            port=address.port,
-            username=access.user,
-            password=access.password,
-            protocol=2,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            client_name="dockwright",
-        )
-        self.call(("PING",))
-
-    def call(self, *commands: Command) -> list[Reply]:
-        """Send commands; see `Session`."""
-        return checked(commands, self._exchange(commands))
-
-    def transaction(self, *commands: Command) -> list[Reply]:
-        """Send commands as one transaction; see `Session`."""
-        return executed(commands, self._exchange([("MULTI",), *commands, ("EXEC",)]))
-
-    def close(self) -> None:
-        """End the connection."""
-        self._connection.disconnect()
-
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._connection
-        try:
-            packed = connection.pack_commands(commands)
-            connection.send_packed_command(packed, check_health=False)
-            return [self._read() for _ in commands]
-        except self._refused as exc:  # the server does not let us in
-            connection.disconnect()
-            raise CommandError(f"Redis refused the connection: {exc}") from exc
-        except self._lost as exc:
-            connection.disconnect()
-            raise ConnectionLostError(f"the connection to Redis was lost: {exc}") from exc
-
-    def _read(self) -> Any:
-        try:
-            return self._connection.read_response()
-        except self._refused as exc:
-            return exc
 
 
 def checked(commands: Sequence[Command], replies: Sequence[Any]) -> list[Reply]:

@@ -16,6 +16,7 @@ from typing import cast
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
 from dockwright.reset.options import check_options
+from dockwright.reset.redis.connecting import connect
 from dockwright.reset.redis.session import Access, Command, ConnectionLostError, Session
 from dockwright.reset.redis.settings import Settings
 from dockwright.reset.redis.vitals import Saving, Vitals
@@ -61,7 +62,7 @@ class RedisReset:
         with self._lock:
             self._disconnect()
             self._access = Access.of(self._service)
-            session = self._session = self._access.connect()
+            session = self._session = connect(self._access)
             self._settled = None
             self._settings = Settings.take(session)
             before = Vitals.take(session)
@@ -114,7 +115,7 @@ class RedisReset:
             except ConnectionLostError as loss:  # restarted by the test
                 log.debug("reset.redis.lost service=%s: %s", self._service.spec.name, loss)
                 self._disconnect()
-        self._session = self._access.connect()
+        self._session = connect(self._access)
         return self._session, Vitals.take(self._session)
 
     def _restore_keys(self, session: Session, vitals: Vitals) -> None:
