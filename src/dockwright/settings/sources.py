@@ -1,0 +1,118 @@
+"""Where settings come from: command line > environment > pyproject/ini > default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dockwright.errors import SettingsError
+from dockwright.settings.options import OPTIONS, Option
+from dockwright.settings.resolved import Settings
+
+DEFAULT_STACK = "default"
+
+_BY_NAME: Mapping[str, Option] = MappingProxyType({option.name: option for option in OPTIONS})
+
+
+class Source(NamedTuple):
+    """Where raw values come from.
+
+    Attributes:
+        origin: for messages, e.g. ``command line`` or ``pyproject.toml``.
+        values: raw texts (or lists of texts) by setting name; absent names are not set here.
+        base: the directory that relative paths in this source mean.
+    """
+
+    origin: str
+    values: Mapping[str, str | Sequence[str]]
+    base: Path
+
+
+def environment_values(environ: Mapping[str, str]) -> dict[str, str | Sequence[str]]:
+    """Return the settings that environment variables hold, by setting name.
+
+    Values of options that take several are split at commas.
+    """
+    found: dict[str, str | Sequence[str]] = {}
+    for option in OPTIONS:
+        text = environ.get(option.environment_name)
+        if text is not None:
+            found[option.name] = _split(text) if option.many else text
+    return found
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def resolve(root: Path, sources: Sequence[Source]) -> Settings:
+    """Merge `sources`, the strongest first, into validated settings.
+
+    Raises:
+        SettingsError: an unknown name or a value that cannot be; it lists what can.
+    """
+    values: dict[str, Any] = {}  # one value per field of Settings, each of its field's own type
+    origins: dict[str, str] = {}
+    for source in sources:
+        for name, raw in source.values.items():
+            option = _option(name, source.origin)
+            if name not in origins:
+                values[name] = _read(option, raw, source)
+                origins[name] = source.origin
+    settings = Settings(root=root, origins=MappingProxyType(origins), **values)
+    _check_polling(settings)
+    return settings
+
+
+def _option(name: str, origin: str) -> Option:
+    if name not in _BY_NAME:
+        raise SettingsError(
+            f"{origin}: unknown setting {name!r}",
+            hint=f"the settings are: {', '.join(sorted(_BY_NAME))}",
+        )
+    return _BY_NAME[name]
+
+
+def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
+    texts = [raw] if isinstance(raw, str) else list(raw)
+    if not option.many and len(texts) != 1:
+        raise SettingsError(f"{source.origin}: {option.name} takes one value, got {len(texts)}")
+    parsed = [_parse(option, text, source.origin) for text in texts]
+    if option.name == "stacks":
+        return MappingProxyType(_read_stacks(texts, source))
+    if option.name in ("compose", "env_files", "seed_inputs", "report"):
+        return tuple(source.base / text for text in texts)
+    return tuple(parsed) if option.many else parsed[0]
+
+
+def _parse(option: Option, text: str, origin: str) -> object:
+    try:
+        return option.parse(text)
+    except ValueError as exc:
+        raise SettingsError(f"{origin}: {option.name} = {text!r}: {exc}") from exc
+
+
+def _read_stacks(texts: Sequence[str], source: Source) -> dict[str, Path]:
+    stacks: dict[str, Path] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or not file:
+            raise SettingsError(
+                f"{source.origin}: stacks = {text!r}: expected NAME=FILE",
+                hint="for example: shop=shop/compose.yaml",
+            )
+        if name in stacks or name == DEFAULT_STACK:
+            raise SettingsError(f"{source.origin}: stacks: {name!r} is declared twice")
+        stacks[name] = source.base / file
+    return stacks
+
+
+def _check_polling(settings: Settings) -> None:
+    if settings.poll_first <= 0 or settings.poll_ceiling < settings.poll_first:
+        raise SettingsError(
+            f"poll_first = {settings.poll_first} s, poll_ceiling = {settings.poll_ceiling} s: "
+            "polling needs 0 < poll_first <= poll_ceiling"
+        )
