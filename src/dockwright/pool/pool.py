@@ -14,25 +14,24 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from dockwright.engine import Engine
 from dockwright.errors import PoolClosedError, UnknownServiceError
 from dockwright.measure import Living
 from dockwright.model import Requirement
-from dockwright.pool.capacity import available_bytes, usual_limit
-from dockwright.pool.choice import Waiter, choose, client_of, is_stuck, still_taken, to_seed
+from dockwright.pool.choice import Waiter, choose, client_of, still_taken, to_seed
 from dockwright.pool.copies import Copy, State, described
 from dockwright.pool.disturbance import DisturbanceWatch
 from dockwright.pool.factory import Factory
+from dockwright.pool.holdings import Holdings
 from dockwright.pool.lease import Facts, Lease
 from dockwright.pool.notes import Notes, living
-from dockwright.pool.policy import Pace
 from dockwright.pool.statistics import PoolStatistics, Teller
 from dockwright.pool.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
-_IN_PLACE_S = 0.05  # a reset that replaces nothing; the first one tells better
 _KEEPING_S = 2.0  # what is kept saves about as much of every later run
 _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often all the same
 
@@ -49,19 +48,19 @@ class Pool:
     def __init__(self, engine: Engine, *, max_stacks: int, notes: Notes) -> None:
         self._engine = engine
         self._notes = notes
-        self._max_stacks = max_stacks
         self._changed = threading.Condition()
-        self._factories: dict[str, Factory] = {}
-        self._copies: list[Copy] = []
-        self._waiters: list[Waiter] = []
         self._failures: dict[str, Exception] = {}
-        self._pace: dict[str, Pace] = {}
         self._counts: Counter[str] = Counter()
         self._teller = Teller()
         self._closed = False
         self._closed_s = math.inf
         self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
-        self._upkeep = Upkeep(lambda copy: self._factories[copy.key], notes)
+        self._upkeep = Upkeep(lambda copy: self._holdings.factories[copy.key], notes)
+        self._holdings = Holdings(
+            max_stacks,
+            start=self._begin,
+            discard=partial(self._in_background, self._upkeep.discard),
+        )
         self._watch = DisturbanceWatch(engine, self._disturbed)
 
     # -- what is declared --------------------------------------------------------------------
@@ -69,13 +68,12 @@ class Pool:
     def declares(self, key: str) -> bool:
         """Tell whether a stack of this key is known."""
         with self._changed:
-            return key in self._factories
+            return key in self._holdings.factories
 
     def declare(self, key: str, factory: Factory) -> None:
         """Make a stack known; nothing is started."""
         with self._changed:
-            self._factories[key] = factory
-            self._pace[key] = Pace()
+            self._holdings.declare(key, factory)
 
     def prepare(self, key: str, *, exclusive: int = 0) -> None:
         """Start a stack in the background, if none of that key exists: it will be needed.
@@ -87,9 +85,9 @@ class Pool:
         with self._changed:
             self._check_open()
             self._check_declared(key)
-            self._pace[key].coming_exclusive += exclusive
-            if not self._of(key):
-                self._grow(key)
+            self._holdings.pace[key].coming_exclusive += exclusive
+            if not self._holdings.of(key):
+                self._holdings.grow(key)
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -118,11 +116,11 @@ class Pool:
         waiter = Waiter(requirement.stack, requirement.exclusive, client_of(requirement.holder))
         with self._changed:
             self._check_declared(requirement.stack)
-            self._waiters.append(waiter)
+            self._holdings.waiters.append(waiter)
             try:
                 copy = self._wait_for_copy(requirement, waiter, timeout_s, abandoned)
             finally:
-                self._waiters.remove(waiter)
+                self._holdings.waiters.remove(waiter)
             if copy.state is State.UNSEEDED:
                 copy.become(State.SEEDING)
                 copy.holders.add(requirement.holder)
@@ -130,9 +128,9 @@ class Pool:
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
             if requirement.exclusive:
-                pace = self._pace[requirement.stack]
+                pace = self._holdings.pace[requirement.stack]
                 pace.coming_exclusive = max(0, pace.coming_exclusive - 1)
-                self._keep_spares(requirement.stack)
+                self._holdings.keep_spares(requirement.stack)
         return _lease(requirement, copy, time.monotonic() - waiter.since_s)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
@@ -144,22 +142,22 @@ class Pool:
         """
         lease.leased.close()
         with self._changed:
-            copy = self._copy_of(lease)
+            copy = self._holdings.copy_of(lease.stack)
             if copy is None or lease.requirement.holder not in copy.holders:
                 return
             if copy.state is State.SEEDING:  # its client died of it: nobody knows how far it came
-                self._evict(copy)
+                self._holdings.evict(copy)
                 self._changed.notify_all()
                 return
             self._notes.released(lease)
             if lease.requirement.exclusive:
-                self._pace[copy.key].note_hold(time.monotonic() - copy.since_s)
+                self._holdings.pace[copy.key].note_hold(time.monotonic() - copy.since_s)
             copy.leave(lease.requirement.holder)
             if keep:
                 copy.become(State.KEPT)
-                self._copies.remove(copy)
+                self._holdings.copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
-                self._workers.submit(self._reset, copy)
+                self._in_background(self._reset, copy)
             self._changed.notify_all()
 
     def seeded(self, lease: Lease, failure: Exception | None) -> None:
@@ -171,12 +169,12 @@ class Pool:
         """
         lease.leased.close()
         with self._changed:
-            copy = self._copy_of(lease)
+            copy = self._holdings.copy_of(lease.stack)
             if copy is None or self._closed:
                 return
             copy.holders.clear()
             copy.become(State.STARTING)
-            self._workers.submit(self._complete, copy, failure)
+            self._in_background(self._complete, copy, failure)
 
     def wake(self) -> None:
         """Let every waiter look whether it was abandoned."""
@@ -186,18 +184,14 @@ class Pool:
     def drain(self) -> None:
         """Remove the clean stacks that nobody uses, in the background."""
         with self._changed:
-            for copy in [each for each in self._copies if each.idle]:
-                self._evict(copy)
+            for copy in [each for each in self._holdings.copies if each.idle]:
+                self._holdings.evict(copy)
 
     def rest(self) -> None:
         """Use a time in which nobody wants a stack: start spares, which hide resets."""
         with self._changed:
-            for key, pace in self._pace.items():
-                wanted = pace.copies_at_rest(limit=self._max_stacks or usual_limit())
-                copies = self._of(key)
-                if copies and not self._closed:
-                    for _ in range(wanted - len(copies)):
-                        self._grow(key)
+            if not self._closed:
+                self._holdings.rest()
 
     def close(self) -> None:
         """Remove every stack and end the pool's threads; nothing can be leased any more.
@@ -209,7 +203,7 @@ class Pool:
             if self._closed:
                 return
             self._closed, self._closed_s = True, time.monotonic()
-            copies = list(self._copies)
+            copies = list(self._holdings.copies)
             self._changed.notify_all()
         self._watch.close()
         for copy in copies:
@@ -227,13 +221,13 @@ class Pool:
                 replaced=self._counts["replaced"],
                 leases=self._counts["leases"],
                 engine_calls=self._engine.statistics().calls,
-                stacks=tuple(described(copy) for copy in self._copies),
+                stacks=tuple(described(copy) for copy in self._holdings.copies),
             )
 
     def living(self) -> list[Living]:
         """Return the containers and processes of the copies that exist now."""
         with self._changed:
-            return [living(copy) for copy in self._copies]
+            return [living(copy) for copy in self._holdings.copies]
 
     def drain_counts(self) -> dict[str, int]:
         """Return the counts since the last call, so that each is told once."""
@@ -258,117 +252,61 @@ class Pool:
             failure = self._failures.get(requirement.stack)
             if failure is not None:
                 raise failure
-            mine = self._of(requirement.stack)
-            copy = choose(mine, waiter, self._waiters) or to_seed(mine)
+            mine = self._holdings.of(requirement.stack)
+            copy = choose(mine, waiter, self._holdings.waiters) or to_seed(mine)
             if copy is not None:
                 return copy
-            self._grow_if_needed(waiter)
+            self._holdings.grow_if_needed(waiter)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise still_taken(requirement, mine)
             self._changed.wait(min(remaining, _BACKSTOP_S))
-
-    def _keep_spares(self, key: str) -> None:
-        """Have more copies started where leases come faster than resets."""
-        in_use = sum(copy.state is State.EXCLUSIVE for copy in self._of(key))
-        waiting = sum(waiter.key == key and waiter.exclusive for waiter in self._waiters)
-        limit = self._max_stacks or usual_limit()
-        pace = self._pace[key]
-        pace.most_at_once = max(pace.most_at_once, in_use + waiting)
-        wanted = pace.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
-        starting = any(copy.state is State.STARTING for copy in self._copies)
-        if len(self._of(key)) < wanted and not starting:
-            self._grow(key)
-
-    def _grow_if_needed(self, waiter: Waiter) -> None:
-        mine, pace = self._of(waiter.key), self._pace[waiter.key]
-        overdue = pace.is_overdue(time.monotonic() - waiter.since_s)
-        if not mine or is_stuck(self._copies, self._waiters):
-            self._grow(waiter.key)
-        elif any(copy.coming for copy in mine) or not overdue:
-            self._keep_spares(waiter.key)
-        else:
-            self._grow(waiter.key)
-
-    def _grow(self, key: str) -> None:
-        if (
-            not self._has_room(key)
-            and not self._evict_idle(key)
-            and not is_stuck(self._copies, self._waiters)
-        ):
-            return
-        factory = self._factories[key]
-        stack = factory.new()
-        copy = Copy(key, stack, factory.baseline(stack))
-        if copy.baseline.stays:
-            self._pace[key].expect_reset(_IN_PLACE_S)
-        self._notes.made(copy)
-        self._copies.append(copy)
-        self._workers.submit(self._start, copy)
-
-    def _has_room(self, key: str) -> bool:
-        if self._max_stacks and len(self._copies) >= self._max_stacks:
-            return False
-        # The first one is always tried: an engine that lacks memory says so itself.
-        return not self._copies or available_bytes() >= self._factories[key].memory_bytes
-
-    def _evict_idle(self, key: str) -> bool:
-        """Give up an idle stack of another key, so that one of this key has room."""
-        wanted = {waiter.key for waiter in self._waiters}
-        for copy in self._copies:
-            if copy.key != key and copy.idle and copy.key not in wanted:
-                self._evict(copy)
-                return True
-        return False
-
-    def _evict(self, copy: Copy) -> None:
-        self._copies.remove(copy)
-        self._workers.submit(self._upkeep.discard, copy)
-
-    def _of(self, key: str) -> list[Copy]:
-        return [copy for copy in self._copies if copy.key == key]
-
-    def _copy_of(self, lease: Lease) -> Copy | None:
-        return next((copy for copy in self._copies if copy.stack is lease.stack), None)
 
     def _check_open(self) -> None:
         if self._closed:
             raise PoolClosedError("the pool of stacks is closed: the session has ended")
 
     def _check_declared(self, key: str) -> None:
-        if key not in self._factories:
+        if key not in self._holdings.factories:
             raise UnknownServiceError(
                 f"no stack {key!r} is declared",
-                hint=f"the stacks are: {', '.join(sorted(self._factories)) or 'none'}",
+                hint=f"the stacks are: {', '.join(sorted(self._holdings.factories)) or 'none'}",
             )
 
     def _disturbed(self, container: str | None) -> None:
         """Note what happened to a container without our doing; a clean copy is looked at anew."""
         with self._changed:
-            for copy in list(self._copies):
+            for copy in list(self._holdings.copies):
                 leased_or_clean = not copy.coming
                 if leased_or_clean and container in (None, *copy.stack.containers.values()):
                     copy.disturbed = True
                     if copy.state is State.UNSEEDED:
-                        self._evict(copy)
+                        self._holdings.evict(copy)
                     if copy.state is State.CLEAN and not self._closed:
                         copy.become(State.RESETTING)
-                        self._workers.submit(self._reset, copy)
+                        self._in_background(self._reset, copy)
 
     # -- work (in the pool's threads) --------------------------------------------------------
+
+    def _in_background(self, work: Callable[..., None], *arguments: object) -> None:
+        self._workers.submit(work, *arguments)
+
+    def _begin(self, copy: Copy) -> None:
+        self._notes.made(copy)
+        self._in_background(self._start, copy)
 
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
         failure = self._upkeep.start(copy)
         if failure is None:
-            self._pace[copy.key].note_start(time.monotonic() - began)
+            self._holdings.pace[copy.key].note_start(time.monotonic() - began)
         if failure is not None or not self._upkeep.awaits_seed(copy):
             self._complete(copy, failure)
             return
         with self._changed:
             copy.become(State.UNSEEDED)
             self._changed.notify_all()
-        if not self._factories[copy.key].keeps_seed:
+        if not self._holdings.factories[copy.key].keeps_seed:
             self._upkeep.keep(copy, wanted=self._has_time)
 
     def _complete(self, copy: Copy, failure: Exception | None) -> None:
@@ -380,14 +318,14 @@ class Pool:
                 copy.become(State.CLEAN)
                 self._counts["started"] += 1
             else:
-                self._copies.remove(copy)
+                self._holdings.copies.remove(copy)
                 self._note_failed_start(copy, failure)
             self._changed.notify_all()
         if failure is not None:
             self._upkeep.discard(copy)
         elif not self._closed:  # nobody waits for this: it has time
             self._upkeep.measure(copy)
-        if self._factories[copy.key].keeps_seed:
+        if self._holdings.factories[copy.key].keeps_seed:
             self._upkeep.keep(copy, wanted=lambda: failure is None and self._has_time())
 
     def _has_time(self) -> bool:
@@ -395,8 +333,8 @@ class Pool:
         return time.monotonic() < self._closed_s + _KEEPING_S
 
     def _note_failed_start(self, copy: Copy, failure: Exception) -> None:
-        if self._of(copy.key):  # it was a spare: there is one that works
-            self._pace[copy.key].start_s = None
+        if self._holdings.of(copy.key):  # it was a spare: there is one that works
+            self._holdings.pace[copy.key].start_s = None
             if not self._closed:
                 project = copy.stack.identity.project
                 _log.warning("could not start %s beside another one: %s", project, failure)
@@ -409,10 +347,10 @@ class Pool:
         with self._changed:
             if failure is None:
                 copy.become(State.CLEAN)
-                self._pace[copy.key].note_reset(time.monotonic() - began)
+                self._holdings.pace[copy.key].note_reset(time.monotonic() - began)
                 self._counts["resets"] += 1
             else:
-                self._copies.remove(copy)
+                self._holdings.copies.remove(copy)
                 self._counts["replaced"] += not self._closed
             self._changed.notify_all()
         if failure is not None and not self._closed:
