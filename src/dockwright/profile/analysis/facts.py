@@ -53,6 +53,10 @@ class Container:
             return f"service {self.service} ({self.image})"
         return f"a container of {self.image}" if self.image else f"container {self.id[:12]}"
 
+    def is_named(self, ref: str) -> bool:
+        """Tell whether it is what somebody calls by this name, or by the begin of its id."""
+        return bool(ref) and (ref == self.name or (len(ref) >= 3 and self.id.startswith(ref)))
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

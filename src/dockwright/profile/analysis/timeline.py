@@ -23,6 +23,7 @@ _WHOLE = ("client", "pull", "wait")
 _ASYNC = ("async-sleep", "async-wait")
 _STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream=(?:1|[Tt]rue)|one-shot=1))")
 _PULL = re.compile(r"/images/create\b")
+_CONTAINER = re.compile(r"/containers/([^/?]+)")
 _VERSION = re.compile(r"^/v[\d.]+")
 _ID = re.compile(r"/[0-9a-f]{12,64}\b")
 
@@ -75,6 +76,12 @@ class Slice:
     def seconds(self) -> float:
         """How long it is."""
         return self.end - self.begin
+
+    @property
+    def container(self) -> str:
+        """The container that its engine call names, by id or name; empty: none."""
+        named = _CONTAINER.search(self.path)
+        return named[1] if named else ""
 
     @property
     def polls(self) -> bool:
