@@ -257,7 +257,7 @@ def test_a_health_interval_covers_the_looks_of_the_loop_as_well(tmp_path: Path) 
             Happening("container", "start", ID, 15.0),
             Happening("container", "health_status", ID, 36.0, detail="healthy"),
         ),
-        {ID: Container(ID, "web", "busybox:1", has_healthcheck=True)},
+        {ID: Container(ID, "web", "busybox:1")},
         {ID: ((Probe(35.0, 35.9, good=True),),)},
     )
     seen = told(in_test(*polling(tmp_path)), facts=facts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.types import Document
-from dockwright.errors import EngineError, NoSuchObjectError
+from dockwright.errors import NoSuchObjectError
 from dockwright.model import Json
 
 
@@ -71,23 +71,6 @@ class NetworkCalls(EngineCalls):
             json=body,
         )
         self._http.send(call)
-
-    def disconnect_network(self, network: str, container: str) -> None:
-        """Detach a container from a network; one that is not attached, or gone, is fine."""
-        call = Call(
-            "POST",
-            path("networks", network, "disconnect"),
-            "disconnect",
-            f"container {container} from network {network}",
-            json={"Container": container, "Force": True},
-        )
-        try:
-            self._http.send(call)
-        except NoSuchObjectError:
-            return
-        except EngineError as exc:
-            if "is not connected to" not in exc.message:
-                raise
 
 
 class VolumeCalls(EngineCalls):

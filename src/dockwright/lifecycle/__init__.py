@@ -17,22 +17,18 @@ if TYPE_CHECKING:
         engine_findings,
         unusable,
     )
-    from dockwright.lifecycle.health import Health, health_of
+    from dockwright.lifecycle.health import Health
     from dockwright.lifecycle.home import ConfigHome, InstalledSettings, config_base
     from dockwright.lifecycle.images import (
-        ImageRecord,
-        OwnImage,
         get_images,
         image_id,
         noting_images,
         reference_of,
     )
     from dockwright.lifecycle.install import InstallPlan, plan_install
-    from dockwright.lifecycle.kept_names import remove_unnamed
     from dockwright.lifecycle.known import installed_stacks, started_stacks
     from dockwright.lifecycle.lock import exclusive
     from dockwright.lifecycle.longlived import (
-        LONG_LIVED,
         bare_spec,
         has_data,
         identity_of,
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
     from dockwright.lifecycle.restore_verify import archived_spec, spec_part, verify
     from dockwright.lifecycle.status import Looker, UnitLook
     from dockwright.lifecycle.turn import changing
-    from dockwright.lifecycle.uninstall import Belongings, Scope, belongings, uninstall_stack
+    from dockwright.lifecycle.uninstall import Scope, belongings, uninstall_stack
     from dockwright.lifecycle.update import (
         Change,
         orphans,
@@ -61,22 +57,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GZIP",
-    "LONG_LIVED",
     "ZSTD",
     "Archive",
     "BackupTarget",
-    "Belongings",
     "Change",
     "ConfigFiles",
     "ConfigHome",
     "Finding",
     "Health",
-    "ImageRecord",
     "InstallPlan",
     "InstalledSettings",
     "Looker",
     "Manifest",
-    "OwnImage",
     "Progress",
     "Scope",
     "Status",
@@ -98,7 +90,6 @@ __all__ = [
     "for_project",
     "get_images",
     "has_data",
-    "health_of",
     "identity_of",
     "image_id",
     "installed_stacks",
@@ -111,7 +102,6 @@ __all__ = [
     "preview",
     "reference_of",
     "remove_orphans",
-    "remove_unnamed",
     "restore_stack",
     "secret_values",
     "spec_part",
@@ -141,11 +131,9 @@ __getattr__ = lazily(
         "archive_codec": ("GZIP", "ZSTD"),
         "check": ("check_configuration", "check_stack"),
         "findings": ("Finding", "Status", "check_state", "engine_findings", "unusable"),
-        "health": ("Health", "health_of"),
+        "health": ("Health",),
         "home": ("ConfigHome", "InstalledSettings", "config_base"),
         "images": (
-            "ImageRecord",
-            "OwnImage",
             "get_images",
             "image_id",
             "noting_images",
@@ -153,10 +141,8 @@ __getattr__ = lazily(
         ),
         "install": ("InstallPlan", "plan_install"),
         "known": ("installed_stacks", "started_stacks"),
-        "kept_names": ("remove_unnamed",),
         "lock": ("exclusive",),
         "longlived": (
-            "LONG_LIVED",
             "bare_spec",
             "has_data",
             "identity_of",
@@ -164,7 +150,7 @@ __getattr__ = lazily(
         ),
         "status": ("Looker", "UnitLook"),
         "turn": ("changing",),
-        "uninstall": ("Belongings", "Scope", "belongings", "uninstall_stack"),
+        "uninstall": ("Scope", "belongings", "uninstall_stack"),
         "update": ("Change", "orphans", "preview", "remove_orphans", "update_stack"),
     },
 )

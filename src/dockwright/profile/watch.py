@@ -113,7 +113,6 @@ class EngineWatch:
 def _container(document: Mapping[str, Any]) -> Container:
     config = document.get("Config") or {}
     labels = config.get("Labels") or {}
-    check = config.get("Healthcheck") or {}
     return Container(
         id=str(document.get("Id", "")),
         name=str(document.get("Name", "")).lstrip("/"),
@@ -121,6 +120,4 @@ def _container(document: Mapping[str, Any]) -> Container:
         project=labels.get("com.docker.compose.project", ""),
         service=labels.get("com.docker.compose.service", ""),
         working_dir=labels.get("com.docker.compose.project.working_dir", ""),
-        health_interval_s=(check.get("Interval") or 0) / 1e9 or 30.0,
-        has_healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
     )

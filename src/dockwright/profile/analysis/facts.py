@@ -35,7 +35,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a container is configured to be."""
+    """What a container is called, and what it is one of."""
 
     id: str
     name: str = ""
@@ -43,8 +43,6 @@ class Container:
     project: str = ""
     service: str = ""
     working_dir: str = ""
-    health_interval_s: float = 30.0
-    has_healthcheck: bool = False
 
     @property
     def title(self) -> str:
