@@ -52,6 +52,7 @@ def _mode(item: pytest.Item) -> str:
     found: dict[object, list[str]] = {}
     for node, mark in item.iter_markers_with_node():
         if mark.name in MODES:
+            _check_bare(item, mark)
             found.setdefault(node, []).append(mark.name)
     if not found:
         return "stateful"
@@ -64,6 +65,15 @@ def _mode(item: pytest.Item) -> str:
             "module_cleanup shares one stack among the tests of a module",
         )
     return closest.pop()
+
+
+def _check_bare(item: pytest.Item, mark: pytest.Mark) -> None:
+    if mark.args or mark.kwargs:
+        raise MarkerError(
+            f"{item.nodeid}: the {mark.name} marker takes no arguments",
+            hint="which stack is meant is said by @pytest.mark.stack('mail'), and how a service is "
+            "reset by `x-dockwright: {reset: ...}` in the Compose file",
+        )
 
 
 def _stack_name(item: pytest.Item) -> str:

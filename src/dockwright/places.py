@@ -8,17 +8,60 @@ from pathlib import Path
 
 import platformdirs
 
+from dockwright.errors import SettingsError
+
+_NOWHERE = Path("/nonexistent")
+
+
+def home_directory() -> Path:
+    """Return this user's home directory; where there is none, a path where nothing is found."""
+    try:
+        return Path.home()
+    except RuntimeError:  # HOME is not set, and the user has no entry in the system's list
+        return _NOWHERE
+
 
 def state_directory() -> Path:
-    """Return where dockwright keeps, for this user, what outlives a run."""
-    return platformdirs.user_state_path("dockwright")
+    """Return where dockwright keeps, for this user, what outlives a run.
+
+    Raises:
+        SettingsError: there is no such place.
+    """
+    return _known(platformdirs.user_state_path("dockwright"), "XDG_STATE_HOME")
+
+
+def config_directory() -> Path:
+    """Return where this user's configuration is.
+
+    Raises:
+        SettingsError: there is no such place.
+    """
+    return _known(platformdirs.user_config_path("dockwright"), "XDG_CONFIG_HOME")
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Return where this user's caches are: ``DOCKWRIGHT_CACHE_DIR`` if that is set."""
+    """Return where this user's caches are: ``DOCKWRIGHT_CACHE_DIR`` if that is set.
+
+    Raises:
+        SettingsError: there is no such place, or it lies in the home of nobody.
+    """
     chosen = environ.get("DOCKWRIGHT_CACHE_DIR")
-    base = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("dockwright")
-    return base.absolute()
+    if not chosen:
+        return _known(platformdirs.user_cache_path("dockwright"), "DOCKWRIGHT_CACHE_DIR")
+    try:
+        return Path(chosen).expanduser().absolute()
+    except RuntimeError as failure:
+        raise SettingsError(f"DOCKWRIGHT_CACHE_DIR={chosen}: {failure}") from failure
+
+
+def _known(directory: Path, variable: str) -> Path:
+    """Return a directory of this user; `platformdirs` makes a relative one where there is none."""
+    if not directory.is_absolute():
+        raise SettingsError(
+            "this user has no home directory, where dockwright would keep its files",
+            hint=f"set HOME, or {variable} to a directory that may be written to",
+        )
+    return directory
 
 
 def baselines_directory(environ: Mapping[str, str]) -> Path:

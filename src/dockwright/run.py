@@ -160,7 +160,13 @@ class Run:
             recorder.others.append(recorder.farewell())
         ending = Ending(self.began, exit_code, source)
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
-        store = store_of(settings, os.environ)
+        try:
+            store = store_of(settings, os.environ)
+        except DockwrightError as error:  # the run itself is as good as it was
+            self.summaries.append(
+                Summary(notes=(f"warning: this run is neither kept nor reported: {error}",))
+            )
+            return
         notes = publish(self.record, settings.report, settings.otlp, os.environ, store)
         if settings.record != "off" and (note := keep(self.record, store)):
             notes.append(note)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.compose import LoadOptions
@@ -13,7 +12,7 @@ from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Ledger, Open, Summary, Tape
 from dockwright.model import Json, Requirement, StackSpec
-from dockwright.places import baselines_directory, state_directory
+from dockwright.places import baselines_directory, home_directory, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.wait import Cadence
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
     """Return the engine's address; an empty text means the one that the docker CLI would use."""
-    return resolve_endpoint(environ, Path.home(), explicit=url or None)
+    return resolve_endpoint(environ, home_directory(), explicit=url or None)
 
 
 def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:

@@ -135,6 +135,16 @@ def test_several_named_stacks(suite: Suite) -> None:
             id="both on a class",
         ),
         pytest.param(
+            "@pytest.mark.stateless('mail')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stateless marker takes no arguments*mark.stack('mail')",
+            id="a name in the wrong marker",
+        ),
+        pytest.param(
+            "@pytest.mark.stateful(reset='none')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stateful marker takes no arguments*reset: ...",
+            id="an option in the wrong place",
+        ),
+        pytest.param(
             "@pytest.mark.stack('mial')\ndef test_it(stack): pass",
             "test_wrong.py::test_it: no stack 'mial' is declared*the stacks are: default, mail",
             id="unknown stack",

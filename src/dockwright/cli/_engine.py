@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
 from dockwright.cli.app import GlobalOptions
 from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
+from dockwright.places import home_directory
 
 INSTALLED_ENGINE = f"{__name__}.installed"
 """The key of click's context for the engine that a stack was installed with, and who says so."""
@@ -33,7 +33,7 @@ def current_endpoint() -> Endpoint:
     explicit, source = engine_url(), "the option"
     if not explicit and not any(os.environ.get(name) for name in _ENVIRONMENT):
         explicit, source = click.get_current_context().meta.get(INSTALLED_ENGINE, ("", ""))
-    return resolve_endpoint(os.environ, Path.home(), explicit=explicit or None, source=source)
+    return resolve_endpoint(os.environ, home_directory(), explicit=explicit or None, source=source)
 
 
 def current_engine() -> Engine:

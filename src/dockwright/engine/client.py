@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.engine.builds import BuildCalls
@@ -21,6 +20,7 @@ from dockwright.engine.pulls import PullCalls
 from dockwright.engine.resolve import resolve_endpoint
 from dockwright.engine.types import Document, EngineStatistics, EngineVersion
 from dockwright.engine.volume_files import VolumeFileCalls
+from dockwright.places import home_directory
 
 if TYPE_CHECKING:
     import docker
@@ -112,7 +112,7 @@ def connect(
     """
     from dockwright.engine.transport import Transport  # the Docker SDK: 0.1 s, only when needed
 
-    where = endpoint or resolve_endpoint(os.environ, Path.home())
+    where = endpoint or resolve_endpoint(os.environ, home_directory())
     key = (os.getpid(), where)
     with _connecting:
         engine = _engines.get(key)

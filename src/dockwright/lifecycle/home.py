@@ -11,10 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
-
 from dockwright.compose import check_name, read_env_file
 from dockwright.errors import SettingsError
+from dockwright.places import config_directory
 
 SETTINGS = "settings.toml"
 SECRETS = ".env"
@@ -35,7 +34,7 @@ def config_base(explicit: Path | None, environ: Mapping[str, str]) -> Path:
         environ: ``DOCKWRIGHT_CONFIG_DIR`` comes next; else the user's own place for configuration.
     """
     named = explicit or environ.get("DOCKWRIGHT_CONFIG_DIR") or None
-    return Path(named).absolute() if named else platformdirs.user_config_path("dockwright")
+    return Path(named).absolute() if named else config_directory()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,41 +6,17 @@ import fcntl
 import hashlib
 import os
 import socket
-import stat
 import struct
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockwright.errors import LeaseError
+from dockwright.pool.socket_directory import runtime_directory
 
 _BACKLOG = 128
-_DIRECTORY_LIMIT = 78  # so that a socket's path fits: 104 bytes on macOS, 108 on Linux
-
-
-def runtime_directory() -> Path:
-    """Return the user's private directory for sockets; created with mode 0700.
-
-    Raises:
-        LeaseError: the directory belongs to somebody else.
-    """
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    directory = Path(base) / "dockwright"
-    usable = base and os.access(base, os.W_OK) and len(str(directory)) <= _DIRECTORY_LIMIT
-    if not usable:
-        directory = Path(tempfile.gettempdir()) / f"dockwright-{os.getuid()}"
-    directory.mkdir(exist_ok=True, mode=0o700)
-    status = directory.lstat()
-    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise LeaseError(
-            f"{directory} belongs to another user",
-            hint="set XDG_RUNTIME_DIR to a directory of your own",
-        )
-    directory.chmod(0o700)
-    return directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +86,26 @@ def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket
     Args:
         place: where the broker is.
         arguments: its command-line options, without the leading dashes.
+
+    Raises:
+        LeaseError: none can be started.
     """
+    try:
+        sock = _connected_or_started(place, arguments)
+    except OSError as failure:
+        raise LeaseError(
+            f"the broker cannot be started in {place.directory}: {failure.strerror}",
+            hint="look whether there is space, and whether you may write there; XDG_RUNTIME_DIR "
+            "names another place",
+        ) from failure
+    if sock is None:
+        raise LeaseError(
+            "the broker ended as soon as it was started", hint=f"its log is {place.log}"
+        )
+    return sock
+
+
+def _connected_or_started(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket | None:
     sock = place.connect()
     if sock is not None:
         return sock
@@ -123,12 +118,7 @@ def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket
             _spawn(place, listener, arguments)
         finally:
             listener.close()
-        sock = place.connect()
-    if sock is None:
-        raise LeaseError(
-            "the broker ended as soon as it was started", hint=f"its log is {place.log}"
-        )
-    return sock
+        return place.connect()
 
 
 def _spawn(place: BrokerPlace, listener: socket.socket, arguments: Mapping[str, str]) -> int:

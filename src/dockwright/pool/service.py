@@ -18,7 +18,7 @@ from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Journal, Ledger, Living, Sampler, Summary, Told, calls_between
 from dockwright.model import Json, Requirement
-from dockwright.places import project_hash, state_directory
+from dockwright.places import home_directory, project_hash, state_directory
 from dockwright.pool.advice import Advice
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.kept import KeptStacks
@@ -215,7 +215,7 @@ class PoolService:
     def _open(self) -> tuple[Pool, Engine, FactoryOptions]:
         if self._pool is None or self._engine is None or self._factory_options is None:
             endpoint = resolve_endpoint(
-                os.environ, Path.home(), explicit=self._options.engine or None
+                os.environ, home_directory(), explicit=self._options.engine or None
             )
             self._engine = engine = connect(endpoint)
             engine.ping()

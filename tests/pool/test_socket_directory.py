@@ -1,0 +1,66 @@
+"""The directory for sockets: private, with a short path, wherever there is a place for one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from dockwright.errors import LeaseError
+from dockwright.pool import socket_directory
+from dockwright.pool.socket_directory import runtime_directory
+
+NAME = f"dockwright-{os.getuid()}"
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for temporary files, and none for sockets."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(socket_directory, "_DIRECTORY_LIMIT", len(str(tmp_path / NAME)) + 10)
+    return tmp_path
+
+
+def test_it_is_private(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runtime_directory() == short / NAME
+    assert stat.S_IMODE((short / NAME).stat().st_mode) == 0o700
+    own = short / "run"
+    own.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+    assert runtime_directory() == own / "dockwright"
+
+
+@pytest.mark.parametrize("why", ["too long", "not there", "a file"])
+def test_what_cannot_be_used_gives_way(
+    short: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    place = short / ("x" * 50 if why == "too long" else "run")
+    if why != "not there":
+        place.mkdir()
+    if why == "a file":
+        (place / "dockwright").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    assert runtime_directory() == short / NAME
+
+
+def test_where_there_is_no_place_each_is_told(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_directory, "_DIRECTORY_LIMIT", 3)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    with pytest.raises(LeaseError) as caught:
+        runtime_directory()
+    for directory in (short / "dockwright", short / NAME, Path("/tmp") / NAME):
+        assert f"{directory}: its path is too long for a socket" in caught.value.message
+    assert caught.value.hint
+    assert "XDG_RUNTIME_DIR" in caught.value.hint
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_somebody_elses_directory_is_refused(short: Path) -> None:
+    (short / NAME).mkdir()
+    os.chown(short / NAME, 65534, 65534)
+    with pytest.raises(LeaseError, match="belongs to another user"):
+        runtime_directory()
