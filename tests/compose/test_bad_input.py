@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.compose import LoadOptions, load
-from dockwright.errors import ComposeError, ComposeUnsupportedError
+from dockwright.errors import ComposeError, ComposeUnsupportedError, NoComposeFileError
 
 
 @dataclass(frozen=True)
@@ -412,6 +412,16 @@ def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:
 
     assert f"no Compose file in {tmp_path} or above it" in str(caught.value)
     assert "name one with -f or COMPOSE_FILE" in str(caught.value)
+
+
+def test_what_is_called_like_a_compose_file_and_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").mkdir()
+    (tmp_path / "docker-compose.yml").symlink_to("gone.yml")
+    with pytest.raises(NoComposeFileError) as caught:
+        load(LoadOptions(start=tmp_path, environ={}))
+
+    assert "compose.yaml is a directory" in caught.value.message
+    assert "docker-compose.yml is a link that leads nowhere" in caught.value.message
 
 
 def test_a_named_file_that_is_missing(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def discover(
     if not required:
         return ()
     raise NoComposeFileError(
-        f"no Compose file in {start} or above it",
+        f"no Compose file in {start} or above it{_no_files(start)}",
         hint=f"name one with -f or COMPOSE_FILE, or call it {NAMES[0]}",
     )
 
@@ -64,3 +64,15 @@ def _listed(names: list[str], base: Path) -> tuple[Path, ...]:
 
 def _override(directory: Path) -> tuple[Path, ...]:
     return tuple(directory / name for name in _OVERRIDES if (directory / name).is_file())[:1]
+
+
+def _no_files(directory: Path) -> str:
+    """Name what is called like a Compose file and is none."""
+    found = [directory / name for name in NAMES if os.path.lexists(directory / name)]
+    return "".join(f"; {each.name} is {_kind(each)}" for each in found)
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "a directory"
+    return "a link that leads nowhere" if path.is_symlink() else "not a file"
