@@ -14,7 +14,7 @@ import pytest
 from dockwright import markers
 from dockwright.errors import UsageError
 from dockwright.run import RUN, WORKER_OUTPUT, WORKER_RECORD, Run, add_options, settings_of
-from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
 
 if TYPE_CHECKING:
     from dockwright.pool import Seed
@@ -63,17 +63,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("dockwright.xdist")
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Show the settings that are not default; fires in the main process."""
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Show the settings that are not default, and misspelt ones; fires in the main process."""
     settings = config.stash[RUN].settings
+    lines = [
+        f"dockwright: {wrong} is no setting: is {meant} meant?"
+        for wrong, meant in misspelt_variables(os.environ).items()
+    ]
     changed = [
         f"{name}={value} ({settings.origins[name]})" for name, value in settings.changed().items()
     ]
-    if not changed:
-        return None
-    from dockwright.redact import Redactor  # an engine's address may have a password
+    if changed:
+        from dockwright.redact import Redactor  # an engine's address may have a password
 
-    return Redactor.of(os.environ)(f"dockwright: {', '.join(changed)}")
+        lines.append(Redactor.of(os.environ)(f"dockwright: {', '.join(changed)}"))
+    return lines
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

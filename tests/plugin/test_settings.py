@@ -83,6 +83,19 @@ def test_bad_values_name_their_source(
     assert f"environment: {said.replace('maybe', 'perhaps')}" in output(bare.runpytest_inprocess())
 
 
+def test_a_misspelt_variable_is_told_and_others_are_left_alone(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DOCKWRIGHT_CACHE_DIR", "DOCKWRIGHT_PROFILE_DIR", "DOCKWRIGHT_MINE"):
+        monkeypatch.setenv(name, str(bare.path))
+    assert header(bare) == ""
+    monkeypatch.setenv("DOCKWRIGHT_KEPP_WARM", "10m")
+    told = header(bare)
+    assert told == (
+        "dockwright: DOCKWRIGHT_KEPP_WARM is no setting: is DOCKWRIGHT_KEEP_WARM meant?"
+    )
+
+
 def test_the_plugin_can_be_switched_off(bare: pytest.Pytester) -> None:
     bare.makepyfile("def test_it(): pass\ndef test_stack(stack): pass\n")
     result = bare.runpytest_subprocess("-p", "no:dockwright", "-p", "no:randomly")

@@ -2,7 +2,13 @@
 
 from dockwright.settings.options import OPTIONS, Option
 from dockwright.settings.resolved import Settings
-from dockwright.settings.sources import DEFAULT_STACK, Source, environment_values, resolve
+from dockwright.settings.sources import (
+    DEFAULT_STACK,
+    Source,
+    environment_values,
+    misspelt_variables,
+    resolve,
+)
 from dockwright.settings.values import COMPATIBLE, RECORD, REPORTS, parse_duration
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "Settings",
     "Source",
     "environment_values",
+    "misspelt_variables",
     "parse_duration",
     "resolve",
 ]

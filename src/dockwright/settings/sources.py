@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dockwright.errors import SettingsError
-from dockwright.settings.options import OPTIONS, Option
+from dockwright.settings.options import ENVIRONMENT_PREFIX, OPTIONS, Option
 from dockwright.settings.resolved import Settings
 
 DEFAULT_STACK = "default"
+
+_NEAR = 0.92  # two letters of twenty; ..._PROFILE_DIR is not ..._PROFILES
 
 _BY_NAME: Mapping[str, Option] = MappingProxyType({option.name: option for option in OPTIONS})
 
@@ -41,6 +43,20 @@ def environment_values(environ: Mapping[str, str]) -> dict[str, str | Sequence[s
         text = environ.get(option.environment_name)
         if text is not None:
             found[option.name] = _split(text) if option.many else text
+    return found
+
+
+def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that are nearly ones of a setting, with what is meant."""
+    known = {option.environment_name for option in OPTIONS}
+    strange = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
+    found = {}
+    for name in sorted({*strange} - known):
+        from difflib import get_close_matches  # not light, and rarely needed
+
+        near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+        if near:
+            found[name] = near[0]
     return found
 
 
