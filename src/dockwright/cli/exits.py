@@ -10,6 +10,7 @@ import click
 
 from dockwright.cli._interrupt import INTERRUPTED, SignalledError, heed_signals
 from dockwright.cli._output import colours_wanted
+from dockwright.cli._streams import OutputLostError, flush_output, have_streams
 from dockwright.cli.app import dockwright
 from dockwright.errors import DockwrightError
 
@@ -26,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows ``dockwright``; default: the process's own arguments.
     """
+    have_streams()
     heed_signals()
-    sys.exit(run(arguments))
+    sys.exit(written(run(arguments)))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +51,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return _FAILED
     return result if isinstance(result, int) else 0
+
+
+def written(code: int) -> int:
+    """Return the exit code once all output is written; another one where that cannot be."""
+    try:
+        flush_output()
+    except OutputLostError as failure:
+        _tell(str(failure))
+        return code or _FAILED
+    return code
 
 
 def _stopped(stop: BaseException) -> int:
