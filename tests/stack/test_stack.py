@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -290,6 +291,13 @@ def test_unknown_names_list_the_known_ones(make_stack: StackMaker) -> None:
     assert "the services are: box" in str(caught.value)
     with pytest.raises(NoSuchObjectError, match="has no container"):
         stack.exec("box", ["true"])
+
+
+@pytest.mark.parametrize("command", ["ls -l /", [], ""])
+def test_a_command_is_a_list_of_words(make_stack: StackMaker, command: Sequence[str]) -> None:
+    stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
+    with pytest.raises(TypeError, match=r"a command is a list of words, such as \['ls', '-l'\]"):
+        stack.exec("box", command)
 
 
 def test_another_process_finds_a_running_stack_by_its_labels(make_stack: StackMaker) -> None:

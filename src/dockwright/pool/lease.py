@@ -131,6 +131,7 @@ class LeasedStack:
 
         Raises:
             EngineTimeoutError: it ran longer than `timeout_s`.
+            TypeError: the command is no list of words.
         """
         return self._open().exec(
             service, command, user=user, environment=environment, timeout_s=timeout_s

@@ -154,7 +154,16 @@ class StackView:
         environment: Mapping[str, str] | None = None,
         timeout_s: float = 60.0,
     ) -> CommandResult:
-        """Run a command in a service's container and return its output as text."""
+        """Run a command in a service's container and return its output as text.
+
+        Raises:
+            TypeError: the command is no list of words.
+        """
+        if isinstance(command, str) or not command:
+            raise TypeError(
+                f"a command is a list of words, such as ['ls', '-l'], not {command!r}; "
+                "a shell's line is ['sh', '-c', 'ls | wc -l']"
+            )
         result = self.engine.exec(
             self.container(service), command, user=user, env=environment, timeout_s=timeout_s
         )
