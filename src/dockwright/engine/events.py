@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from dockwright.engine.calls import Call
+from dockwright.engine.closing import Closing
 from dockwright.engine.streams import ByteStream, json_lines
 from dockwright.engine.timestamps import parse_time
 from dockwright.engine.types import Document, Event
@@ -59,7 +60,7 @@ _QUEUE_LENGTH = 4096
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
-class Subscription:
+class Subscription(Closing):
     """The events that one waiter wants; a context manager that ends it.
 
     Use: subscribe, then look at the state, then `get`: nothing between the two is missed.
@@ -136,17 +137,6 @@ class Subscription:
             or event.attributes.get("name") == container
             or event.attributes.get("container", "").startswith(container)  # networks tell it so
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class EventHub:

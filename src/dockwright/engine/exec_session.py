@@ -6,15 +6,14 @@ An exec costs about 45 ms; a line to a client that runs already costs well under
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
+from dockwright.engine.closing import Closing
 from dockwright.engine.execs import start_call
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import ByteStream, StreamName, frames
 
 
-class ExecSession:
+class ExecSession(Closing):
     """A running command with open standard input. Used by one thread at a time."""
 
     def __init__(self, stream: ByteStream, what: str) -> None:
@@ -42,17 +41,6 @@ class ExecSession:
     def close(self) -> None:
         """End the conversation; a client that reads its standard input ends with that."""
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class ExecSessionCalls(EngineCalls):

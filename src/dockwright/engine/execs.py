@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from dockwright.engine.calls import Call, path
+from dockwright.engine.closing import Closing
 from dockwright.engine.deadline import expiring
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import ByteStream, StreamName, frames
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _EXIT_POLL_S = 0.01
 
 
-class ExecStream:
+class ExecStream(Closing):
     """The output of one command, read while it runs: an iterable of (stream name, bytes).
 
     `close` ends the reading at once, also from another thread; the command itself runs on, since
@@ -49,17 +49,6 @@ class ExecStream:
     def close(self) -> None:
         """End the reading."""
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class ExecCalls(EngineCalls):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from dockwright.engine.calls import Call, path
+from dockwright.engine.closing import Closing
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import CHUNK_BYTES, ByteStream, StreamName, frames
 from dockwright.engine.timestamps import split_time
@@ -15,7 +14,7 @@ from dockwright.engine.types import LogLine
 _LONGEST_LINE_BYTES = CHUNK_BYTES
 
 
-class LogStream:
+class LogStream(Closing):
     """Lines as they were written: an iterable of `LogLine` that holds only the line at hand.
 
     `close` ends the reading at once, also from another thread.
@@ -44,17 +43,6 @@ class LogStream:
             return LogLine(name, text)
         time_s, text = split_time(text)
         return LogLine(name, text, time_s)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def split_lines(

@@ -9,9 +9,9 @@ import struct
 import threading
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from dockwright.engine.closing import Closing
 from dockwright.engine.failures import lost_connection
 from dockwright.engine.types import Document
 
@@ -24,7 +24,7 @@ CHUNK_BYTES = 64 * 1024
 _HEADER = struct.Struct(">BxxxL")
 
 
-class ByteStream:
+class ByteStream(Closing):
     """The body of one response.
 
     Args:
@@ -100,17 +100,6 @@ class ByteStream:
                 yield data
         finally:
             self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def frames(stream: ByteStream, *, multiplexed: bool) -> Iterator[tuple[StreamName, bytes]]:
