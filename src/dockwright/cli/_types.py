@@ -7,7 +7,10 @@ from datetime import datetime
 
 import click
 
+from dockwright.errors import UsageError
 from dockwright.settings import parse_duration
+
+_DAY_S = 86_400.0
 
 
 def duration(text: str) -> float:
@@ -29,4 +32,21 @@ def moment(text: str) -> float:
     except ValueError as exc:
         raise click.BadParameter(
             f"{text!r}: a time looks like 10m (ago) or 2026-01-31T08:00:00Z"
+        ) from exc
+
+
+def older_than_s(text: str) -> float:
+    """Return an age such as ``12h`` or ``7d`` in seconds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    days = text.strip().removesuffix("d")
+    if days != text.strip() and days.isdecimal():
+        return int(days) * _DAY_S
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise UsageError(
+            f"--older-than {text!r}: {exc}", hint="for example: --older-than 7d"
         ) from exc

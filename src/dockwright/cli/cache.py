@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import click
 
 from dockwright.cache import BaselineStore, Stored
+from dockwright.cli._common import json_option
 from dockwright.cli._output import age, counted, note, print_json, print_table
+from dockwright.cli._types import older_than_s
 from dockwright.errors import UsageError
 from dockwright.places import baselines_directory
-from dockwright.settings import parse_duration
 
 _SHOWN_KEY = 12
-_DAY_S = 86_400.0
 
 
 @click.group()
@@ -35,7 +35,7 @@ Examples:
   dockwright cache ls --json   with everything that its key was made from
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 def ls(*, as_json: bool) -> None:
     """List the kept baselines."""
     store = _store()
@@ -65,7 +65,7 @@ def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
     The next run initialises its stacks again and keeps what it gets.
     """
     store = _store()
-    unused_s = _seconds(older_than) if older_than else 0.0
+    unused_s = older_than_s(older_than) if older_than else 0.0
     chosen = [
         each for each in _chosen(store.entries(), keys) if time.time() - each.used >= unused_s
     ]
@@ -90,18 +90,6 @@ def _chosen(entries: Sequence[Stored], keys: Sequence[str]) -> list[Stored]:
             )
     prefixes = tuple(keys) or ("",)
     return [each for each in entries if each.manifest.key.startswith(prefixes)]
-
-
-def _seconds(text: str) -> float:
-    days = text.strip().removesuffix("d")
-    if days != text.strip() and days.isdigit():
-        return int(days) * _DAY_S
-    try:
-        return parse_duration(text)
-    except ValueError as exc:
-        raise UsageError(
-            f"--older-than {text!r}: {exc}", hint="for example: --older-than 7d"
-        ) from exc
 
 
 def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:

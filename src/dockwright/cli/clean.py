@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._output import age, counted, note, print_json, print_table
 from dockwright.cli._root import project_root
@@ -34,7 +35,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Remove nothing; show what would be removed.")
 @click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
 @click.option("--all-projects", is_flag=True, help="Of all projects, not only of this one.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
     """Remove what test runs left whose process has died.
 

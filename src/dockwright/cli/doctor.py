@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from dockwright.cli._checks import check_engine, check_host
+from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._findings import report
 from dockwright.errors import DockwrightError
@@ -23,7 +24,7 @@ Examples:
   dockwright doctor --json | jq '.findings[] | select(.status != "ok")'
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check that stacks can run here.

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dockwright.cli._common import json_option, root_option
 from dockwright.cli._engine import engine_url
 from dockwright.cli._output import age, counted, note, print_json, print_table
 from dockwright.cli._pytest_settings import project_settings
@@ -22,14 +23,6 @@ from dockwright.session import Session, load_options
 Document = Mapping[str, Any]
 
 _COUNTS = ("started", "resets", "replaced", "leases", "engine_calls")
-
-_root = click.option(
-    "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
-    help="Directory of the project.  [default: as pytest finds it from here]",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 @click.group(
@@ -45,8 +38,8 @@ def pool() -> None:
 
 
 @pool.command("ls")
-@_root
-@_json
+@root_option
+@json_option
 def ls(root: Path, as_json: bool) -> None:
     """Show the stacks of the pool: what they do, for how long, and who has them."""
     stacks = _statistics(root).get("stacks", [])
@@ -57,8 +50,8 @@ def ls(root: Path, as_json: bool) -> None:
 
 
 @pool.command("stats")
-@_root
-@_json
+@root_option
+@json_option
 def stats(root: Path, as_json: bool) -> None:
     """Show what the pool did so far, as counts."""
     found = _statistics(root)
@@ -80,8 +73,8 @@ def stats(root: Path, as_json: bool) -> None:
     metavar="DURATION",
     help="How long they stay when no run uses them.",
 )
-@_root
-@_json
+@root_option
+@json_option
 def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None:
     """Start stacks and have them wait for the next test run; default: all declared ones."""
     session = _session(root)
@@ -105,8 +98,8 @@ def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None
 
 
 @pool.command("drain")
-@_root
-@_json
+@root_option
+@json_option
 def drain(root: Path, as_json: bool) -> None:
     """Remove the stacks that nobody uses; with the last user the pool ends."""
     client = _client(root)

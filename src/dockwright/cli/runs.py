@@ -9,23 +9,15 @@ from pathlib import Path
 
 import click
 
+from dockwright.cli._common import json_option, root_option
 from dockwright.cli._output import age, counted, note, print_json, print_table, size
 from dockwright.cli._pytest_settings import project_settings
 from dockwright.cli._run_texts import csv_lines, describe, json_lines, local_time
+from dockwright.cli._types import older_than_s
 from dockwright.errors import UsageError
 from dockwright.measure import RunStore, StoredRun, store_of
-from dockwright.settings import parse_duration
 
-_DAY_S = 86_400.0
 _SHOWN_REVISION = 10
-
-_root = click.option(
-    "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
-    help="Directory of the project.  [default: as pytest finds it from here]",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 @click.group(
@@ -54,8 +46,8 @@ def runs() -> None:
     show_default=True,
     help="How many; 0: all.",
 )
-@_root
-@_json
+@root_option
+@json_option
 def ls(limit: int, root: Path, as_json: bool) -> None:
     """List the recorded runs, the newest first."""
     store = _store(root)
@@ -79,8 +71,8 @@ def ls(limit: int, root: Path, as_json: bool) -> None:
     show_default=True,
     help="How many of the slowest tests; 0: all.",
 )
-@_root
-@_json
+@root_option
+@json_option
 def show(run: str, tests: int, root: Path, as_json: bool) -> None:
     """Show where the time of a run went: of the last one, or of RUN, the begin of its name."""
     store = _store(root)
@@ -100,7 +92,7 @@ def show(run: str, tests: int, root: Path, as_json: bool) -> None:
 @click.argument("names", metavar="[RUN]...", nargs=-1)
 @click.option("--older-than", metavar="AGE", help="All that began so long ago: 12h, 30d.")
 @click.option("--all", "everything", is_flag=True, help="All runs of the project.")
-@_root
+@root_option
 def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Path) -> None:
     """Forget recorded runs; RUN is the begin of a name."""
     if sum([bool(names), older_than is not None, everything]) != 1:
@@ -111,7 +103,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
     store = _store(root)
     chosen = _chosen(store, names) if names else store.runs()
     if older_than is not None:
-        before_s = time.time() - _seconds(older_than)
+        before_s = time.time() - older_than_s(older_than)
         chosen = [each for each in chosen if each.began_s <= before_s]
     gone = store.remove(each.id for each in chosen)
     note(f"removed {counted(gone, 'run')}")
@@ -133,7 +125,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write.  [default: standard output]",
 )
-@_root
+@root_option
 def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> None:
     """Print recorded runs for other programs, the oldest first; RUN is the begin of a name."""
     store = _store(root)
@@ -178,18 +170,6 @@ def _named(known: Sequence[StoredRun], name: str) -> StoredRun:
         f"{len(found)} runs have names that begin" if found else "no run has a name that begins"
     )
     raise UsageError(f"{problem} with {name!r}", hint="`dockwright runs ls` shows their names")
-
-
-def _seconds(text: str) -> float:
-    days = text.strip().removesuffix("d")
-    if days != text.strip() and days.isdigit():
-        return int(days) * _DAY_S
-    try:
-        return parse_duration(text)
-    except ValueError as exc:
-        raise UsageError(
-            f"--older-than {text!r}: {exc}", hint="for example: --older-than 30d"
-        ) from exc
 
 
 def _row(run: StoredRun) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._findings import report
 from dockwright.cli._options import completed, current_home, given_options
@@ -34,7 +35,7 @@ Examples:
 """
 )
 @given_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 @click.pass_context
 def check(ctx: click.Context, options: LoadOptions, base: Path, *, as_json: bool) -> None:
     """Check that the stack can run: configuration, secrets, engine, disk, ports, images.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import until_ctrl_c
 from dockwright.cli._options import compose_options
@@ -30,7 +31,7 @@ Examples:
 """
 )
 @compose_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 @click.option("--watch", is_flag=True, help="Show every change until Ctrl-C.")
 def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
     """Show every service with its state, health, uptime, use of the machine, and ports.

@@ -8,6 +8,7 @@ from functools import partial
 
 import click
 
+from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import compose_options
@@ -47,7 +48,7 @@ Examples:
     "--remove-orphans", "orphaned", is_flag=True, help="Remove services that are not declared now."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 @timeout_option
 def update(
     spec: StackSpec,
