@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,9 @@ def config_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
 
     variables = [request.param] if hasattr(request, "param") else []
     root = request.config.stash[RUN].settings.root
-    with TemporaryConfigDir(*variables, root=root) as directory:
+    with ExitStack() as ending:
+        with _told_in_words(request):
+            directory = ending.enter_context(TemporaryConfigDir(*variables, root=root))
         yield directory
 
 
@@ -131,8 +134,11 @@ def backup_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
 
     item = _watched(request)
     root = request.config.stash[RUN].settings.root
-    backup = TemporaryBackupDir(**{"root": root, **getattr(request, "param", {})})
-    with backup as directory:
+    options = {"root": root, **getattr(request, "param", {})}
+    with ExitStack() as ending:
+        with _told_in_words(request):
+            backup = TemporaryBackupDir(**options)
+            directory = ending.enter_context(backup)
         yield directory
         if _keeps(item):
             backup.keep()
@@ -189,6 +195,18 @@ def artifacts(request: pytest.FixtureRequest) -> Iterator[TestArtifactTracker]:
         if _keeps(item):
             tracker.keep()
     _tell_kept(item, tracker.kept)
+
+
+@contextmanager
+def _told_in_words(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test with the reason alone where a fixture cannot be made as it is asked for."""
+    try:
+        yield
+    except (DockwrightError, TypeError, ValueError) as error:
+        reason = f"{request.node.nodeid}: {request.fixturename}: {error}"
+    else:
+        return
+    pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
 
 
 def _watched(request: pytest.FixtureRequest) -> pytest.Item:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, SettingsError
 from dockwright.measure import Ledger, Open, Summary, Tape
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import baselines_directory, home_directory, state_directory
@@ -28,7 +29,9 @@ _log = logging.getLogger(__name__)
 
 def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
     """Return the engine's address; an empty text means the one that the docker CLI would use."""
-    return resolve_endpoint(environ, home_directory(), explicit=url or None)
+    return resolve_endpoint(
+        environ, home_directory(), explicit=url or None, source="the setting engine"
+    )
 
 
 def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
@@ -39,8 +42,14 @@ def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
 
 
 def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> LoadOptions:
-    """Return how the Compose project of one declared stack is loaded."""
+    """Return how the Compose project of one declared stack is loaded.
+
+    Raises:
+        SettingsError: a file that the settings name is not there; tells which setting.
+    """
     files = settings.compose if name == DEFAULT_STACK else (settings.stacks[name],)
+    _check_there(settings, "compose" if name == DEFAULT_STACK else "stacks", files)
+    _check_there(settings, "env_files", settings.env_files)
     return LoadOptions(
         files=files,
         profiles=settings.profiles,
@@ -48,6 +57,16 @@ def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> L
         environ=environ,
         start=settings.root,
     )
+
+
+def _check_there(settings: Settings, name: str, files: Iterable[Path]) -> None:
+    for file in files:
+        if not file.exists():
+            raise SettingsError(
+                f"{settings.origins.get(name, 'default')}: {name}: no such file: {file}",
+                hint=f"correct dockwright_{name}; what a file says is relative to its directory, "
+                "and what the command line or the environment says to where pytest is run",
+            )
 
 
 class Session:

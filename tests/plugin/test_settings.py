@@ -44,12 +44,16 @@ def test_command_line_over_environment_over_ini_over_default(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--dockwright-max-stacks=many"], "max_stacks = 'many': expected a whole number"),
+        (
+            ["--dockwright-max-stacks=many"],
+            "max_stacks = 'many': expected 'auto' or a",
+        ),
         (["--dockwright-max-stacks=0"], "max_stacks = '0': expected 'auto' or a whole number"),
-        (["--dockwright-max-stacks=-1"], "max_stacks = '-1': expected a whole number"),
+        (["--dockwright-max-stacks=-1"], "max_stacks = '-1': expected 'auto' or a whole number"),
         (["--dockwright-keep-warm=soon"], "keep_warm = 'soon': a duration looks like 250ms, 30s"),
         (["--dockwright-keep-warm=10x"], "keep_warm = '10x': a duration looks like"),
         (["--dockwright-start-timeout="], "start_timeout = '': a duration looks like"),
+        (["--dockwright-start-timeout=0"], "start_timeout = 0: no stack becomes ready in no time"),
         (["--dockwright-log-tail=-3"], "log_tail = '-3': expected a whole number, 0 or more"),
         (["--dockwright-poll-first=2s"], "polling needs 0 < poll_first <= poll_ceiling"),
         (["--dockwright-poll-first=0"], "polling needs 0 < poll_first <= poll_ceiling"),
@@ -81,6 +85,33 @@ def test_bad_values_name_their_source(
     assert f"tox.ini: {said}" in output(result)
     monkeypatch.setenv("DOCKWRIGHT_KEEP_FAILED", "perhaps")
     assert f"environment: {said.replace('maybe', 'perhaps')}" in output(bare.runpytest_inprocess())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("compose", "gone.yaml"), ("stacks", "mail=gone.yaml"), ("env_files", "x")]
+)
+def test_a_file_that_is_not_there_is_told_with_the_setting(
+    bare: pytest.Pytester, name: str, value: str
+) -> None:
+    bare.makeini(f"[pytest]\ndockwright_{name} = {value}\n")
+    bare.path.joinpath("compose.yaml").write_text("services: {web: {image: a}}")
+    mark = "@pytest.mark.stack('mail')\n" if name == "stacks" else ""
+    bare.makepyfile(f"import pytest\n{mark}def test_it(stack): pass\n")
+    result = bare.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(errors=1)
+    file = bare.path / value.rpartition("=")[2]
+    text = output(result)
+    assert f"tox.ini: {name}: no such file: {file}" in text
+    assert f"hint: correct dockwright_{name}; " in text
+    assert "Traceback" not in text
+
+
+def test_an_address_that_is_none_is_told_with_the_setting(bare: pytest.Pytester) -> None:
+    bare.makeini("[pytest]\ndockwright_engine = ftp://host\n")
+    bare.makepyfile("def test_it(docker_client): pass\n")
+    result = bare.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(errors=1)
+    assert "the setting engine: 'ftp://host' is not the address of an engine" in output(result)
 
 
 def test_a_misspelt_variable_is_told_and_others_are_left_alone(

@@ -72,6 +72,34 @@ def test_directories_are_given_and_gone_and_nothing_heavy_is_loaded(
     assert workspaces(at_home) == []
 
 
+@pytest.mark.parametrize(
+    ("fixture", "value", "said"),
+    [
+        ("config_dir", "'A=B'", "an environment variable cannot be called 'A=B'"),
+        ("backup_dir", "{'needs': 3}", "unexpected keyword argument 'needs'"),
+        ("backup_dir", "{'needs_bytes': 10**18}", "are needed\n  hint: free some space"),
+    ],
+)
+def test_what_a_fixture_cannot_be_is_told_without_a_traceback(
+    bare: pytest.Pytester, at_home: Path, fixture: str, value: str, said: str
+) -> None:
+    bare.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("{fixture}", [{value}], ids=["x"], indirect=True)
+        def test_it({fixture}): pass
+        """
+    )
+    result = bare.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(errors=1)
+    text = output(result)
+    assert f"::test_it[x]: {fixture}: " in text
+    assert said in text
+    assert "dockwright/fixtures.py" not in text
+    assert not list(at_home.glob("sessions/*"))
+
+
 def test_what_the_first_failed_test_made_is_kept_if_wanted(
     bare: pytest.Pytester, at_home: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dockwright.errors import StackError
 from dockwright.stack import Baseline, Stack
 from tests.stack.conftest import StackMaker
 
@@ -82,3 +83,22 @@ def test_a_server_that_shares_a_volume_with_what_is_replaced_is_captured_again(
             baseline.reset()
             assert stack.exec("cache", ["redis-cli", "dbsize"]).stdout == "0\n"
         assert stack.containers["cache"] != before
+
+
+def test_a_strategy_that_does_not_fit_is_told_with_its_service(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
+    stack = make_stack(
+        "services: {box: {image: IMAGE, command: [sleep, '600'], x-dockwright: {reset: postgres}}}"
+    )
+    stack.start()
+    baseline = Baseline(stack, tmp_path / "scratch")
+    with pytest.raises(StackError) as caught:
+        baseline.capture()
+    baseline.close()
+    assert caught.value.message.startswith(
+        "service box: its state cannot be remembered (reset: postgres): "
+    )
+    assert "psql" in caught.value.message
+    assert caught.value.hint
+    assert "reset: recreate" in caught.value.hint

@@ -79,7 +79,7 @@ def still_taken(requirement: Requirement, copies: Sequence[Copy]) -> LeaseError:
     states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in copies)
     holders = ", ".join(sorted(holder for copy in copies for holder in copy.holders))
     return LeaseError(
-        f"no stack {requirement.stack!r} became free for {requirement.holder} "
+        f"no stack {requirement.stack.partition('@')[0]!r} became free for {requirement.holder} "
         f"({states or 'none exists'}; held by: {holders or 'nobody'})",
         hint="raise dockwright_max_stacks or dockwright_start_timeout",
     )

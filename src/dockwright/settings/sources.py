@@ -79,7 +79,7 @@ def resolve(root: Path, sources: Sequence[Source]) -> Settings:
                 values[name] = _read(option, raw, source)
                 origins[name] = source.origin
     settings = Settings(root=root, origins=MappingProxyType(origins), **values)
-    _check_polling(settings)
+    _check_times(settings)
     return settings
 
 
@@ -126,7 +126,11 @@ def _read_stacks(texts: Sequence[str], source: Source) -> dict[str, Path]:
     return stacks
 
 
-def _check_polling(settings: Settings) -> None:
+def _check_times(settings: Settings) -> None:
+    if settings.start_timeout <= 0:
+        raise SettingsError(
+            "start_timeout = 0: no stack becomes ready in no time", hint="leave it out, or say 2m"
+        )
     if settings.poll_first <= 0 or settings.poll_ceiling < settings.poll_first:
         raise SettingsError(
             f"poll_first = {settings.poll_first} s, poll_ceiling = {settings.poll_ceiling} s: "

@@ -63,10 +63,9 @@ def parse_stacks_limit(text: str) -> int:
     """Read ``auto`` (0) or a whole number, 1 or more."""
     if text.strip() == "auto":
         return 0
-    number = parse_natural(text)
-    if number == 0:
+    if not text.strip().isdecimal() or int(text) == 0:
         raise ValueError("expected 'auto' or a whole number, 1 or more")
-    return number
+    return int(text)
 
 
 def parse_compat(text: str) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dockwright.engine import Engine, batch
+from dockwright.errors import DockwrightError, StackError
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import STRATEGIES, Strategy, choose
 from dockwright.stack.stack import Stack
@@ -66,8 +67,12 @@ class Baseline:
         return not self._having("recreate") and not self._stack.processes
 
     def capture(self) -> None:
-        """Remember the state; nobody uses the stack."""
-        batch.run([strategy.capture for strategy in self._strategies.values()])
+        """Remember the state; nobody uses the stack.
+
+        Raises:
+            StackError: a strategy cannot; tells of which service, and why.
+        """
+        batch.run([partial(self._capture, name) for name in self._strategies])
         self._await_dependents(
             set(self._having("in place"))
         )  # a template ends its clients' sessions
@@ -97,6 +102,19 @@ class Baseline:
         for strategy in self._strategies.values():
             strategy.close()
 
+    def _capture(self, name: str) -> None:
+        try:
+            self._strategies[name].capture()
+        except DockwrightError as failure:
+            declared = self._stack.spec.services[name].reset
+            why = f"reset: {declared}" if declared else "found by its image"
+            raise StackError(
+                f"service {name}: its state cannot be remembered ({why}): {failure.message}",
+                hint=failure.hint
+                or "another strategy may fit: `x-dockwright: {reset: recreate}` or "
+                "`{reset: volume}` in the Compose file",
+            ) from failure
+
     def _replace(self, names: list[str], *, thorough: bool) -> list[str]:
         wanted = names if thorough else self._without_done_jobs(names)
         if not wanted:
@@ -105,7 +123,7 @@ class Baseline:
         replaced = self._stack.recreate(wanted, fill=self._fill)
         # What shares a volume or a namespace with them was made anew as well.
         renewed = set(replaced) & set(self._having("in place"))
-        batch.run([self._strategies[name].capture for name in renewed])
+        batch.run([partial(self._capture, name) for name in renewed])
         for name in replaced:
             self.tell(name, "recreate", began, time.monotonic() - began)
         return replaced
