@@ -96,6 +96,53 @@ from dockwright.errors import (
             "image redis:77 is not on the engine",
             "docker pull redis:77",
         ),
+        (
+            400,
+            'invalid mount config for type "bind": bind source path does not exist: /gone',
+            EngineError,
+            "bind source path does not exist: /gone",
+            "make it on the engine's host first",
+        ),
+        (
+            400,
+            "unable to find user nobody42: no matching entries in passwd file",
+            EngineError,
+            "unable to find user nobody42",
+            "name a user that the image has",
+        ),
+        (
+            500,
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to "
+            "start container process: error during container init: open "
+            "/proc/sys/net/nope: no such file or directory: unknown",
+            EngineError,
+            "/proc/sys/net/nope",
+            "check `sysctls:`",
+        ),
+        (
+            500,
+            'error gathering device information while adding custom device "/dev/nope": no such '
+            "file or directory",
+            EngineError,
+            "/dev/nope",
+            "check `devices:`",
+        ),
+        (
+            404,
+            "image with reference web:1 was found but does not match the specified platform: "
+            "wanted win/9, actual: linux/amd64",
+            ImageMissingError,
+            "wanted win/9",
+            "leave out `platform:`",
+        ),
+        (
+            400,
+            'error looking up logging plugin nope: plugin "nope" not found',
+            EngineError,
+            "logging plugin nope",
+            "`docker info` lists",
+        ),
+        (400, "Unknown runtime specified nope", EngineError, "runtime", "`docker info` lists"),
         (404, "No such container: c", NoSuchObjectError, "No such container: c", "removed"),
         (404, "get v: no such volume", NoSuchObjectError, "no such volume", "removed"),
         (

@@ -11,6 +11,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.errors import (
+    ComposeError,
     ComposeUnsupportedError,
     ImageMissingError,
     NoSuchObjectError,
@@ -249,6 +250,14 @@ def test_a_service_without_a_health_check_is_not_said_to_be_awaited_for_its_heal
 ) -> None:
     stack = make_stack("services: {web: {image: IMAGE, command: [sh, -c, 'exit 5'], expose: [80]}}")
     with pytest.raises(StackError, match=r"waiting for web to be ready after .*exited with code 5"):
+        stack.start()
+
+
+def test_a_stack_without_an_enabled_service_is_not_said_to_be_ready(
+    make_stack: StackMaker,
+) -> None:
+    stack = make_stack("services: {web: {image: IMAGE, profiles: [more]}}")
+    with pytest.raises(ComposeError, match="has nothing to start: no service is enabled"):
         stack.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -13,6 +14,7 @@ from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json
 
+_ID = re.compile(r"[0-9a-f]{64}")
 _STOP_MARGIN_S = 30.0
 """How much longer than its grace a stop may take before the call counts as hanging."""
 
@@ -176,7 +178,7 @@ def _post(
         "POST",
         path("containers", container, what),
         f"{what} container",
-        container,
+        container[:12] if _ID.fullmatch(container) else container,
         params={key: str(value) for key, value in params.items()},
         timeout_s=timeout_s,
     )

@@ -82,6 +82,37 @@ _RULES = (
         "remove the containers that use it first",
     ),
     _rule(
+        r"bind source path does not exist",
+        EngineError,
+        "make it on the engine's host first, or write `./path:/target`, which makes a directory",
+    ),
+    _rule(
+        r"unable to find (user|group)|no matching entries in (passwd|group)",
+        EngineError,
+        "name a user that the image has, or give its number",
+    ),
+    _rule(
+        r"/proc/sys/|sysctl",
+        EngineError,
+        "check `sysctls:`: the kernel of the engine's host lacks it, or a container may not set it",
+    ),
+    _rule(
+        r"gathering device information",
+        EngineError,
+        "check `devices:`: the device must be there on the engine's host",
+    ),
+    _rule(
+        r"does not match the specified platform",
+        ImageMissingError,
+        "pull or build the image for that platform, or leave out `platform:`",
+    ),
+    _rule(
+        r"looking up logging plugin|unknown runtime specified|error looking up volume plugin|"
+        r"plugin \S+ not found",
+        EngineError,
+        "the engine does not have it: `docker info` lists its plugins and runtimes",
+    ),
+    _rule(
         r"executable file not found|no such file or directory: unknown|exec format error",
         EngineError,
         "check the command, and that the image is made for the engine's architecture",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import EngineError, StackBrokenError, WaitCancelledError
+from dockwright.errors import ComposeError, EngineError, StackBrokenError, WaitCancelledError
 from dockwright.model import StackSpec
 from dockwright.stack.body import stop_grace_s
 from dockwright.stack.create import Creator, Existing
@@ -73,10 +73,16 @@ class Stack(StackView):
             Where the time went.
 
         Raises:
+            ComposeError: there is nothing to start.
             DockwrightError: a unit failed. What was created stays; `remove` takes it away.
         """
         stopwatch = Stopwatch()
         names = self.graph.ordered() if units is None else self.known_with_dependencies(units)
+        if not names:
+            raise ComposeError(
+                f"stack {self.spec.name} has nothing to start: no service is enabled",
+                hint="activate the profile of a service, or declare one",
+            )
         with stopwatch.working():
             self._create(names, listener, stopwatch)
             if fill is not None:
