@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -27,7 +27,7 @@ def state_directory() -> Path:
     Raises:
         SettingsError: there is no such place.
     """
-    return _known(platformdirs.user_state_path("dockwright"), "XDG_STATE_HOME")
+    return _known(platformdirs.user_state_path, "XDG_STATE_HOME")
 
 
 def config_directory() -> Path:
@@ -36,7 +36,7 @@ def config_directory() -> Path:
     Raises:
         SettingsError: there is no such place.
     """
-    return _known(platformdirs.user_config_path("dockwright"), "XDG_CONFIG_HOME")
+    return _known(platformdirs.user_config_path, "XDG_CONFIG_HOME")
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
@@ -47,15 +47,22 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     """
     chosen = environ.get("DOCKWRIGHT_CACHE_DIR")
     if not chosen:
-        return _known(platformdirs.user_cache_path("dockwright"), "DOCKWRIGHT_CACHE_DIR")
+        return _known(platformdirs.user_cache_path, "DOCKWRIGHT_CACHE_DIR")
     try:
         return Path(chosen).expanduser().absolute()
     except RuntimeError as failure:
-        raise SettingsError(f"DOCKWRIGHT_CACHE_DIR={chosen}: {failure}") from failure
+        raise SettingsError(
+            f"DOCKWRIGHT_CACHE_DIR={chosen}: there is no such home directory",
+            hint="write an absolute path",
+        ) from failure
 
 
-def _known(directory: Path, variable: str) -> Path:
-    """Return a directory of this user; `platformdirs` makes a relative one where there is none."""
+def _known(find: Callable[[str], Path], variable: str) -> Path:
+    """Return a directory of this user, who needs a home for it."""
+    try:
+        directory = find("dockwright")
+    except RuntimeError:  # so say newer versions of platformdirs; older ones return "~/..."
+        directory = Path()
     if not directory.is_absolute():
         raise SettingsError(
             "this user has no home directory, where dockwright would keep its files",
@@ -75,5 +82,16 @@ def runs_file(environ: Mapping[str, str], project: str) -> Path:
 
 
 def project_hash(root: Path) -> str:
-    """Return the label value that stands for a project's root directory."""
-    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    """Return the label value that stands for a project's root directory.
+
+    Raises:
+        SettingsError: its path is no text: labels, messages and reports could not name it.
+    """
+    path = str(root.resolve())
+    try:
+        return hashlib.sha256(path.encode()).hexdigest()[:12]
+    except UnicodeEncodeError as failure:
+        shown = path.encode(errors="backslashreplace").decode()
+        raise SettingsError(
+            f"the project's path is not UTF-8: {shown}", hint="rename the directory"
+        ) from failure

@@ -119,6 +119,64 @@ def test_an_unknown_context(
     refused(capsys, "clean", 2, "there is no docker context 'moon'", "known contexts: default")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("XDG_STATE_HOME", "a-file", ["a-file", "Not a directory", "a file is in the way"]),
+        ("XDG_STATE_HOME", "/proc/none", ["/proc/none", "No such file or directory"]),
+    ],
+)
+def test_a_state_directory_that_cannot_be_made(
+    nowhere: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    words: list[str],
+) -> None:
+    (nowhere / "compose.yaml").write_text("services: {web: {image: a}}")
+    (nowhere / "a-file").touch()
+    monkeypatch.setenv(variable, str(nowhere / value))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    refused(capsys, "stack install --no-check --no-pull", 1, *words)
+
+
+@pytest.mark.parametrize("command", ["stack install --no-check --no-pull", "cache ls", "doctor"])
+def test_no_home(
+    nowhere: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    (nowhere / "compose.yaml").write_text("services: {web: {image: a}}")
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", _nobody)
+    refused(capsys, command, 2, "this user has no home directory", "hint: set HOME, or ")
+    assert not (nowhere / "~").exists()
+
+
+def _nobody(uid: int) -> object:
+    raise KeyError(uid)
+
+
+def test_a_cache_directory_in_the_home_of_nobody(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", "~no-such-user/cache")
+    refused(capsys, "cache ls", 2, "DOCKWRIGHT_CACHE_DIR=~no-such-user/cache", "an absolute path")
+
+
+def test_a_directory_whose_name_is_no_text(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Path(os.fsdecode(os.fsencode(nowhere) + b"/x\xff"))
+    directory.mkdir()
+    (directory / "compose.yaml").write_text("services: {web: {image: a}}")
+    monkeypatch.chdir(directory)
+    refused(capsys, "runs ls", 2, r"the project's path is not UTF-8: ", r"here/x\udcff")
+
+
 _AS_SOMEBODY_ELSE = """
 import os, sys
 import docker.transport, dockwright.cli.clean, dockwright.engine.adapters  # while they can be read

@@ -187,6 +187,18 @@ def test_what_is_no_engine_is_told(body: object, message: str) -> None:
     assert "address" in str(caught.value.hint)
 
 
+def test_a_page_is_not_taken_for_an_engines_words() -> None:
+    page = b"<!DOCTYPE HTML><html><h1>Error response</h1></html>"
+    with (
+        answering(lambda request: reply(request, page, 404)) as address,
+        pytest.raises(EngineError, match=r"answered with a page \(HTTP status 404\)") as caught,
+    ):
+        connect(Endpoint(address, "a test"))
+    assert address in caught.value.message
+    assert "DOCTYPE" not in str(caught.value)
+    assert "address" in str(caught.value.hint)
+
+
 def test_podmans_errors_are_read_too() -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         if request.path == "/version":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -17,6 +18,21 @@ from dockwright.errors import DockwrightError
 _log = logging.getLogger(__name__)
 
 _FAILED = 1
+
+_NO_RIGHT = (
+    "see whose it is; XDG_STATE_HOME, DOCKWRIGHT_CONFIG_DIR and DOCKWRIGHT_CACHE_DIR name other "
+    "places"
+)
+_REMEDIES: Mapping[int, str] = {
+    errno.ENOSPC: "free some space, where standard output goes or where dockwright keeps its files",
+    errno.EDQUOT: "free some space there",
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOTDIR: "a file is in the way: move it elsewhere",
+    errno.EEXIST: "a file is in the way: move it elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,7 +74,8 @@ def written(code: int) -> int:
     try:
         flush_output()
     except OutputLostError as failure:
-        _tell(str(failure))
+        if code == 0:
+            _tell(str(failure))
         return code or _FAILED
     return code
 
@@ -89,7 +106,10 @@ def _leaves(failure: BaseException) -> Iterator[BaseException]:
 
 
 def _words_of_system(failure: OSError) -> str:
-    return ": ".join(str(part) for part in (failure.filename, failure.strerror or failure) if part)
+    place = failure.filename or ("writing" if failure.errno == errno.ENOSPC else "")
+    words = ": ".join(str(part) for part in (place, failure.strerror or failure) if part)
+    hint = _REMEDIES.get(failure.errno or 0)
+    return f"{words}\n  hint: {hint}" if hint else words
 
 
 def _misused(failure: click.ClickException) -> int:

@@ -147,6 +147,12 @@ class Transport:
             with response, self._translated(call):
                 words = _explanation(response)
             log.debug("engine.refused call=%r status=%d", call.action, response.status_code)
+            if words.lstrip().startswith("<"):
+                raise EngineError(
+                    f"cannot {call.action}: {self.endpoint.url} answered with a page "
+                    f"(HTTP status {response.status_code}), as no engine does",
+                    hint="is a Docker-compatible engine at this address?",
+                )
             raise refused(response.status_code, words, call.action)
         return response
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockwright.errors import LeaseError
+from dockwright.places import project_hash
 from dockwright.pool.socket_directory import runtime_directory
 
 _BACKLOG = 128
@@ -34,7 +35,7 @@ class BrokerPlace:
     @classmethod
     def of(cls, root: Path, engine_url: str, *, version: str = "") -> BrokerPlace:
         """Return the place for a project root and an engine."""
-        key = f"{root.resolve()}\n{engine_url}\n{version}"
+        key = f"{project_hash(root)}\n{engine_url}\n{version}"
         return cls(hashlib.sha256(key.encode()).hexdigest()[:16], runtime_directory())
 
     @property
