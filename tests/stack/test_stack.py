@@ -13,6 +13,7 @@ from dockwright.engine import Engine
 from dockwright.errors import (
     ComposeError,
     ComposeUnsupportedError,
+    ConflictError,
     ImageMissingError,
     NoSuchObjectError,
     PortInUseError,
@@ -307,6 +308,19 @@ def test_a_command_is_a_list_of_words(make_stack: StackMaker, command: Sequence[
     stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
     with pytest.raises(TypeError, match=r"a command is a list of words, such as \['ls', '-l'\]"):
         stack.exec("box", command)
+
+
+def test_a_command_in_a_stopped_service_says_so(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
+    stack.start()
+    stack.kill(["box"])
+    with pytest.raises(ConflictError) as caught:
+        stack.exec("box", ["true"])
+    assert caught.value.message.startswith("service box: cannot exec in container ")
+    assert caught.value.message.endswith("is not running")
+    assert stack.containers["box"] not in caught.value.message
+    assert caught.value.hint
+    assert 'stack.start("box") starts it' in caught.value.hint
 
 
 def test_another_process_finds_a_running_stack_by_its_labels(make_stack: StackMaker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TypeAlias
@@ -10,6 +11,8 @@ from urllib.parse import quote
 
 from dockwright.engine.types import Document
 from dockwright.model import Json
+
+_ID = re.compile(r"[0-9a-f]{64}")
 
 LabelFilter: TypeAlias = Mapping[str, str | None]
 """Labels that an object must have: with this value, or with any where it is None."""
@@ -50,6 +53,11 @@ class Call:
 def path(*parts: str) -> str:
     """Return an API path of `parts`, quoted except for the slashes and colons of image names."""
     return "".join(f"/{quote(part, safe='/:@')}" for part in parts)
+
+
+def short(container: str) -> str:
+    """Return a container's id as people know it; a name stays."""
+    return container[:12] if _ID.fullmatch(container) else container
 
 
 def label_filter(labels: LabelFilter) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 
-from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
+from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path, short
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json
 
-_ID = re.compile(r"[0-9a-f]{64}")
 _STOP_MARGIN_S = 30.0
 """How much longer than its grace a stop may take before the call counts as hanging."""
 
@@ -178,7 +176,7 @@ def _post(
         "POST",
         path("containers", container, what),
         f"{what} container",
-        container[:12] if _ID.fullmatch(container) else container,
+        short(container),
         params={key: str(value) for key, value in params.items()},
         timeout_s=timeout_s,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dockwright.engine.calls import Call, path
+from dockwright.engine.calls import Call, path, short
 from dockwright.engine.closing import Closing
 from dockwright.engine.deadline import expiring
 from dockwright.engine.group import EngineCalls
@@ -91,7 +91,8 @@ class ExecCalls(EngineCalls):
                 code = stream.exit_code()
         if code is None or expired.is_set():
             raise EngineTimeoutError(
-                f"{' '.join(argv)!r} in container {container} took longer than {timeout_s:g} s",
+                f"{' '.join(argv)!r} in container {short(container)} took longer than "
+                f"{timeout_s:g} s",
                 hint="it may still run there; give it more time, or look why it hangs",
             )
         return ExecResult(code, bytes(output["stdout"]), bytes(output["stderr"]))
@@ -140,7 +141,11 @@ def start_call(
     if workdir is not None:
         body["WorkingDir"] = workdir
     create = Call(
-        "POST", path("containers", container, "exec"), "exec in container", container, json=body
+        "POST",
+        path("containers", container, "exec"),
+        "exec in container",
+        short(container),
+        json=body,
     )
     exec_id = str(transport.document(create)["Id"])
     # Without "Upgrade", so that the answer is an ordinary body that ends with the command.
@@ -148,7 +153,7 @@ def start_call(
         "POST",
         path("exec", exec_id, "start"),
         "start exec",
-        f"{argv[0]!r} in container {container}",
+        f"{argv[0]!r} in container {short(container)}",
         json={"Detach": False, "Tty": False},
     )
     return exec_id, start

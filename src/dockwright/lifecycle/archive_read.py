@@ -99,6 +99,7 @@ class Archive:
         return io.BufferedReader(section, buffer_size=_READ_BYTES)
 
 
+_WHAT = "name the file or the directory that `dockwright stack backup` has written"
 _HINT = "nothing was touched; take another backup, or fetch this one again from where it is whole"
 
 
@@ -112,7 +113,7 @@ def open_archive(path: Path) -> Archive:
     if path.is_dir():
         return _open_directory(path)
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such backup")
+        raise UsageError(f"{path}: there is no such backup", hint=_WHAT)
     with path.open("rb") as file:
         return _File(path, file).archive()
 
@@ -192,7 +193,7 @@ def _open_directory(path: Path) -> Archive:
         if file.is_symlink() or not file.is_file():
             raise ArchiveError(f"{path}: {name} is not a plain file", hint=_HINT)
     if MANIFEST not in files or SEAL not in files:
-        raise UsageError(f"{path} is not a backup: it has no {MANIFEST} or no {SEAL}")
+        raise UsageError(f"{path} is not a backup: it has no {MANIFEST} or no {SEAL}", hint=_WHAT)
     content = files[MANIFEST].read_bytes()
     if files[SEAL].read_bytes() != Seal.of(content, 0).text:
         raise ArchiveError(f"{path} is damaged: the checksum of its manifest is wrong", hint=_HINT)

@@ -95,7 +95,7 @@ def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket
         sock = _connected_or_started(place, arguments)
     except OSError as failure:
         raise LeaseError(
-            f"the broker cannot be started in {place.directory}: {failure.strerror}",
+            f"the broker cannot be started in {place.directory}: {failure}",
             hint="look whether there is space, and whether you may write there; XDG_RUNTIME_DIR "
             "names another place",
         ) from failure

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dockwright.engine import Engine, LogStream
-from dockwright.errors import NoSuchObjectError, UnknownServiceError
+from dockwright.errors import ConflictError, NoSuchObjectError, UnknownServiceError
 from dockwright.model import Address, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.identity import COMPOSE_SERVICE, Identity, config_hash
@@ -158,15 +158,24 @@ class StackView:
 
         Raises:
             TypeError: the command is no list of words.
+            ConflictError: the container does not run.
         """
         if isinstance(command, str) or not command:
             raise TypeError(
                 f"a command is a list of words, such as ['ls', '-l'], not {command!r}; "
                 "a shell's line is ['sh', '-c', 'ls | wc -l']"
             )
-        result = self.engine.exec(
-            self.container(service), command, user=user, env=environment, timeout_s=timeout_s
-        )
+        container = self.container(service)
+        try:
+            result = self.engine.exec(
+                container, command, user=user, env=environment, timeout_s=timeout_s
+            )
+        except ConflictError as failure:
+            raise ConflictError(
+                f"service {service}: {failure.message.replace(container, container[:12])}",
+                hint=f'stack.start("{service}") starts it; stack.logs("{service}") tells why it '
+                "ended, if it did so by itself",
+            ) from failure
         return CommandResult(
             result.exit_code,
             result.stdout.decode(errors="replace"),
