@@ -277,7 +277,7 @@ def test_a_config_directory_that_cannot_be_made_is_told(project: Project, tmp_pa
     project.write(WEB, SECRETS)
     refused = project.run("stack", "install", *BARE, "--config-dir", str(place))
     assert refused.code == 1
-    assert refused.err.endswith("Not a directory\n")
+    assert "Not a directory\n  hint: a file is in the way: move it elsewhere\n" in refused.err
     assert str(place) in refused.err
 
 
