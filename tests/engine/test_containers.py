@@ -145,7 +145,8 @@ def test_a_host_port_that_another_container_has(engine: Engine, owned: Owned, sc
     second = publish(taken)
     with pytest.raises(PortInUseError) as caught:
         engine.start_container(second)
-    assert caught.value.message.startswith(f"cannot start container {second[:12]}: host port {taken} is")
+    said = f"cannot start container {second[:12]}: host port {taken} is"
+    assert caught.value.message.startswith(said)
     assert "`ss -ltnp`" in str(caught.value.hint)
 
 
