@@ -113,7 +113,27 @@ def test_the_first_client_starts_a_broker_and_the_last_ends_it(
     summary = client.close()
     assert summary.counts["leases"] == 1
     assert ours(engine, tmp_path) == []  # when close returns, not some time later
-    assert not place.address.exists()
+    assert list(place.directory.glob(f"{place.name}*")) == []
+
+
+def test_of_a_broker_that_ends_and_clients_that_come_one_lock_is_left_or_none(
+    place: BrokerPlace,
+) -> None:
+    """Whoever holds the lock is alone, though others remove its file meanwhile."""
+    inside = 0
+
+    def hold_and_vacate(_: int) -> bool:
+        nonlocal inside
+        with place.locked():
+            inside += 1
+            alone = inside == 1
+            inside -= 1
+        place.vacate()
+        return alone
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(hold_and_vacate, range(400)))
+    assert list(place.directory.glob(f"{place.name}*")) == []
 
 
 def test_of_many_first_clients_one_starts_the_broker(

@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -148,6 +149,8 @@ class Broker:
         except DockwrightError as failure:
             problems.append(str(failure))
             _log.error("%s", failure)
+        with suppress(OSError):  # the directory may be gone: the farewell counts more
+            self._options.place.vacate()
         self._bid_farewell([*self._last, *self._clients], problems)
 
     def _bid_farewell(self, clients: list[Client], problems: Sequence[str] = ()) -> None:

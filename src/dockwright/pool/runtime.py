@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dockwright.errors import LeaseError
 from dockwright.places import project_hash
@@ -48,12 +49,31 @@ class BrokerPlace:
         """The file that takes the broker's messages."""
         return self.directory / f"{self.name}.log"
 
+    @property
+    def _lock(self) -> Path:
+        return self.directory / f"{self.name}.lock"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the right to start or end the broker of this place."""
-        with (self.directory / f"{self.name}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        while True:
+            with self._lock.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if _is_at(file, self._lock):  # else the broker that held it has removed it
+                    yield
+                    return
+
+    def vacate(self) -> None:
+        """Remove what a broker that has ended leaves, unless another one is here already.
+
+        Its log stays if there is something in it.
+        """
+        with self.locked():
+            if self.address.exists():
+                return
+            if self.log.exists() and not self.log.stat().st_size:
+                self.log.unlink()
+            self._lock.unlink()  # whoever waits for it sees that, and makes another
 
     def connect(self) -> socket.socket | None:
         """Return a connection to the broker, or None where none listens."""
@@ -76,6 +96,13 @@ class BrokerPlace:
             os.umask(before)
         sock.listen(_BACKLOG)
         return sock
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket:
