@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,7 @@ class Image:
     engine: Engine
     base: str
     name: str
+    made: list[str] = field(default_factory=list)
 
     @property
     def tag(self) -> str:
@@ -90,7 +91,7 @@ class Image:
         container = self.engine.create_container(f"{self.name}-image", config)
         try:
             self.engine.archive_in(container, "/", tar_of(**files))
-            self.engine.sdk.api.commit(container, repository=self.tag)
+            self.made.append(self.engine.sdk.api.commit(container, repository=self.tag)["Id"])
         finally:
             self.engine.remove_container(container)
 
@@ -100,8 +101,8 @@ def image(engine: Engine, scratch: str, unique_name: str) -> Iterator[Image]:
     """Made before `start`, so that its containers are gone when it is removed."""
     image = Image(engine, scratch, unique_name)
     yield image
-    while engine.has_image(image.tag):
-        engine.remove_image(image.tag)
+    for made in image.made:  # the tag means the last one only
+        engine.remove_image(made, force=True)
 
 
 @pytest.fixture(autouse=True)

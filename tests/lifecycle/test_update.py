@@ -33,12 +33,13 @@ def versions(
     context = tmp_path_factory.mktemp("versions")
     mine = uuid.uuid4().hex  # the same content would be the same image as another worker's
     names = {name: f"dwtest-versions:{mine}-{name}" for name in ("good1", "good2", "bad")}
-    yield {
+    built = {
         name: build_version(engine, scratch, tag, f"{name} {mine}", context)
         for name, tag in names.items()
     }
-    for tag in names.values():
-        engine.remove_image(tag, force=True)
+    yield built
+    for image in built.values():  # by id: with the names that registries know them by
+        engine.remove_image(image, force=True)
 
 
 @pytest.fixture
