@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+import dockwright
+from dockwright.cli.stack import stack
 from dockwright.compose.support import _IGNORED, _NEWER, _REFUSED
-from tests.docs.pages import DOCS, ROOT
+from tests.docs.pages import DOCS, ROOT, Command, File, Page, Step
 
 
 def _project() -> dict[str, Any]:
@@ -35,6 +37,14 @@ def _rooms() -> set[str]:
 
 def _is_room(path: Path) -> bool:
     return (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__")
+
+
+def _steps_of_how_tos() -> list[Step]:
+    """Return what `test_pages_run` does for the how-to pages: files written, commands run."""
+    pages = [list(Page(path).steps()) for path in sorted((DOCS / "how-to").glob("*.md"))]
+    return [
+        step for page in pages if any(isinstance(each, Command) for each in page) for step in page
+    ]
 
 
 def _integration_commands() -> list[str]:
@@ -80,6 +90,20 @@ def test_what_compose_keys_are_not_supported_is_listed() -> None:
     tables = (*_IGNORED, *_NEWER, *_REFUSED)
     paths = [".".join(key for key in keys if key != "*") for keys in tables]
     assert [path for path in paths if f"`{path}`" not in page] == []
+
+
+def test_every_command_of_a_stack_is_run_by_a_how_to() -> None:
+    lines = [step.line for step in _steps_of_how_tos() if isinstance(step, Command)]
+    run = {name for line in lines for name in re.findall(r"dockwright stack ([a-z]+)", line)}
+    assert set(stack.commands) - run == set()
+
+
+def test_every_context_manager_is_run_by_a_how_to() -> None:
+    public = {name for name in dockwright.__all__ if hasattr(getattr(dockwright, name), "__exit__")}
+    texts = [step.text for step in _steps_of_how_tos() if isinstance(step, File)]
+    used = {name for text in texts for name in re.findall(r"\b(\w+)\(", text)}
+    assert len(public) == 5
+    assert public - used == set()
 
 
 def test_there_are_four_commands_for_the_integration_suites() -> None:
