@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from unittest import mock
 
 from dockwright.cli.exits import run
@@ -43,6 +43,7 @@ class Project:
         engine: where its stack runs.
         image: of its services.
         environ: of its commands.
+        wrapper: what commands in a process of their own are run by, such as ``setpriv ...``.
     """
 
     directory: Path
@@ -50,6 +51,7 @@ class Project:
     engine: Engine
     image: str
     environ: Mapping[str, str]
+    wrapper: tuple[str, ...] = ()
 
     def write(self, services: str, rest: str = "", file: str = "compose.yaml") -> None:
         """Write a Compose file; ``IMAGE`` stands for the tiny image."""
@@ -57,15 +59,15 @@ class Project:
         text = f"name: {self.name}\nservices:\n{body}\n{rest}\n"
         (self.directory / file).write_text(text.replace("IMAGE", self.image))
 
-    def popen(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the real command."""
+    def popen(self, *arguments: str, output: IO[str] | None = None) -> subprocess.Popen[str]:
+        """Start the real command; what it prints comes through pipes, or goes to `output`."""
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*self.wrapper, *COMMAND, *arguments],
             cwd=self.directory,
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             text=True,
         )
 

@@ -1,9 +1,12 @@
-"""What the suites share: a project of their own, and one that runs as long as a module."""
+"""What the suites share: projects of their own, of which some run as long as the session."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +14,17 @@ import pytest
 from tests.cli.conftest import project
 from tests.cli.project import Project, clean_environment
 from tests.conftest import _own_log_level, engine, owned, scratch, small_disk, unique_name
-from tests.integration.helpers import MAKE_DATA, put, write_app
+from tests.integration.helpers import (
+    Services,
+    install_and_start,
+    services_of,
+    write_app,
+    write_tiny,
+)
+from tests.relay import Relay
 
 if TYPE_CHECKING:
+    from dockwright import LeasedStack
     from dockwright.engine import Engine
 
 __all__ = [
@@ -27,30 +38,68 @@ __all__ = [
 ]
 
 
-@pytest.fixture(scope="module")
-def app(
-    engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Project]:
-    """An installed and started project with data, shared by the tests of a module."""
-    place = tmp_path_factory.mktemp("app")
+@pytest.fixture
+def services(stack: LeasedStack) -> Iterator[Services]:
+    """The services of the test's stack, connected."""
+    with services_of(stack) as services:
+        yield services
+
+
+@contextmanager
+def running_app(place: Path, engine: Engine, image: str) -> Iterator[Project]:
+    """Install and start a whole project; remove it after the block, and look that it is gone."""
     environ = clean_environment(place / "state", DOCKER_HOST=engine.endpoint.url)
-    project = Project(place, f"dwtest-{os.urandom(6).hex()}", engine, scratch, environ)
+    project = Project(place, f"dwtest-{os.urandom(6).hex()}", engine, image, environ)
     write_app(project)
     try:
-        project.done("stack", "install", "--no-check")
-        project.done("stack", "start")
-        put(project, MAKE_DATA)
+        install_and_start(project)
         yield project
     finally:
         project.remove()
     assert project.left() == []
 
 
+@pytest.fixture(scope="session")
+def app(
+    engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    """A whole project with data, for tests that leave its state as it is."""
+    with running_app(tmp_path_factory.mktemp("app"), engine, scratch) as project:
+        yield project
+
+
+@pytest.fixture(scope="module")
+def changing_app(
+    engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    """A whole project with data, for the tests of a module that do not mind what it holds."""
+    with running_app(tmp_path_factory.mktemp("changing"), engine, scratch) as project:
+        yield project
+
+
 @pytest.fixture
-def started(project: Project) -> Project:
-    """A started project with data, of one test alone."""
+def own_app(project: Project) -> Project:
+    """A whole project with data, of one test alone."""
     write_app(project)
-    project.done("stack", "install", "--no-check")
-    project.done("stack", "start")
-    put(project, MAKE_DATA)
+    install_and_start(project)
     return project
+
+
+@pytest.fixture
+def tiny(project: Project) -> Project:
+    """A tiny project with data, of one test alone."""
+    write_tiny(project)
+    install_and_start(project)
+    return project
+
+
+@pytest.fixture
+def relay(engine: Engine) -> Iterator[Relay]:
+    """A way to the engine that a test may cut; the engine of others does not notice."""
+    scheme, _, target = engine.endpoint.url.partition("://")
+    if scheme != "unix":
+        pytest.skip("the engine has no socket on this machine")
+    with tempfile.TemporaryDirectory(prefix="dwtest-relay-") as place:
+        relay = Relay(Path(place) / "engine.sock", target)
+        yield relay
+        relay.cut()

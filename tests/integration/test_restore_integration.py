@@ -6,22 +6,59 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, clean_environment, plain_service
-from tests.integration.helpers import FOREVER, flip, listing, put
+from tests.cli.project import Project, clean_environment, plain_service
+from tests.integration.helpers import (
+    FOREVER,
+    UNITS,
+    at_engine,
+    change_data,
+    cut_short,
+    data,
+    flip,
+    home,
+    install_and_start,
+    listing,
+    put,
+    units,
+    unprivileged,
+    write_tiny,
+)
+from tests.relay import Relay
 
 pytestmark = pytest.mark.engine
+
+MOMENTS = ("saving for safety", "removing what was there", "writing volume rows", "starting")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A backup, and what was in it."""
+
+    archive: Path
+    data: tuple[str, str, str]
+
+
+def saved(project: Project) -> Saved:
+    """Back a project up, with what it holds now."""
+    project.done("stack", "backup", "-o", "saved.tar.zst")
+    return Saved(project.directory / "saved.tar.zst", data(project))
 
 
 @pytest.fixture(scope="module")
 def archive(app: Project) -> Path:
-    """A backup of the module's project."""
-    app.done("stack", "backup", "-o", "a.tar.zst")
-    return app.directory / "a.tar.zst"
+    """A backup of the session's project."""
+    return saved(app).archive
+
+
+@pytest.fixture(scope="module")
+def changing(changing_app: Project) -> Saved:
+    """A backup of the module's project, which every test leaves with other data."""
+    return saved(changing_app)
 
 
 @pytest.fixture
@@ -34,99 +71,139 @@ def other(app: Project, archive: Path, unique_name: str, tmp_path: Path) -> Iter
     project.remove()
 
 
+# -- nothing is touched ----------------------------------------------------------------------------
+
+
 @pytest.mark.stateless
 @pytest.mark.parametrize("seed", range(12))
 def test_a_wrong_byte_anywhere_is_found(app: Project, archive: Path, seed: int) -> None:
     at = random.Random(seed).randrange(archive.stat().st_size)
     damaged = flip(archive, at)
-    before = listing(app)
+    before = {service: app.container(service) for service in app.running()}
     refused = app.run("stack", "restore", "--force", damaged.name)
     assert refused.code == 1, at
-    assert listing(app) == before
+    assert "damaged" in refused.err
+    assert {service: app.container(service) for service in app.running()} == before
     damaged.unlink()
 
 
 @pytest.mark.stateless
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.99])
-def test_a_cut_archive_is_refused(app: Project, archive: Path, part: float) -> None:
+@pytest.mark.parametrize(("part", "code"), [(0.0, 2), (0.3, 1), (0.6, 1), (0.99, 1)])
+def test_a_cut_archive_is_refused(app: Project, archive: Path, part: float, code: int) -> None:
     content = archive.read_bytes()
     cut = archive.with_name(f"cut-{part}.tar.zst")
     cut.write_bytes(content[: int(len(content) * part)])
-    assert app.run("stack", "restore", "--force", cut.name).code != 0
-    assert app.running() == {"web", "side"}
+    refused = app.run("stack", "restore", "--force", cut.name)
+    assert (refused.code, cut.name in refused.err) == (code, True)
+    assert units(app) == UNITS
 
 
 @pytest.mark.stateless
-@pytest.mark.parametrize("name", ["nowhere.tar.zst", "compose.yaml"])
-def test_what_is_no_backup_is_told(app: Project, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nowhere.tar.zst", "nowhere.tar.zst: there is no such backup"),
+        ("compose.yaml", "compose.yaml is not a backup"),
+    ],
+)
+def test_what_is_no_backup_is_told(app: Project, name: str, told: str) -> None:
     refused = app.run("stack", "restore", "--force", name)
-    assert refused.code in (1, 2)
-    assert name in refused.err
+    assert refused.code == 2
+    assert told in refused.err
+
+
+@pytest.mark.stateless
+def test_a_backup_without_permission_is_told(app: Project, archive: Path) -> None:
+    locked = Path(shutil.copy(archive, archive.with_name("locked.tar.zst")))
+    locked.chmod(0)
+    refused = unprivileged(app).run_apart("stack", "restore", "--force", locked.name)
+    assert refused.code == 2
+    assert "'locked.tar.zst' is not readable" in refused.err
+    assert units(app) == UNITS
 
 
 @pytest.mark.stateless
 def test_data_is_not_replaced_unasked(app: Project, archive: Path) -> None:
+    before = data(app)
     refused = app.run("stack", "restore", archive.name)
-    assert refused.code in (1, 2)
+    assert refused.code == 2
     assert "--force" in refused.err
+    assert data(app) == before
+
+
+# -- the new state or the old one ------------------------------------------------------------------
 
 
 @pytest.mark.stateful
-def test_what_was_lost_comes_back(app: Project, archive: Path) -> None:
-    before = listing(app)
-    put(app, "rm -r /data/a; echo more >/data/more")
-    app.done("stack", "restore", "--force", archive.name)
-    assert listing(app) == before
-    assert app.running() == {"web", "side"}
+def test_what_was_lost_comes_back(changing_app: Project, changing: Saved) -> None:
+    change_data(changing_app, "lost")
+    changing_app.done("stack", "restore", "--force", changing.archive.name)
+    assert (data(changing_app), units(changing_app)) == (changing.data, UNITS)
 
 
 @pytest.mark.stateful
-def test_data_that_the_services_refuse_is_not_kept(app: Project) -> None:
-    put(app, "touch /data/bad")
-    app.done("stack", "backup", "-o", "bad.tar.zst")
-    put(app, "rm /data/bad")
-    before = listing(app)
-    refused = app.run("stack", "restore", "--force", "--timeout", "10", "bad.tar.zst")
+def test_data_that_the_services_refuse_is_not_kept(changing_app: Project) -> None:
+    put(changing_app, "touch /data/bad")
+    changing_app.done("stack", "backup", "--force", "-o", "bad.tar.zst")
+    put(changing_app, "rm /data/bad")
+    change_data(changing_app, "good")
+    before = data(changing_app)
+    refused = changing_app.run("stack", "restore", "--force", "--timeout", "10", "bad.tar.zst")
     assert refused.code == 1
-    assert listing(app) == before
-    assert app.running() == {"web", "side"}
+    assert (data(changing_app), units(changing_app)) == (before, UNITS)
 
 
 @pytest.mark.stateful
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["saving for safety", "removing what was there", "starting"])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_restore_leaves_one_state_whole(
-    app: Project, archive: Path, moment: str, number: int
+    changing_app: Project, changing: Saved, moment: str, number: int
 ) -> None:
-    saved = listing(app)
-    put(app, "echo new >/data/only-now")
-    before = listing(app)
-    with app.popen("stack", "restore", "--force", archive.name) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(moment):
-                break
+    change_data(changing_app, f"{moment.split()[0]}{int(number)}")
+    before = data(changing_app)
+    command = ("stack", "restore", "--force", changing.archive.name)
+    with cut_short(changing_app, moment, *command) as process:
         process.send_signal(number)
-        process.communicate(timeout=LIMIT_S)
-    app.done("stack", "start")  # repairs what a kill left
-    assert listing(app) in (before, saved)
-    app.done("stack", "restore", "--force", archive.name)
-    assert listing(app) == saved
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    changing_app.done("stack", "status")  # puts right what a kill left
+    assert (data(changing_app), units(changing_app)) == (before, UNITS)
+
+
+@pytest.mark.stateful
+def test_an_engine_that_goes_in_mid_restore_is_told_and_its_return_is_enough(
+    project: Project, relay: Relay
+) -> None:
+    behind = at_engine(project, relay.url)
+    write_tiny(behind)
+    install_and_start(behind)
+    behind.done("stack", "backup", "-o", "a.tar.zst")
+    put(behind, "echo new >/data/new")
+    before = listing(behind)
+    command = ("stack", "restore", "--force", "a.tar.zst")
+    with cut_short(behind, "removing what was there", *command) as process:
+        relay.cut()
+    assert process.returncode == 1
+    relay.mend()
+    behind.done("stack", "status", apart=True)
+    assert (listing(behind), behind.running()) == (before, {"web", "side"})
 
 
 @pytest.mark.stateful
 def test_without_room_for_a_safety_copy_nothing_is_replaced(
-    started: Project, small_disk: Path
+    tiny: Project, small_disk: Path
 ) -> None:
-    started.done("stack", "backup", "-o", "a.tar.zst")
-    put(started, "dd if=/dev/urandom of=/data/large bs=1M count=8")
-    before = listing(started)
-    cramped = replace(started, environ={**started.environ, "XDG_STATE_HOME": str(small_disk)})
+    tiny.done("stack", "backup", "-o", "a.tar.zst")
+    put(tiny, "dd if=/dev/urandom of=/data/large bs=1M count=8")
+    before = listing(tiny)
+    cramped = replace(tiny, environ={**tiny.environ, "XDG_STATE_HOME": str(small_disk)})
     refused = cramped.run("stack", "restore", "--force", "a.tar.zst")
     assert refused.code == 1
     assert "no safety copy of the present data can be kept" in refused.err
-    assert listing(started) == before
-    assert started.running() == {"web", "side"}
+    assert listing(tiny) == before
+    assert tiny.running() == {"web", "side"}
+
+
+# -- elsewhere -------------------------------------------------------------------------------------
 
 
 @pytest.mark.stateful
@@ -148,13 +225,15 @@ def test_a_fixed_volume_name_is_told_under_another_project_name(
 @pytest.mark.stateful
 def test_it_comes_back_elsewhere_under_another_name(app: Project, other: Project) -> None:
     other.done("stack", "restore", "-p", other.name, "a.tar.zst")
-    assert other.running() == {"web", "side"}
-    assert put(other, "cat /data/a/one") == "one\n"
-    assert app.running() == {"web", "side"}
+    assert (data(other), units(other)) == (data(app), UNITS)
+    assert (home(other) / ".env").read_text() == (home(app) / ".env").read_text()
+    assert units(app) == UNITS
+    other.done("stack", "uninstall", "-p", other.name, "--force", "--all")
+    assert other.left() == []
 
 
 @pytest.mark.stateful
 def test_it_may_be_restored_without_a_start(other: Project) -> None:
     other.done("stack", "restore", "-p", other.name, "--no-start", "a.tar.zst")
-    assert other.running() == set()
-    assert other.engine.list_volumes(other.labels)
+    assert units(other) == set()
+    assert len(other.engine.list_volumes(other.labels)) == 3

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.project import Project
-from tests.integration.helpers import home, write_app
+from tests.integration.helpers import (
+    UNITS,
+    data,
+    home,
+    sql,
+    units,
+    without_engine,
+    write_tiny,
+)
 from tests.support import Owned
 
 pytestmark = pytest.mark.engine
@@ -16,48 +24,68 @@ def volumes(project: Project) -> int:
 
 
 @pytest.mark.stateful
-def test_containers_and_networks_go_and_data_stays(started: Project) -> None:
-    told = started.done("stack", "uninstall", "--force")
-    assert started.engine.list_containers(started.labels) == []
-    assert started.engine.list_networks(started.labels) == []
-    assert volumes(started) == 1
+def test_all_that_runs_goes_and_data_stays_for_the_next_start(own_app: Project) -> None:
+    sql(own_app, "INSERT INTO accounts VALUES ('dave', 4)")
+    before = data(own_app)
+    told = own_app.done("stack", "uninstall", "--force")
     assert "--volumes" in told.err
+    assert (volumes(own_app), len(own_app.left())) == (3, 3)
+    own_app.done("stack", "start")
+    assert (data(own_app), units(own_app)) == (before, UNITS)
 
 
 @pytest.mark.stateful
-def test_with_volumes_the_data_goes_too(started: Project) -> None:
-    started.done("stack", "uninstall", "--force", "--volumes")
-    assert started.left() == []
-    assert home(started).exists()
+def test_with_all_nothing_is_left_and_a_second_run_says_so(own_app: Project) -> None:
+    own_app.done("stack", "uninstall", "--force", "--all")
+    assert own_app.left() == []
+    assert not home(own_app).exists()
+    assert "nothing to remove" in own_app.done("stack", "uninstall", "--force", "--all").err
 
 
 @pytest.mark.stateful
-def test_with_config_settings_and_secrets_go(started: Project) -> None:
-    started.done("stack", "uninstall", "--force", "--config")
-    assert not (home(started) / ".env").exists()
-    assert volumes(started) == 1
+def test_with_volumes_the_data_goes_too(tiny: Project) -> None:
+    tiny.done("stack", "uninstall", "--force", "--volumes")
+    assert tiny.left() == []
+    assert home(tiny).exists()
 
 
 @pytest.mark.stateful
-def test_with_all_nothing_is_left_and_a_second_run_says_so(started: Project) -> None:
-    started.done("stack", "uninstall", "--force", "--all")
-    assert started.left() == []
-    assert not home(started).exists()
-    assert "nothing to remove" in started.done("stack", "uninstall", "--force", "--all").err
+def test_with_config_settings_and_secrets_go(tiny: Project) -> None:
+    tiny.done("stack", "uninstall", "--force", "--config")
+    assert not (home(tiny) / ".env").exists()
+    assert volumes(tiny) == 1
 
 
 @pytest.mark.stateful
-def test_foreign_files_of_the_config_directory_stay(started: Project) -> None:
-    (home(started) / "notes.txt").write_text("mine")
-    started.done("stack", "uninstall", "--force", "--all")
-    assert (home(started) / "notes.txt").read_text() == "mine"
+def test_foreign_files_of_the_config_directory_stay(tiny: Project) -> None:
+    (home(tiny) / "notes.txt").write_text("mine")
+    told = tiny.done("stack", "uninstall", "--force", "--all")
+    assert (home(tiny) / "notes.txt").read_text() == "mine"
+    assert "notes.txt stays: it is not dockwright's" in told.err
 
 
 @pytest.mark.stateful
-def test_foreign_things_on_the_engine_stay(started: Project, owned: Owned) -> None:
-    foreign = owned.run(started.image, "tail", "-f", "/dev/null")
-    started.done("stack", "uninstall", "--force", "--all")
+def test_foreign_things_on_the_engine_stay(tiny: Project, owned: Owned) -> None:
+    foreign = owned.run(tiny.image, "tail", "-f", "/dev/null")
+    owned.engine.create_volume(f"{tiny.name}_foreign", {"Labels": owned.labels})
+    owned.engine.create_network(f"{tiny.name}_foreign", {"Labels": owned.labels})
+    before = owned.left()
+    tiny.done("stack", "uninstall", "--force", "--all")
+    assert tiny.left() == []
+    assert (len(before), owned.left()) == (3, before)
     assert owned.engine.inspect_container(foreign)["State"]["Running"]
+
+
+@pytest.mark.stateful
+def test_a_network_that_somebody_else_uses_is_told(tiny: Project, owned: Owned) -> None:
+    (network,) = tiny.engine.list_networks(tiny.labels)
+    owned.run(tiny.image, "tail", "-f", "/dev/null", HostConfig={"NetworkMode": network["Name"]})
+    refused = tiny.run("stack", "uninstall", "--force", "--all")
+    assert refused.code == 1
+    assert network["Name"] in refused.err
+    owned.remove()
+    tiny.done("stack", "uninstall", "--force", "--all")
+    assert tiny.left() == []
 
 
 @pytest.mark.stateless
@@ -65,26 +93,26 @@ def test_it_shows_what_goes_and_asks(app: Project) -> None:
     refused = app.run("stack", "uninstall")
     assert refused.code == 2
     assert "--force" in refused.err
-    assert "container" in refused.out
-    assert app.running() == {"web", "side"}
+    assert all(kind in refused.out for kind in ("container", "process", "network"))
+    assert units(app) == UNITS
 
 
-@pytest.mark.stateful
+@pytest.mark.stateless
 def test_what_never_existed_is_fine(project: Project) -> None:
-    write_app(project, token=False)
+    write_tiny(project, token=False)
     assert "nothing to remove" in project.done("stack", "uninstall", "--force").err
 
 
 @pytest.mark.stateful
-def test_it_can_be_started_again_with_its_data(started: Project) -> None:
-    started.done("stack", "uninstall", "--force")
-    started.done("stack", "start")
-    result = started.engine.exec(started.container("web"), ["cat", "/data/a/one"])
-    assert result.stdout == b"one\n"
+def test_an_engine_that_is_gone_is_told_and_nothing_goes(tiny: Project) -> None:
+    gone = without_engine(tiny).run("stack", "uninstall", "--force", "--all")
+    assert gone.code == 1
+    assert "nowhere.sock" in gone.err
+    assert (tiny.running(), home(tiny).exists()) == ({"web", "side"}, True)
 
 
 @pytest.mark.stateful
-def test_a_container_that_was_removed_by_hand_is_no_matter(started: Project) -> None:
-    started.engine.remove_container(started.container("side"))
-    started.done("stack", "uninstall", "--force", "--all")
-    assert started.left() == []
+def test_a_container_that_was_removed_by_hand_is_no_matter(tiny: Project) -> None:
+    tiny.engine.remove_container(tiny.container("side"))
+    tiny.done("stack", "uninstall", "--force", "--all")
+    assert tiny.left() == []

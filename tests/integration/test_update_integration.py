@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from dockwright.engine import Engine
 from tests.cli.project import Project, plain_service
-from tests.integration.helpers import FOREVER, put
+from tests.integration.helpers import (
+    FOREVER,
+    UNITS,
+    change_data,
+    cut_short,
+    data,
+    install_and_start,
+    put,
+    units,
+    write_app,
+)
 from tests.lifecycle.builds import build_version
 
 pytestmark = pytest.mark.engine
@@ -32,18 +42,34 @@ def versions(
 
 
 @pytest.fixture
-def served(project: Project, versions: dict[str, str]) -> Iterator[Project]:
-    """A started project whose image name stands for the first version."""
-    tag = f"{project.name}-image:1"
+def tag(project: Project, versions: dict[str, str]) -> Iterator[str]:
+    """A name of an image that stands for the first version; with ``:bad`` it is a bad one."""
+    tag, bad = f"{project.name}-image:1", f"{project.name}-image:bad"
     project.engine.tag_image(versions["good1"], tag)
+    project.engine.tag_image(versions["bad"], bad)
+    yield tag
+    project.remove()
+    for name in (tag, bad):
+        project.engine.remove_image(name, force=True)
+
+
+@pytest.fixture
+def served(project: Project, tag: str) -> Project:
+    """A tiny started project of that image."""
     web = plain_service("web", FOREVER, [HEALTHY, "pull_policy: never", "volumes: ['data:/data']"])
     side = plain_service("side", FOREVER, ["pull_policy: never"])
     project.write(f"{web.replace('IMAGE', tag)}\n{side}", "volumes: {data: {}}")
     project.done("stack", "start")
     put(project, "echo kept >/data/file")
-    yield project
-    project.remove()
-    project.engine.remove_image(tag, force=True)
+    return project
+
+
+@pytest.fixture
+def shop(project: Project, tag: str) -> Project:
+    """A whole started project, whose web service is of that image."""
+    write_app(project, image=tag)
+    install_and_start(project)
+    return project
 
 
 def release(project: Project, image: str) -> None:
@@ -82,25 +108,51 @@ def test_a_dry_run_tells_and_changes_nothing(served: Project, versions: dict[str
 
 
 @pytest.mark.stateful
-def test_a_version_that_does_not_get_healthy_is_put_back(
-    served: Project, versions: dict[str, str]
+def test_of_a_whole_stack_only_what_changed_is_new_and_all_data_stays(
+    shop: Project, versions: dict[str, str]
 ) -> None:
-    release(served, versions["bad"])
-    failed = served.run("stack", "update", "--timeout", "5")
-    assert failed.code == 1
-    assert (version(served), put(served, "cat /data/file")) == ("good1", "kept\n")
-    assert served.running() == {"web", "side"}
+    others = shop.container("db"), shop.container("cache")
+    change_data(shop, "before")
+    before = data(shop)
+    release(shop, versions["good2"])
+    shop.done("stack", "update", "--no-pull")
+    assert (version(shop), data(shop), units(shop)) == ("good2", before, UNITS)
+    assert (shop.container("db"), shop.container("cache")) == others
 
 
 @pytest.mark.stateful
-def test_after_a_failed_update_the_next_one_works(
-    served: Project, versions: dict[str, str]
+def test_a_version_that_does_not_get_healthy_is_put_back_and_the_next_one_works(
+    shop: Project, versions: dict[str, str]
 ) -> None:
-    release(served, versions["bad"])
-    assert served.run("stack", "update", "--timeout", "5").code == 1
-    release(served, versions["good2"])
-    served.done("stack", "update")
-    assert version(served) == "good2"
+    change_data(shop, "before")
+    before, web = data(shop), shop.container("web")
+    release(shop, versions["bad"])
+    failed = shop.run("stack", "update", "--no-pull", "--timeout", "2")
+    assert failed.code == 1
+    assert "failed: the old version runs again" in failed.err
+    assert (version(shop), data(shop), units(shop)) == ("good1", before, UNITS)
+    assert shop.container("web") == web
+    release(shop, versions["good2"])
+    shop.done("stack", "update", "--no-pull")
+    assert (version(shop), data(shop), units(shop)) == ("good2", before, UNITS)
+
+
+@pytest.mark.stateful
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_update_leaves_the_old_version(
+    served: Project, tag: str, number: int
+) -> None:
+    before = served.container("web")
+    file = served.directory / "compose.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(tag, tag.replace(":1", ":bad")))
+    with cut_short(served, "waiting until it is ready", "stack", "update") as process:
+        process.send_signal(number)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    file.write_text(text)
+    served.done("stack", "start")  # puts right what a kill left
+    assert (served.container("web"), served.running()) == (before, {"web", "side"})
+    assert (version(served), put(served, "cat /data/file")) == ("good1", "kept\n")
 
 
 @pytest.mark.stateful
@@ -120,10 +172,22 @@ def test_an_unknown_option_is_a_usage_error(app: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_an_image_that_cannot_be_had_changes_nothing(served: Project, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_had_changes_nothing(served: Project, tag: str) -> None:
     before = served.container("web")
     file = served.directory / "compose.yaml"
     text = file.read_text()
-    file.write_text(text.replace(f"{served.name}-image:1", "dockwright.invalid/nowhere:1"))
-    assert served.run("stack", "update").code == 1
+    file.write_text(
+        text.replace(tag, "dockwright.invalid/nowhere:1").replace("pull_policy: never", "", 1)
+    )
+    refused = served.run("stack", "update")
+    assert refused.code == 1
+    assert "dockwright.invalid/nowhere:1" in refused.err
     assert served.container("web") == before
+
+
+@pytest.mark.stateless
+def test_a_service_that_is_not_declared_is_told(app: Project) -> None:
+    refused = app.run("stack", "update", "nobody")
+    assert refused.code == 2
+    assert "nobody" in refused.err
+    assert units(app) == UNITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dockwright.engine import Engine, batch
+from dockwright.errors import EngineError
 from dockwright.lifecycle.journal import Journal
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import bring_to_disk
 from dockwright.stack import Stack
+
+_log = logging.getLogger(__name__)
 
 BACKUP = "backup"
 
@@ -46,7 +50,22 @@ def at_rest(
                 [partial(paused.enter_context, stack.engine.standstill(each)) for each in writers]
             )
             yield
-    finally:
+    except BaseException:
+        _leave(stack, writers, journal)
+        raise
+    journal.close()
+
+
+def _leave(stack: Stack, paused: Collection[str], journal: Journal) -> None:
+    """End a backup that failed; where the engine does not answer, the journal stays."""
+    try:
+        let_go_on(stack.engine, paused)
+    except (EngineError, ExceptionGroup):
+        _log.warning(
+            "stack %s may still be paused: the next `dockwright stack` command lets it go on",
+            stack.identity.project,
+        )
+    else:
         journal.close()
 
 
