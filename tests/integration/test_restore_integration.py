@@ -32,7 +32,13 @@ from tests.relay import Relay
 
 pytestmark = pytest.mark.engine
 
-MOMENTS = ("saving for safety", "removing what was there", "writing volume rows", "starting")
+CUTS = [
+    ("saving for safety", signal.SIGINT),
+    ("removing what was there", signal.SIGKILL),
+    ("writing volume rows", signal.SIGINT),
+    ("writing volume rows", signal.SIGKILL),
+    ("starting", signal.SIGKILL),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +160,7 @@ def test_data_that_the_services_refuse_is_not_kept(changing_app: Project) -> Non
 
 
 @pytest.mark.stateful
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("moment", "number"), CUTS)
 def test_an_interrupted_restore_leaves_one_state_whole(
     changing_app: Project, changing: Saved, moment: str, number: int
 ) -> None:
