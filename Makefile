@@ -24,7 +24,8 @@ test: $(VENV)/ready  ## run all tests of the project
 	exec $(BIN)/python -m pytest -n 2 --reruns 2 tests
 
 soak: $(VENV)/ready  ## run the long checks with their full counts: crashes, crowds, leaks
-	@$(WITH_ENGINE) DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/profile/test_waste.py
+	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
+	DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/profile/test_waste.py
 
 lint: $(VENV)/ready  ## check style, types and the floors between rooms
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from tests.compose.differences import check
 from tests.compose.reference import reference_tool
 
-SAMPLE = 40
+SAMPLE = 24
 
 
 @pytest.mark.skipif(reference_tool() is None, reason="no Compose 2.26 here")
