@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from dockwright.engine import Engine
 
 pytest_plugins = ("pytester",)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests
+    # interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

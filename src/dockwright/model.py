@@ -94,6 +94,7 @@ class ProcessSpec:
         ready_timeout_s: how long `ready` may take, in seconds.
         stop_signal: what it is sent first when it is stopped (not when it is removed).
         stop_grace_s: how long it may take to end after `stop_signal`, in seconds.
+        stateless: it holds nothing that a reset would have to bring back by starting it anew.
     """
 
     name: str
@@ -105,6 +106,7 @@ class ProcessSpec:
     ready_timeout_s: float = 60.0
     stop_signal: str = "SIGTERM"
     stop_grace_s: float = 10.0
+    stateless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

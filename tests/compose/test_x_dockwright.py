@@ -35,6 +35,7 @@ x-dockwright:
       ready: {http: "http://127.0.0.1:8000/", timeout: 1m30s}
       stop_signal: INT
       stop_grace_period: 2.5
+      reset: none
     follower:
       command: [sh, -c, "true"]
       environment: [A=1, B]
@@ -53,6 +54,7 @@ x-dockwright:
     )
     assert worker.ready == {"http": "http://127.0.0.1:8000/"}
     assert (worker.ready_timeout_s, worker.stop_signal, worker.stop_grace_s) == (90, "SIGINT", 2.5)
+    assert (worker.stateless, follower.stateless) == (True, False)
     assert follower.command == ("sh", "-c", "true")
     assert follower.environment == {"A": "1", "B": ""}
     assert follower.depends_on == (Dependency("worker"),)
@@ -102,6 +104,10 @@ WRONG = {
     "two-conditions": (
         "{processes: {p: {command: a, ready: {tcp: 1, log: b}}}}",
         "processes.p.ready: takes one condition, not tcp and log",
+    ),
+    "process-reset": (
+        "{processes: {p: {command: a, reset: redis}}}",
+        "processes.p.reset: must be one of none, restart",
     ),
     "signal": ("{processes: {p: {command: a, stop_signal: NOPE}}}", "there is no signal 'NOPE'"),
     "grace": (

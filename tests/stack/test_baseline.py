@@ -85,6 +85,43 @@ def test_a_server_that_shares_a_volume_with_what_is_replaced_is_captured_again(
         assert stack.containers["cache"] != before
 
 
+PROCESSES = """
+x-dockwright:
+  processes:
+    stateful: {command: [sleep, '600']}
+    stateless: {command: [sleep, '600'], reset: none}
+    client: {command: [sleep, '600'], reset: none, depends_on: [cache]}
+"""
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    return {name: each.child.pid for name, each in stack.processes.items() if each.child}
+
+
+@pytest.mark.parametrize(
+    ("way", "renewed"), [("", {"stateful"}), ("recreate", {"stateful", "client"})]
+)
+def test_a_stateless_process_stays_unless_what_it_knows_is_made_anew(
+    make_stack: StackMaker, tmp_path: Path, way: str, renewed: set[str]
+) -> None:
+    said = f"    x-dockwright: {{reset: {way}}}\n" if way else ""
+    stack = make_stack(f"services: {CACHE}{said}{PROCESSES}")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        before = pids(stack)
+        baseline.reset()
+        assert {name for name, pid in pids(stack).items() if pid != before[name]} == renewed
+
+
+def test_a_stateless_process_that_has_ended_is_started_again(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
+    stack = make_stack(f"services: {CACHE}{PROCESSES}")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        stack.kill(["stateless"])
+        baseline.reset()
+        assert stack.processes["stateless"].running
+
+
 def test_a_strategy_that_does_not_fit_is_told_with_its_service(
     make_stack: StackMaker, tmp_path: Path
 ) -> None:

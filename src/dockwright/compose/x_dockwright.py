@@ -45,6 +45,7 @@ _PROCESS = Struct(
         "cwd": STR,
         "depends_on": AnyOf((ListOf(STR, unique=True), MapOf(_DEPENDENCY))),
         "ready": _READY,
+        "reset": Scalar(("string",), ("none", "restart")),
         "stop_signal": STR,
         "stop_grace_period": Scalar(("string", "number")),
     },
@@ -166,6 +167,7 @@ def _process(
             (*path, "stop_grace_period"),
             origins,
         ),
+        stateless=process.get("reset") == "none",
     )
 
 

@@ -64,7 +64,8 @@ class Baseline:
     @property
     def stays(self) -> bool:
         """Whether a reset leaves every container and process where it is."""
-        return not self._having("recreate") and not self._stack.processes
+        processes = self._stack.spec.processes.values()
+        return not self._having("recreate") and all(each.stateless for each in processes)
 
     def capture(self) -> None:
         """Remember the state; nobody uses the stack.
@@ -92,9 +93,7 @@ class Baseline:
         in_place = self._having("in place")
         lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        replaced = self._replace(
-            [*self._having("recreate"), *self._stack.processes], thorough=thorough
-        )
+        replaced = self._replace(self._replaced(), thorough=thorough)
         self._await_dependents({*cut, *replaced})
 
     def close(self) -> None:
@@ -144,6 +143,16 @@ class Baseline:
             for name in names
             if name not in jobs or renewed & set(graph.with_dependencies([name]))
         ]
+
+    def _replaced(self) -> list[str]:
+        """Return what a reset makes anew: it holds state, has ended, or knew what is made anew."""
+        replaced = self._having("recreate")
+        graph, spec = self._stack.graph, self._stack.spec
+        for name, process in self._stack.processes.items():
+            knows = set(graph.with_dependencies([name])) & set(replaced)
+            if not spec.processes[name].stateless or knows or not process.running:
+                replaced.append(name)
+        return replaced
 
     def _having(self, manner: str) -> list[str]:
         return [name for name, each in self._strategies.items() if each.manner == manner]
