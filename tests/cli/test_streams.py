@@ -36,7 +36,7 @@ def long(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", ["stack config", "cache ls"])
+@pytest.mark.parametrize("command", ["stack config", "cache ls --json"])
 def test_closed_streams_are_no_failure(long: Path, command: str, closed: str) -> None:
     done = run(long, f'"$@" {command} {closed}')
     assert done.returncode == 0

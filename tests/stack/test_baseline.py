@@ -99,16 +99,21 @@ def pids(stack: Stack) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("way", "renewed"), [("", {"stateful"}), ("recreate", {"stateful", "client"})]
+    ("way", "thorough", "renewed"),
+    [
+        ("", False, {"stateful"}),
+        ("", True, {"stateful", "client"}),
+        ("recreate", False, {"stateful", "client"}),
+    ],
 )
 def test_a_stateless_process_stays_unless_what_it_knows_is_made_anew(
-    make_stack: StackMaker, tmp_path: Path, way: str, renewed: set[str]
+    make_stack: StackMaker, tmp_path: Path, way: str, thorough: bool, renewed: set[str]
 ) -> None:
     said = f"    x-dockwright: {{reset: {way}}}\n" if way else ""
     stack = make_stack(f"services: {CACHE}{said}{PROCESSES}")
     with captured(stack, tmp_path / "scratch") as baseline:
         before = pids(stack)
-        baseline.reset()
+        baseline.reset(thorough=thorough)
         assert {name for name, pid in pids(stack).items() if pid != before[name]} == renewed
 
 

@@ -93,7 +93,7 @@ class Baseline:
         in_place = self._having("in place")
         lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        replaced = self._replace(self._replaced(), thorough=thorough)
+        replaced = self._replace(self._replaced(thorough=thorough), thorough=thorough)
         self._await_dependents({*cut, *replaced})
 
     def close(self) -> None:
@@ -144,12 +144,16 @@ class Baseline:
             if name not in jobs or renewed & set(graph.with_dependencies([name]))
         ]
 
-    def _replaced(self) -> list[str]:
-        """Return what a reset makes anew: it holds state, has ended, or knew what is made anew."""
+    def _replaced(self, *, thorough: bool) -> list[str]:
+        """Return what a reset makes anew: it holds state, has ended, or knew what is new now.
+
+        A container that was started again may have other published ports.
+        """
         replaced = self._having("recreate")
         graph, spec = self._stack.graph, self._stack.spec
         for name, process in self._stack.processes.items():
-            knows = set(graph.with_dependencies([name])) & set(replaced)
+            known = {each for each in graph.with_dependencies([name]) if each in spec.services}
+            knows = known if thorough else known & set(replaced)
             if not spec.processes[name].stateless or knows or not process.running:
                 replaced.append(name)
         return replaced
