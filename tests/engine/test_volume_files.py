@@ -116,8 +116,12 @@ def at_home(engine: Engine) -> None:
 
 
 def archive_calls(engine: Engine) -> int:
-    calls = engine.statistics().by_call
-    return sum(each.count for name, each in calls.items() if "files of container" in name)
+    return calls(engine, "files of container")
+
+
+def calls(engine: Engine, words: str) -> int:
+    by_call = engine.statistics().by_call
+    return sum(each.count for name, each in by_call.items() if words in name)
 
 
 @pytest.mark.parametrize("reader", [through, whichever])
@@ -141,7 +145,10 @@ def test_root_does_not_trouble_the_engine(engine: Engine, place: Place) -> None:
     before = archive_calls(engine)
     volume, container = place.new("echo one > one")
     other, empty = place.new()
+    inspections = calls(engine, "inspect container") + calls(engine, "engine's state")
     engine.volume_in(other, empty, TARGET, engine.volume_out(volume, container, TARGET))
+    # Nobody may look at a container that is held still meanwhile.
+    assert calls(engine, "inspect container") + calls(engine, "engine's state") == inspections
     assert place.run(other, "cat one") == "one\n"
     assert archive_calls(engine) == before
 

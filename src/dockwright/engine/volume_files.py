@@ -8,22 +8,20 @@ disk's speed. The tars are alike: what one way has read, the other can write.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterable
 from pathlib import Path, PurePosixPath
 
 from dockwright.engine import host_tar
 from dockwright.engine.archives import ArchiveCalls
-from dockwright.engine.calls import Call
 from dockwright.engine.networks import VolumeCalls
 
-_SHIFTED = ("name=userns", "name=rootless")
-"""Where containers see other owners of files than this host does."""
+_REMAPPED = re.compile(r"\d+\.\d+")
+"""So the root directory of an engine ends whose containers have a user namespace of their own."""
 
 
 class VolumeFileCalls(ArchiveCalls, VolumeCalls):
     """The calls that read and fill whole volumes."""
-
-    _host_root: Path | None = None
 
     def volume_out(self, volume: str, container: str, target: str) -> Generator[bytes, None, None]:
         """Yield a tar of what a volume holds, in pieces; close it to stop before the end.
@@ -60,20 +58,18 @@ class VolumeFileCalls(ArchiveCalls, VolumeCalls):
         """Return where this host has the volume's files, if this process may use them.
 
         A container's id is like no other: where this host has that container's directory, the
-        engine's file system is ours.
+        engine's file system is ours. The engine's ``/info`` would tell where that is; but it looks
+        at every container, which nobody may while one is held still: see `standstill`.
         """
         if os.geteuid() != 0 or not self._http.endpoint.url.startswith("unix:"):
             return None
-        if self._host_root is None:
-            self._host_root = self._shared_root()
-        if not (self._host_root / "containers" / container / "config.v2.json").is_file():
-            return None
         found = self.inspect_volume(volume)
-        directory = Path(str(found.get("Mountpoint") or ""))
+        directory = Path(str(found.get("Mountpoint") or "/nowhere"))
         plain = found.get("Driver") == "local" and not found.get("Options")
-        return directory if plain and directory.is_dir() and host_tar.gnu_tar() else None
-
-    def _shared_root(self) -> Path:
-        info = self._http.document(Call("GET", "/info", "ask for the engine's state"))
-        shifted = any(str(each).startswith(_SHIFTED) for each in info.get("SecurityOptions") or ())
-        return Path("/nowhere" if shifted else str(info.get("DockerRootDir") or "/nowhere"))
+        if not plain or not directory.is_dir() or not host_tar.gnu_tar():
+            return None
+        root = directory.parent.parent.parent  # ROOT/volumes/NAME/_data
+        ours = (root / "containers" / container / "config.v2.json").is_file()
+        # Elsewhere containers see other owners of files than this host does.
+        same_owners = root.stat().st_uid == 0 and not _REMAPPED.fullmatch(root.name)
+        return directory if ours and same_owners else None
