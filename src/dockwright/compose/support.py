@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockwright.compose.schema import NEWER_POLICY
+from dockwright.compose.schema_values import NEWER_POLICY
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.warnings import Warnings
 from dockwright.errors import ComposeError, ComposeUnsupportedError

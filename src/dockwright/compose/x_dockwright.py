@@ -19,15 +19,13 @@ from dockwright.compose.complaints import reporter
 from dockwright.compose.consistency import check_cycles
 from dockwright.compose.mappings import pairs
 from dockwright.compose.paths import absolute
-from dockwright.compose.schema import STR
+from dockwright.compose.schema_values import LIST, PAIRS, STR
 from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Struct, check
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import parse_duration
 from dockwright.model import Dependency, DependencyCondition, Json, ProcessSpec, ServiceSpec
 
 KEY = "x-dockwright"
-_LIST = ListOf(STR)
-_PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), _LIST))
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _DEPENDENCY = Struct(
     {
@@ -40,8 +38,8 @@ _DEPENDENCY = Struct(
 _READY = AnyOf((STR, MapOf(Anything())))
 _PROCESS = Struct(
     {
-        "command": AnyOf((STR, _LIST)),
-        "environment": _PAIRS,
+        "command": AnyOf((STR, LIST)),
+        "environment": PAIRS,
         "cwd": STR,
         "depends_on": AnyOf((ListOf(STR, unique=True), MapOf(_DEPENDENCY))),
         "ready": _READY,

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -57,14 +57,9 @@ def pack(directory: Path, root: str, action: str) -> Generator[bytes, None, None
         f"--transform={rename}",
         ".",
     ]
-    with tempfile.TemporaryFile() as errors, _tar(options, directory, errors) as process:
-        try:
-            while chunk := _pipe(process.stdout).read(_READ_BYTES):
-                yield chunk
-        except BaseException:
-            process.kill()
-            raise
-        _check(process, errors, action)
+    with _tar(options, directory, action) as process:
+        while chunk := _pipe(process.stdout).read(_READ_BYTES):
+            yield chunk
 
 
 def unpack(directory: Path, root: str, chunks: Iterable[bytes], action: str) -> None:
@@ -87,29 +82,39 @@ def unpack(directory: Path, root: str, chunks: Iterable[bytes], action: str) -> 
         "--blocking-factor=512",
         f"--transform={rename}",
     ]
-    with tempfile.TemporaryFile() as errors, _tar(options, directory, errors) as process:
+    with (
+        _tar(options, directory, action) as process,
+        suppress(BrokenPipeError),  # tar says why
+        _pipe(process.stdin) as pipe,
+    ):
+        for chunk in chunks:
+            pipe.write(chunk)
+
+
+@contextmanager
+def _tar(options: Sequence[str], directory: Path, action: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run tar for the length of a block, and make sure at its end that it has done its work."""
+    unpacks = "--extract" in options
+    argv = [gnu_tar(), *_COMMON, _CAPABILITIES, f"--directory={directory}", *options]
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if unpacks else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if unpacks else subprocess.PIPE,
+            stderr=errors,
+            bufsize=0,
+            pipesize=_PIPE_BYTES if sys.platform == "linux" else -1,
+            env={"LC_ALL": "C"},
+            start_new_session=True,  # Ctrl-C is for us: nothing stops half-way by itself
+        ) as process,
+    ):
         try:
-            with suppress(BrokenPipeError), _pipe(process.stdin) as pipe:  # tar says why
-                for chunk in chunks:
-                    pipe.write(chunk)
-        except BaseException:
+            yield process
+        except BaseException:  # also of a reader that wants no more
             process.kill()
             raise
         _check(process, errors, action)
-
-
-def _tar(options: Sequence[str], directory: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    unpacks = "--extract" in options
-    return subprocess.Popen(
-        [gnu_tar(), *_COMMON, _CAPABILITIES, f"--directory={directory}", *options],
-        stdin=subprocess.PIPE if unpacks else subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if unpacks else subprocess.PIPE,
-        stderr=errors,
-        bufsize=0,
-        pipesize=_PIPE_BYTES if sys.platform == "linux" else -1,
-        env={"LC_ALL": "C"},
-        start_new_session=True,  # Ctrl-C is for us: who unpacks must not stop half-way by itself
-    )
 
 
 def _check(process: subprocess.Popen[bytes], errors: IO[bytes], action: str) -> None:

@@ -135,33 +135,21 @@ def _pack(
     file: IO[bytes], codec: Codec, chunks: Iterable[bytes], name: str, volume: str = ""
 ) -> Part:
     """Compress chunks into a file at its position; return what the part has become."""
-    digest, counter = hashlib.sha256(), _Counter()
-    stored = 0
-    # Compressed in a thread of its own, hashed and written in ours.
-    with ahead(_compressed(codec, counter.counted(chunks))) as pieces:
+    digest, size, stored = hashlib.sha256(), 0, 0
+
+    def compressed() -> Generator[bytes, None, None]:
+        nonlocal size
+        packer = codec.packer()
+        for chunk in chunks:
+            size += len(chunk)
+            yield packer.compress(chunk)
+        yield packer.flush()
+
+    with ahead(compressed()) as pieces:  # compressed in a thread of its own, written in ours
         for piece in pieces:
             digest.update(piece)
             stored += file.write(piece)
-    return Part(name, counter.size, stored, digest.hexdigest(), volume)
-
-
-def _compressed(codec: Codec, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    packer = codec.packer()
-    for chunk in chunks:
-        yield packer.compress(chunk)
-    yield packer.flush()
-
-
-class _Counter:
-    """Counts the bytes that pass."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.size += len(chunk)
-            yield chunk
+    return Part(name, size, stored, digest.hexdigest(), volume)
 
 
 class _FileDraft:

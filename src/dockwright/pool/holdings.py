@@ -70,9 +70,8 @@ class Holdings:
         """Have a copy started for one who waits, unless waiting on is sooner."""
         mine, pace = self.of(waiter.key), self.pace[waiter.key]
         overdue = pace.is_overdue(time.monotonic() - waiter.since_s)
-        if not mine or is_stuck(self.copies, self.waiters):
-            self.grow(waiter.key)
-        elif any(copy.coming for copy in mine) or not overdue:
+        sooner = any(copy.coming for copy in mine) or not overdue
+        if mine and sooner and not is_stuck(self.copies, self.waiters):
             self.keep_spares(waiter.key)
         else:
             self.grow(waiter.key)

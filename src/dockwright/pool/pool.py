@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from dockwright.engine import Engine
 from dockwright.errors import PoolClosedError, UnknownServiceError
@@ -59,7 +58,7 @@ class Pool:
         self._holdings = Holdings(
             max_stacks,
             start=self._begin,
-            discard=partial(self._in_background, self._upkeep.discard),
+            discard=lambda copy: self._workers.submit(self._upkeep.discard, copy),
         )
         self._watch = DisturbanceWatch(engine, self._disturbed)
 
@@ -157,7 +156,7 @@ class Pool:
                 copy.become(State.KEPT)
                 self._holdings.copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
-                self._in_background(self._reset, copy)
+                self._workers.submit(self._reset, copy)
             self._changed.notify_all()
 
     def seeded(self, lease: Lease, failure: Exception | None) -> None:
@@ -174,7 +173,7 @@ class Pool:
                 return
             copy.holders.clear()
             copy.become(State.STARTING)
-            self._in_background(self._complete, copy, failure)
+            self._workers.submit(self._complete, copy, failure)
 
     def wake(self) -> None:
         """Let every waiter look whether it was abandoned."""
@@ -284,16 +283,13 @@ class Pool:
                         self._holdings.evict(copy)
                     if copy.state is State.CLEAN and not self._closed:
                         copy.become(State.RESETTING)
-                        self._in_background(self._reset, copy)
+                        self._workers.submit(self._reset, copy)
 
     # -- work (in the pool's threads) --------------------------------------------------------
 
-    def _in_background(self, work: Callable[..., None], *arguments: object) -> None:
-        self._workers.submit(work, *arguments)
-
     def _begin(self, copy: Copy) -> None:
         self._notes.made(copy)
-        self._in_background(self._start, copy)
+        self._workers.submit(self._start, copy)
 
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
