@@ -98,8 +98,13 @@ def concerns(item: pytest.Item) -> bool:
     return uses_stack(item) or any(mark.name in _NAMES for mark in item.own_markers)
 
 
-def demand(items: Iterable[pytest.Item]) -> dict[str, int]:
-    """Return how many exclusive leases the tests will ask for, for each stack that they use."""
+def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:
+    """Return how many exclusive leases the tests will ask for, for each stack that they use.
+
+    Args:
+        items: the tests.
+        workers: how many processes share the tests, of which each has collected them all.
+    """
     leases: dict[str, set[str]] = {}
     for item in items:
         if uses_stack(item):
@@ -107,7 +112,7 @@ def demand(items: Iterable[pytest.Item]) -> dict[str, int]:
             holders = leases.setdefault(requirement.stack, set())
             if requirement.exclusive:
                 holders.add(requirement.holder)
-    return {stack: len(holders) for stack, holders in leases.items()}
+    return {stack: -(-len(holders) // workers) for stack, holders in leases.items()}
 
 
 def check(item: pytest.Item, stacks: list[str]) -> Requirement:

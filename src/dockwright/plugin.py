@@ -107,7 +107,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     run = config.stash[RUN]
     if _only_shows(config) or _only_distributes(config):
         return
-    demand = markers.demand(session.items) if run.checked else {}
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)  # xdist's
+    demand = markers.demand(session.items, workers=workers) if run.checked else {}
     try:
         if demand:
             run.session.prepare(demand)

@@ -68,21 +68,13 @@ def app(
         yield project
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def changing_app(
     engine: Engine, scratch: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    """A whole project with data, for the tests of a module that do not mind what it holds."""
+    """A whole project that runs, for tests that do not mind what it holds and change it."""
     with running_app(tmp_path_factory.mktemp("changing"), engine, scratch) as project:
         yield project
-
-
-@pytest.fixture
-def own_app(project: Project) -> Project:
-    """A whole project with data, of one test alone."""
-    write_app(project)
-    install_and_start(project)
-    return project
 
 
 @pytest.fixture

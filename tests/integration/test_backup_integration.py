@@ -160,19 +160,21 @@ def test_a_stopped_stack_is_backed_up_too(tiny: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_what_a_database_commits_meanwhile_is_whole(own_app: Project) -> None:
+def test_what_a_database_commits_meanwhile_is_whole(changing_app: Project) -> None:
     insert = 'psql -U app -qAtXc "INSERT INTO moments DEFAULT VALUES"'
-    sql(own_app, "CREATE TABLE moments (number serial PRIMARY KEY)")
-    put(own_app, f"(while {insert}; do :; done) >/dev/null 2>&1 &", "db")
-    put(own_app, LARGE)
-    before = int(sql(own_app, "SELECT count(*) FROM moments"))
-    own_app.done("stack", "backup", "-o", "busy.tar.zst")
-    after = int(sql(own_app, "SELECT count(*) FROM moments"))
-    own_app.done("stack", "restore", "--force", "busy.tar.zst")
-    kept, last = sql(own_app, "SELECT count(*), max(number) FROM moments").split("|")
+    sql(changing_app, "DROP TABLE IF EXISTS moments")
+    sql(changing_app, "CREATE TABLE moments (number serial PRIMARY KEY)")
+    put(changing_app, f"(while {insert}; do :; done) >/dev/null 2>&1 &", "db")
+    put(changing_app, LARGE)
+    before = int(sql(changing_app, "SELECT count(*) FROM moments"))
+    changing_app.done("stack", "backup", "--force", "-o", "busy.tar.zst")
+    after = int(sql(changing_app, "SELECT count(*) FROM moments"))
+    changing_app.done("stack", "restore", "--force", "busy.tar.zst")
+    kept, last = sql(changing_app, "SELECT count(*), max(number) FROM moments").split("|")
     assert before <= int(kept) <= after
     assert kept == last  # no row is missing in between
-    assert "alice|10000" in data(own_app)[0]
+    assert "alice|" in data(changing_app)[0]
+    put(changing_app, "rm /data/large")
 
 
 @pytest.mark.stateful
@@ -234,20 +236,25 @@ def test_an_interrupted_backup_leaves_no_half_archive(
     with cut_short(tiny, "reading volume", "stack", "backup", "-o", "cut.tar.zst") as process:
         process.send_signal(number)
     assert process.returncode == code
-    assert (archives(tiny), states(tiny)) == ([], {"running"})
+    assert states(tiny) == {"running"}
+    if archives(tiny) != []:  # it was as good as done
+        assert archives(tiny) == ["cut.tar.zst"]
+        tiny.done("stack", "restore", "--verify-only", "cut.tar.zst")
 
 
 @pytest.mark.stateful
-def test_after_a_killed_backup_the_next_command_tidies_up(own_app: Project) -> None:
-    before = data(own_app)
-    put(own_app, LARGE)
-    with cut_short(own_app, "reading volume", "stack", "backup", "-o", "cut.tar.zst") as process:
+def test_after_a_killed_backup_the_next_command_tidies_up(changing_app: Project) -> None:
+    before = data(changing_app)
+    put(changing_app, LARGE)
+    command = ("stack", "backup", "-o", "cut.tar.zst")
+    with cut_short(changing_app, "reading volume", *command) as process:
         process.kill()
-    assert states(own_app) == {"paused"}
-    own_app.done("stack", "status")
-    put(own_app, "rm /data/large")
-    assert (data(own_app), units(own_app)) == (before, UNITS)
-    assert (archives(own_app), states(own_app)) == ([], {"running"})
+    assert states(changing_app) == {"paused"}
+    changing_app.done("stack", "status")
+    put(changing_app, "rm /data/large")
+    assert (data(changing_app), units(changing_app)) == (before, UNITS)
+    assert states(changing_app) == {"running"}
+    assert not [name for name in archives(changing_app) if "cut" in name]
 
 
 @pytest.mark.stateful

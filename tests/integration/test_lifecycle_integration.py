@@ -15,11 +15,10 @@ from tests.integration.helpers import (
     FOREVER,
     UNITS,
     Services,
+    change_data,
     cut_short,
     data,
-    put,
     services_of,
-    sql,
     units,
     without_engine,
     write_tiny,
@@ -184,15 +183,6 @@ def test_services_are_managed_in_blocks(stack_services: StackServiceManager) -> 
     assert stack_services.running == before
 
 
-@pytest.mark.module_cleanup
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_the_tests_of_a_module_share_one_stack(services: Services, number: int) -> None:
-    rows = services.rows
-    rows.execute("INSERT INTO payments (payer, cents) VALUES ('bob', %s)", (number,))
-    found = rows.execute("SELECT count(*) FROM payments WHERE cents = %s", (number,)).fetchone()
-    assert found == (1,)
-
-
 # -- a long-lived stack, from the command line -----------------------------------------------------
 
 
@@ -232,15 +222,14 @@ def test_starting_what_runs_changes_nothing(app: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_stop_keeps_data_and_start_brings_it_back(own_app: Project) -> None:
-    sql(own_app, "INSERT INTO accounts VALUES ('dave', 4)")
-    put(own_app, "redis-cli set visits 7", "cache")
-    before = data(own_app)
-    own_app.done("stack", "stop")
-    assert units(own_app) == set()
-    own_app.done("stack", "start")
-    assert (data(own_app), units(own_app)) == (before, UNITS)
-    assert "dave|4" in before[0]
+def test_stop_keeps_data_and_start_brings_it_back(changing_app: Project) -> None:
+    change_data(changing_app, "stopped")
+    before = data(changing_app)
+    changing_app.done("stack", "stop")
+    assert units(changing_app) == set()
+    changing_app.done("stack", "start")
+    assert (data(changing_app), units(changing_app)) == (before, UNITS)
+    assert "stopped|" in before[0]
 
 
 @pytest.mark.stateful

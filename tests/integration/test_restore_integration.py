@@ -32,12 +32,11 @@ from tests.relay import Relay
 
 pytestmark = pytest.mark.engine
 
-CUTS = [
+CUTS = [("writing volume rows", signal.SIGINT), ("starting", signal.SIGKILL)]
+TINY_CUTS = [
     ("saving for safety", signal.SIGINT),
     ("removing what was there", signal.SIGKILL),
-    ("writing volume rows", signal.SIGINT),
-    ("writing volume rows", signal.SIGKILL),
-    ("starting", signal.SIGKILL),
+    ("writing volume data", signal.SIGKILL),
 ]
 
 
@@ -148,15 +147,18 @@ def test_what_was_lost_comes_back(changing_app: Project, changing: Saved) -> Non
 
 
 @pytest.mark.stateful
-def test_data_that_the_services_refuse_is_not_kept(changing_app: Project) -> None:
-    put(changing_app, "touch /data/bad")
-    changing_app.done("stack", "backup", "--force", "-o", "bad.tar.zst")
-    put(changing_app, "rm /data/bad")
-    change_data(changing_app, "good")
-    before = data(changing_app)
-    refused = changing_app.run("stack", "restore", "--force", "--timeout", "10", "bad.tar.zst")
+def test_data_that_the_services_refuse_is_not_kept(project: Project) -> None:
+    start = f"test ! -e /data/bad || exit 3; {FOREVER}"
+    project.write(plain_service("web", start, ["volumes: ['data:/data']"]), "volumes: {data: {}}")
+    project.done("stack", "start")
+    put(project, "touch /data/bad")
+    project.done("stack", "backup", "-o", "bad.tar.zst")
+    put(project, "rm /data/bad; touch /data/good")
+    before = listing(project)
+    refused = project.run("stack", "restore", "--force", "--timeout", "10", "bad.tar.zst")
     assert refused.code == 1
-    assert (data(changing_app), units(changing_app)) == (before, UNITS)
+    assert "exited with code 3" in refused.err
+    assert (listing(project), project.running()) == (before, {"web"})
 
 
 @pytest.mark.stateful
@@ -172,6 +174,20 @@ def test_an_interrupted_restore_leaves_one_state_whole(
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     changing_app.done("stack", "status")  # puts right what a kill left
     assert (data(changing_app), units(changing_app)) == (before, UNITS)
+
+
+@pytest.mark.stateful
+@pytest.mark.parametrize(("moment", "number"), TINY_CUTS)
+def test_an_interrupted_restore_of_a_tiny_stack_leaves_it_as_it_was(
+    tiny: Project, moment: str, number: int
+) -> None:
+    tiny.done("stack", "backup", "-o", "a.tar.zst")
+    put(tiny, "echo new >/data/new")
+    before = listing(tiny)
+    with cut_short(tiny, moment, "stack", "restore", "--force", "a.tar.zst") as process:
+        process.send_signal(number)
+    tiny.done("stack", "status")  # puts right what a kill left
+    assert (listing(tiny), tiny.running()) == (before, {"web", "side"})
 
 
 @pytest.mark.stateful

@@ -7,9 +7,9 @@ import pytest
 from tests.cli.project import Project
 from tests.integration.helpers import (
     UNITS,
+    change_data,
     data,
     home,
-    sql,
     units,
     without_engine,
     write_tiny,
@@ -24,22 +24,22 @@ def volumes(project: Project) -> int:
 
 
 @pytest.mark.stateful
-def test_all_that_runs_goes_and_data_stays_for_the_next_start(own_app: Project) -> None:
-    sql(own_app, "INSERT INTO accounts VALUES ('dave', 4)")
-    before = data(own_app)
-    told = own_app.done("stack", "uninstall", "--force")
+def test_all_that_runs_goes_and_data_stays_for_the_next_start(changing_app: Project) -> None:
+    change_data(changing_app, "uninstalled")
+    before = data(changing_app)
+    told = changing_app.done("stack", "uninstall", "--force")
     assert "--volumes" in told.err
-    assert (volumes(own_app), len(own_app.left())) == (3, 3)
-    own_app.done("stack", "start")
-    assert (data(own_app), units(own_app)) == (before, UNITS)
+    assert (volumes(changing_app), len(changing_app.left())) == (3, 3)
+    changing_app.done("stack", "start")
+    assert (data(changing_app), units(changing_app)) == (before, UNITS)
 
 
 @pytest.mark.stateful
-def test_with_all_nothing_is_left_and_a_second_run_says_so(own_app: Project) -> None:
-    own_app.done("stack", "uninstall", "--force", "--all")
-    assert own_app.left() == []
-    assert not home(own_app).exists()
-    assert "nothing to remove" in own_app.done("stack", "uninstall", "--force", "--all").err
+def test_with_all_nothing_is_left_and_a_second_run_says_so(tiny: Project) -> None:
+    tiny.done("stack", "uninstall", "--force", "--all")
+    assert tiny.left() == []
+    assert not home(tiny).exists()
+    assert "nothing to remove" in tiny.done("stack", "uninstall", "--force", "--all").err
 
 
 @pytest.mark.stateful

@@ -1,4 +1,4 @@
-"""Whole workflows, one command after the other, as a person would type them."""
+"""Whole workflows: one command after the other, as a person would type them; tests of one stack."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dockwright.engine import Engine
 from tests.cli.project import Project, clean_environment
 from tests.integration.helpers import (
     UNITS,
+    Services,
     change_data,
     data,
     home,
-    install_and_start,
     listing,
     put,
     sql,
@@ -64,25 +64,21 @@ def test_from_install_to_uninstall(project: Project, images: list[str]) -> None:
 
 
 @pytest.mark.stateful
-def test_a_stack_moves_to_another_machine(
-    project: Project, unique_name: str, tmp_path: Path
-) -> None:
-    write_app(project)
-    install_and_start(project)
-    change_data(project, "moved")
-    before, secret = data(project), (home(project) / ".env").read_text()
-    project.done("stack", "backup", "-o", "move.tar.gz")
-    project.done("stack", "uninstall", "--force", "--all")
+def test_a_stack_moves_to_another_machine(tiny: Project, unique_name: str, tmp_path: Path) -> None:
+    put(tiny, "echo moved >/data/file")
+    before, secret = listing(tiny), (home(tiny) / ".env").read_text()
+    tiny.done("stack", "backup", "-o", "move.tar.gz")
+    tiny.done("stack", "uninstall", "--force", "--all")
     place = tmp_path / "there"
     place.mkdir()
-    environ = clean_environment(place / "state", DOCKER_HOST=project.engine.endpoint.url)
-    there = Project(place, f"{unique_name}-there", project.engine, project.image, environ)
+    environ = clean_environment(place / "state", DOCKER_HOST=tiny.engine.endpoint.url)
+    there = Project(place, f"{unique_name}-there", tiny.engine, tiny.image, environ)
     try:
-        there.done("stack", "restore", "-p", there.name, str(project.directory / "move.tar.gz"))
-        assert (data(there), units(there)) == (before, UNITS)
+        there.done("stack", "restore", "-p", there.name, str(tiny.directory / "move.tar.gz"))
+        assert (listing(there), there.running()) == (before, {"web", "side"})
         assert (home(there) / ".env").read_text() == secret
         there.done("stack", "restart", "-p", there.name)
-        assert (data(there), units(there)) == (before, UNITS)
+        assert (listing(there), there.running()) == (before, {"web", "side"})
         there.done("stack", "uninstall", "-p", there.name, "--force", "--all")
         assert there.left() == []
     finally:
@@ -99,13 +95,22 @@ def test_a_day_of_stops_and_starts_keeps_the_data(tiny: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_two_backups_restore_two_moments(own_app: Project) -> None:
+def test_two_backups_restore_two_moments(tiny: Project) -> None:
     moments = {}
     for moment in ("one", "two"):
-        change_data(own_app, moment)
-        moments[moment] = data(own_app)
-        own_app.done("stack", "backup", "-o", f"{moment}.tar.zst")
+        put(tiny, f"rm -rf /data/a; echo {moment} >/data/{moment}")
+        moments[moment] = listing(tiny)
+        tiny.done("stack", "backup", "-o", f"{moment}.tar.zst")
     assert moments["one"] != moments["two"]
     for moment in ("one", "two"):
-        own_app.done("stack", "restore", "--force", f"{moment}.tar.zst")
-        assert data(own_app) == moments[moment]
+        tiny.done("stack", "restore", "--force", f"{moment}.tar.zst")
+        assert listing(tiny) == moments[moment]
+
+
+@pytest.mark.module_cleanup
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_tests_of_a_module_share_one_stack(services: Services, number: int) -> None:
+    rows = services.rows
+    rows.execute("INSERT INTO payments (payer, cents) VALUES ('bob', %s)", (number,))
+    found = rows.execute("SELECT count(*) FROM payments WHERE cents = %s", (number,)).fetchone()
+    assert found == (1,)

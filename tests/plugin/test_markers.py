@@ -187,3 +187,35 @@ def test_markers_are_registered(bare: pytest.Pytester) -> None:
             "@pytest.mark.stack(name): *",
         ]
     )
+
+
+@pytest.mark.parametrize(("processes", "share"), [("0", 5), ("2", 3)])
+def test_each_process_announces_its_share_of_the_leases(
+    bare: pytest.Pytester, processes: str, share: int
+) -> None:
+    bare.makeconftest(
+        f"""
+        from dockwright.session import Session
+
+        def prepare(self, demand):
+            with open({str(bare.path / "announced")!r}, "a") as announced:
+                print(demand, file=announced)
+
+        Session.prepare = prepare
+        """
+    )
+    bare.makepyfile(
+        """
+        import pytest
+        pytestmark = pytest.mark.skip
+
+        @pytest.mark.parametrize("number", range(5))
+        def test_writer(stack, number): pass
+
+        @pytest.mark.stateless
+        def test_reader(stack): pass
+        """
+    )
+    bare.runpytest_subprocess("-n", processes).assert_outcomes(skipped=6)
+    announced = set((bare.path / "announced").read_text().splitlines())
+    assert announced == {f"{{'default': {share}}}"}
