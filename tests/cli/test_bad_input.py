@@ -351,9 +351,28 @@ class TestWithAnEngine:
                 1,
                 f"the project name '{project.name}' is taken: docker compose runs it",
                 f"from /elsewhere (container {name})",
-                "choose another name with -p",
+                f"remove that one first (`docker compose -p {project.name} down`), "
+                "or choose another name with -p",
             )
         assert project.left() == [f"container /{name}"]
+
+    def test_a_name_that_dockwright_uses_elsewhere(
+        self, project: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        project.write(SLEEPER)
+        assert run(["stack", "start"]) == 0
+        capsys.readouterr()
+        elsewhere = project.directory / "elsewhere"
+        elsewhere.mkdir()
+        (project.directory / "compose.yaml").rename(elsewhere / "compose.yaml")
+        refused(
+            capsys,
+            f"stack stop -f {elsewhere / 'compose.yaml'}",
+            1,
+            f"the project name '{project.name}' is taken: dockwright runs it",
+            f"remove that one first (`dockwright stack uninstall -p {project.name}`), ",
+        )
+        (elsewhere / "compose.yaml").rename(project.directory / "compose.yaml")
 
     def test_uninstall_without_a_terminal(
         self, project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -310,6 +310,14 @@ def test_a_command_is_a_list_of_words(make_stack: StackMaker, command: Sequence[
         stack.exec("box", command)
 
 
+def test_a_number_of_lines_is_a_number(make_stack: StackMaker) -> None:
+    stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
+    with pytest.raises(TypeError, match="the number of lines is a whole number, not 'all'"):
+        stack.last_lines("box", "all")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the number of lines is 0 or more, not -1"):
+        stack.last_lines("box", -1)
+
+
 def test_a_command_in_a_stopped_service_says_so(make_stack: StackMaker) -> None:
     stack = make_stack(f"services: {{box: {{{SLEEPER}}}}}")
     stack.start()

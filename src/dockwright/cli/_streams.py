@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import TextIO
 
 from dockwright.errors import DockwrightError
 
@@ -35,17 +36,25 @@ def _opened(number: int, mode: str) -> object:
 
 
 def flush_output() -> None:
-    """Write what is buffered for standard output.
+    """Write what is buffered for standard output and standard error.
 
     Raises:
-        OutputLostError: it cannot be written; a reader that wanted no more is no reason.
+        OutputLostError: standard output cannot be written; a reader that wanted no more is no
+            reason. That standard error cannot be written can be told nowhere.
     """
+    failure = _flushed(sys.stdout)
+    _flushed(sys.stderr)
+    if failure is not None and failure.errno != errno.EPIPE:
+        raise OutputLostError(f"standard output: {failure.strerror}") from failure
+
+
+def _flushed(stream: TextIO) -> OSError | None:
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError as failure:
         # What is left in the buffer would be tried again at the end, with a traceback.
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
-        if failure.errno != errno.EPIPE:
-            raise OutputLostError(f"standard output: {failure.strerror}") from failure
+        return failure
+    return None

@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import click
 
@@ -123,4 +124,5 @@ def _misused(failure: click.ClickException) -> int:
 
 def _tell(text: str) -> None:
     word = click.style("error", fg="red", bold=True) if colours_wanted(sys.stderr) else "error"
-    click.echo(f"{word}: {text}", err=True)
+    with suppress(OSError):  # a full disk at the other end; the exit code tells
+        click.echo(f"{word}: {text}", err=True)

@@ -83,11 +83,14 @@ def _check_nobody_elses(engine: Engine, identity: Identity) -> None:
         labels = container["Labels"]
         if ours <= labels.items():
             continue
-        maker = "dockwright" if f"{PREFIX}session" in labels else "docker compose"
+        by_dockwright = f"{PREFIX}session" in labels
+        maker = "dockwright" if by_dockwright else "docker compose"
+        remover = f"dockwright stack uninstall -p {identity.project}"
+        if not by_dockwright:
+            remover = f"docker compose -p {identity.project} down"
         place = labels.get(_WORKING_DIR, "an unknown directory")
         raise StackError(
             f"the project name {identity.project!r} is taken: {maker} runs it from {place} "
             f"(container {container['Names'][0].lstrip('/')})",
-            hint=f"remove that one first (`docker compose -p {identity.project} down`), "
-            "or choose another name with -p",
+            hint=f"remove that one first (`{remover}`), or choose another name with -p",
         )

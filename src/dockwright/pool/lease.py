@@ -138,7 +138,12 @@ class LeasedStack:
         )
 
     def logs(self, service: str, *, tail: int = 1000) -> str:
-        """Return the last `tail` lines that the service wrote."""
+        """Return the last `tail` lines that the service wrote.
+
+        Raises:
+            TypeError: `tail` is no whole number.
+            ValueError: it is less than 0.
+        """
         return "\n".join(self._open().last_lines(service, tail))
 
     def restart(self, service: str | None = None) -> None:

@@ -183,7 +183,16 @@ class StackView:
         )
 
     def last_lines(self, unit: str, count: int, *, since_s: float | None = None) -> list[str]:
-        """Return the last `count` lines that a unit wrote, since a time (epoch) if given."""
+        """Return the last `count` lines that a unit wrote, since a time (epoch) if given.
+
+        Raises:
+            TypeError: `count` is no whole number.
+            ValueError: it is less than 0.
+        """
+        if not isinstance(count, int):
+            raise TypeError(f"the number of lines is a whole number, not {count!r}")
+        if count < 0:
+            raise ValueError(f"the number of lines is 0 or more, not {count}")
         if unit in self.processes:
             return self.processes[unit].last_lines(count)
         with self.log_stream(unit, tail=count, since_s=since_s) as lines:
