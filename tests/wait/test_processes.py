@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -96,16 +97,15 @@ def test_all_processes_of_a_name_have_to_end(start: Start) -> None:
 def test_a_process_that_takes_the_place_of_another_is_awaited_too(start: Start) -> None:
     name = f"dwtest-{uuid.uuid4().hex}"
     first = start(name)
-    replaced = threading.Event()
-
-    def replace() -> None:
-        start(name)
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(poll_for_process_exit, name, timeout=60)
+        second = start(name)
         first.kill()
-        replaced.set()
-
-    threading.Timer(0.1, replace).start()
-    assert not poll_for_process_exit(name, timeout=1.0)
-    assert replaced.is_set()
+        first.wait()
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        second.kill()
+        assert waiting.result(timeout=60)
 
 
 def test_a_whole_process_name_is_enough(start: Start) -> None:
