@@ -53,7 +53,6 @@ def pack(directory: Path, root: str, action: str) -> Generator[bytes, None, None
         "--format=posix",
         "--pax-option=delete=atime,delete=ctime",
         "--blocking-factor=128",
-        "--blocking-factor=128",
         f"--transform={rename}",
         ".",
     ]
