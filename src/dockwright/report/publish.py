@@ -7,21 +7,44 @@ from pathlib import Path
 
 from dockwright.errors import StoreError
 from dockwright.measure import PastTest, RunRecord, RunStore
-from dockwright.report.chrome import trace
-from dockwright.report.document import document
-from dockwright.report.html import page
-from dockwright.report.markdown import markdown
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """GitHub's variable: the file that a step may append its summary to."""
 
 _Past = Callable[[], Sequence[PastTest]]
 
+# Most runs have no report: what writes one is imported where it is asked for.
+
+
+def _trace(run: RunRecord, _: _Past) -> str:
+    from dockwright.report.chrome import trace
+
+    return trace(run)
+
+
+def _page(run: RunRecord, past: _Past) -> str:
+    from dockwright.report.html import page
+
+    return page(run, past())
+
+
+def _document(run: RunRecord, _: _Past) -> str:
+    from dockwright.report.document import document
+
+    return document(run)
+
+
+def _markdown(run: RunRecord, _: _Past) -> str:
+    from dockwright.report.markdown import markdown
+
+    return markdown(run)
+
+
 _WRITERS: Mapping[str, Callable[[RunRecord, _Past], str]] = {
-    ".trace.json": lambda run, _: trace(run),
-    ".html": lambda run, past: page(run, past()),
-    ".json": lambda run, _: document(run),
-    ".md": lambda run, _: markdown(run),
+    ".trace.json": _trace,
+    ".html": _page,
+    ".json": _document,
+    ".md": _markdown,
 }
 """By the end of the file's name; the first that fits counts."""
 
@@ -54,7 +77,7 @@ def publish(
 
     notes = [_written(run, file, past) for file in files]
     if summary := environ.get(STEP_SUMMARY):
-        notes += _appended(run, Path(summary))
+        notes += _appended(run, Path(summary), past)
     if collector:
         from dockwright.report.otlp import send
 
@@ -72,10 +95,10 @@ def _written(run: RunRecord, file: Path, past: _Past) -> str:
     return f"report: {file}"
 
 
-def _appended(run: RunRecord, file: Path) -> list[str]:
+def _appended(run: RunRecord, file: Path, past: _Past) -> list[str]:
     try:
         with file.open("a", encoding="utf-8") as summary:
-            summary.write(markdown(run))
+            summary.write(_markdown(run, past))
     except OSError as failure:
         return [f"warning: no step summary in {file}: {failure.strerror or failure}"]
     return []
