@@ -58,7 +58,6 @@ class Client:
             "hello": self._hello,
             "declare": self._declare,
             "prepare": self._prepare,
-            "release": self._release,
             "seeded": self._seeded,
             "statistics": self._statistics,
             "drain": self._drain,
@@ -96,6 +95,8 @@ class Client:
             threading.Thread(
                 target=self._acquire, args=(number, message), name="dockwright-acquire", daemon=True
             ).start()
+        elif action == "release":
+            self._release(number, message)
         elif action in self._actions:
             self._attempt(number, lambda: self._actions[action](message))
         else:
@@ -151,12 +152,13 @@ class Client:
 
         self._attempt(number, work)
 
-    def _release(self, message: Message) -> Json:
+    def _release(self, number: int, message: Message) -> None:
         with self._lock:
             lease = self._leases.pop(int(message["lease"]), None)
+        # Answered first: the thread of the reset that begins would keep this one from it.
+        self._answer(number, None)
         if lease is not None:
             self._service.release(lease, keep=bool(message["keep"]))
-        return None
 
     def _seeded(self, message: Message) -> Json:
         with self._lock:
