@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -91,9 +92,15 @@ def alternately(
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
         for name, run in contenders.items():
+            settle()
             samples[name].append(run())
             bench.say(f"round {number} of {rounds}: {name}: {samples[name][-1]:.3f} s")
     return samples
+
+
+def settle() -> None:
+    """Let the disk come to rest: what one contender leaves to be written is not another's time."""
+    os.sync()
 
 
 def timed(action: Callable[[], object]) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from bench.bench import HERE, SHOP, Bench
+from bench.bench import HERE, SHOP, Bench, settle
 from bench.plugin_cost import clean_environment, other_plugins_off
 from bench.processes import run
 from bench.start import FILES
@@ -106,6 +106,7 @@ def run_suite(
     off = other_plugins_off(but=suite.plugins) if contender == "dockwright" else []
     argv = [*python, "-m", "pytest", *off, *suite.options, suite.file]
     environment = clean_environment(**_variables(bench, suite, record))
+    settle()
     cost = run(argv, directory=place, environment=environment, timeout_s=_TIMEOUT_S)
     told = json.loads(record.read_text())
     bench.say(f"{contender}: {len(told['tests'])} tests in {cost.wall_s:.2f} s")
