@@ -101,7 +101,15 @@ def test_a_run_that_is_not_recorded_has_its_sums() -> None:
 
 def _tests(**seconds: list[float]) -> tuple[TestRecord, ...]:
     return tuple(
-        TestRecord(f"t.py::{lane}{number}", "main", 0.0, wall_s, "passed", lane)  # type: ignore[arg-type]  # a lane
+        TestRecord(
+            f"t.py::{lane}{number}",
+            "main",
+            0.0,
+            wall_s,
+            "passed",
+            lane,  # type: ignore[arg-type]  # a lane
+            spans=(Span("queue", "", 0.0, 0.002), Span("call", "", 0.002, wall_s - 0.002)),
+        )
         for lane, each in seconds.items()
         for number, wall_s in enumerate(each)
     )
@@ -111,7 +119,9 @@ def test_the_two_kinds_of_tests_are_compared_by_their_medians() -> None:
     stateless, stateful = [0.01, 0.02, 0.02, 0.02, 5.0], [0.01, 0.03, 0.03, 0.03, 0.03, 9.0]
     others = [*_tests(none=[7.0] * 9), *(replace(each, outcome="failed") for each in RUN.tests)]
     run = replace(RUN, tests=(*others, *_tests(stateless=stateless, stateful=stateful)))
-    assert "median test: stateless 0.020 s (5), stateful 0.030 s (6): 1.50 x" in texts(run)
+    lines = texts(run)
+    at = lines.index("median test: stateless 0.020 s (5), stateful 0.030 s (6)")
+    assert lines[at + 1] == "  around its body: stateless 0.002 s, stateful 0.002 s"
 
 
 def test_few_tests_of_a_kind_are_not_compared() -> None:

@@ -5,9 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from dockwright.measure import RunRecord
+from dockwright.measure import RunRecord, TestRecord
 
 _FEWEST = 5  # the median of less says nothing
+_BODY = ("call", "wait")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The passed tests of one kind that used a stack.
+
+    Attributes:
+        count: how many there were.
+        whole_s: the median of their whole times: fixtures, waits and body, without what they share
+            with others.
+        around_s: the median of the same without their bodies.
+    """
+
+    count: int
+    whole_s: float
+    around_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,33 +32,44 @@ class Kinds:
     """The two kinds of tests of a run, compared.
 
     Attributes:
-        stateless_s: median whole time of a passed `stateless` test with a stack: its fixtures, its
-            waits and its body, without what it shares with others.
-        stateless: how many there were.
-        stateful_s: the same of `stateful` tests.
-        stateful: how many there were.
+        stateless: those that only read.
+        stateful: those that change state.
     """
 
-    stateless_s: float
-    stateless: int
-    stateful_s: float
-    stateful: int
+    stateless: Kind
+    stateful: Kind
 
-    def __str__(self) -> str:
-        ratio = f": {self.stateful_s / self.stateless_s:.2f} x" if self.stateless_s else ""
+    @property
+    def whole(self) -> str:
+        """The whole times; their ratio tells something where the bodies are alike."""
+        reads, writes = self.stateless, self.stateful
         return (
-            f"median test: stateless {self.stateless_s:.3f} s ({self.stateless}), "
-            f"stateful {self.stateful_s:.3f} s ({self.stateful}){ratio}"
+            f"median test: stateless {reads.whole_s:.3f} s ({reads.count}), "
+            f"stateful {writes.whole_s:.3f} s ({writes.count})"
+        )
+
+    @property
+    def around(self) -> str:
+        """What of it the tests did not do themselves."""
+        reads, writes = self.stateless, self.stateful
+        return (
+            f"around its body: stateless {reads.around_s:.3f} s, stateful {writes.around_s:.3f} s"
         )
 
 
 def kinds(run: RunRecord) -> Kinds | None:
     """Return the comparison; None where a kind has too few tests for it."""
-    times: dict[str, list[float]] = {"stateless": [], "stateful": []}
-    for test in run.tests:
-        if test.outcome == "passed" and test.lane in times:
-            times[test.lane].append(test.wall_s)
-    stateless, stateful = times["stateless"], times["stateful"]
-    if min(len(stateless), len(stateful)) < _FEWEST:
+    stateless, stateful = _kind(run, "stateless"), _kind(run, "stateful")
+    return Kinds(stateless, stateful) if stateless and stateful else None
+
+
+def _kind(run: RunRecord, lane: str) -> Kind | None:
+    tests = [test for test in run.tests if test.outcome == "passed" and test.lane == lane]
+    if len(tests) < _FEWEST:
         return None
-    return Kinds(median(stateless), len(stateless), median(stateful), len(stateful))
+    whole_s, around_s = median(test.wall_s for test in tests), median(map(_around_s, tests))
+    return Kind(len(tests), whole_s, around_s)
+
+
+def _around_s(test: TestRecord) -> float:
+    return test.wall_s - sum(span.seconds for span in test.spans if span.phase in _BODY)

@@ -87,7 +87,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
         ),
     )
     if compared := kinds(run):
-        yield f"\n{compared}"
+        yield f"\n{compared.whole}; {compared.around}"
     yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
     if left := leftovers(run):
         told = f"leftovers: {_cell(left.text)}"

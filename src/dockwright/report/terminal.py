@@ -87,7 +87,8 @@ def _of_record(run: RunRecord) -> Iterator[Line]:
         yield Line(_phase(share, words, whole_s))
     yield from _behind(behind_shares(run))
     if compared := kinds(run):
-        yield Line(str(compared))
+        yield Line(compared.whole)
+        yield Line(f"  {compared.around}")
     waits = costliest_waits(run)[:_MOST_WAITS]
     yield from _listed("costliest waits", (_wait(share) for share in waits))
     yield from _saved(run)
