@@ -149,7 +149,9 @@ def test_what_was_lost_comes_back(changing_app: Project, changing: Saved) -> Non
 @pytest.mark.stateful
 def test_data_that_the_services_refuse_is_not_kept(project: Project) -> None:
     start = f"test ! -e /data/bad || exit 3; {FOREVER}"
-    project.write(plain_service("web", start, ["volumes: ['data:/data']"]), "volumes: {data: {}}")
+    healthy = "healthcheck: {test: [CMD, test, '!', -e, /data/bad]}"
+    web = plain_service("web", start, ["volumes: ['data:/data']", healthy])
+    project.write(web, "volumes: {data: {}}")
     project.done("stack", "start")
     put(project, "touch /data/bad")
     project.done("stack", "backup", "-o", "bad.tar.zst")
