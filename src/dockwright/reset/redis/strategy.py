@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -17,11 +18,19 @@ from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
 from dockwright.reset.options import check_options
 from dockwright.reset.redis.connecting import connect
-from dockwright.reset.redis.session import Access, Command, ConnectionLostError, Session
+from dockwright.reset.redis.session import (
+    Access,
+    Command,
+    CommandError,
+    ConnectionLostError,
+    Session,
+)
 from dockwright.reset.redis.settings import Settings
 from dockwright.reset.redis.vitals import Saving, Vitals
 
 log = logging.getLogger(__name__)
+
+_SAVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class RedisReset:
             commands += [("SELECT", database), *(key.restore() for key in keys)]
         saving = Saving.of(session.transaction(*commands, ("INFO", "persistence"))[-1])
         if not same_disk:
-            session.call(("SAVE",))
+            _save(session)
         self._vitals = replace(vitals, saving=saving) if same_disk else Vitals.take(session)
         self._clean = None if self._expires or not same_disk else self._vitals
 
@@ -139,6 +148,20 @@ class RedisReset:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _save(session: Session) -> None:
+    """Save to disk; a save that FLUSHALL has ended counts as under way for some milliseconds."""
+    deadline = time.monotonic() + _SAVE_S
+    while True:
+        try:
+            session.call(("SAVE",))
+        except CommandError as refusal:
+            if "already in progress" not in refusal.message or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _keys(session: Session, vitals: Vitals) -> list[_Key]:
