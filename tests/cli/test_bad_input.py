@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -362,17 +364,21 @@ class TestWithAnEngine:
         project.write(SLEEPER)
         assert run(["stack", "start"]) == 0
         capsys.readouterr()
-        elsewhere = project.directory / "elsewhere"
+        file, elsewhere = project.directory / "compose.yaml", project.directory / "elsewhere"
         elsewhere.mkdir()
-        (project.directory / "compose.yaml").rename(elsewhere / "compose.yaml")
+        shutil.copy(file, elsewhere)
+        remover = f"stack uninstall -p {project.name} -f {file}"
         refused(
             capsys,
-            f"stack stop -f {elsewhere / 'compose.yaml'}",
+            f"stack stop -f {elsewhere / file.name}",
             1,
-            f"the project name '{project.name}' is taken: dockwright runs it",
-            f"remove that one first (`dockwright stack uninstall -p {project.name}`), ",
+            f"the project name '{project.name}' is taken: dockwright runs it from "
+            f"{project.directory} ",
+            f"remove that one first (`dockwright {remover}`), or choose another name with -p",
         )
-        (elsewhere / "compose.yaml").rename(project.directory / "compose.yaml")
+        with contextlib.chdir(elsewhere):
+            assert run([*remover.split(), "--force"]) == 0
+        assert project.left() == []
 
     def test_uninstall_without_a_terminal(
         self, project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

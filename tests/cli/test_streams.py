@@ -69,7 +69,7 @@ def test_output_that_cannot_be_written_is_told(long: Path, command: str) -> None
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize(
-    ("command", "code"), [("stack config -f gone.yaml", 2), ("no-such-command", 2)]
+    ("command", "code"), [("stack config -f gone.yaml", 2), ("no-such-command", 2), ("", 2)]
 )
 def test_an_error_that_cannot_be_told_keeps_its_code(long: Path, command: str, code: int) -> None:
     assert run(long, f'"$@" {command} 2> /dev/full').returncode == code

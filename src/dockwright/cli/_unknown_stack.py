@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dockwright.cli._engine import current_engine
 from dockwright.errors import DockwrightError, NoComposeFileError
-from dockwright.lifecycle import installed_stacks, started_stacks
+from dockwright.lifecycle import file_options, installed_stacks, started_stacks
 
 
 def unknown_stack(name: str, base: Path, here: NoComposeFileError) -> NoComposeFileError:
@@ -34,7 +33,7 @@ def _started() -> Mapping[str, tuple[Path, ...]]:
 
 
 def _started_elsewhere(name: str, files: Iterable[Path]) -> str:
-    options = " ".join(f"-f {shlex.quote(str(file))}" for file in files)
+    options = file_options(files)
     return f"{name} has containers, and comes from elsewhere: add {options}" if options else ""
 
 

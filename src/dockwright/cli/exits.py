@@ -115,7 +115,8 @@ def _words_of_system(failure: OSError) -> str:
 
 def _misused(failure: click.ClickException) -> int:
     if type(failure).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
-        failure.show()
+        with suppress(OSError):  # as in `_tell`
+            failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
     _tell(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)

@@ -102,7 +102,7 @@ def _run(command: list[str], endpoint: Endpoint, request: BuildRequest, watch: B
         try:
             for line in process.stdout or ():
                 watch.on_line(line.rstrip())
-        except BaseException:
+        except BaseException:  # also Ctrl-C
             process.kill()  # or leaving the block would wait for its end
             raise
     if expired.is_set():

@@ -109,6 +109,6 @@ class LogCalls(EngineCalls):
         inspect = Call("GET", path("containers", container, "json"), "inspect container", container)
         try:
             return not self._http.document(inspect)["Config"]["Tty"]
-        except BaseException:
+        except BaseException:  # nobody else has it yet
             stream.close()
             raise

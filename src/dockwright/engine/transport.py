@@ -58,7 +58,7 @@ class Transport:
         self._prefix = ""
         try:
             self.version = self._negotiate()
-        except BaseException:
+        except BaseException:  # nobody else has it yet
             self.close()
             raise
         self._prefix = f"/v{self.version.api}"

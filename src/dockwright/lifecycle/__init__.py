@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         long_lived_stack,
     )
     from dockwright.lifecycle.manifest import Manifest
+    from dockwright.lifecycle.origins import file_options
     from dockwright.lifecycle.restore import plan_restore, restore_stack
     from dockwright.lifecycle.restore_config import (
         ConfigFiles,
@@ -86,6 +87,7 @@ __all__ = [
     "config_base",
     "engine_findings",
     "exclusive",
+    "file_options",
     "for_archived_spec",
     "for_project",
     "get_images",
@@ -122,6 +124,7 @@ __getattr__ = lazily(
             "for_project",
             "secret_values",
         ),
+        "origins": ("file_options",),
         "restore": ("plan_restore", "restore_stack"),
         "restore_verify": ("archived_spec", "spec_part", "verify"),
         "archive_read": ("Archive", "open_archive"),

@@ -174,7 +174,7 @@ def decoding(where: str) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
         raise ArchiveError(f"{where}: cannot be decompressed: {exc}") from exc
-    except Exception as exc:
+    except Exception as exc:  # zstandard's has no narrower base
         if type(exc).__name__ != "ZstdError":  # its module is loaded only where it is needed
             raise
         raise ArchiveError(f"{where}: cannot be decompressed: {exc}") from exc

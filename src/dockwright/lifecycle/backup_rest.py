@@ -50,7 +50,7 @@ def at_rest(
                 [partial(paused.enter_context, stack.engine.standstill(each)) for each in writers]
             )
             yield
-    except BaseException:
+    except BaseException:  # also Ctrl-C: nothing stays paused
         _leave(stack, writers, journal)
         raise
     journal.close()

@@ -197,7 +197,7 @@ class ConfigHome:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self.directory / name)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no half file stays
             beside.unlink(missing_ok=True)
             raise
 

@@ -80,7 +80,7 @@ class InstallPlan:
                 self.home.write(SECRETS, with_secrets(text, self.made, project=project))
             if self.before != self.settings:
                 self.home.write(SETTINGS, self.settings.to_toml())
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no empty directory stays
             if created:
                 with suppress(OSError):  # the first file got there before the second failed
                     self.home.directory.rmdir()

@@ -7,9 +7,8 @@ from pathlib import Path
 from dockwright.engine import PREFIX, Engine
 from dockwright.lifecycle.home import SETTINGS
 from dockwright.lifecycle.longlived import LONG_LIVED
+from dockwright.lifecycle.origins import compose_files
 from dockwright.stack import COMPOSE_PROJECT
-
-_CONFIG_FILES = "com.docker.compose.project.config_files"
 
 
 def installed_stacks(base: Path) -> list[str]:
@@ -22,6 +21,5 @@ def started_stacks(engine: Engine) -> dict[str, tuple[Path, ...]]:
     found = {}
     for each in engine.list_containers({f"{PREFIX}session": LONG_LIVED}):
         labels = each["Labels"]
-        files = str(labels.get(_CONFIG_FILES, "")).split(",")
-        found[str(labels[COMPOSE_PROJECT])] = tuple(Path(file) for file in files if file)
+        found[str(labels[COMPOSE_PROJECT])] = compose_files(labels)
     return dict(sorted(found.items()))

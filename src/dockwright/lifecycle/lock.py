@@ -62,7 +62,7 @@ def _locked(file: Path) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        except BaseException:
+        except BaseException:  # also Ctrl-C: an open file would keep the lock
             os.close(descriptor)
             raise
         os.close(descriptor)

@@ -9,14 +9,13 @@ from dockwright import __version__
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import StackError
 from dockwright.lifecycle.journal import Journal
+from dockwright.lifecycle.origins import compose_files, file_options, working_dir
 from dockwright.model import Ownership, StackSpec
 from dockwright.places import project_hash, state_directory
 from dockwright.stack import COMPOSE_PROJECT, Identity, Stack, StackOptions
 
 LONG_LIVED = "persistent"
 """The session of what belongs to no run."""
-
-_WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
 def identity_of(project: str, working_dir: Path) -> Identity:
@@ -83,14 +82,13 @@ def _check_nobody_elses(engine: Engine, identity: Identity) -> None:
         labels = container["Labels"]
         if ours <= labels.items():
             continue
-        by_dockwright = f"{PREFIX}session" in labels
-        maker = "dockwright" if by_dockwright else "docker compose"
-        remover = f"dockwright stack uninstall -p {identity.project}"
-        if not by_dockwright:
-            remover = f"docker compose -p {identity.project} down"
-        place = labels.get(_WORKING_DIR, "an unknown directory")
+        maker, remover = "docker compose", f"docker compose -p {identity.project} down"
+        if f"{PREFIX}session" in labels:
+            maker, files = "dockwright", file_options(compose_files(labels))
+            remover = f"dockwright stack uninstall -p {identity.project} {files}".rstrip()
         raise StackError(
-            f"the project name {identity.project!r} is taken: {maker} runs it from {place} "
+            f"the project name {identity.project!r} is taken: {maker} runs it from "
+            f"{working_dir(labels)} "
             f"(container {container['Names'][0].lstrip('/')})",
             hint=f"remove that one first (`{remover}`), or choose another name with -p",
         )

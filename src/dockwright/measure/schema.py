@@ -68,7 +68,7 @@ def migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # also Ctrl-C: all migrations or none
         connection.execute("ROLLBACK")
         raise
 

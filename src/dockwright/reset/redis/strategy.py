@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import cast
 
-from dockwright.errors import StackBrokenError, StackError
+from dockwright.errors import StackBrokenError, StackError, WaitTimeoutError
 from dockwright.reset.base import Manner, Resettable
 from dockwright.reset.options import check_options
 from dockwright.reset.redis.connecting import connect
@@ -27,6 +26,7 @@ from dockwright.reset.redis.session import (
 )
 from dockwright.reset.redis.settings import Settings
 from dockwright.reset.redis.vitals import Saving, Vitals
+from dockwright.wait import Continue, Outcome, Ready, until
 
 log = logging.getLogger(__name__)
 
@@ -152,16 +152,20 @@ class RedisReset:
 
 def _save(session: Session) -> None:
     """Save to disk; a save that FLUSHALL has ended counts as under way for some milliseconds."""
-    deadline = time.monotonic() + _SAVE_S
-    while True:
+
+    def attempt() -> Outcome:
         try:
             session.call(("SAVE",))
         except CommandError as refusal:
-            if "already in progress" not in refusal.message or time.monotonic() > deadline:
+            if "already in progress" not in refusal.message:
                 raise
-            time.sleep(0.01)
-        else:
-            return
+            return Continue(refusal.message)
+        return Ready()
+
+    try:
+        until(attempt, subject="an earlier save to end", timeout_s=_SAVE_S)
+    except WaitTimeoutError as failure:
+        raise StackError(failure.message) from failure
 
 
 def _keys(session: Session, vitals: Vitals) -> list[_Key]:
