@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockwright.errors import DockwrightError
+from tests.reset.battery import SEED, SEED_VARIABLE
 from tests.scratch import ensure_scratch
 from tests.support import Owned, leftovers
 
@@ -26,6 +27,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests
     # interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    """Print the seed by which the batteries draw their samples."""
+    return f"batteries: {SEED_VARIABLE}={SEED} repeats this run's sample"
 
 
 @pytest.fixture(autouse=True)
