@@ -17,7 +17,7 @@ from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
 from bench.machine import describe
 from bench.results import Row
-from bench.table import as_json, markdown, print_table, write_readme
+from bench.table import as_json, headlines, markdown, print_table, write_between_marks
 from dockwright.engine import connect
 from dockwright.errors import DockwrightError
 
@@ -87,8 +87,9 @@ def _show(
             "rows": [as_json(row) for row in rows],
         }
         given.json.write_text(json.dumps(document, indent=2) + "\n")
-    if given.write_readme:
-        write_readme(ROOT / "README.md", markdown(rows, machine, date))
+    if given.write_docs:
+        write_between_marks(ROOT / "README.md", headlines(rows))
+        write_between_marks(ROOT / "docs/explanation/benchmarks.md", markdown(rows, machine, date))
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,8 +112,15 @@ def _arguments() -> argparse.Namespace:
         "--full", action="store_true", help="run rivals' suites whole instead of extrapolating"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows to FILE")
-    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
-    return parser.parse_args()
+    parser.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="write the table into the documentation, and its main rows into README.md",
+    )
+    given = parser.parse_args()
+    if given.write_docs and (given.only or given.quick):
+        parser.error("--write-docs needs a whole run: leave out --only and --quick")
+    return given
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table: on a terminal, in the README, and as JSON."""
+"""The table: on a terminal, in the documentation, and as JSON."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from bench.results import Row, Spread, Target
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 _WIDTH = 170
 _HEADS = ("what", "dockwright", "compared with", "ratio", "target", "met")
+_HEADLINES = (
+    ("start until ready", "docker compose up --wait"),
+    ("24 tests, cold", "testcontainers-python"),
+    ("24 tests, cold", "pytest-docker, SQL reset"),
+    ("stateful test, whole time, keep_warm", "stateless, same body"),
+)
+"""The rows that the README shows, by what was measured and the rival."""
 
 
 def print_table(rows: Iterable[Row]) -> None:
@@ -38,19 +45,31 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def markdown(rows: Sequence[Row], machine: Mapping[str, str], date: str) -> str:
-    """Return the table for the README."""
+    """Return the whole table with its date and machine."""
     described = ", ".join(f"{key} {text}" for key, text in machine.items())
     lines = [
         f"`make bench` measured this on {date}: {described}.",
         "",
-        "| " + " | ".join(_HEADS) + " |",
-        "|" + "---|" * len(_HEADS),
-        *("| " + " | ".join(cells(row)) + " |" for row in rows),
+        *_table(_HEADS, map(cells, rows)),
     ]
     return "\n".join(lines)
 
 
-def write_readme(file: Path, text: str) -> None:
+def headlines(rows: Sequence[Row]) -> str:
+    """Return the README's table.
+
+    Raises:
+        ValueError: a row is missing, because only some measures ran.
+    """
+    found = {(row.what, row.rival): row for row in rows}
+    missing = [f"{what} / {rival}" for what, rival in _HEADLINES if (what, rival) not in found]
+    if missing:
+        raise ValueError(f"not measured in this run: {', '.join(missing)}")
+    shown = [cells(found[key])[:4] for key in _HEADLINES]
+    return "\n".join(_table(_HEADS[:4], shown))
+
+
+def write_between_marks(file: Path, text: str) -> None:
     """Replace what stands between the two marks.
 
     Raises:
@@ -62,6 +81,14 @@ def write_readme(file: Path, text: str) -> None:
     if not (begin and end):
         raise ValueError(f"{file.name} lacks the marks {BEGIN} and {END}")
     file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(heads) + " |",
+        "|" + "---|" * len(heads),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
 
 
 def as_json(row: Row) -> dict[str, object]:
