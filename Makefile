@@ -16,18 +16,20 @@ help:  ## show this list
 demo: $(VENV)/ready  ## run the example suite on a real stack and show where the time went
 	@$(WITH_ENGINE) exec $(BIN)/python -m pytest examples/shop
 
-# A test on a real engine that fails is run again, at most twice; the summary counts the reruns.
+# A failed test is run again, at most twice; the summary counts the reruns. The second pytest runs even if
+# the first one fails.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
-	export DOCKWRIGHT_REQUIRE_ENGINE=1; \
-	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration && \
-	exec $(BIN)/python -m pytest -n 2 --reruns 2 tests
+	export DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
+	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration || failed=1; \
+	$(BIN)/python -m pytest -n 2 --reruns 2 tests || failed=1; \
+	test -z "$$failed"
 
 soak: $(VENV)/ready  ## run the long checks with their full counts: crashes, crowds, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/profile/test_waste.py
 
-lint: $(VENV)/ready  ## check style, types and the floors between rooms
+lint: $(VENV)/ready  ## check style, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,10 +40,10 @@ bench: $(VENV)/ready  ## measure against rivals and floors, as ratios in one run
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	exec $(BIN)/python -m bench
 
-docs: $(VENV)/ready  ## write the generated reference pages anew
+docs: $(VENV)/ready  ## regenerate the reference pages
 	$(BIN)/python scripts/generate-reference
 
-screenshots: $(VENV)/ready  ## make the documentation's pictures of the report anew
+screenshots: $(VENV)/ready  ## retake the documentation's screenshots of the report
 	@$(WITH_ENGINE) exec $(BIN)/python scripts/make-screenshots
 
 clean:  ## remove the virtual environment and caches; nothing on the engine is touched
@@ -50,5 +52,6 @@ clean:  ## remove the virtual environment and caches; nothing on the engine is t
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dockwright needs Python 3.11 or newer: set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,redis,mysql,otlp]' --group dev
 	touch $@
