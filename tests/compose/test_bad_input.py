@@ -331,6 +331,18 @@ UNSUPPORTED = {
         "services.web.volumes[0].image: is not supported: images are not mounted",
     ),
     "post-start": ("post_start: [{command: a}]", "services.web.post_start: hooks after the start"),
+    "pre-start": (
+        "pre_start: [{image: a, command: b, per_replica: true}]",
+        "services.web.pre_start: hooks before the start of a container are not run by dockwright",
+    ),
+    "npipe": (
+        "volumes: [{type: npipe, source: a, target: /a}]",
+        "services.web.volumes[0]: named pipes are for Windows containers",
+    ),
+    "cluster": (
+        "volumes: [{type: cluster, source: a, target: /a}]",
+        "services.web.volumes[0]: cluster volumes need a swarm, which dockwright does not use",
+    ),
     "pre-stop": ("pre_stop: [{command: a}]", "services.web.pre_stop: hooks before the stop"),
 }
 
@@ -411,7 +423,10 @@ def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:
         load(LoadOptions(start=tmp_path, environ={}))
 
     assert f"no Compose file in {tmp_path} or above it" in str(caught.value)
-    assert "name one with -f or COMPOSE_FILE" in str(caught.value)
+    assert caught.value.hint == (
+        "call it compose.yaml, or name one: with dockwright_compose in pytest's settings, "
+        "with -f for `dockwright stack`, or with COMPOSE_FILE for both"
+    )
 
 
 def test_what_is_called_like_a_compose_file_and_is_none_is_named(tmp_path: Path) -> None:
@@ -446,12 +461,3 @@ def test_a_project_name_that_cannot_be(tmp_path: Path) -> None:
 
     with pytest.raises(ComposeError, match="invalid project name 'Not This'"):
         load(LoadOptions(start=tmp_path, environ={}, project_name="Not This"))
-
-
-def test_a_directory_that_gives_no_name(tmp_path: Path) -> None:
-    directory = tmp_path / "___"
-    directory.mkdir()
-    (directory / "compose.yaml").write_text(_SERVICE)
-
-    with pytest.raises(ComposeError, match="no project name can be made from the directory"):
-        load(LoadOptions(start=directory, environ={}))

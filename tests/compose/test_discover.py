@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,57 @@ def test_the_directory_names_the_project(directory: str, name: str, tmp_path: Pa
     write(tmp_path, f"{directory}/compose.yaml")
 
     assert load(LoadOptions(start=tmp_path / directory, environ={})).name == name
+
+
+@pytest.mark.parametrize("directory", ["テスト", "Ω", "___", "..."])
+def test_a_directory_without_an_ascii_letter_still_names_the_project(
+    directory: str, tmp_path: Path
+) -> None:
+    write(tmp_path, f"{directory}/compose.yaml", f"x/{directory}/compose.yaml", "Я/compose.yaml")
+
+    name = load(LoadOptions(start=tmp_path / directory, environ={})).name
+
+    assert re.fullmatch("project-[0-9a-f]{8}", name)
+    assert load(LoadOptions(start=tmp_path / "x" / directory, environ={})).name == name
+    assert load(LoadOptions(start=tmp_path / "Я", environ={})).name != name
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("../compose.yaml", "shop"),
+        ("../../deploy/compose.yaml", "deploy"),
+        ("{root}/shop/tests/../compose.yaml", "shop"),
+        ("../link/../compose.yaml", "shop"),  # as in Compose, not the parent of the link's target
+        ("../link.yaml", "shop"),
+        ("./compose.yaml", "tests"),
+    ],
+)
+def test_a_path_is_resolved_before_a_project_is_named_after_it(
+    written: str, name: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "shop/compose.yaml", "shop/tests/compose.yaml", "deploy/compose.yaml")
+    (tmp_path / "deploy" / "sub").mkdir()
+    (tmp_path / "shop" / "link").symlink_to(tmp_path / "deploy" / "sub")
+    (tmp_path / "shop" / "link.yaml").symlink_to(tmp_path / "deploy" / "compose.yaml")
+    start = tmp_path / "shop" / "tests"
+    written = written.format(root=tmp_path)
+    directory = tmp_path / name if name != "tests" else start
+
+    named = load(LoadOptions(files=(Path(written),), start=start, environ={}))
+    listed = load(LoadOptions(start=start, environ={"COMPOSE_FILE": f"{written}:../compose.yaml"}))
+
+    for spec in (named, listed):
+        assert (spec.name, spec.working_dir) == (name, directory)
+        assert not any(".." in file.parts for file in spec.files)
+
+
+def test_a_project_directory_is_resolved_as_well(tmp_path: Path) -> None:
+    write(tmp_path, "shop/compose.yaml")
+    (tmp_path / "shop" / "tests").mkdir()
+    given = tmp_path / "shop" / "tests" / ".."
+
+    assert load(LoadOptions(working_dir=given, start=tmp_path, environ={})).name == "shop"
 
 
 def test_the_closest_name_wins(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ def test_command_line_over_environment_over_ini_over_default(
     assert "profiles=a,b (pyproject.toml)" in told
     told = header(bare, "--dockwright-stacks", "mail=mail.yaml")
     assert f"stacks=mail={bare.path / 'mail.yaml'} (command line)" in told
+    told = header(bare, "--dockwright-stacks", "mail=x/../mail.yaml", "--dockwright-compose=../a.y")
+    assert f"stacks=mail={bare.path / 'mail.yaml'} (command line)" in told
+    assert f"compose={bare.path.parent / 'a.y'} (command line)" in told
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.errors import (
     ComposeError,
-    ComposeUnsupportedError,
     ConflictError,
     ImageMissingError,
     NoSuchObjectError,
@@ -363,6 +362,17 @@ def test_without_a_health_check_a_service_is_ready_once_it_listens(make_stack: S
         ),
         ("build: {context: 'git@example.com:x/y.git'}", "", "context git@example.com:x/y.git is"),
         ("volumes: ['d:/data']", "volumes: {d: {}}", "services.web.volumes: 'd:/data' is no abs"),
+        (
+            "secrets: [s]",
+            "secrets: {s: {environment: NOT_SET}}",
+            "secrets.s.environment: service web needs the secret 's', but the variable NOT_SET "
+            "that it is made from is not set",
+        ),
+        (
+            "configs: [{source: c, target: /c}]",
+            "configs: {c: {environment: NOT_SET}}",
+            "configs.c.environment: service web needs the config 'c', but the variable NOT_SET",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_made(
@@ -370,7 +380,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(
 ) -> None:
     sleeper = "  cache: {image: IMAGE, command: sleep 600}\n"
     stack = make_stack(f"services:\n{sleeper}  web:\n    image: IMAGE\n    {service}\n{top}\n")
-    with pytest.raises(ComposeUnsupportedError) as caught:
+    with pytest.raises(ComposeError) as caught:
         stack.start()
     assert message in str(caught.value)
     assert caught.value.hint

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from dockwright.compose.paths import absolute
+from dockwright.compose.paths import cleaned
 from dockwright.errors import ComposeError, NoComposeFileError
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -48,14 +48,15 @@ def discover(
         return ()
     raise NoComposeFileError(
         f"no Compose file in {start} or above it{_no_files(start)}",
-        hint=f"name one with -f or COMPOSE_FILE, or call it {NAMES[0]}",
+        hint=f"call it {NAMES[0]}, or name one: with dockwright_compose in pytest's settings, with "
+        "-f for `dockwright stack`, or with COMPOSE_FILE for both",
     )
 
 
 def _listed(names: list[str], base: Path) -> tuple[Path, ...]:
     if "" in names:
         raise ComposeError("COMPOSE_FILE is empty, or has an empty part", hint="unset it")
-    files = tuple(Path(absolute(name, base)) for name in names)
+    files = tuple(cleaned(Path(name), base) for name in names)
     for file in files:
         if not file.is_file():
             raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")

@@ -138,6 +138,7 @@ _FORMS: Patterns[Form] = Patterns(
         ("services.*.deploy.labels", pairs),
         ("services.*.deploy.resources.reservations.devices.*.options", pairs),
         ("services.*.develop.watch.*.exec.environment", pairs),
+        ("services.*.develop.watch.*.ignore", _listed),
         ("services.*.devices.*", _device),
         ("services.*.dns", _listed),
         ("services.*.dns_search", _listed),

@@ -17,9 +17,13 @@ from dockwright.compose.interpolate import interpolate
 from dockwright.compose.merge import drop, merge
 from dockwright.compose.normalise import give_contexts, normalise, prune
 from dockwright.compose.options import LoadOptions
-from dockwright.compose.paths import absolute, rebase
+from dockwright.compose.paths import absolute, cleaned, rebase
 from dockwright.compose.profiles import is_enabled
-from dockwright.compose.project_name import check_name, normalise_name
+from dockwright.compose.project_name import (
+    check_name,
+    name_of_directory,
+    normalise_name,
+)
 from dockwright.compose.reading import read
 from dockwright.compose.secret_variables import ProjectPlace, with_variables
 from dockwright.compose.source import Origins, Tree
@@ -121,9 +125,9 @@ def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[s
     may hold a ``COMPOSE_FILE`` that leads to others, and to another ``.env``.
     """
     start = (options.start or Path.cwd()).absolute()
-    files = tuple(Path(absolute(str(file), start)) for file in options.files)
+    files = tuple(cleaned(file, start) for file in options.files)
     given = _given_env_files(options, start)
-    base = Path(absolute(str(options.working_dir or start), start))
+    base = cleaned(options.working_dir or start, start)
     variables = {**options.values, **options.environ}
     found = files or discover(base, variables, start, required=False)
     for last in (False, True):
@@ -153,12 +157,13 @@ def _name(
     if given:
         return check_name(given)
     written = _name_in_files(files, variables)
-    name = normalise_name(directory.name if written is None else written)
+    if written is None:
+        return name_of_directory(directory)
+    name = normalise_name(written)
     if not name:
-        source = f"the directory {directory}" if written is None else f"'name: {written}'"
         raise ComposeError(
-            f"no project name can be made from {source}",
-            hint="set one with -p, COMPOSE_PROJECT_NAME or 'name:' in the file",
+            f"no project name can be made from 'name: {written}'",
+            hint="write lower-case letters, digits, '-' and '_' there, or set COMPOSE_PROJECT_NAME",
         )
     return name
 

@@ -51,6 +51,14 @@ def absolute(text: str, base: Path) -> str:
     return _clean(posixpath.join(str(base), text))
 
 
+def cleaned(path: Path, base: Path) -> Path:
+    """Return a path that a caller gave, without ``..``: a project is named after its directory.
+
+    As in Compose, ``..`` removes the name before it, also where that is a link.
+    """
+    return Path(_clean(absolute(str(path), base)))
+
+
 def missing_file(origins: Origins, path: DocPath, written: str, file: Path) -> ComposeError:
     """Make the error for a file that another one names at `path` as `written`."""
     if "://" in written or written.startswith("git@"):

@@ -128,7 +128,7 @@ _DEPLOY = Struct(
 )
 _WATCH = Struct(
     {
-        "ignore": LIST,
+        "ignore": ONE_OR_MORE,
         "path": STR,
         "action": choice("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
         "target": STR,
@@ -274,6 +274,7 @@ SERVICE = Struct(
         "platform": STR,
         "ports": ListOf(AnyOf((NUMBER, _PORT))),
         "post_start": ListOf(HOOK),
+        "pre_start": NEWER,
         "pre_stop": ListOf(HOOK),
         "privileged": BOOL,
         "profiles": LIST,

@@ -33,6 +33,7 @@ _IGNORED: dict[tuple[str, ...], str] = {
     ("volumes", "*", "volume", "labels"): "is not supported: the volume gets no labels of its own",
 }
 _REFUSED: dict[tuple[str, ...], str] = {
+    ("pre_start",): "hooks before the start of a container are not run by dockwright",
     ("post_start",): "hooks after the start of a container are not run by dockwright",
     ("pre_stop",): "hooks before the stop of a container are not run by dockwright",
 }
@@ -42,6 +43,10 @@ _NEWER: dict[tuple[str, ...], str] = {
     ("use_api_socket",): "the engine's socket is not shared with containers behind the file's back",
     ("networks", "*", "interface_name"): "names of interfaces cannot be chosen",
     ("volumes", "*", "image"): "images are not mounted as volumes",
+}
+_MOUNT_TYPES = {
+    "cluster": "cluster volumes need a swarm, which dockwright does not use",
+    "npipe": "named pipes are for Windows containers",
 }
 _NOT_HERE = "take the service out of the tests with a profile, or run it by hand"
 
@@ -81,10 +86,16 @@ def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable:
         if re.fullmatch(NEWER_POLICY, policy):
             message = f"{policy!r} is not supported: the image is pulled where it is missing"
             warnings.add(("services", name, "pull_policy"), message, origins)
-    for path, message in _uses(tree, _REFUSED):
+    for path, message in (*_uses(tree, _REFUSED), *_refused_mounts(tree)):
         if runnable:
             raise _unsupported(origins, path, message)
         warnings.add(path, message, origins)
+
+
+def _refused_mounts(tree: Tree) -> Iterator[tuple[DocPath, str]]:
+    for path, mount in _found(tree["services"], ("*", "volumes", "*"), ("services",)):
+        if mount.get("type") in _MOUNT_TYPES:
+            yield path, _MOUNT_TYPES[mount["type"]]
 
 
 def _unsupported(origins: Origins, path: DocPath, message: str) -> ComposeError:

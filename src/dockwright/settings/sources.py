@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
     if option.name == "stacks":
         return MappingProxyType(_read_stacks(texts, source))
     if option.name in ("compose", "env_files", "seed_inputs", "report"):
-        return tuple(source.base / text for text in texts)
+        return tuple(_path(text, source) for text in texts)
     return tuple(parsed) if option.many else parsed[0]
 
 
@@ -122,8 +123,13 @@ def _read_stacks(texts: Sequence[str], source: Source) -> dict[str, Path]:
             )
         if name in stacks or name == DEFAULT_STACK:
             raise SettingsError(f"{source.origin}: stacks: {name!r} is declared twice")
-        stacks[name] = source.base / file
+        stacks[name] = _path(file, source)
     return stacks
+
+
+def _path(text: str, source: Source) -> Path:
+    """Return a path without ``..``, which removes the name before it, as in Compose."""
+    return Path(os.path.normpath(source.base / text))
 
 
 def _check_times(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import cast
 
-from dockwright.errors import ComposeUnsupportedError
+from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, StackSpec
 
 
@@ -14,7 +14,8 @@ def require_runnable(spec: StackSpec, services: Iterable[str]) -> None:
     """Refuse services of a stack for what only a start notices.
 
     Raises:
-        ComposeUnsupportedError: tells the place in the file, and what would do instead.
+        ComposeError: a variable that a file is made from is not set.
+        ComposeUnsupportedError: right Compose that cannot be run here; names its place in the file.
     """
     for name in services:
         service = spec.services[name]
@@ -28,7 +29,16 @@ def _require_given_files(spec: StackSpec, service: ServiceSpec) -> None:
         declared = cast("Mapping[str, Mapping[str, Json]]", spec.document.get(kind) or {})
         for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
             source = str(use["source"])
-            if (declared.get(source) or {}).get("external"):
+            definition = declared.get(source) or {}
+            variable = str(definition.get("environment") or "")
+            if variable and variable not in spec.contents:
+                raise ComposeError(
+                    f"service {service.name} needs the {kind[:-1]} {source!r}, "
+                    f"but the variable {variable} that it is made from is not set",
+                    path=f"{kind}.{source}.environment",
+                    hint=f"set {variable} in the environment or in .env",
+                )
+            if definition.get("external"):
                 raise ComposeUnsupportedError(
                     f"external {kind[:-1]} {source!r} needs a swarm, which dockwright does not use",
                     path=f"{kind}.{source}",
