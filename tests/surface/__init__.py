@@ -1,0 +1,1 @@
+"""Tests that the public surface stays what it is."""
