@@ -1,15 +1,14 @@
 """One frozen Settings, resolved once: command line > environment > pyproject/ini > default."""
 
-from dockwright.settings.options import OPTIONS, Option
-from dockwright.settings.resolved import Settings
+from dockwright.settings.options import COMPATIBLE, OPTIONS, RECORD, REPORTS, Option, parse_duration
 from dockwright.settings.sources import (
     DEFAULT_STACK,
+    Settings,
     Source,
     environment_values,
     misspelt_variables,
     resolve,
 )
-from dockwright.settings.values import COMPATIBLE, RECORD, REPORTS, parse_duration
 
 __all__ = [
     "COMPATIBLE",
