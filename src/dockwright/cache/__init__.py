@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.cache.draft import Draft
-    from dockwright.cache.errors import CorruptEntryError, NotCacheableError
     from dockwright.cache.keys import Key, Surroundings, content_key, left_out
-    from dockwright.cache.manifest import Manifest, Part
-    from dockwright.cache.store import BaselineStore, Bounds, Stored
+    from dockwright.cache.store import (
+        BaselineStore,
+        Bounds,
+        CorruptEntryError,
+        Draft,
+        Manifest,
+        NotCacheableError,
+        Part,
+        Stored,
+    )
 
 __all__ = [
     "BaselineStore",
@@ -29,24 +35,20 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "draft": ("Draft",),
-        "errors": (
-            "CorruptEntryError",
-            "NotCacheableError",
-        ),
         "keys": (
             "Key",
             "Surroundings",
             "content_key",
             "left_out",
         ),
-        "manifest": (
-            "Manifest",
-            "Part",
-        ),
         "store": (
             "BaselineStore",
             "Bounds",
+            "CorruptEntryError",
+            "Draft",
+            "Manifest",
+            "NotCacheableError",
+            "Part",
             "Stored",
         ),
     },

@@ -1,32 +1,102 @@
-"""Baselines on disk: one directory an entry, named by its content key.
-
-    BASELINES/               mode 0700; locked for the moment in which an entry comes or goes
-      KEY/0.tar.zst          a volume; who reads it holds a shared lock on KEY/
-      KEY/manifest.json      its modification time is when the entry was last used
-      .KEY.part/             being written, by the process that holds its lock
-
-What has no manifest is no entry. Together with dot directories that nobody has locked it is what a
-killed process left; the next writer removes it.
-"""
+"""What keeps a baseline from being kept or used; never the reason for a start to fail."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
 import logging
 import os
 import shutil
+import tarfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
 
 import zstandard
 
-from dockwright.cache.draft import Draft, chunks_of
-from dockwright.cache.errors import CorruptEntryError
-from dockwright.cache.locks import locked
-from dockwright.cache.manifest import MANIFEST, Manifest, Part
+from dockwright.errors import StoreError
+
+
+class NotCacheableError(StoreError):
+    """What a stack starts from, or leaves, cannot be kept: the message says why."""
+
+
+class CorruptEntryError(StoreError):
+    """An entry does not hold what was written to it."""
+
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One volume of an entry.
+
+    Attributes:
+        service: a service that mounts the volume.
+        target: where it does.
+        file: the compressed tar in the entry's directory.
+        tar_bytes: the size of the tar.
+        stored_bytes: the size of the file.
+        sha256: of the file, in hex.
+    """
+
+    service: str
+    target: str
+    file: str
+    tar_bytes: int
+    stored_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One baseline.
+
+    Attributes:
+        key: names the entry.
+        stack: the name of the project that it belongs to.
+        created: when, in seconds since the epoch.
+        start_s: how long the start took that made it, in seconds.
+        inputs: what the key was made from.
+        parts: the volumes.
+    """
+
+    key: str
+    stack: str
+    created: float
+    start_s: float
+    inputs: Mapping[str, str]
+    parts: tuple[Part, ...]
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the entry takes on disk."""
+        return sum(part.stored_bytes for part in self.parts)
+
+    def to_json(self) -> str:
+        """Return the manifest as text."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            parts = tuple(Part(**part) for part in fields.pop("parts"))
+            return cls(**fields, parts=parts)
+        except (AttributeError, KeyError, TypeError) as exc:
+            raise ValueError(f"no manifest of a baseline: {exc}") from exc
+
 
 _log = logging.getLogger(__name__)
 
@@ -207,3 +277,162 @@ def _deleted(directory: Path) -> bool:
             (directory / MANIFEST).unlink(missing_ok=True)  # first: a rest of it is no entry
             shutil.rmtree(directory, ignore_errors=True)
     return not directory.exists()
+
+
+_LEVEL = 1
+"""Quick: a suite of a few seconds is not to be over before its baseline is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A volume of which the bare tar lies in the draft."""
+
+    service: str
+    target: str
+    file: Path
+    tar_bytes: int
+
+
+class Draft:
+    """Takes volumes and becomes an entry; a context that deletes what did not become one.
+
+    Args:
+        directory: of its own, in the store, locked by this process.
+        lock: is closed when the draft is.
+    """
+
+    def __init__(self, directory: Path, lock: ExitStack) -> None:
+        self.directory = directory
+        self._lock = lock
+        self._read: list[_Read] = []
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete what is left of it and let others write such an entry."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()
+
+    def add(self, service: str, target: str, chunks: Iterable[bytes]) -> None:
+        """Write the tar of a volume.
+
+        Args:
+            service: a service that mounts the volume.
+            target: where it does.
+            chunks: the tar in pieces.
+        """
+        file = self.directory / f"{len(self._read)}.tar"
+        with _created(file) as stream:
+            stream.writelines(chunks)
+            self._read.append(_Read(service, target, file, stream.tell()))
+
+    def names(self, service: str, target: str) -> Iterator[str]:
+        """Yield the names of what a volume holds, as in its tar."""
+        for read in self._read:
+            if (read.service, read.target) == (service, target):
+                with tarfile.open(read.file, "r:") as archive:
+                    for member in archive:
+                        yield member.name
+
+    def finish(
+        self, describe: Callable[[tuple[Part, ...]], Manifest], *, wanted: Callable[[], bool]
+    ) -> bool:
+        """Compress the volumes and describe them; the directory is then fit to be an entry.
+
+        Args:
+            describe: makes the manifest.
+            wanted: is asked again and again whether to go on.
+
+        Returns:
+            Whether it was finished; False: it was called off.
+        """
+        parts = []
+        for read in self._read:
+            part = _compress(read, wanted)
+            if part is None:
+                return False
+            read.file.unlink()
+            parts.append(part)
+        with _created(self.directory / MANIFEST) as stream:
+            stream.write(describe(tuple(parts)).to_json().encode())
+        return True
+
+
+def _compress(read: _Read, wanted: Callable[[], bool]) -> Part | None:
+    target = read.file.with_suffix(".tar.zst")
+    found = hashlib.sha256()
+    stored = 0
+    with _created(target) as stream:
+        for chunk in _compressed(read.file):
+            if not wanted():
+                return None
+            stream.write(chunk)
+            found.update(chunk)
+            stored += len(chunk)
+    return Part(read.service, read.target, target.name, read.tar_bytes, stored, found.hexdigest())
+
+
+def _compressed(file: Path) -> Iterator[bytes]:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+    for chunk in chunks_of(file):
+        yield compressor.compress(chunk)
+    yield compressor.flush()
+
+
+def chunks_of(file: Path) -> Iterator[bytes]:
+    """Yield a file in pieces."""
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _created(file: Path) -> IO[bytes]:
+    # Not flushed to the disk: after a power cut the checksums tell, and the entry is made again.
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+@contextmanager
+def locked(directory: Path, *, shared: bool = False, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock on a directory.
+
+    Args:
+        directory: which.
+        shared: whether others may hold it at the same time, shared as well.
+        wait: whether to wait for those who hold it.
+
+    Yields:
+        Whether it is held; False: the directory does not exist, or somebody has it.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield False
+        return
+    manner = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        try:
+            fcntl.flock(descriptor, manner if wait else manner | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            # It may have gone, or another may have taken its place, while we waited.
+            yield _is_at(descriptor, directory)
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, directory: Path) -> bool:
+    try:
+        there = directory.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
