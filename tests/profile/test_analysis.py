@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from dockwright.profile.analysis import CAUSES, attribute
 from dockwright.profile.analysis.advice import advise
 from dockwright.profile.analysis.commands import read_command
-from dockwright.profile.analysis.facts import Container, EngineFacts, Happening, Probe
-from dockwright.profile.analysis.loops import Loops
-from dockwright.profile.analysis.records import Frame, Process, Span, read_processes
+from dockwright.profile.analysis.records import (
+    Container,
+    EngineFacts,
+    Frame,
+    Happening,
+    Probe,
+    Process,
+    Span,
+    read_processes,
+)
 from dockwright.profile.analysis.result import cause_totals
-from dockwright.profile.analysis.timeline import Slice, flatten
+from dockwright.profile.analysis.timeline import Loops, Slice, flatten
 
 ID = "ab" * 32
 

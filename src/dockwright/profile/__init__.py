@@ -1,7 +1,6 @@
 """Where the wall time of any suite goes, and what to change; ``dockwright profile`` runs it."""
 
 from dockwright.profile.analysis import Finished, Profile, analyse
-from dockwright.profile.command import run_command
-from dockwright.profile.watch import EngineWatch
+from dockwright.profile.command import EngineWatch, run_command
 
 __all__ = ["EngineWatch", "Finished", "Profile", "analyse", "run_command"]

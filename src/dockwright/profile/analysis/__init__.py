@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockwright.profile.analysis.advice import advise
-from dockwright.profile.analysis.causes import CAUSES, Cause
-from dockwright.profile.analysis.engine_overlays import with_engine
-from dockwright.profile.analysis.facts import EngineFacts
-from dockwright.profile.analysis.overlays import with_children, with_line_sleeps, with_others
-from dockwright.profile.analysis.records import Finished, Process, read_processes
+from dockwright.profile.analysis.overlays import (
+    with_children,
+    with_engine,
+    with_line_sleeps,
+    with_others,
+)
+from dockwright.profile.analysis.records import EngineFacts, Finished, Process, read_processes
 from dockwright.profile.analysis.result import (
+    CAUSES,
     Advice,
+    Cause,
     CauseTotal,
     FixtureTotal,
     Profile,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
-from dockwright.profile.analysis.causes import CAUSES
-from dockwright.profile.analysis.loops import Loop
-from dockwright.profile.analysis.records import Process
-from dockwright.profile.analysis.timeline import EVENT_WAIT, Reader, Slice
+from dockwright.profile.analysis.commands import Command
+from dockwright.profile.analysis.polling import with_late_polls
+from dockwright.profile.analysis.records import (
+    SLACK_S,
+    Container,
+    EngineFacts,
+    Happening,
+    Loss,
+    Process,
+    Told,
+)
+from dockwright.profile.analysis.result import CAUSES
+from dockwright.profile.analysis.timeline import EVENT_WAIT, CallKey, Loop, Reader, Slice
 
 
 def with_children(
@@ -156,3 +166,157 @@ def _cut(piece: Slice, over: Sequence[Slice]) -> Iterator[Slice]:
             site=sited.site if sited.own or not piece.test else piece.test,
             own=sited.own,
         )
+
+
+Lane = list[Slice]
+
+_STOPPERS = frozenset({"compose", "docker", "engine"})
+_AWAITERS = frozenset({"compose", "docker", "awaited"})
+_COMPOSE_AWAITS = frozenset(
+    {"up", "start", "run", "restart", "create", "down", "stop", "rm", "kill", "wait"}
+)
+"""What Compose does that may wait for containers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """All pieces of one call, or of one run of a poll loop."""
+
+    lane: int
+    begin: float
+    end: float
+    piece: Slice
+
+
+def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
+    """Return the lanes with the engine's facts put over them.
+
+    Args:
+        lanes: the slices of each.
+        facts: what the engine told; None: it was not watched.
+    """
+    split = [list(with_late_polls(lane, facts)) for lane in lanes]
+    vain = [list(with_vain_cleanups(lane, facts)) for lane in split]
+    if facts is None:
+        return vain
+    calls = [call for number, lane in enumerate(vain) for call in _calls(number, lane)]
+    covers: dict[int, list[Slice]] = defaultdict(list)
+    awaiting: dict[int, list[_Call]] = defaultdict(list)
+    for loss in facts.losses():
+        found = _who_waited(loss, calls)
+        if found is None:
+            continue  # nobody waited for it: it passed behind the tests, or is another run's
+        call, certain = found
+        covers[call.lane].append(_cover(loss, call, certain=certain))
+        awaiting[call.lane].append(call)
+    return [
+        list(covered(lane, covers[number], partial(_is_part_of, awaiting[number])))
+        for number, lane in enumerate(vain)
+    ]
+
+
+def _is_part_of(calls: Iterable[_Call], piece: Slice) -> bool:
+    """Tell whether a slice is one of some call, or a look that a poll loop takes between sleeps."""
+    return any(
+        piece.call == call.piece.call
+        or (call.piece.polls and call.begin <= piece.begin and piece.end <= call.end)
+        for call in calls
+    )
+
+
+def _cover(loss: Loss, call: _Call, *, certain: bool) -> Slice:
+    return Slice(
+        begin=max(loss.begin, call.begin),
+        end=min(loss.end, call.end),
+        cause=loss.cause,
+        site=call.piece.site,
+        own=bool(call.piece.site),  # no better place is known
+        what=loss.container.title,
+        certain=certain and loss.certain,
+        call=(loss.container.id, loss.begin),
+    )
+
+
+def _calls(lane: int, slices: Iterable[Slice]) -> Iterator[_Call]:
+    pieces: dict[CallKey, list[Slice]] = defaultdict(list)
+    for each in slices:
+        if each.cause in _STOPPERS | _AWAITERS:
+            pieces[each.call].append(each)
+    for group in pieces.values():
+        yield _Call(lane, group[0].begin, group[-1].end, group[0])
+
+
+def _who_waited(loss: Loss, calls: Iterable[_Call]) -> tuple[_Call, bool] | None:
+    """Return the call that waited, and whether it is the only one that can have."""
+    causes, at = (
+        (_STOPPERS, loss.begin) if loss.cause == "grace" else (_AWAITERS, loss.end - SLACK_S)
+    )
+    found = [
+        (_fits(call.piece, loss.container), call)
+        for call in calls
+        if call.piece.cause in causes and call.begin - SLACK_S <= at <= call.end + SLACK_S
+    ]
+    found = [each for each in found if each[0] >= 0 and each[1].begin < loss.end]
+    if not found:
+        return None
+    fit, call = max(found, key=lambda each: (each[0], each[1].begin))
+    return call, fit > 0 or len(found) == 1
+
+
+def _fits(piece: Slice, container: Container) -> int:
+    """Return 1 where a call names the container or its project, -1 where others, else 0."""
+    if piece.cause == "engine":
+        return 1 if container.is_named(piece.container) else -1
+    if piece.polls:
+        looked_at = [container.is_named(ref) for ref in piece.refs]
+        return 0 if not looked_at else 1 if any(looked_at) else -1
+    if piece.command is None:
+        return -1
+    if piece.cause == "compose":
+        return _fits_project(piece.command, piece.cwd, container)
+    names = piece.command.names
+    return 0 if not names else 1 if any(container.is_named(name) for name in names) else -1
+
+
+def _fits_project(command: Command, cwd: str, container: Container) -> int:
+    if not container.project or command.action not in _COMPOSE_AWAITS:
+        return -1
+    if command.project:
+        return 1 if command.project == container.project else -1
+    return int(bool(container.working_dir) and container.working_dir == cwd)
+
+
+_GONE = frozenset({"kill", "die", "stop", "destroy", "remove", "delete"})
+
+
+def with_vain_cleanups(lane: Iterable[Slice], facts: EngineFacts | None) -> Iterator[Slice]:
+    """Call those cleanups by their name during which nothing went away."""
+    pieces = list(lane)
+    ends: dict[CallKey, tuple[float, float]] = {}
+    for each in pieces:
+        begin, end = ends.get(each.call, (each.begin, each.end))
+        ends[each.call] = min(begin, each.begin), max(end, each.end)
+    gone = Told(facts, _GONE)
+    for each in pieces:
+        begin, end = ends[each.call]
+        yield replace(each, cause="cleanup") if _is_vain(each, begin, end, gone) else each
+
+
+def _is_vain(piece: Slice, begin: float, end: float, gone: Told) -> bool:
+    """Tell whether a cleanup from `begin` to `end` found nothing."""
+    if piece.path.startswith("DELETE "):
+        return piece.status == 404
+    if piece.command is None or not piece.command.removes or not gone.complete:
+        return False
+    # No slack at the begin: the cleanup before may have ended just then.
+    during = gone.between(begin, end + SLACK_S)
+    return not any(_concerns(piece.command, each) for each in during)
+
+
+def _concerns(cleanup: Command, gone: Happening) -> bool:
+    """Tell whether a cleanup may have been what let something go."""
+    if cleanup.project:
+        return gone.is_of(cleanup.project)
+    if cleanup.cause == "compose" or cleanup.action.endswith("prune") or not cleanup.names:
+        return True
+    return any(Container(gone.id, gone.name).is_named(name) for name in cleanup.names)

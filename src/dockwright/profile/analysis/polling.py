@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockwright.profile.analysis.facts import Container, EngineFacts, Happening
+from dockwright.profile.analysis.records import Container, EngineFacts, Happening, Told
 from dockwright.profile.analysis.timeline import CallKey, Slice
-from dockwright.profile.analysis.told import Told
 
 _TELLING = frozenset({"start", "die", "destroy", "health_status", "oom"})
 

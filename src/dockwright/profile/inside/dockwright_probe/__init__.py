@@ -18,16 +18,8 @@ def start() -> None:
     directory = os.environ.get(DIRECTORY_VARIABLE)
     if not directory or not os.path.isdir(directory):  # noqa: PTH112 - no pathlib at start
         return
-    from . import asynchronous, blocking, imports, log, sdk, suite, unix_http
+    from . import engine_calls, imports, log, waits
 
     log.LOG.begin(directory)
-    blocking.patch_now()
-    imports.after_import(
-        {
-            **blocking.PATCHES,
-            **asynchronous.PATCHES,
-            **sdk.PATCHES,
-            **unix_http.PATCHES,
-            **suite.PATCHES,
-        }
-    )
+    waits.patch_now()
+    imports.after_import({**waits.PATCHES, **engine_calls.PATCHES, **imports.PATCHES})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 TYPE_CHECKING = False
@@ -61,3 +62,31 @@ def _execute_with(patch: Patch, loader: Any) -> None:
         loader.exec_module = exec_module  # the loader stays what it is for inspect and resources
     except AttributeError:
         pass  # a loader with fixed attributes: its module is not observed
+
+
+_running: list[Any] = []
+"""The plugin manager of the session that is observed: one in a process, the outermost."""
+
+
+def _patch_config(module: Any) -> None:
+    """Let every plugin manager load our hooks where it looks at PYTEST_PLUGINS.
+
+    Setting that variable itself would end a pytest that is run with ``python -I``: it could not
+    import them.
+    """
+    manager = module.PytestPluginManager
+    real = manager.consider_env
+
+    @functools.wraps(real)
+    def consider_env(self: Any) -> None:
+        real(self)
+        if not _running:
+            from .hooks import Hooks
+
+            _running.append(self)
+            self.register(Hooks(_running.clear), "dockwright-profile")
+
+    manager.consider_env = consider_env
+
+
+PATCHES: dict[str, Callable[[Any], None]] = {"_pytest.config": _patch_config}

@@ -153,8 +153,46 @@ def _waiting_for_thread(real: Callable[..., Any]) -> Callable[..., Any]:
     return wait
 
 
+def _patch_tasks(module: Any) -> None:
+    real = module.sleep
+
+    async def sleep(*args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        done = False
+        try:
+            result = await real(*args, **options)
+            done = True
+        finally:
+            LOG.span("async-sleep", begin, frames(), done=done)
+        return result
+
+    module.sleep = same_name(sleep, real, real.__module__)
+
+
+def _patch_async_subprocess(module: Any) -> None:
+    process = module.Process
+    process.wait = _awaiting(process.wait)
+    process.communicate = _awaiting(process.communicate)
+
+
+def _awaiting(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    async def wait(self: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        try:
+            return await real(self, *args, **options)
+        finally:
+            LOG.span("async-wait", begin, frames(), pid=self.pid, done=True)
+
+    return wait
+
+
 PATCHES: dict[str, Callable[[Any], None]] = {
     "subprocess": _patch_subprocess,
     "threading": _patch_threading,
     "multiprocessing.process": _patch_multiprocessing,
+    "asyncio.tasks": _patch_tasks,
+    "asyncio.subprocess": _patch_async_subprocess,
 }

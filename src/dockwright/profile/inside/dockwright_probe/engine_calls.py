@@ -84,4 +84,64 @@ def _leads_to_engine(socket: Any) -> bool:
     return name.endswith(_NAMES) or (host.startswith(_UNIX) and host[len(_UNIX) :] == name)
 
 
-PATCHES: dict[str, Callable[[Any], None]] = {"http.client": _patch_client}
+def _patch_api(module: Any) -> None:
+    client = module.APIClient
+    client.send = _sending(client.send)
+    client.__init__ = _spanned(client.__init__, "client")
+    # Its answer comes over a socket of its own, after the request.
+    client.exec_start = _spanned(client.exec_start, "engine", path="/exec/start")
+
+
+def _patch_sdk_client(module: Any) -> None:
+    real = module.DockerClient.__dict__["from_env"].__func__
+    module.DockerClient.from_env = classmethod(_spanned(real, "client"))
+    module.from_env = module.DockerClient.from_env
+
+
+def _patch_images(module: Any) -> None:
+    images = module.ImageCollection
+    images.pull = _spanned(images.pull, "pull")
+    images.build = _spanned(images.build, "engine", path="/build")
+
+
+def _sending(real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        status = 0
+        thread = get_ident()
+        told_otherwise.add(thread)
+        try:
+            response = real(self, request, **options)
+            status = response.status_code
+        finally:
+            told_otherwise.discard(thread)
+            path = str(request.path_url)[:_LONGEST_PATH]
+            LOG.span(
+                "engine", begin, frames(), method=str(request.method), path=path, status=status
+            )
+        return response
+
+    return send
+
+
+def _spanned(real: Callable[..., Any], kind: str, **detail: str) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def call(*args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        try:
+            return real(*args, **options)
+        finally:
+            LOG.span(kind, begin, frames(), **detail)
+
+    return call
+
+
+PATCHES: dict[str, Callable[[Any], None]] = {
+    "http.client": _patch_client,
+    "docker.api.client": _patch_api,
+    "docker.client": _patch_sdk_client,
+    "docker.models.images": _patch_images,
+}
