@@ -11,11 +11,10 @@ import pytest
 
 from dockwright.measure import RunRecord, RunStore, Span, StackRecord
 from dockwright.report import publish
-from dockwright.report.chrome import trace
-from dockwright.report.digest import lane_shares
 from dockwright.report.html import page
 from dockwright.report.markdown import LIMIT_BYTES, markdown
-from dockwright.report.savings import savings
+from dockwright.report.summary import lane_shares, savings
+from dockwright.report.trace import trace
 from dockwright.settings import REPORTS
 from tests.report.runs import HOSTILE, past_of, run_of
 

@@ -8,8 +8,7 @@ import pytest
 
 from dockwright.measure import PhaseTotal, RunRecord, Span, StackRecord, Summary, TestRecord
 from dockwright.report import summary_lines
-from dockwright.report.digest import costliest_waits, lane_shares
-from dockwright.report.kinds import kinds
+from dockwright.report.summary import costliest_waits, kinds, lane_shares
 from tests.report.runs import run_of
 
 RUN = run_of(40)

@@ -5,19 +5,29 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.report.junit import properties
     from dockwright.report.otlp import require
-    from dockwright.report.publish import publish
+    from dockwright.report.publish import properties, publish
     from dockwright.report.terminal import Line, summary_lines
 
-__all__ = ["Line", "properties", "publish", "require", "summary_lines"]
+__all__ = [
+    "Line",
+    "properties",
+    "publish",
+    "require",
+    "summary_lines",
+]
 
 __getattr__ = lazily(
     __name__,
     {
-        "junit": ("properties",),
         "otlp": ("require",),
-        "publish": ("publish",),
-        "terminal": ("Line", "summary_lines"),
+        "publish": (
+            "properties",
+            "publish",
+        ),
+        "terminal": (
+            "Line",
+            "summary_lines",
+        ),
     },
 )

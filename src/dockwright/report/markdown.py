@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dockwright.measure import RunRecord
-from dockwright.report.digest import (
+from dockwright.report.summary import (
     BEHIND,
     FAILURES,
     ON_LANES,
     WAITING,
     behind_shares,
+    kinds,
     lane_shares,
+    leftovers,
     most_waiting,
     outcome_counts,
     queue_shares,
+    savings,
     slowest,
     waited_s,
 )
-from dockwright.report.kinds import kinds
-from dockwright.report.leftovers import leftovers
-from dockwright.report.savings import savings
 
 LIMIT_BYTES = 1024 * 1024
 """Of a step's summary; GitHub drops a longer one as a whole."""

@@ -21,7 +21,7 @@ from dockwright import __version__
 from dockwright.errors import SettingsError
 from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
 from dockwright.redact import Redactor
-from dockwright.report.digest import FAILURES
+from dockwright.report.summary import FAILURES
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from dockwright import __version__
 from dockwright.errors import StoreError
-from dockwright.measure import PastTest, RunRecord, RunStore
+from dockwright.measure import Attempt, PastTest, RunRecord, RunStore, record_of
+from dockwright.model import Json
+from dockwright.report.summary import (
+    Share,
+    behind_shares,
+    lane_shares,
+    outcome_counts,
+    phases_of,
+    queue_shares,
+    savings,
+)
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """GitHub's variable: the file that a step may append its summary to."""
@@ -17,7 +30,7 @@ _Past = Callable[[], Sequence[PastTest]]
 
 
 def _trace(run: RunRecord, _: _Past) -> str:
-    from dockwright.report.chrome import trace
+    from dockwright.report.trace import trace
 
     return trace(run)
 
@@ -29,7 +42,7 @@ def _page(run: RunRecord, past: _Past) -> str:
 
 
 def _document(run: RunRecord, _: _Past) -> str:
-    from dockwright.report.document import document
+    from dockwright.report.publish import document
 
     return document(run)
 
@@ -102,3 +115,47 @@ def _appended(run: RunRecord, file: Path, past: _Past) -> list[str]:
     except OSError as failure:
         return [f"warning: no step summary in {file}: {failure.strerror or failure}"]
     return []
+
+
+SCHEMA = 1
+"""Grows when a reader of an older one would misread a newer one; fields are added without."""
+
+
+def document(run: RunRecord) -> str:
+    """Return the report as one JSON text."""
+    sums: Mapping[str, Json] = {
+        "outcomes": outcome_counts(run),
+        "lanes": [_share(each) for each in lane_shares(run)],
+        "behind": [_share(each) for each in behind_shares(run)],
+        "queue": [_share(each) for each in queue_shares(run)],
+        "savings": [asdict(each) for each in savings(run)],
+    }
+    values = {"schema": SCHEMA, "dockwright": __version__, "sums": sums, "run": run.to_json()}
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+def _share(share: Share) -> dict[str, Json]:
+    return {
+        "kind": share.kind,
+        "name": share.name,
+        "seconds": round(share.seconds, 6),
+        "count": share.count,
+    }
+
+
+def properties(attempt: Attempt) -> list[tuple[str, str]]:
+    """Return names and values; seconds by phase, which add up to ``dockwright.wall_s``.
+
+    What is shared is no part of them. Why a test waited is known only when the run is over: all
+    of it is ``dockwright.queue_s``.
+    """
+    test = record_of(attempt, attempt.began, lambda span, _: [span])
+    shared_s = test.elapsed_s - test.wall_s
+    seconds = {"wall": test.wall_s, **phases_of(test, shared=False)}
+    if shared_s:
+        seconds["shared"] = shared_s
+    texts = {"lane": test.lane, "stack": test.stack}
+    return [
+        *((f"dockwright.{name}_s", f"{value:.6f}") for name, value in seconds.items()),
+        *((f"dockwright.{name}", text) for name, text in texts.items() if text),
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockwright.measure import PHASES, RunRecord, Summary, TestRecord
-from dockwright.report.digest import (
+from dockwright.report.summary import (
     BEHIND,
     GAPS,
     ON_LANES,
@@ -17,12 +17,12 @@ from dockwright.report.digest import (
     costliest_waits,
     counted,
     gap_shares,
+    kinds,
     lane_shares,
+    leftovers,
+    savings,
     slowest,
 )
-from dockwright.report.kinds import kinds
-from dockwright.report.leftovers import leftovers
-from dockwright.report.savings import savings
 
 _WIDTH = 80
 _MOST_WAITS = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
 
@@ -204,3 +205,176 @@ def _shares(parts: Iterable[tuple[str, str, float]], order: Iterable[str]) -> li
 
 def _longest(share: Share) -> float:
     return -share.seconds
+
+
+_FEWEST = 5  # the median of less says nothing
+_BODY = ("call", "wait")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The passed tests of one kind that used a stack.
+
+    Attributes:
+        count: how many there were.
+        whole_s: the median of their whole times: fixtures, waits and body, without what they share
+            with others.
+        around_s: the median of the same without their bodies.
+    """
+
+    count: int
+    whole_s: float
+    around_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The two kinds of tests of a run, compared.
+
+    Attributes:
+        stateless: those that only read.
+        stateful: those that change state.
+    """
+
+    stateless: Kind
+    stateful: Kind
+
+    @property
+    def whole(self) -> str:
+        """The whole times; their ratio tells something where the bodies are alike."""
+        reads, writes = self.stateless, self.stateful
+        return (
+            f"median test: stateless {reads.whole_s:.3f} s ({reads.count}), "
+            f"stateful {writes.whole_s:.3f} s ({writes.count})"
+        )
+
+    @property
+    def around(self) -> str:
+        """What of it the tests did not do themselves."""
+        reads, writes = self.stateless, self.stateful
+        return (
+            f"around its body: stateless {reads.around_s:.3f} s, stateful {writes.around_s:.3f} s"
+        )
+
+
+def kinds(run: RunRecord) -> Kinds | None:
+    """Return the comparison; None where a kind has too few tests for it."""
+    stateless, stateful = _kind(run, "stateless"), _kind(run, "stateful")
+    return Kinds(stateless, stateful) if stateless and stateful else None
+
+
+def _kind(run: RunRecord, lane: str) -> Kind | None:
+    tests = [test for test in run.tests if test.outcome == "passed" and test.lane == lane]
+    if len(tests) < _FEWEST:
+        return None
+    whole_s, around_s = median(test.wall_s for test in tests), median(map(_around_s, tests))
+    return Kind(len(tests), whole_s, around_s)
+
+
+def _around_s(test: TestRecord) -> float:
+    return test.wall_s - sum(span.seconds for span in test.spans if span.phase in _BODY)
+
+
+_WORTH_TELLING_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Time that a run did not take.
+
+    Attributes:
+        seconds: how much.
+        what: against what.
+        how: from which measurements that follows.
+    """
+
+    seconds: float
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"saved {self.seconds:.1f} s {self.what}: {self.how}"
+
+
+def savings(run: RunRecord) -> list[Saving]:
+    """Return what can be told, the largest first."""
+    found = [*_sharing(run), *_resets_behind(run)]
+    worth = [saving for saving in found if saving.seconds >= _WORTH_TELLING_S]
+    return sorted(worth, key=lambda saving: -saving.seconds)
+
+
+def _sharing(run: RunRecord) -> Iterator[Saving]:
+    """Compare with a stack of its own for each lease, started as these were."""
+    boots = [boot.seconds for stack in run.stacks for boot in starts(stack)]
+    leases = sum(span.phase == "lease" for stack in run.stacks for span in stack.spans)
+    resets = [span.seconds for span in _whole_resets(run)]
+    if not boots or leases <= len(boots):
+        return
+    boot_s, reset_s = median(boots), sum(resets)
+    how = f"{leases} leases of {len(boots)} started (median {boot_s:.2f} s)"
+    if resets:
+        how += f", less {reset_s:.2f} s for {len(resets)} resets"
+    yield Saving(
+        (leases - len(boots)) * boot_s - reset_s, "of starting a new stack for each lease", how
+    )
+
+
+def _resets_behind(run: RunRecord) -> Iterator[Saving]:
+    """Compare with resets that the next test waits for."""
+    total_s = sum(span.seconds for span in _whole_resets(run))
+    waited_s = sum(
+        span.seconds
+        for test in run.tests
+        for span in test.spans
+        if span.phase == "queue" and span.name == "resetting"
+    )
+    yield Saving(
+        total_s - waited_s,
+        "of waiting for resets",
+        f"they took {total_s:.2f} s, and tests waited {waited_s:.2f} s for them",
+    )
+
+
+def starts(stack: StackRecord) -> list[Span]:
+    """Return how long it took each time until the stack could be used."""
+    return [span for span in stack.spans if span.phase == "start" and not span.name]
+
+
+def _whole_resets(run: RunRecord) -> Iterator[Span]:
+    for stack in run.stacks:
+        yield from (span for span in stack.spans if span.phase == "reset" and not span.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What a run has left behind.
+
+    Attributes:
+        text: it, in words.
+        none: whether that is nothing.
+    """
+
+    text: str
+    none: bool
+
+
+def leftovers(run: RunRecord) -> Leftovers | None:
+    """Return what is left of the run; None where the pool's end was not awaited."""
+    if not run.stacks:
+        return None
+    stay = _staying(run)
+    if stay:
+        return Leftovers(f"{counted(len(stay), 'stack')}: {', '.join(stay)}", none=False)
+    if run.problems:
+        return Leftovers(f"{counted(len(run.problems), 'problem')} while removing", none=False)
+    removed = sum(span.phase == "cleanup" for stack in run.stacks for span in stack.spans)
+    return Leftovers(f"none ({counted(removed, 'stack')} removed)", none=True)
+
+
+def _staying(run: RunRecord) -> list[str]:
+    """Return the projects of the copies that nobody has removed."""
+    return [
+        stack.project
+        for stack in run.stacks
+        if stack.spans and not any(span.phase == "cleanup" for span in stack.spans)
+    ]
