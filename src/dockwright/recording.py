@@ -12,7 +12,7 @@ import pytest
 
 from dockwright.markers import requirement_of
 from dockwright.measure import Open, Recorder
-from dockwright.measure.attempt import Attempt
+from dockwright.measure.recorder import Attempt
 from dockwright.run import LEASES, REPORTED, RUN, Run
 
 

@@ -28,9 +28,7 @@ from dockwright.measure import (
     calls_between,
     this_machine,
 )
-from dockwright.measure.causes import Causes
-from dockwright.measure.division import record_of
-from dockwright.measure.lanes import Marks, by_worker, lost, with_gaps
+from dockwright.measure.assembly import Causes, Marks, by_worker, lost, record_of, with_gaps
 
 
 @dataclass

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.measure import RunStore, schema
-from dockwright.measure.schema import MIGRATIONS, migrate, version_of
+from dockwright.measure import RunStore
+from dockwright.measure import store as schema
+from dockwright.measure.store import MIGRATIONS, migrate, version_of
 from tests.measure.test_store import run
 
 NEXT = "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT 'none'"

@@ -15,7 +15,7 @@ import pytest
 
 from dockwright.errors import StoreError
 from dockwright.measure import RunRecord, RunStore, Span, StoreOptions, TestRecord
-from dockwright.measure.schema import MIGRATIONS
+from dockwright.measure.store import MIGRATIONS
 from tests.measure.test_record import WHOLE
 
 DAY_S = 86_400.0

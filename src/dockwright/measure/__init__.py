@@ -5,14 +5,20 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.measure.assembly import Facts, assemble
-    from dockwright.measure.attempt import Attempt
-    from dockwright.measure.conclude import Ending, keep, make_record, store_of
-    from dockwright.measure.division import record_of
+    from dockwright.measure.assembly import Facts, assemble, record_of
+    from dockwright.measure.finish import (
+        Ending,
+        GitQuestion,
+        keep,
+        make_record,
+        store_of,
+        this_machine,
+    )
     from dockwright.measure.gauges import GoneError, container_gauge
     from dockwright.measure.journal import Journal
-    from dockwright.measure.ledger import PHASES, Ledger, Phase, PhaseTotal
+    from dockwright.measure.messages import Ledger, PhaseTotal, Summary, Told, calls_between
     from dockwright.measure.record import (
+        PHASES,
         EngineCalls,
         Gap,
         GapName,
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
         Lane,
         Machine,
         Outcome,
+        Phase,
         RunRecord,
         Sample,
         SharedCost,
@@ -30,14 +37,9 @@ if TYPE_CHECKING:
         UnitRecord,
         WorkerRecord,
     )
-    from dockwright.measure.recorder import Recorder
-    from dockwright.measure.rows import PastTest, StoredRun
+    from dockwright.measure.recorder import Attempt, Open, Recorder, Tape
     from dockwright.measure.sampler import Living, Sampler
-    from dockwright.measure.store import RunStore, StoreOptions
-    from dockwright.measure.summary import Summary
-    from dockwright.measure.surroundings import GitQuestion, this_machine
-    from dockwright.measure.tape import Open, Tape
-    from dockwright.measure.told import Told, calls_between
+    from dockwright.measure.store import PastTest, RunStore, StoredRun, StoreOptions
 
 __all__ = [
     "PHASES",
@@ -90,19 +92,33 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "assembly": ("Facts", "assemble"),
-        "attempt": ("Attempt",),
-        "conclude": ("Ending", "keep", "make_record", "store_of"),
-        "division": ("record_of",),
-        "gauges": ("GoneError", "container_gauge"),
+        "assembly": (
+            "Facts",
+            "assemble",
+            "record_of",
+        ),
+        "finish": (
+            "Ending",
+            "GitQuestion",
+            "keep",
+            "make_record",
+            "store_of",
+            "this_machine",
+        ),
+        "gauges": (
+            "GoneError",
+            "container_gauge",
+        ),
         "journal": ("Journal",),
-        "ledger": (
-            "PHASES",
+        "messages": (
             "Ledger",
-            "Phase",
             "PhaseTotal",
+            "Summary",
+            "Told",
+            "calls_between",
         ),
         "record": (
+            "PHASES",
             "EngineCalls",
             "Gap",
             "GapName",
@@ -110,6 +126,7 @@ __getattr__ = lazily(
             "Lane",
             "Machine",
             "Outcome",
+            "Phase",
             "RunRecord",
             "Sample",
             "SharedCost",
@@ -120,13 +137,21 @@ __getattr__ = lazily(
             "UnitRecord",
             "WorkerRecord",
         ),
-        "recorder": ("Recorder",),
-        "rows": ("PastTest", "StoredRun"),
-        "sampler": ("Living", "Sampler"),
-        "store": ("RunStore", "StoreOptions"),
-        "summary": ("Summary",),
-        "surroundings": ("GitQuestion", "this_machine"),
-        "tape": ("Open", "Tape"),
-        "told": ("Told", "calls_between"),
+        "recorder": (
+            "Attempt",
+            "Open",
+            "Recorder",
+            "Tape",
+        ),
+        "sampler": (
+            "Living",
+            "Sampler",
+        ),
+        "store": (
+            "PastTest",
+            "RunStore",
+            "StoredRun",
+            "StoreOptions",
+        ),
     },
 )

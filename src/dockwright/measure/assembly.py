@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from dockwright.measure.attempt import Attempt, uses_of
-from dockwright.measure.causes import Causes
-from dockwright.measure.division import record_of
-from dockwright.measure.lanes import Marks, by_worker, lost, with_gaps
+from dockwright.measure.messages import Summary, Told
 from dockwright.measure.record import (
+    Gap,
+    GapName,
     Git,
     Machine,
+    QueueCause,
     RunRecord,
     SharedCost,
+    Span,
     StackRecord,
     TestRecord,
     WorkerRecord,
 )
-from dockwright.measure.summary import Summary
-from dockwright.measure.told import Told
+from dockwright.measure.recorder import SHORTEST_S, Attempt, Piece, uses_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +122,219 @@ def _boots(stacks: Iterable[StackRecord], tests: Sequence[TestRecord]) -> Iterab
         for span in stack.spans:
             if span.phase == "start":
                 yield SharedCost("start", stack.name, stack.project, span.seconds, users)
+
+
+SplitQueue: TypeAlias = Callable[[Span, str], Iterable[Span]]
+"""Tells why a test waited for a stack: a ``queue`` span and a project, and the spans instead."""
+
+
+def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestRecord:
+    """Return what is to be kept of an attempt.
+
+    Args:
+        attempt: at a test.
+        origin: the begin of the run, on the monotonic clock.
+        split_queue: tells why it waited for a stack.
+    """
+    began, ended = attempt.began, attempt.ended
+    spans = [span for piece in attempt.pieces for span in _spans(piece, origin, split_queue, began)]
+    if "call" in attempt.stages:
+        begin, end = attempt.stages["call"]
+        spans += _rest(spans, begin - origin, end - origin)
+    other_s = ended - began - sum(span.seconds for span in spans)
+    if other_s >= SHORTEST_S:
+        spans.append(Span("other", "", began - origin, other_s))
+    return TestRecord(
+        nodeid=attempt.nodeid,
+        worker=attempt.worker,
+        began_s=began - origin,
+        wall_s=sum(span.seconds for span in spans if not span.shared),
+        outcome=attempt.outcome,
+        lane=attempt.lane,
+        stack=attempt.stack,
+        spans=tuple(sorted(spans, key=_began)),
+    )
+
+
+def _spans(piece: Piece, origin: float, split_queue: SplitQueue, earliest: float) -> Iterator[Span]:
+    phase, name, begin, seconds, step, shared, project = piece
+    if begin + seconds <= earliest:  # of a fixture that was closed between two tests
+        return
+    span = Span(phase, name, begin - origin, seconds, step, shared)
+    if phase == "queue":
+        yield from split_queue(span, project)
+    else:
+        yield span
+
+
+def _rest(spans: Sequence[Span], begin: float, end: float) -> list[Span]:
+    """Return the call's own time: what no other span within it takes."""
+    inside = sorted((span for span in spans if begin <= span.began_s < end), key=_began)
+    found = []
+    for span in inside:
+        found.append(Span("call", "", begin, span.began_s - begin))
+        begin = span.began_s + span.seconds
+    found.append(Span("call", "", begin, end - begin))
+    return [span for span in found if span.seconds >= SHORTEST_S] or found[-1:]
+
+
+def _began(span: Span) -> float:
+    return span.began_s
+
+
+_CAUSES: Mapping[str, QueueCause] = {
+    "start": "starting",
+    "reset": "resetting",
+    "lease": "in use",
+}
+"""What happened to the copy, and how its waiter is told; the first that fits counts."""
+
+_SLIVER_S = 0.0005
+"""Shorter parts are those of the request itself, and of clocks read in another order."""
+
+
+class Causes:
+    """Splits waiting times by what the copies did meanwhile.
+
+    Args:
+        stacks: the copies of the run.
+    """
+
+    def __init__(self, stacks: Iterable[StackRecord]) -> None:
+        self._stacks = {stack.project: stack for stack in stacks}
+        names = [stack.name for stack in self._stacks.values()]
+        self._alone = {name for name in names if names.count(name) == 1}
+
+    def split(self, waited: Span, project: str) -> Iterator[Span]:
+        """Return the waiting time in parts, each with its cause as its name.
+
+        Waiting for a boot is shared: whoever had come first would have waited for it.
+        """
+        stack = self._stacks.get(project)
+        if stack is None:
+            yield _part(waited, "asking", waited.began_s, waited.began_s + waited.seconds)
+            return
+        at, end = waited.began_s, waited.began_s + waited.seconds
+        certain = stack.name in self._alone
+        for begin, stop, cause in _occasions(stack.spans, at, end):
+            if stop - max(at, begin) < _SLIVER_S:
+                continue
+            if begin - at >= _SLIVER_S:
+                yield _part(waited, "asking", at, begin)
+                at = begin
+            yield _part(waited, cause, at, stop, certain=certain)
+            at = stop
+        if end > at:
+            yield _part(waited, "asking", at, end)
+
+
+def _part(
+    waited: Span, cause: QueueCause, begin: float, end: float, *, certain: bool = True
+) -> Span:
+    return Span(
+        "queue",
+        cause,
+        begin,
+        end - begin,
+        shared=waited.shared or cause == "starting",
+        certain=certain,
+    )
+
+
+def _occasions(
+    spans: Sequence[Span], begin: float, end: float
+) -> Iterator[tuple[float, float, QueueCause]]:
+    """Return what happened to a copy within a stretch of time, cut to it, in order."""
+    found = sorted(
+        (max(begin, span.began_s), min(end, span.began_s + span.seconds), _CAUSES[span.phase])
+        for span in spans
+        if span.phase in _CAUSES and span.began_s < end and span.began_s + span.seconds > begin
+        # A lease that did not end is no cause: it is the waiter's own, or shared with it.
+        if span.phase != "lease" or span.began_s + span.seconds <= end
+    )
+    for at, stop, cause in found:
+        at = max(at, begin)
+        if stop > at:
+            yield at, stop, cause
+            begin = stop
+
+
+_NOTHING_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """When the process of one lane did what; on one clock, in seconds.
+
+    Attributes:
+        began: pytest was configured.
+        recorded: the recording began; tests before that are not known.
+        collected: the tests were collected; None where that was not seen.
+        ended: everything was closed.
+    """
+
+    began: float
+    recorded: float
+    ended: float
+    collected: float | None = None
+
+    def since(self, origin: float) -> Marks:
+        """Return the same, counted from another begin."""
+        collected = None if self.collected is None else self.collected - origin
+        return Marks(self.began - origin, self.recorded - origin, self.ended - origin, collected)
+
+
+def with_gaps(
+    worker: WorkerRecord, marks: Marks, tests: Sequence[TestRecord], wall_s: float
+) -> WorkerRecord:
+    """Return the worker with its gaps; with its tests they add up to the wall time.
+
+    Args:
+        worker: without gaps.
+        marks: of the worker, from the begin of the run.
+        tests: its own, in the order in which they ran.
+        wall_s: of the run.
+    """
+    gaps = _Gaps()
+    gaps.until("starting", marks.began)
+    if marks.collected is not None:
+        gaps.until("collection", marks.collected)
+    if marks.recorded > gaps.at:
+        gaps.until("unrecorded", marks.recorded)
+    for test in tests:
+        gaps.until("between", test.began_s)
+        gaps.at = test.began_s + test.elapsed_s
+    gaps.until("closing", marks.ended)
+    gaps.until("ending", wall_s)
+    return replace(worker, gaps=gaps.found())
+
+
+def lost(name: str, tests: Sequence[TestRecord], wall_s: float) -> WorkerRecord:
+    """Return a worker that never told its end: it crashed."""
+    first, last = tests[0], tests[-1]
+    marks = Marks(0.0, first.began_s, last.began_s + last.elapsed_s)
+    return with_gaps(WorkerRecord(name), marks, tests, wall_s)
+
+
+class _Gaps:
+    def __init__(self) -> None:
+        self.at = 0.0
+        self._found: dict[GapName, Gap] = {}
+
+    def until(self, name: GapName, end: float) -> None:
+        seconds = end - self.at
+        if seconds > _NOTHING_S:
+            known = self._found.get(name, Gap(name, self.at, 0.0))
+            self._found[name] = replace(known, seconds=known.seconds + seconds)
+            self.at = end
+
+    def found(self) -> tuple[Gap, ...]:
+        return tuple(self._found.values())
+
+
+def by_worker(tests: Iterable[TestRecord]) -> Mapping[str, list[TestRecord]]:
+    """Return the tests of each worker, in the order in which they ran."""
+    lanes: dict[str, list[TestRecord]] = {}
+    for test in sorted(tests, key=lambda each: each.began_s):
+        lanes.setdefault(test.worker, []).append(test)
+    return lanes

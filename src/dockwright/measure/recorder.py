@@ -1,13 +1,181 @@
-"""What one pytest process records, until the run's main process makes one record of it all."""
+"""What one pytest process records of its tests, until the main process makes the run's record.
+
+Light: every pytest process that records imports it, and a span costs a few microseconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dockwright.measure.attempt import Attempt
-from dockwright.measure.own_use import own_use
-from dockwright.measure.tape import Open, Tape
+if TYPE_CHECKING:
+    from dockwright.measure.record import Lane, Outcome
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at a test; times on the monotonic clock, which all processes here share.
+
+    Attributes:
+        nodeid: pytest's name for the test.
+        worker: the process that runs it.
+        stages: begin and end of ``setup``, ``call`` and ``teardown``, as far as they took place.
+        pieces: what its process noted meanwhile (see `Tape`).
+        outcome: how it ended so far.
+        lane: how it uses a stack.
+        stack: the project of the copy that it leased, or an empty text.
+        uses: the fixtures of a wider scope that it uses.
+    """
+
+    nodeid: str
+    worker: str
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    pieces: list[Piece] = field(default_factory=list)
+    outcome: Outcome = "passed"
+    lane: Lane = "none"
+    stack: str = ""
+    uses: Sequence[str] = ()
+
+    @property
+    def began(self) -> float:
+        """When its first stage began."""
+        return min(begin for begin, _ in self.stages.values())
+
+    @property
+    def ended(self) -> float:
+        """When its last stage ended."""
+        return max(end for _, end in self.stages.values())
+
+    def note(self, stage: str, report: str, *, xfail: bool = False) -> None:
+        """Note how a stage ended.
+
+        Args:
+            stage: ``setup``, ``call`` or ``teardown``.
+            report: ``passed``, ``failed`` or ``skipped``, as pytest reports it.
+            xfail: whether it was expected to fail.
+        """
+        if report == "failed":
+            self.outcome = "failed" if stage == "call" else "error"
+        elif report == "skipped":
+            self.outcome = "xfailed" if xfail else "skipped"
+        elif stage == "call" and xfail:
+            self.outcome = "xpassed"
+
+    def to_plain(self) -> list[Any]:
+        """Return what xdist can send."""
+        stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
+        parts = (self.nodeid, self.worker, stages, self.pieces, self.outcome, self.lane)
+        return [*parts, self.stack, self.uses]
+
+    @classmethod
+    def from_plain(cls, told: Sequence[Any]) -> Attempt:
+        """Read what `to_plain` returned."""
+        nodeid, worker, stages, *others = told
+        return cls(nodeid, worker, {stage: (begin, end) for stage, begin, end in stages}, *others)
+
+
+def uses_of(attempts: Iterable[Attempt]) -> Mapping[tuple[str, str], int]:
+    """Return how many tests used each fixture of a wider scope, by worker and fixture."""
+    counts: dict[tuple[str, str], int] = {}
+    for attempt in attempts:
+        for name in attempt.uses:
+            counts[attempt.worker, name] = counts.get((attempt.worker, name), 0) + 1
+    return counts
+
+
+SHORTEST_S = 50e-6
+"""A shorter stretch is not kept: it is part of what a test's ``other`` time is."""
+
+Piece: TypeAlias = list[Any]
+"""A stretch as it travels: phase, name, begin (monotonic), seconds, step, shared, project."""
+
+
+@dataclass(slots=True)
+class Open:
+    """Something that is under way.
+
+    Attributes:
+        phase: what kind of thing.
+        name: which.
+        step: ``setup`` or ``teardown`` of a fixture; else empty.
+        shared: whether others have their use of it too.
+        project: the stack that it was about, once that is known.
+    """
+
+    phase: str
+    name: str
+    step: str = ""
+    shared: bool = False
+    project: str = ""
+
+
+class Tape:
+    """Notes what the thread that made it does; what other threads do is passed over.
+
+    Args:
+        clock: tells the time, in seconds; comparable between the processes of this machine.
+
+    Attributes:
+        recording: whether anything is noted; False until somebody wants it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.recording = False
+        self._thread = threading.get_ident()
+        self._open: list[Open] = []
+        self._since = 0.0
+        self._pieces: list[Piece] = []
+
+    @contextmanager
+    def span(self, what: Open) -> Iterator[Open]:
+        """Note the time inside; what is noted within it is taken out."""
+        began = self.begin(what)
+        try:
+            yield what
+        finally:
+            if began:
+                self.end(what)
+
+    def begin(self, what: Open) -> bool:
+        """Note that something begins; tell whether it was noted."""
+        if not self.recording or threading.get_ident() != self._thread:
+            return False
+        self._cut()
+        what.shared = what.shared or bool(self._open and self._open[-1].shared)
+        self._open.append(what)
+        return True
+
+    def end(self, what: Open) -> None:
+        """Note that it ends, and with it what began within it."""
+        if what in self._open:
+            self._cut()
+            while self._open.pop() is not what:
+                pass
+
+    def take(self) -> list[Piece]:
+        """Return what was noted since the last time; what is under way goes on."""
+        self._cut()
+        pieces, self._pieces = self._pieces, []
+        return pieces
+
+    def _cut(self) -> None:
+        """End the stretch of what is under way, and begin its next one."""
+        now = self.clock()
+        seconds = now - self._since
+        if self._open and seconds >= SHORTEST_S:
+            it = self._open[-1]
+            self._pieces.append(
+                [it.phase, it.name, self._since, seconds, it.step, it.shared, it.project]
+            )
+        self._since = now
 
 
 class Recorder:
@@ -93,3 +261,25 @@ class Recorder:
             "ended": self.tape.clock(),
             "use": own_use(),
         }
+
+
+def own_use() -> dict[str, int | float | None]:
+    """Return it by the names that `WorkerRecord` has for it."""
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    storage = _storage()
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, on macOS bytes
+    return {
+        "cpu_s": mine.ru_utime + mine.ru_stime,
+        "children_cpu_s": children.ru_utime + children.ru_stime,
+        "peak_memory_bytes": mine.ru_maxrss * unit,
+        "read_bytes": storage.get("read_bytes"),
+        "written_bytes": storage.get("write_bytes"),
+    }
+
+
+def _storage() -> dict[str, int]:
+    with suppress(OSError, ValueError):  # only Linux tells
+        lines = Path("/proc/self/io").read_text().splitlines()
+        return {name: int(value) for name, value in (line.split(": ") for line in lines)}
+    return {}

@@ -12,23 +12,14 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Container, Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dockwright.errors import StoreError
-from dockwright.measure.record import RunRecord
-from dockwright.measure.rows import (
-    HEAD,
-    PastTest,
-    StoredRun,
-    drop_names,
-    insert_run,
-    insert_tests,
-    stored,
-)
-from dockwright.measure.schema import NewerStoreError, is_sound, migrate
+from dockwright.measure.record import RunRecord, TestRecord
 
 _DAY_S = 86_400.0
 _RETRY_S = 0.05
@@ -298,3 +289,234 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+HEAD = (
+    "id, began, wall, exit_code, revision, branch, dirty, tests, failed, length(document) AS size"
+)
+"""The columns of a `StoredRun`."""
+
+_FAILED = ("failed", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """The head of a kept run.
+
+    Attributes:
+        id: of the run.
+        began_s: when, seconds since the epoch.
+        wall_s: how long it took.
+        exit_code: pytest's.
+        revision: of the source, as git knows it; may be empty.
+        branch: may be empty.
+        dirty: whether there were changes that are not committed; None: unknown.
+        tests: how many attempts at tests it has.
+        failed: how many of them failed.
+        stored_bytes: what its record takes in the store.
+    """
+
+    id: str
+    began_s: float
+    wall_s: float
+    exit_code: int
+    revision: str
+    branch: str
+    dirty: bool | None
+    tests: int
+    failed: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastTest:
+    """One attempt at a test in one kept run.
+
+    Attributes:
+        nodeid: of the test.
+        run: the run's id.
+        began_s: when the run began, seconds since the epoch.
+        outcome: how the test ended.
+        wall_s: what it took, without what is shared.
+        queue_s: the part of it in which it waited for a stack.
+        lane: how it used a stack.
+    """
+
+    nodeid: str
+    run: str
+    began_s: float
+    outcome: str
+    wall_s: float
+    queue_s: float
+    lane: str
+
+
+def insert_run(connection: sqlite3.Connection, record: RunRecord, document: bytes) -> None:
+    """Add the row of a run, or replace it."""
+    failed = sum(test.outcome in _FAILED for test in record.tests)
+    connection.execute(
+        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            record.id,
+            record.began_s,
+            record.wall_s,
+            record.exit_code,
+            record.git.revision,
+            record.git.branch,
+            record.git.dirty,
+            json.dumps(asdict(record.machine)),
+            json.dumps(dict(record.settings)),
+            len(record.tests),
+            failed,
+            document,
+        ],
+    )
+
+
+def insert_tests(connection: sqlite3.Connection, record: RunRecord) -> None:
+    """Add the rows of its tests."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO names (nodeid) VALUES (?)", [[each.nodeid] for each in record.tests]
+    )
+    connection.executemany(
+        "INSERT INTO tests SELECT number, ?, ?, ?, ?, ?, ? FROM names WHERE nodeid = ?",
+        _test_rows(record.id, record.tests),
+    )
+
+
+def _test_rows(run: str, tests: Sequence[TestRecord]) -> Iterator[Sequence[object]]:
+    attempts: Counter[str] = Counter()
+    for test in tests:
+        attempts[test.nodeid] += 1
+        queue_s = sum(
+            span.seconds for span in test.spans if span.phase == "queue" and not span.shared
+        )
+        yield (
+            run,
+            attempts[test.nodeid],
+            test.outcome,
+            test.wall_s,
+            queue_s,
+            test.lane,
+            test.nodeid,
+        )
+
+
+def drop_names(connection: sqlite3.Connection) -> None:
+    """Forget the names of tests that no kept run has."""
+    connection.execute(
+        "DELETE FROM names WHERE NOT EXISTS (SELECT 1 FROM tests WHERE tests.name = names.number)"
+    )
+
+
+def stored(row: Sequence[object]) -> StoredRun:
+    """Return the head of a run from a row of `HEAD`."""
+    run, began, wall, code, revision, branch, dirty, tests, failed, size = row
+    return StoredRun(
+        id=str(run),
+        began_s=float(str(began)),
+        wall_s=float(str(wall)),
+        exit_code=int(str(code)),
+        revision=str(revision),
+        branch=str(branch),
+        dirty=None if dirty is None else bool(dirty),
+        tests=int(str(tests)),
+        failed=int(str(failed)),
+        stored_bytes=int(str(size)),
+    )
+
+
+_V1 = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    began REAL NOT NULL,        -- seconds since the epoch
+    wall REAL NOT NULL,         -- seconds
+    exit_code INTEGER NOT NULL,
+    revision TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    dirty INTEGER,
+    machine TEXT NOT NULL,      -- JSON
+    settings TEXT NOT NULL,     -- JSON
+    tests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    document BLOB NOT NULL      -- zlib of the record's JSON
+) WITHOUT ROWID;
+CREATE INDEX runs_by_time ON runs (began);
+CREATE TABLE names (
+    number INTEGER PRIMARY KEY,
+    nodeid TEXT NOT NULL UNIQUE
+);
+CREATE TABLE tests (
+    name INTEGER NOT NULL REFERENCES names (number),
+    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    wall REAL NOT NULL,         -- seconds, without what is shared
+    queue REAL NOT NULL,        -- seconds of it in which it waited for a stack
+    lane TEXT NOT NULL,
+    PRIMARY KEY (name, run, attempt)
+) WITHOUT ROWID;
+CREATE INDEX tests_by_run ON tests (run);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1,)
+"""The steps from each version to the next; what was released is never changed."""
+
+
+class NewerStoreError(sqlite3.DatabaseError):
+    """A newer dockwright wrote the store."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a store, which may be empty, to this version, in one transaction.
+
+    Raises:
+        NewerStoreError: it is of a newer version.
+    """
+    if version_of(connection) == len(MIGRATIONS):
+        return
+    if version_of(connection) > len(MIGRATIONS):
+        raise NewerStoreError(f"known are the versions up to {len(MIGRATIONS)}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = version_of(connection)  # somebody may have been first
+        for step in MIGRATIONS[version:]:
+            for statement in _statements(step):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:  # also Ctrl-C: all migrations or none
+        connection.execute("ROLLBACK")
+        raise
+
+
+def is_sound(connection: sqlite3.Connection) -> bool:
+    """Tell whether a store has its tables and columns, and in them what belongs together.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be read at all.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as pattern:
+        migrate(pattern)
+        if not _columns(pattern) <= _columns(connection):
+            return False
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return bool(verdict == "ok") and not connection.execute("PRAGMA foreign_key_check").fetchone()
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    found = connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables "
+        "JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+    )
+    return set(found)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the store's tables; 0: there are none."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _statements(script: str) -> list[str]:
+    return [part for part in script.split(";") if part.strip()]

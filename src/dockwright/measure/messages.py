@@ -1,0 +1,233 @@
+"""What one process tells the run's main process: on the monotonic clock, which they share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dockwright.engine import CallStatistics
+from dockwright.measure.codec import decoded, encoded
+from dockwright.measure.record import (
+    PHASES,
+    EngineCalls,
+    Phase,
+    Sample,
+    Span,
+    StackRecord,
+    UnitRecord,
+)
+from dockwright.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a broker, or a process that runs tests, has to tell beside its `Summary`.
+
+    Attributes:
+        engine: which one it used, e.g. ``docker 20.10.24``; empty: none.
+        stacks: what happened to copies.
+        samples: what was used.
+        engine_calls: what was asked of the engine.
+    """
+
+    engine: str = ""
+    stacks: tuple[StackRecord, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    engine_calls: tuple[EngineCalls, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as plain values."""
+        return encoded(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Json]) -> Told:
+        """Read what `to_json` returned."""
+        return decoded(cls, values)
+
+    @classmethod
+    def added(cls, parts: Iterable[Told]) -> Told:
+        """Return what several have told: copies merged, calls summed, samples in order."""
+        told = list(parts)
+        return cls(
+            engine=next((each.engine for each in told if each.engine), ""),
+            stacks=_merged(stack for each in told for stack in each.stacks),
+            samples=tuple(sorted((sample for each in told for sample in each.samples), key=_when)),
+            engine_calls=added_calls(call for each in told for call in each.engine_calls),
+        )
+
+    def since(self, origin: float) -> Told:
+        """Return the same with times that count from `origin`."""
+        return replace(
+            self,
+            stacks=tuple(
+                replace(stack, spans=tuple(_moved(span, origin) for span in stack.spans))
+                for stack in self.stacks
+            ),
+            samples=tuple(replace(sample, at_s=sample.at_s - origin) for sample in self.samples),
+        )
+
+
+def added_calls(calls: Iterable[EngineCalls]) -> tuple[EngineCalls, ...]:
+    """Return the sum of each kind, the most expensive first."""
+    found: dict[str, EngineCalls] = {}
+    for call in calls:
+        known = found.get(call.name, EngineCalls(call.name, 0, 0.0))
+        count, seconds = known.count + call.count, known.seconds + call.seconds
+        found[call.name] = EngineCalls(call.name, count, seconds)
+    return tuple(sorted(found.values(), key=lambda call: -call.seconds))
+
+
+def calls_between(
+    before: Mapping[str, CallStatistics], now: Mapping[str, CallStatistics]
+) -> tuple[EngineCalls, ...]:
+    """Return what was asked of an engine between two looks at its statistics."""
+    nothing = CallStatistics(0, 0.0)
+    found = []
+    for name, total in now.items():
+        known = before.get(name, nothing)
+        count, seconds = total.count - known.count, total.seconds - known.seconds
+        found.append(EngineCalls(name, count, seconds))
+    return tuple(call for call in found if call.count)
+
+
+def _merged(stacks: Iterable[StackRecord]) -> tuple[StackRecord, ...]:
+    found: dict[str, StackRecord] = {}
+    for stack in stacks:
+        known = found.get(stack.project, StackRecord(stack.project, stack.name))
+        spans = sorted((*known.spans, *stack.spans), key=lambda span: span.began_s)
+        units: dict[tuple[str, str], UnitRecord] = {
+            (unit.unit, unit.id): unit for unit in (*known.units, *stack.units)
+        }
+        found[stack.project] = StackRecord(
+            stack.project, known.name or stack.name, tuple(spans), tuple(units.values())
+        )
+    return tuple(found.values())
+
+
+def _moved(span: Span, origin: float) -> Span:
+    return replace(span, began_s=span.began_s - origin)
+
+
+def _when(sample: Sample) -> float:
+    return sample.at_s
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The sums of one process, or of all processes of a run.
+
+    Attributes:
+        totals: seconds and counts by phase.
+        counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``,
+            ``engine_calls``.
+        notes: what a person should know beside that: a kept stack, what a Compose file holds in
+            vain.
+        problems: what could not be cleaned up.
+        told: what the run's record is made of, where it is recorded: each as a `Told` in JSON,
+            which only the process that makes the record reads.
+    """
+
+    totals: Mapping[Phase, PhaseTotal] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    told: tuple[Mapping[str, Json], ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as plain values, to be sent to another process."""
+        return {
+            "totals": {phase: [total.seconds, total.count] for phase, total in self.totals.items()},
+            "counts": dict(self.counts),
+            "notes": list(self.notes),
+            "problems": list(self.problems),
+            "told": list(self.told),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Summary:
+        """Read what `to_json` returned."""
+        totals = values["totals"]
+        return cls(
+            totals={
+                phase: PhaseTotal(totals[phase][0], int(totals[phase][1]))
+                for phase in PHASES
+                if phase in totals
+            },
+            counts={name: int(count) for name, count in values["counts"].items()},
+            notes=tuple(values["notes"]),
+            problems=tuple(values["problems"]),
+            told=tuple(values["told"]),
+        )
+
+    @classmethod
+    def added(cls, summaries: Iterable[Summary]) -> Summary:
+        """Return the sum of several."""
+        parts = list(summaries)
+        names = {name: None for part in parts for name in part.counts}
+        return cls(
+            totals={
+                phase: PhaseTotal(
+                    sum(part.totals[phase].seconds for part in parts if phase in part.totals),
+                    sum(part.totals[phase].count for part in parts if phase in part.totals),
+                )
+                for phase in PHASES
+                if any(phase in part.totals for part in parts)
+            },
+            counts={name: sum(part.counts.get(name, 0) for part in parts) for name in names},
+            # Every worker reads the same Compose file: what it warns of is told once.
+            notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
+            problems=tuple(text for part in parts for text in part.problems),
+            told=tuple(each for part in parts for each in part.told),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTotal:
+    """One phase, summed.
+
+    Attributes:
+        seconds: together; phases overlap, so that the sum over all may exceed the wall time.
+        count: how often it was entered.
+    """
+
+    seconds: float = 0.0
+    count: int = 0
+
+
+class Ledger:
+    """A thread-safe sum per phase."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._totals: dict[Phase, PhaseTotal] = {}
+
+    def add(self, phase: Phase, seconds: float, count: int = 1) -> None:
+        """Add `seconds` to `phase`."""
+        with self._lock:
+            total = self._totals.get(phase, PhaseTotal())
+            self._totals[phase] = PhaseTotal(total.seconds + seconds, total.count + count)
+
+    @contextmanager
+    def timed(self, phase: Phase) -> Iterator[None]:
+        """Add the time inside to `phase`."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self.add(phase, self._clock() - began)
+
+    def drain(self) -> dict[Phase, PhaseTotal]:
+        """Return the totals and begin anew, so that each second is told once."""
+        with self._lock:
+            totals, self._totals = self._totals, {}
+        return {phase: totals[phase] for phase in PHASES if phase in totals}
+
+    def totals(self) -> dict[Phase, PhaseTotal]:
+        """Return what was entered so far, in the order of `PHASES`."""
+        with self._lock:
+            return {phase: self._totals[phase] for phase in PHASES if phase in self._totals}
