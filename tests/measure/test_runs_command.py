@@ -95,7 +95,7 @@ def test_show_tells_where_the_time_went(store: RunStore, capsys: Capture) -> Non
         (["show", "1999"], "no run has a name that begins with '1999'"),
         (["rm"], "say which runs: their names, --older-than or --all"),
         (["rm", "--all", "2026"], "say which runs: their names, --older-than or --all"),
-        (["rm", "--older-than", "soon"], "--older-than 'soon': a duration looks like"),
+        (["rm", "--older-than", "soon"], "--older-than 'soon': expected a duration, such as"),
         (["export", "1999"], "no run has a name that begins with '1999'"),
     ],
 )

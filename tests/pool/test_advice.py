@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockwright.pool.advice import Advice, in_words
+from dockwright.pool.advice import Advice
 
 
 def test_a_reset_that_replaces_several_services_counts_once() -> None:
@@ -33,8 +33,3 @@ def test_a_silent_port_names_stack_service_and_ports() -> None:
     [text] = advice.drain()
     assert text.startswith("warning: stack shop: nobody listened on port 5678 and 9229 of web")
     assert advice.drain() == ()
-
-
-def test_names_make_a_sentence() -> None:
-    assert in_words(["a"]) == "a"
-    assert in_words(["a", "b", "c"]) == "a, b and c"

@@ -41,7 +41,7 @@ def test_too_little_space_is_told_before_anything_begins(tmp_path: Path, state: 
     ):
         pytest.fail("the block began")
     assert str(caught.value).startswith(f"backup directory: {tmp_path} has ")
-    assert "free, but 1048576.0 TiB are needed" in str(caught.value)
+    assert "free, but 1152921.5 TB are needed" in str(caught.value)
     assert "hint: free some space, or choose another place with base=" in str(caught.value)
     assert workspaces(state) == []
     assert list(tmp_path.glob("dw-test-*")) == []
@@ -67,8 +67,8 @@ def test_more_than_the_limit_is_told_when_asked_and_at_the_end(state: Path) -> N
         with pytest.raises(SizeLimitError):
             backup.check()
     assert str(caught.value) == (
-        f"backup directory {directory} holds 5.0 KiB in 2 files, more than its limit of 2.0 KiB; "
-        "the largest is sub/big.tar (4.0 KiB)\n  hint: write less, or raise limit_bytes"
+        f"backup directory {directory} holds 5.1 kB in 2 files, more than its limit of 2.0 kB; "
+        "the largest is sub/big.tar (4.1 kB)\n  hint: write less, or raise limit_bytes"
     )
     assert workspaces(state) == []
 

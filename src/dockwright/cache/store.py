@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 import zstandard
 
+from dockwright._files import locked
 from dockwright.errors import StoreError
 
 
@@ -163,7 +163,7 @@ class BaselineStore:
 
         An entry with a wrong checksum ceases to be one, with a warning.
         """
-        with locked(self.directory / key, shared=True, wait=True) as held:
+        with locked(self.directory / key, shared=True) as held:
             yield self._intact(key) if held else None
 
     def draft(self, key: str) -> Draft | None:
@@ -180,7 +180,7 @@ class BaselineStore:
                 return None
             directory.mkdir(mode=0o700)
             lock = ExitStack()
-            lock.enter_context(locked(directory))
+            lock.enter_context(locked(directory, timeout_s=0))
             return Draft(directory, lock)
 
     def publish(self, draft: Draft, key: str) -> None:
@@ -241,7 +241,7 @@ class BaselineStore:
     @contextmanager
     def _settled(self) -> Iterator[None]:
         """Keep others from adding and removing entries; held for moments only."""
-        with locked(self.directory, wait=True):
+        with locked(self.directory):
             yield
 
     def _directories(self) -> list[Path]:
@@ -272,7 +272,7 @@ def _verify(stored: Stored, part: Part) -> None:
 
 def _deleted(directory: Path) -> bool:
     """Delete a directory unless somebody has locked it; tell whether it is gone."""
-    with locked(directory) as held:
+    with locked(directory, timeout_s=0) as held:
         if held:
             (directory / MANIFEST).unlink(missing_ok=True)  # first: a rest of it is no entry
             shutil.rmtree(directory, ignore_errors=True)
@@ -398,41 +398,3 @@ def chunks_of(file: Path) -> Iterator[bytes]:
 def _created(file: Path) -> IO[bytes]:
     # Not flushed to the disk: after a power cut the checksums tell, and the entry is made again.
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-@contextmanager
-def locked(directory: Path, *, shared: bool = False, wait: bool = False) -> Iterator[bool]:
-    """Hold a lock on a directory.
-
-    Args:
-        directory: which.
-        shared: whether others may hold it at the same time, shared as well.
-        wait: whether to wait for those who hold it.
-
-    Yields:
-        Whether it is held; False: the directory does not exist, or somebody has it.
-    """
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        yield False
-        return
-    manner = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    try:
-        try:
-            fcntl.flock(descriptor, manner if wait else manner | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            # It may have gone, or another may have taken its place, while we waited.
-            yield _is_at(descriptor, directory)
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, directory: Path) -> bool:
-    try:
-        there = directory.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(descriptor), there)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dockwright.cli._output import counted, note, print_json, print_table
+from dockwright._text import counted
+from dockwright.cli._output import note, print_json, print_table
 from dockwright.lifecycle import Finding
 
 

@@ -94,29 +94,3 @@ def print_json(document: object) -> None:
 def note(text: str) -> None:
     """Tell the person something that is not the command's result: on standard error."""
     click.echo(text, err=True)
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return ``1 volume``, ``2 volumes``, ``2 processes``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people read it: ``812 kB``, ``1.5 GB``."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} B"
-
-
-def age(seconds: float | None) -> str:
-    """Return a length of time in its two largest units: ``3d 4h``, ``12m 5s``."""
-    if seconds is None:
-        return ""
-    left = int(seconds)
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        if left >= size or (unit == "s" and not parts):
-            parts.append(f"{left // size}{unit}")
-            left %= size
-    return " ".join(parts[:2])

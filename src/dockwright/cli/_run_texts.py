@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from dockwright.cli._output import Row, counted, size
+from dockwright._text import counted, format_size
+from dockwright.cli._output import Row
 from dockwright.measure import RunRecord, TestRecord, UnitRecord
 
 Table: TypeAlias = tuple[Row, Sequence[Row]]
@@ -93,7 +94,7 @@ def _head(record: RunRecord) -> Iterator[str]:
     if git.revision:
         changed = {True: ", with changes", False: "", None: ", perhaps with changes"}[git.dirty]
         yield f"source   {git.branch} at {git.revision}{changed}"
-    memory = size(machine.memory_bytes)
+    memory = format_size(machine.memory_bytes)
     yield f"machine  {machine.cpu}, {counted(machine.cores, 'core')}, {memory}"
     engine = machine.engine or "no engine"
     yield f"         {machine.os} {machine.kernel}, Python {machine.python}, {engine}"
@@ -132,7 +133,7 @@ def _unit(project: str, unit: UnitRecord) -> Row:
         f"{project}/{unit.unit}",
         "-" if unit.cpu_s is None else f"{unit.cpu_s:.2f} s",
         *(
-            "-" if each is None else size(each)
+            "-" if each is None else format_size(each)
             for each in (unit.peak_memory_bytes, *storage, unit.log_bytes)
         ),
     )

@@ -48,13 +48,3 @@ def transfer_shown() -> Iterator[Progress]:
             shown.advance(task[0], count)
 
         yield Progress(on_step=begin, on_bytes=advance)
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes for people: ``1.2 GB``."""
-    value, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import click
 
+from dockwright._text import parse_duration
 from dockwright.errors import UsageError
-from dockwright.settings import parse_duration
 
 _DAY_S = 86_400.0
 

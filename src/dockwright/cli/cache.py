@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import click
 
+from dockwright._text import age, counted, format_size
 from dockwright.cache import BaselineStore, Stored
 from dockwright.cli._common import json_option
-from dockwright.cli._output import age, counted, note, print_json, print_table
+from dockwright.cli._output import note, print_json, print_table
 from dockwright.cli._types import older_than_s
 from dockwright.errors import UsageError
 from dockwright.places import baselines_directory
@@ -46,7 +47,7 @@ def ls(*, as_json: bool) -> None:
     if entries:
         print_table(("KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"), _rows(entries))
     total = sum(each.manifest.stored_bytes for each in entries)
-    note(f"{counted(len(entries), 'baseline')}, {_size(total)}, in {store.directory}")
+    note(f"{counted(len(entries), 'baseline')}, {format_size(total)}, in {store.directory}")
 
 
 @cache.command(
@@ -72,7 +73,7 @@ def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
     stay = store.remove([each.manifest.key for each in chosen])
     gone = [each for each in chosen if each.manifest.key not in stay]
     freed = sum(each.manifest.stored_bytes for each in gone)
-    note(f"removed {counted(len(gone), 'baseline')}, {_size(freed)}")
+    note(f"removed {counted(len(gone), 'baseline')}, {format_size(freed)}")
     if stay:
         note(f"{counted(len(stay), 'baseline')} left: a stack is being started from it")
 
@@ -98,7 +99,7 @@ def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:
         (
             each.manifest.key[:_SHOWN_KEY],
             each.manifest.stack,
-            _size(each.manifest.stored_bytes),
+            format_size(each.manifest.stored_bytes),
             ", ".join(f"{part.service}:{part.target}" for part in each.manifest.parts),
             f"{each.manifest.start_s:.1f} s",
             age(now - each.manifest.created),
@@ -129,7 +130,3 @@ def _document(stored: Stored) -> dict[str, object]:
             for part in manifest.parts
         ],
     }
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

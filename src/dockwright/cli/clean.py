@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from dockwright._text import age, counted
 from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
-from dockwright.cli._output import age, counted, note, print_json, print_table
+from dockwright.cli._output import note, print_json, print_table
 from dockwright.cli._root import project_root
 from dockwright.places import project_hash, state_directory
 from dockwright.pool import (

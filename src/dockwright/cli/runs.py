@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from dockwright._text import age, counted, format_size
 from dockwright.cli._common import json_option, root_option
-from dockwright.cli._output import age, counted, note, print_json, print_table, size
+from dockwright.cli._output import note, print_json, print_table
 from dockwright.cli._pytest_settings import project_settings
 from dockwright.cli._run_texts import csv_lines, describe, json_lines, local_time
 from dockwright.cli._types import older_than_s
@@ -138,7 +139,7 @@ def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> 
         return
     with output.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
-    note(f"wrote {counted(len(chosen), 'run')} to {output}, {size(output.stat().st_size)}")
+    note(f"wrote {counted(len(chosen), 'run')} to {output}, {format_size(output.stat().st_size)}")
 
 
 def _store(root: Path) -> RunStore:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from dockwright._text import counted, format_size
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import compose_options, current_home
-from dockwright.cli._output import counted, note, print_json
-from dockwright.cli._transfer import size_text, transfer_shown
+from dockwright.cli._output import note, print_json
+from dockwright.cli._transfer import transfer_shown
 from dockwright.errors import UsageError
 from dockwright.lifecycle import GZIP, ZSTD, BackupTarget, Manifest, back_up, changing
 from dockwright.model import StackSpec
@@ -90,7 +91,7 @@ def _tell(path: Path, manifest: Manifest, seconds: float) -> None:
     rate = manifest.size / max(seconds, 0.001)
     note(
         f"{manifest.project}: {counted(len(manifest.volumes), 'volume')}, "
-        f"{size_text(manifest.size)} in {seconds:.1f} s ({size_text(int(rate))}/s), "
-        f"stored as {size_text(manifest.stored)}"
+        f"{format_size(manifest.size)} in {seconds:.1f} s ({format_size(int(rate))}/s), "
+        f"stored as {format_size(manifest.stored)}"
     )
     click.echo(str(path))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
+from dockwright._text import counted
 from dockwright.cli._engine import current_endpoint, current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import from_installed, given_options, tell_warnings
-from dockwright.cli._output import counted, note
+from dockwright.cli._output import note
 from dockwright.cli._progress import shown
 from dockwright.compose import LoadOptions, load, locate
 from dockwright.errors import ComposeError, StackError, UsageError

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from dockwright import __version__
+from dockwright._text import counted, format_size
 from dockwright.cli._engine import current_engine, engine_url
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import (
@@ -23,9 +24,9 @@ from dockwright.cli._options import (
     given_options,
     tell_warnings,
 )
-from dockwright.cli._output import counted, note, print_json
+from dockwright.cli._output import note, print_json
 from dockwright.cli._start import timeout_option
-from dockwright.cli._transfer import size_text, transfer_shown
+from dockwright.cli._transfer import transfer_shown
 from dockwright.compose import LoadOptions, load
 from dockwright.compose.discovery import discover
 from dockwright.errors import ComposeError, UsageError
@@ -218,6 +219,6 @@ def _words(archive: Archive) -> str:
     manifest = archive.manifest
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
     return (
-        f"{counted(len(manifest.volumes), 'volume')}, {size_text(manifest.size)}, "
+        f"{counted(len(manifest.volumes), 'volume')}, {format_size(manifest.size)}, "
         f"of project {manifest.project} on {made}"
     )

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from dockwright._text import age, format_size
 from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import until_ctrl_c
 from dockwright.cli._options import compose_options
-from dockwright.cli._output import age, is_terminal, print_json, print_table, rich_table, size
+from dockwright.cli._output import is_terminal, print_json, print_table, rich_table
 from dockwright.engine import Engine
 from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec
@@ -93,7 +94,7 @@ def _row(each: UnitLook) -> tuple[str, ...]:
     unit = each.unit
     ports = ", ".join(f"{address}->{port}" for port, address in unit.ports.items())
     cpu = "" if each.cpu_percent is None else f"{each.cpu_percent:.1f} %"
-    memory = "" if each.memory_bytes is None else size(each.memory_bytes)
+    memory = "" if each.memory_bytes is None else format_size(each.memory_bytes)
     health = str(each.health)
     return (unit.name, _state(unit), health, age(unit.uptime_s), cpu, memory, ports)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from dockwright._text import counted
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import completed, current_home, from_home, given_options, located
-from dockwright.cli._output import counted, note, print_table
+from dockwright.cli._output import note, print_table
 from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (

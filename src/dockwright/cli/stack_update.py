@@ -8,11 +8,12 @@ from functools import partial
 
 import click
 
+from dockwright._text import counted
 from dockwright.cli._common import json_option
 from dockwright.cli._engine import current_engine
 from dockwright.cli._interrupt import interruptible
 from dockwright.cli._options import compose_options
-from dockwright.cli._output import counted, note, print_json, print_table
+from dockwright.cli._output import note, print_json, print_table
 from dockwright.cli._progress import shown
 from dockwright.cli._start import running_units, timeout_option
 from dockwright.lifecycle import (

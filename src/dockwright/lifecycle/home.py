@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dockwright._files import write_file
 from dockwright.compose import check_name, read_env_file
 from dockwright.errors import SettingsError
 from dockwright.places import config_directory
@@ -188,18 +188,7 @@ class ConfigHome:
 
     def write(self, name: str, text: str) -> None:
         """Replace one file by a new one, whole or not at all; only its owner may read it."""
-        beside = self.directory / f".{name.lstrip('.')}.new"
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            with open(os.open(beside, flags, _FILE_MODE), "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-                beside.chmod(_FILE_MODE)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.directory / name)
-        except BaseException:  # also Ctrl-C: no half file stays
-            beside.unlink(missing_ok=True)
-            raise
+        write_file(self.directory / name, text.encode(), mode=_FILE_MODE, sync=True)
 
     def own_files(self) -> list[Path]:
         """Return what `install` wrote, or `restore` where it brought the project itself."""

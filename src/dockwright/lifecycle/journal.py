@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockwright._files import sync_directory, write_file
 from dockwright.errors import StackError
 from dockwright.places import state_directory
 
@@ -67,25 +67,12 @@ class Journal:
     def write(self, document: Mapping[str, Any]) -> None:
         """Write it anew, whole or not at all, and to the disk."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self._file.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(self._file)
-        self._sync()
+        write_file(self._file, json.dumps(document).encode(), sync=True)
+        sync_directory(self.directory)
 
     def close(self) -> None:
         """Remove it, which is the moment in which all is done; then what belongs to it."""
         if self._file.exists():
             self._file.unlink()
-            self._sync()
+            sync_directory(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dockwright._files import write_file
 from dockwright.compose import read_env_file
 from dockwright.lifecycle.archive_read import Archive
 from dockwright.lifecycle.backup_config import ROOT
@@ -53,13 +53,7 @@ class ConfigFiles:
             if not self.directory.exists():
                 self.directory.mkdir(parents=True, mode=0o700)
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            beside = place.with_name(f".{place.name}.new")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(place)
+            write_file(place, content, sync=True)
 
     def remove_empty(self) -> None:
         """Remove the directory if nothing is in it."""

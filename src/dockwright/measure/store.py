@@ -6,7 +6,6 @@ write-ahead log makes what is committed outlive the death of any process.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dockwright._files import locked
 from dockwright.errors import StoreError
 from dockwright.measure.record import RunRecord, TestRecord
 
@@ -241,17 +241,10 @@ class RunStore:
         Raises:
             StoreError: somebody else does, and does not end.
         """
-        deadline = time.monotonic() + self._options.busy_s
-        with Path(f"{self.file}.lock").open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise StoreError(f"{self.file} is being set aside by somebody") from None
-                    threading.Event().wait(_RETRY_S)  # it is a matter of milliseconds
-                else:
-                    break
+        lock = Path(f"{self.file}.lock")
+        with locked(lock, create=True, timeout_s=self._options.busy_s) as held:
+            if not held:
+                raise StoreError(f"{self.file}: another process is still setting it aside")
             yield
 
     @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
+from dockwright._text import listed
 from dockwright.wait import PATIENCE_S
 
 _FEW_RESETS = 3
@@ -54,14 +55,9 @@ class Advice:
         times = self._replaced[stack].values()
         if len(times) < _FEW_RESETS or sum(times) < _LITTLE_S:
             return ""
-        services = in_words(sorted(self._services[stack]))
+        services = listed(sorted(self._services[stack]))
         return (
             f"hint: {len(times)} resets of stack {stack} gave {services} a new container, "
             f"{sum(times) / len(times):.2f} s each time\n"
             "  a service without state of its own is spared that by x-dockwright: {reset: none}"
         )
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Return names for a sentence: ``a, b and c``."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

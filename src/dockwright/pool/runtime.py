@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -12,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from dockwright._files import locked
 from dockwright.errors import LeaseError
 from dockwright.places import project_hash
 from dockwright.pool.socket_directory import runtime_directory
@@ -56,12 +55,8 @@ class BrokerPlace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the right to start or end the broker of this place."""
-        while True:
-            with self._lock.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if _is_at(file, self._lock):  # else the broker that held it has removed it
-                    yield
-                    return
+        with locked(self._lock, create=True):  # the broker that held it may have removed it
+            yield
 
     def vacate(self) -> None:
         """Remove what a broker that has ended leaves, unless another one is here already.
@@ -96,13 +91,6 @@ class BrokerPlace:
             os.umask(before)
         sock.listen(_BACKLOG)
         return sock
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket:

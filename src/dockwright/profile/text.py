@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from dockwright._text import counted
 from dockwright.profile.analysis import CAUSES, Profile
 from dockwright.profile.analysis.result import Advice, TestTotal
 
@@ -58,7 +59,7 @@ def _head(profile: Profile, paint: _Paint, width: int) -> Iterator[str]:
     yield paint.heading(f"Profile of: {profile.command}")
     lanes = f"{profile.lanes} processes side by side" if profile.lanes > 1 else "one process"
     yield (
-        f"{profile.wall_s:.2f} s of wall time, {_counted(len(profile.tests), 'test')}, {lanes}, "
+        f"{profile.wall_s:.2f} s of wall time, {counted(len(profile.tests), 'test')}, {lanes}, "
         f"exit code {profile.exit_code}"
     )
     for note in _notes(profile):
@@ -194,13 +195,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _shortened(sites: Sequence[str], most: int = 3) -> list[str]:
     more = len(sites) - most
-    return [*sites[:most], *([f"and {_counted(more, 'more call site')}"] if more > 0 else [])]
+    return [*sites[:most], *([f"and {counted(more, 'more call site')}"] if more > 0 else [])]
 
 
 def _rest(number: int, rows: int) -> Iterator[str]:
     if number > rows:
         yield f"  ... and {number - rows} more (--rows {number} shows them, --json has all)"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

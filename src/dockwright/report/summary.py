@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from dockwright._text import counted
 from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
 
 ON_LANES: Mapping[str, str] = {
@@ -139,11 +140,6 @@ def gap_shares(run: RunRecord) -> list[Share]:
     """Return what processes did outside of tests, the longest first."""
     gaps = (("gap", gap.name, gap.seconds) for worker in run.workers for gap in worker.gaps)
     return sorted(_shares(gaps, {"gap": ""}), key=_longest)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return ``1 stack``, ``2 stacks``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def reset_parts(run: RunRecord) -> list[Share]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dockwright._text import counted
 from dockwright.measure import PHASES, RunRecord, Summary, TestRecord
 from dockwright.report.summary import (
     BEHIND,
@@ -15,7 +16,6 @@ from dockwright.report.summary import (
     Share,
     behind_shares,
     costliest_waits,
-    counted,
     gap_shares,
     kinds,
     lane_shares,

@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from dockwright._text import format_size
 from dockwright.errors import SizeLimitError, SpaceError
 from dockwright.resources.ending import raise_or_note
 from dockwright.resources.holding import Holding
-from dockwright.resources.sizes import files_below, in_words
+from dockwright.resources.sizes import files_below
 
 
 class TemporaryBackupDir:
@@ -129,9 +130,9 @@ class TemporaryBackupDir:
             return None
         largest, size = files[0]
         return SizeLimitError(
-            f"backup directory {self.path} holds {in_words(total)} in {len(files)} files, more "
-            f"than its limit of {in_words(self._limit_bytes)}; the largest is "
-            f"{largest.relative_to(self.path)} ({in_words(size)})",
+            f"backup directory {self.path} holds {format_size(total)} in {len(files)} files, more "
+            f"than its limit of {format_size(self._limit_bytes)}; the largest is "
+            f"{largest.relative_to(self.path)} ({format_size(size)})",
             hint="write less, or raise limit_bytes",
         )
 
@@ -139,7 +140,7 @@ class TemporaryBackupDir:
         free = shutil.disk_usage(path).free
         if free < self._needs_bytes:
             raise SpaceError(
-                f"backup directory: {path.parent} has {in_words(free)} free, "
-                f"but {in_words(self._needs_bytes)} are needed",
+                f"backup directory: {path.parent} has {format_size(free)} free, "
+                f"but {format_size(self._needs_bytes)} are needed",
                 hint="free some space, or choose another place with base=",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from dockwright import __version__
+from dockwright._files import locked
 from dockwright.engine import Engine, current_owner, owner_is_alive
 from dockwright.errors import AlreadyTrackedError, CleanupError, ResourceError
 from dockwright.model import Ownership
@@ -141,9 +141,7 @@ class Holding:
     @contextmanager
     def _claiming(self) -> Iterator[None]:
         """Keep the other processes of this user from looking and telling at the same time."""
-        self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._state / "journals.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._state / "journals.lock", create=True):
             yield
 
     def _check_free(self, trace: Trace) -> None:

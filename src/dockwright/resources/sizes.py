@@ -1,19 +1,10 @@
-"""How much a directory holds, and sizes in words."""
+"""How much a directory holds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-
-
-def in_words(size: float) -> str:
-    """Return a number of bytes for a message: ``512 B``, ``1.5 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def files_below(directory: Path) -> Iterator[tuple[Path, int]]:

@@ -1,6 +1,6 @@
 """One frozen Settings, resolved once: command line > environment > pyproject/ini > default."""
 
-from dockwright.settings.options import COMPATIBLE, OPTIONS, RECORD, REPORTS, Option, parse_duration
+from dockwright.settings.options import COMPATIBLE, OPTIONS, RECORD, REPORTS, Option
 from dockwright.settings.sources import (
     DEFAULT_STACK,
     Settings,
@@ -21,6 +21,5 @@ __all__ = [
     "Source",
     "environment_values",
     "misspelt_variables",
-    "parse_duration",
     "resolve",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
+
+from dockwright._text import parse_duration
 
 COMPATIBLE = ("pytest-docker",)
 """The plugins whose fixtures can be had on dockwright's stacks."""
@@ -15,33 +16,8 @@ RECORD = ("auto", "on", "off")
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The ends of a report's name, each for a format."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_DURATION_UNITS_S = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 0.001,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
-
-
-def parse_duration(text: str) -> float:
-    """Read a duration such as ``10m``, ``1m30s``, ``250ms`` or ``2.5`` (seconds) as seconds.
-
-    Raises:
-        ValueError: the text is no duration; the message says how one looks.
-    """
-    stripped = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", stripped):
-        return float(stripped)
-    parts = _DURATION.findall(stripped)
-    if not parts or "".join(number + unit for number, unit in parts) != stripped:
-        raise ValueError("a duration looks like 250ms, 30s, 10m or 1h30m")
-    return sum(float(number) * _DURATION_UNITS_S[unit] for number, unit in parts)
 
 
 def parse_bool(text: str) -> bool:

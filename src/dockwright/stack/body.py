@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from dockwright._text import parse_duration
 from dockwright.model import Json, ServiceSpec
-from dockwright.settings import parse_duration
 from dockwright.stack.hostconfig import host_config
 from dockwright.stack.names import Names
 

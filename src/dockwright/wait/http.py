@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
+from dockwright._text import duration
 from dockwright.model import Address
-from dockwright.wait.loop import in_words
 from dockwright.wait.outcome import Continue, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.tcp import reason, require_port
@@ -77,7 +77,7 @@ class Http:
             try:
                 return self._ask(self._parts(wait), limit_s)
             except TimeoutError:
-                return Continue(f"no answer within {in_words(limit_s)}")
+                return Continue(f"no answer within {duration(limit_s)}")
             except (OSError, http.client.HTTPException) as error:
                 return Continue(reason(error))
 

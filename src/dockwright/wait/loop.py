@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dockwright._text import duration
 from dockwright.errors import WaitCancelledError, WaitFailedError, WaitTimeoutError
 from dockwright.wait.cadence import Cadence
 from dockwright.wait.clock import CancelToken, Clock, SystemClock
@@ -101,17 +102,12 @@ def require_duration(timeout_s: float) -> None:
         raise ValueError(f"a timeout is finite and not negative, not {timeout_s}")
 
 
-def in_words(seconds: float) -> str:
-    """Return a duration for a message: ``240 ms``, ``3.2 s``."""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
 def _timed_out(
     subject: str, outcome: Continue, elapsed_s: float, attempts: int
 ) -> WaitTimeoutError:
     checks = "1 check" if attempts == 1 else f"{attempts} checks"
     return WaitTimeoutError(
-        f"waited {in_words(elapsed_s)} ({checks}) for {subject}; last seen: {outcome.message}",
+        f"waited {duration(elapsed_s)} ({checks}) for {subject}; last seen: {outcome.message}",
         elapsed_s=elapsed_s,
         attempts=attempts,
     )
@@ -119,7 +115,7 @@ def _timed_out(
 
 def _failed(subject: str, outcome: Failed, elapsed_s: float, attempts: int) -> WaitFailedError:
     return WaitFailedError(
-        f"stopped waiting for {subject} after {in_words(elapsed_s)}: {outcome.message}",
+        f"stopped waiting for {subject} after {duration(elapsed_s)}: {outcome.message}",
         elapsed_s=elapsed_s,
         attempts=attempts,
         hint=outcome.hint,
@@ -128,6 +124,6 @@ def _failed(subject: str, outcome: Failed, elapsed_s: float, attempts: int) -> W
 
 def _cancelled(subject: str, reason: str, elapsed_s: float) -> WaitCancelledError:
     return WaitCancelledError(
-        f"called off the wait for {subject} after {in_words(elapsed_s)}: {reason}",
+        f"called off the wait for {subject} after {duration(elapsed_s)}: {reason}",
         elapsed_s=elapsed_s,
     )

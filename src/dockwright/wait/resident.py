@@ -6,9 +6,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from dockwright._text import duration
 from dockwright.errors import EngineError
 from dockwright.wait.command import describe_exit
-from dockwright.wait.loop import in_words
 from dockwright.wait.outcome import Continue, Outcome, Ready
 from dockwright.wait.worker import NOT_NOW, Worker, repeat
 
@@ -139,7 +139,7 @@ class HealthProbe:
         return _outcome(result.exit_code, result.output)
 
     def _too_slow(self) -> Continue:
-        return Continue(f"it took longer than its timeout of {in_words(self._timeout_s)}")
+        return Continue(f"it took longer than its timeout of {duration(self._timeout_s)}")
 
     def _publish(self, outcome: Outcome) -> None:
         self._attempts += 1
