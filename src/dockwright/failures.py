@@ -24,7 +24,7 @@ _PACKAGE = Path(__file__).parent
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the time of a test with a stack, and show its services' logs where it failed."""
+    """Show the logs of a failed test's services."""
     if call.excinfo is not None and isinstance(call.excinfo.value, DockwrightError):
         _end_at_the_call(call.excinfo, item.config)
     report = yield
@@ -32,8 +32,6 @@ def pytest_runtest_makereport(
     began_s = item.stash.setdefault(BEGAN, call.start)
     held = [each for each in run.held if each.fixture in getattr(item, "fixturenames", ())]
     leases = [*item.stash.get(LEASES, ()), *(each.lease for each in held)]
-    if leases and call.when == "call":
-        run.session.ledger.add("call", call.duration)
     if report.failed and call.when != "teardown":
         item.stash[FAILED] = True
     if leases and report.failed and call.when != "teardown":

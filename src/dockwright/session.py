@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError, SettingsError
-from dockwright.measure import Ledger, Open, Summary, Tape
+from dockwright.measure import Open, Summary, Tape
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import baselines_directory, home_directory, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
@@ -82,7 +82,6 @@ class Session:
         self, settings: Settings, environ: Mapping[str, str], *, seed: Seed | None = None
     ) -> None:
         self.settings = settings
-        self.ledger = Ledger()
         self._tape = Tape()  # notes nothing until there is another one
         self._lane = ""
         self._kept: dict[str, str] = {}
@@ -149,7 +148,7 @@ class Session:
         """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
         pool = self._pool_for(requirement.stack)
         waiting = Open("queue", requirement.stack, shared=requirement.scope != "function")
-        with self.ledger.timed("queue"), self._tape.span(waiting):
+        with self._tape.span(waiting):
             lease = pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
             waiting.project = lease.facts.project
         lease.tape = self._tape
@@ -189,7 +188,7 @@ class Session:
         if self._keep_warm_s:
             notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
         calls = [_calls(engine)] if engine is not None else []
-        mine = Summary(self.ledger.totals(), notes=tuple(notes), told=tuple(calls))
+        mine = Summary(notes=tuple(notes), told=tuple(calls))
         return Summary.added([mine, told])
 
     @property

@@ -10,7 +10,6 @@ import pytest
 
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine
-from dockwright.measure import Ledger
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool
 from dockwright.pool.notes import Notes
@@ -59,7 +58,7 @@ def make_pool(
             ready_timeout_s=30.0,
             cadence=Cadence(),
         )
-        pool = Pool(engine, max_stacks=max_stacks, notes=Notes(Ledger()))
+        pool = Pool(engine, max_stacks=max_stacks, notes=Notes())
         for name, file in (files or {"tiny": compose_file}).items():
             spec = load(LoadOptions(files=(file,)))
             pool.declare(name, Factory(name, spec, engine, options))

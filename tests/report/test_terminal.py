@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from dockwright.measure import PhaseTotal, RunRecord, Span, StackRecord, Summary, TestRecord
+from dockwright.measure import RunRecord, Span, StackRecord, Summary, TestRecord, Told
 from dockwright.report import summary_lines
 from dockwright.report.summary import costliest_waits, kinds, lane_shares
 from tests.report.runs import run_of
 
 RUN = run_of(40)
 SUMMARY = Summary(
-    {"queue": PhaseTotal(1.5, 3), "reset": PhaseTotal(0.2, 2)},
     {"started": 2, "leases": 40, "resets": 40, "engine_calls": 46},
 )
 
@@ -88,13 +87,18 @@ def test_a_problem_is_a_leftover_and_told() -> None:
     assert lines[-1] == "problem: network dw-1 stays"
 
 
-def test_a_run_that_is_not_recorded_has_its_sums() -> None:
-    assert texts(None)[1:] == [
+def test_a_run_that_is_not_recorded_shows_what_happened_to_its_stacks() -> None:
+    spans = (
+        Span("start", "", 5.0, 1.5),
+        Span("reset", "", 7.0, 0.2),
+        Span("reset", "db: sql", 7.0, 0.1),
+    )
+    told = Told(stacks=(StackRecord("dw-shop-1", "shop", spans),)).to_json()
+    assert texts(None, replace(SUMMARY, told=(told,)))[1:] == [
         "wall time 12.50 s",
-        "time by phase",
-        "  queue       1.50 s          3 x  tests waiting for a stack",
-        "behind the tests, on the stacks",
-        "  reset       0.20 s          2 x  bringing used stacks back to their baseline",
+        "in the background, on the stacks",
+        "  start       1.50 s          1 x  until a stack could be used",
+        "  reset       0.20 s          1 x  bringing used stacks back to their baseline",
     ]
 
 

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     )
     from dockwright.measure.gauges import GoneError, container_gauge
     from dockwright.measure.journal import Journal
-    from dockwright.measure.messages import Ledger, PhaseTotal, Summary, Told, calls_between
+    from dockwright.measure.messages import Summary, Told, calls_between
     from dockwright.measure.record import (
-        PHASES,
         EngineCalls,
         Gap,
         GapName,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from dockwright.measure.store import PastTest, RunStore, StoredRun, StoreOptions
 
 __all__ = [
-    "PHASES",
     "Attempt",
     "Ending",
     "EngineCalls",
@@ -54,14 +52,12 @@ __all__ = [
     "GoneError",
     "Journal",
     "Lane",
-    "Ledger",
     "Living",
     "Machine",
     "Open",
     "Outcome",
     "PastTest",
     "Phase",
-    "PhaseTotal",
     "Recorder",
     "RunRecord",
     "RunStore",
@@ -111,14 +107,11 @@ __getattr__ = lazily(
         ),
         "journal": ("Journal",),
         "messages": (
-            "Ledger",
-            "PhaseTotal",
             "Summary",
             "Told",
             "calls_between",
         ),
         "record": (
-            "PHASES",
             "EngineCalls",
             "Gap",
             "GapName",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dockwright.engine import CallStatistics
 from dockwright.measure.codec import decoded, encoded
 from dockwright.measure.record import (
-    PHASES,
     EngineCalls,
-    Phase,
     Sample,
     Span,
     StackRecord,
@@ -121,7 +116,6 @@ class Summary:
     """The sums of one process, or of all processes of a run.
 
     Attributes:
-        totals: seconds and counts by phase.
         counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``,
             ``engine_calls``.
         notes: what a person should know beside that: a kept stack, what a Compose file holds in
@@ -131,16 +125,18 @@ class Summary:
             which only the process that makes the record reads.
     """
 
-    totals: Mapping[Phase, PhaseTotal] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     told: tuple[Mapping[str, Json], ...] = ()
 
+    def stacks(self) -> tuple[StackRecord, ...]:
+        """Return what happened to the copies of stacks; times on the monotonic clock."""
+        return Told.added(map(Told.from_json, self.told)).stacks
+
     def to_json(self) -> dict[str, Json]:
         """Return it as plain values, to be sent to another process."""
         return {
-            "totals": {phase: [total.seconds, total.count] for phase, total in self.totals.items()},
             "counts": dict(self.counts),
             "notes": list(self.notes),
             "problems": list(self.problems),
@@ -150,13 +146,7 @@ class Summary:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Summary:
         """Read what `to_json` returned."""
-        totals = values["totals"]
         return cls(
-            totals={
-                phase: PhaseTotal(totals[phase][0], int(totals[phase][1]))
-                for phase in PHASES
-                if phase in totals
-            },
             counts={name: int(count) for name, count in values["counts"].items()},
             notes=tuple(values["notes"]),
             problems=tuple(values["problems"]),
@@ -169,65 +159,9 @@ class Summary:
         parts = list(summaries)
         names = {name: None for part in parts for name in part.counts}
         return cls(
-            totals={
-                phase: PhaseTotal(
-                    sum(part.totals[phase].seconds for part in parts if phase in part.totals),
-                    sum(part.totals[phase].count for part in parts if phase in part.totals),
-                )
-                for phase in PHASES
-                if any(phase in part.totals for part in parts)
-            },
             counts={name: sum(part.counts.get(name, 0) for part in parts) for name in names},
             # Every worker reads the same Compose file: what it warns of is told once.
             notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
             problems=tuple(text for part in parts for text in part.problems),
             told=tuple(each for part in parts for each in part.told),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTotal:
-    """One phase, summed.
-
-    Attributes:
-        seconds: together; phases overlap, so that the sum over all may exceed the wall time.
-        count: how often it was entered.
-    """
-
-    seconds: float = 0.0
-    count: int = 0
-
-
-class Ledger:
-    """A thread-safe sum per phase."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._totals: dict[Phase, PhaseTotal] = {}
-
-    def add(self, phase: Phase, seconds: float, count: int = 1) -> None:
-        """Add `seconds` to `phase`."""
-        with self._lock:
-            total = self._totals.get(phase, PhaseTotal())
-            self._totals[phase] = PhaseTotal(total.seconds + seconds, total.count + count)
-
-    @contextmanager
-    def timed(self, phase: Phase) -> Iterator[None]:
-        """Add the time inside to `phase`."""
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self.add(phase, self._clock() - began)
-
-    def drain(self) -> dict[Phase, PhaseTotal]:
-        """Return the totals and begin anew, so that each second is told once."""
-        with self._lock:
-            totals, self._totals = self._totals, {}
-        return {phase: totals[phase] for phase in PHASES if phase in totals}
-
-    def totals(self) -> dict[Phase, PhaseTotal]:
-        """Return what was entered so far, in the order of `PHASES`."""
-        with self._lock:
-            return {phase: self._totals[phase] for phase in PHASES if phase in self._totals}

@@ -20,17 +20,7 @@ from dockwright.measure.codec import decoded, encoded
 from dockwright.model import Json
 
 Phase: TypeAlias = Literal["queue", "start", "wait", "fixture", "call", "reset", "cleanup"]
-
-PHASES: Mapping[Phase, str] = {
-    "queue": "tests waiting for a stack",
-    "start": "creating and starting containers",
-    "wait": "waiting until they are ready",
-    "fixture": "other fixtures of tests with a stack",
-    "call": "bodies of tests with a stack",
-    "reset": "bringing used stacks back to their baseline",
-    "cleanup": "removing stacks",
-}
-"""The phases in the order of a test's life, each with what it means."""
+"""What time is spent on, in the order of a test's life; `report.summary` has the words."""
 
 SpanPhase: TypeAlias = Phase | Literal["lease", "other"]
 """The phases, the time for which a stack was leased, and what belongs to no phase."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from dockwright.measure import Journal, Ledger, Living
+from dockwright.measure import Journal, Living
 from dockwright.pool.advice import Advice
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
@@ -15,10 +15,9 @@ from dockwright.stack import Listener, UnitEvent
 
 
 class Notes:
-    """Keeps the pool's sums and its journal.
+    """Keeps the journal of the pool's copies.
 
     Args:
-        ledger: takes the sums by phase.
         journal: takes what happened to each copy.
         look: is called with a copy whose containers are about to go: its last chance.
         advice: takes what cost time without need.
@@ -26,12 +25,10 @@ class Notes:
 
     def __init__(
         self,
-        ledger: Ledger,
         journal: Journal | None = None,
         look: Callable[[Living], None] = lambda _: None,
         advice: Advice | None = None,
     ) -> None:
-        self.ledger = ledger
         self._journal = journal or Journal()
         self._look = look
         self._advice = advice or Advice()
@@ -83,7 +80,7 @@ class Notes:
         """Note the time of a reset, after a look at the containers that it may replace."""
         self._look(living(copy))
         project = copy.stack.identity.project
-        with self.ledger.timed("reset"), self._journal.noted(project, "reset"):
+        with self._journal.noted(project, "reset"):
             yield
 
     @contextmanager

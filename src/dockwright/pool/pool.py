@@ -207,9 +207,8 @@ class Pool:
         self._watch.close()
         for copy in copies:
             copy.stack.cancel()
-        with self._notes.ledger.timed("cleanup"):
-            self._workers.shutdown(wait=True)
-            self._upkeep.remove_all(copies)
+        self._workers.shutdown(wait=True)
+        self._upkeep.remove_all(copies)
 
     def statistics(self) -> PoolStatistics:
         """Return what the pool did so far, and what it holds now."""

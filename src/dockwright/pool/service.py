@@ -16,7 +16,7 @@ from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.measure import Journal, Ledger, Living, Sampler, Summary, Told, calls_between
+from dockwright.measure import Journal, Living, Sampler, Summary, Told, calls_between
 from dockwright.model import Json, Requirement
 from dockwright.places import home_directory, project_hash, state_directory
 from dockwright.pool.advice import Advice
@@ -78,7 +78,6 @@ class PoolService:
     def __init__(self, options: ServiceOptions) -> None:
         self._options = options
         self._kept = KeptStacks(state_directory() / "kept")
-        self._ledger = Ledger()
         self._journal = Journal()
         self._advice = Advice()
         self._sampler = Sampler(self._living, lambda: self._engine)
@@ -163,7 +162,7 @@ class PoolService:
             return Summary()
         counts = self._pool.drain_counts()
         told = (self._told(self._engine),)
-        return Summary(self._ledger.drain(), counts, self._advice.drain(), told=told)
+        return Summary(counts, self._advice.drain(), told=told)
 
     def record(self, lane: str, pid: int) -> None:
         """Sample what the stacks and this process, which runs tests, use; see `report`."""
@@ -231,7 +230,7 @@ class PoolService:
                 advice=self._advice,
                 store=BaselineStore(self._options.cache) if self._options.cache else None,
             )
-            notes = Notes(self._ledger, self._journal, self._sampler.look, self._advice)
+            notes = Notes(self._journal, self._sampler.look, self._advice)
             self._pool = Pool(engine, max_stacks=self._options.max_stacks, notes=notes)
             # Names never meet those of the dead, so that reaping need not come first.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()

@@ -38,9 +38,7 @@ class Upkeep:
         first = copy.start = factory.start_of(copy.stack)
 
         def start() -> None:
-            times = first.run(self._notes.waits_of(copy))
-            self._notes.ledger.add("start", times.start_s)
-            self._notes.ledger.add("wait", times.wait_s)
+            first.run(self._notes.waits_of(copy))
             if not factory.keeps_seed:
                 first.read()
 
@@ -90,8 +88,7 @@ class Upkeep:
 
     def discard(self, copy: Copy) -> None:
         """Remove a copy; what cannot be removed bears our labels: the reaper takes it later."""
-        with self._notes.ledger.timed("cleanup"):
-            failure = _attempt(partial(self._remove, copy))
+        failure = _attempt(partial(self._remove, copy))
         if failure is not None:
             _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
 

@@ -56,7 +56,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
         ),
     )
     shares = [(each, ON_LANES) for each in lane_shares(run)]
-    shares += [(each, BEHIND) for each in behind_shares(run)]
+    shares += [(each, BEHIND) for each in behind_shares(run.stacks)]
     yield from _table(
         "Where the time went",
         ("phase", "what", "s", "times"),

@@ -126,7 +126,7 @@ def document(run: RunRecord) -> str:
     sums: Mapping[str, Json] = {
         "outcomes": outcome_counts(run),
         "lanes": [_share(each) for each in lane_shares(run)],
-        "behind": [_share(each) for each in behind_shares(run)],
+        "behind": [_share(each) for each in behind_shares(run.stacks)],
         "queue": [_share(each) for each in queue_shares(run)],
         "savings": [asdict(each) for each in savings(run)],
     }

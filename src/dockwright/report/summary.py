@@ -84,14 +84,10 @@ def phases_of(test: TestRecord, *, shared: bool = True) -> dict[str, float]:
     return found
 
 
-def behind_shares(run: RunRecord) -> list[Share]:
+def behind_shares(stacks: Iterable[StackRecord]) -> list[Share]:
     """Return what happened to stacks; these times overlap each other and the tests."""
     return _shares(
-        (
-            (span.phase, "", span.seconds)
-            for span in whole_spans(run.stacks)
-            if span.phase in BEHIND
-        ),
+        ((span.phase, "", span.seconds) for span in whole_spans(stacks) if span.phase in BEHIND),
         BEHIND,
     )
 

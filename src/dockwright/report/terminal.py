@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockwright._text import counted
-from dockwright.measure import PHASES, RunRecord, Summary, TestRecord
+from dockwright.measure import RunRecord, Summary, TestRecord
 from dockwright.report.summary import (
     BEHIND,
     GAPS,
@@ -55,7 +55,7 @@ def summary_lines(summary: Summary, wall_s: float, run: RunRecord | None = None)
     """
     processes = len(run.workers) if run else 1
     beside = f" in {processes} processes" if processes > 1 else ""
-    parts = _of_record(run) if run else _of_totals(summary)
+    parts = _of_record(run) if run else _behind(behind_shares(summary.stacks()))
     heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}"]
     return [*map(Line, heads), *parts, *_notes(summary)]
 
@@ -70,22 +70,13 @@ def _counts(summary: Summary) -> Iterator[str]:
         yield f"{counted(counts['replaced'], 'broken stack')} replaced"
 
 
-def _of_totals(summary: Summary) -> Iterator[Line]:
-    totals = {phase: Share(phase, "", t.seconds, t.count) for phase, t in summary.totals.items()}
-    yield Line("time by phase", "heading")
-    for phase, share in totals.items():
-        if phase not in BEHIND:
-            yield Line(_phase(share, PHASES[phase]))
-    yield from _behind([share for phase, share in totals.items() if phase in BEHIND])
-
-
 def _of_record(run: RunRecord) -> Iterator[Line]:
     whole_s = run.wall_s * len(run.workers)
     yield Line("time by phase", "heading")
     for share in lane_shares(run):
         words = _outside(run) if share.kind == "gap" else ON_LANES[share.kind]
         yield Line(_phase(share, words, whole_s))
-    yield from _behind(behind_shares(run))
+    yield from _behind(behind_shares(run.stacks))
     if compared := kinds(run):
         yield Line(compared.whole)
         yield Line(f"  {compared.around}")
@@ -101,7 +92,7 @@ def _of_record(run: RunRecord) -> Iterator[Line]:
 def _behind(shares: Sequence[Share]) -> Iterator[Line]:
     """Tell what happened to stacks meanwhile: it is no part of the tests' time."""
     if shares:
-        yield Line("behind the tests, on the stacks")
+        yield Line("in the background, on the stacks")
         yield from (Line(_phase(share, BEHIND[share.kind])) for share in shares)
 
 

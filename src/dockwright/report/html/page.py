@@ -121,7 +121,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
 def _digest(run: RunRecord) -> dict[str, Any]:
     return {
         "lanes": _plain_shares(lane_shares(run), ON_LANES),
-        "behind": _plain_shares(behind_shares(run), BEHIND),
+        "behind": _plain_shares(behind_shares(run.stacks), BEHIND),
         "queue": [
             [WAITING.get(each.name, each.name), *_numbers(each)] for each in queue_shares(run)
         ],
