@@ -104,10 +104,16 @@ class ComposeError(UsageError):
         hint: str | None = None,
     ) -> None:
         place = f"{file}:{line}" if file and line else str(file) if file else ""
-        super().__init__(": ".join(part for part in (place, path, message) if part), hint=hint)
+        parts = (place, _shortened(path or ""), _shortened(message))
+        super().__init__(": ".join(part for part in parts if part), hint=hint)
         self.file = file
         self.line = line
         self.path = path
+
+
+def _shortened(text: str, most: int = 600) -> str:
+    """Leave out the middle of a text that quotes a value of any length."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
 
 
 class NoComposeFileError(ComposeError):

@@ -77,7 +77,7 @@ def test_texts_that_are_no_sizes(text: str) -> None:
         parse_bytes(text)
 
 
-@given(st.integers(0, 2**40), st.sampled_from(["", "b", "k", "kb", "KiB", "M", "g"]))
+@given(st.integers(0, 2**32), st.sampled_from(["", "b", "k", "kb", "KiB", "M", "g"]))
 def test_a_unit_is_a_power_of_1024(number: int, unit: str) -> None:
     power = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3}[unit[:1].lower()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -10,7 +11,8 @@ from dockwright.compose.source import DocPath
 
 _TRUE = ("true", "y", "yes", "on")
 _FALSE = ("false", "n", "no", "off")
-_INTEGER = re.compile(r"[-+]?\d+")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_MOST_DIGITS = 1000  # beyond, Python reads none; leading zeros count
 
 
 def to_bool(text: str) -> bool:
@@ -26,15 +28,20 @@ def to_int(text: str) -> int:
     """Return the decimal integer that a string spells."""
     if not _INTEGER.fullmatch(text):
         raise ValueError(f"{text!r} is not an integer")
+    if len(text) > _MOST_DIGITS or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text!r} is too large for an integer")
     return int(text)
 
 
 def to_float(text: str) -> float:
     """Return the number that a string spells."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError as exc:
         raise ValueError(f"{text!r} is not a number") from exc
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return number
 
 
 Cast = Callable[[str], bool | int | float]

@@ -49,19 +49,22 @@ def check_cycles(
         place: the path of each in the document.
     """
     done: set[str] = set()
-
-    def visit(name: str, chain: list[str]) -> None:
-        if name in chain:
-            cycle = " -> ".join([*chain[chain.index(name) :], name])
-            path = (*place(name), "depends_on")
-            raise origins.error(path, f"services wait for each other: {cycle}")
-        if name not in done:
-            for other in dependencies.get(name, ()):
-                visit(other, [*chain, name])
-            done.add(name)
-
     for start in dependencies:
-        visit(start, [])
+        # A stack of our own, in depth first order: a chain may be longer than Python's.
+        chain = {} if start in done else {start: iter(dependencies[start])}
+        while chain:
+            name = next(reversed(chain))
+            other = next(chain[name], None)
+            if other is None:
+                done.add(name)
+                del chain[name]
+            elif other in chain:
+                names = list(chain)
+                cycle = " -> ".join([*names[names.index(other) :], other])
+                path = (*place(other), "depends_on")
+                raise origins.error(path, f"services wait for each other: {cycle}")
+            elif other not in done:
+                chain[other] = iter(dependencies.get(other, ()))
 
 
 def _check_dependencies(

@@ -11,7 +11,9 @@ from typing import Any
 
 from dockwright.compose.source import Tree
 from dockwright.model import ProcessSpec, ServiceSpec
+from dockwright.untrusted import UnreadableError, read_plain
 
+_MAX_BYTES = 64 << 20  # of a secret or config
 _NAMED = ("networks", "volumes", "secrets", "configs")
 
 
@@ -54,6 +56,6 @@ def _without_derived_name(resource: Any, derived: str) -> Any:
 
 def _digest(file: Path) -> str | None:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:  # a missing secret is the engine's complaint when the stack starts
+        return hashlib.sha256(read_plain(file, limit_bytes=_MAX_BYTES)).hexdigest()
+    except (OSError, UnreadableError):  # the engine says what is wrong when the stack starts
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dockwright.compose.paths import cleaned
 from dockwright.errors import ComposeError, NoComposeFileError
+from dockwright.untrusted import is_file
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (  # Compose's order, which is not that of the names above
@@ -41,7 +42,7 @@ def discover(
         separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
         return _listed(listed.split(separator), (current or start).absolute())
     for directory in (start, *start.parents):
-        found = [directory / name for name in NAMES if (directory / name).is_file()]
+        found = [directory / name for name in NAMES if is_file(directory / name)]
         if found:
             return (found[0], *_override(directory))
     if not required:
@@ -58,13 +59,13 @@ def _listed(names: list[str], base: Path) -> tuple[Path, ...]:
         raise ComposeError("COMPOSE_FILE is empty, or has an empty part", hint="unset it")
     files = tuple(cleaned(Path(name), base) for name in names)
     for file in files:
-        if not file.is_file():
+        if not is_file(file):
             raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")
     return files
 
 
 def _override(directory: Path) -> tuple[Path, ...]:
-    return tuple(directory / name for name in _OVERRIDES if (directory / name).is_file())[:1]
+    return tuple(directory / name for name in _OVERRIDES if is_file(directory / name))[:1]
 
 
 def _no_files(directory: Path) -> str:

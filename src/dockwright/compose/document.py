@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockwright.compose.complaints import reporter
@@ -26,12 +27,14 @@ class Scope:
         variables: what interpolation sees.
         warnings: where warnings go.
         chain: the files whose inclusion led here, outermost first.
+        included: how often a file was included until now, in all of the project.
     """
 
     directory: Path
     variables: Mapping[str, str]
     warnings: Warnings
     chain: tuple[Path, ...] = ()
+    included: Iterator[int] = field(default_factory=itertools.count)
 
 
 def documents(file: Path, scope: Scope) -> list[Document]:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from dockwright.compose.interpolation import RequiredError, TemplateError, substitute
+from dockwright.compose.interpolation import BoundError, RequiredError, TemplateError, substitute
 from dockwright.compose.reading import read_text
 from dockwright.errors import ComposeError
 
 _BLANK = " \t\v\f\r\x85\xa0"
 _KEY = re.compile(rf"[\w.\-\[\]{_BLANK}]*")
 _STATEMENT_NAME = re.compile(r"[^=:\n]*")
+_MAX_LENGTH = 8 << 20
 _ESCAPE = re.compile(r"\\(?:([abcfnrtv\"$\\])|0(\d{0,3}))")
 _ESCAPED = {"a": "\a", "b": "\b", "c": "\\c", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -68,6 +69,7 @@ class _Parser:
         self.text = text.removeprefix("\ufeff")
         self.file = file
         self.position = 0
+        self.length = 0
         self.result: dict[str, str] = {}
         self.variables = variables
 
@@ -75,10 +77,17 @@ class _Parser:
         while self._skip_to_statement():
             name, alone = self._name()
             if not alone:
-                self.result[name] = self._value()
+                self._set(name, self._value())
             elif name in self.variables:
                 self.result[name] = self.variables[name]
         return self.result
+
+    def _set(self, name: str, value: str) -> None:
+        self.length += len(value)
+        if self.length > _MAX_LENGTH:
+            message = f"the values become longer than {_MAX_LENGTH >> 20} MiB by their variables"
+            raise self._error(message, self.position)
+        self.result[name] = value
 
     def _error(self, message: str, position: int) -> ComposeError:
         line = self.text.count("\n", 0, position) + 1
@@ -146,6 +155,8 @@ class _Parser:
             return substitute(value, {**self.result, **self.variables}) if "$" in value else value
         except TemplateError as exc:
             raise self._error(f"{value!r} holds a wrong variable reference", position) from exc
+        except BoundError as exc:
+            raise self._error(f"the value {exc}", position) from exc
         except RequiredError as exc:
             reason = f": {exc.message}" if exc.message else ""
             message = f"required variable {exc.name} is missing a value{reason}"

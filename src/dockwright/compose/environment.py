@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dockwright.compose.dotenv import read_env_file, set_variables
 from dockwright.compose.mappings import Listed
-from dockwright.compose.source import Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.untrusted import exists, is_file
 
 
 def fill_variables(tree: Tree, variables: Mapping[str, str], *, listed: bool = False) -> None:
@@ -42,8 +43,9 @@ def read_env_files(
         style = entry.get("format") or ""
         if style not in ("", "raw"):
             raise origins.error(path, f"unknown format {style!r}; there is only 'raw'")
-        if file.exists():
-            found |= read_env_file(file, {**variables, **set_variables(found)}, raw=style == "raw")
+        if exists(file):
+            known = {**variables, **set_variables(found)}
+            found |= _counted(read_env_file(file, known, raw=style == "raw"), path, origins)
         elif entry["required"]:
             raise origins.error(
                 path,
@@ -62,9 +64,17 @@ def read_label_files(service: Tree, name: str, origins: Origins) -> None:
     """
     found: dict[str, str | None] = {}
     for index, text in enumerate(service.pop("label_file", ())):
-        if not Path(text).is_file():
-            path = ("services", name, "label_file", index)
+        path = ("services", name, "label_file", index)
+        if not is_file(Path(text)):
             raise origins.error(path, f"there is no file {text}")
-        found |= read_env_file(Path(text), set_variables(found))
+        found |= _counted(read_env_file(Path(text), set_variables(found)), path, origins)
     if found:
         service["labels"] = found | (service.get("labels") or {})
+
+
+def _counted(
+    found: dict[str, str | None], path: DocPath, origins: Origins
+) -> dict[str, str | None]:
+    for name, value in found.items():
+        origins.spend(path, len(name) + len(value or ""))
+    return found

@@ -9,9 +9,11 @@ from dockwright.compose.document import Scope, complete, documents
 from dockwright.compose.merge import drop, merge
 from dockwright.compose.paths import absolute, missing_file, rebase
 from dockwright.compose.reading import Document
-from dockwright.compose.source import Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.errors import ComposeError
+from dockwright.untrusted import exists
 
+_MAX_CHAIN = 50
 _Seen = tuple[tuple[Path, str], ...]
 
 
@@ -42,6 +44,9 @@ class _Resolver:
         path = ("services", name)
         if (file, name) in seen:
             raise self._cycle(document.origins, name, (*seen, (file, name)))
+        if len(seen) > _MAX_CHAIN:
+            message = f"services extend each other in a chain of more than {_MAX_CHAIN}"
+            raise document.origins.error((*path, "extends"), message)
         reference = service["extends"]
         wanted = reference.get("service")
         if not wanted:
@@ -55,12 +60,21 @@ class _Resolver:
         base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
         if base is None:  # as in Compose, which then prints 'extends'
             return service
+        self._count(base, document.origins, path)
         copied = {"services": {name: copy.deepcopy(base)}}
         drop(copied, document.resets)
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)
         copied["services"][name].pop("extends", None)
         return merge(copied["services"][name], rest, document.origins, path)
+
+    def _count(self, value: Tree, origins: Origins, path: DocPath) -> None:
+        """Count what is about to be copied."""
+        origins.spend(path, len(value) if isinstance(value, str) else 0)
+        for entry in value.values() if isinstance(value, dict) else ():
+            self._count(entry, origins, path)
+        for entry in value if isinstance(value, list) else ():
+            self._count(entry, origins, path)
 
     def _file(self, reference: Tree) -> Path | None:
         file = reference.get("file")
@@ -72,7 +86,7 @@ class _Resolver:
             try:
                 self._files[file] = _joined(documents(file, self._scope), file)
             except ComposeError as exc:
-                if file.exists():
+                if exists(file):
                     raise
                 path = ("services", name, "extends", "file")
                 written = user.tree["services"][name]["extends"]["file"]

@@ -27,6 +27,8 @@ def lengthen(tree: Tree, origins: Origins, path: DocPath = ()) -> Tree:
     if form and tree is not None:
         try:
             tree = form(tree)
+            if form in (_ports, _depends_on):  # few characters become many values
+                origins.spend(path, values=3 * len(tree))
         except ValueError as exc:
             raise origins.error(path, str(exc)) from exc
     if isinstance(tree, dict):

@@ -14,6 +14,9 @@ from dockwright.compose.source import Origins, Tree
 from dockwright.compose.warnings import Warnings
 from dockwright.compose.x_dockwright import KEY
 from dockwright.errors import ComposeError
+from dockwright.untrusted import exists, is_directory, is_file
+
+_MAX_INCLUDED = 200
 
 LoadFiles = Callable[[tuple[Path, ...], Scope], tuple[Tree, Origins]]
 """Loads the files of an included project: its merged tree and where its values stand."""
@@ -34,11 +37,14 @@ def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> No
         if not files:
             raise document.origins.error(path, "names no path")
         for text, file in zip(entry["path"], files, strict=True):
-            if not file.is_file():
+            if not is_file(file):
                 raise missing_file(document.origins, path, text, file)
         if files[0] in scope.chain:
             chain = " -> ".join(str(file) for file in (*scope.chain, files[0]))
             raise document.origins.error(path, f"files include each other: {chain}")
+        if next(scope.included) >= _MAX_INCLUDED:
+            message = f"files are included more than {_MAX_INCLUDED} times in this project"
+            raise document.origins.error(path, message)
         inner = _inner_scope(entry, files[0], scope, document.origins, path)
         tree, origins = load_files(files, inner)
         _import(tree, origins, document, path, scope.warnings)
@@ -52,11 +58,11 @@ def _inner_scope(
         directory = Path(absolute(entry["project_directory"], scope.directory))
     env_files = [Path(absolute(text, scope.directory)) for text in entry.get("env_file") or ()]
     for file in env_files:
-        if not file.exists():
+        if not exists(file):
             raise origins.error((*path, "env_file"), f"there is no file {file}")
-    if not env_files and (directory / ".env").is_file():
+    if not env_files and is_file(directory / ".env"):
         env_files = [directory / ".env"]
-    if not directory.is_dir():  # as Compose has it
+    if not is_directory(directory):  # as Compose has it
         directory = directory.parent
     variables = with_env_files(dict(scope.variables), tuple(env_files))
     return replace(scope, directory=directory, variables=variables)

@@ -44,6 +44,8 @@ def _scalar(
 
     try:
         value = substitute(text, variables, unset) if "$" in text else text
+        if value is not text:
+            origins.spend(path, len(value))
         cast = cast_for(path)
         return cast(value) if cast else value
     except TemplateError as exc:

@@ -6,15 +6,24 @@ import re
 from collections.abc import Callable, Mapping
 
 _NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
-_REFERENCE = re.compile(
-    rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME})"
-    rf"|\{{(?:(?P<braced>{_NAME}(?::?[-+?].*)?)\}}|(?P<invalid>)))"
-)
+_REFERENCE = re.compile(rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME})|\{{)")
+_OPENING = re.compile(rf"\$\{{{_NAME}(?:\}}|:?[-+?])")
 _BRACED = re.compile(rf"(?P<name>{_NAME})(?:(?P<operator>:?[-+?])(?P<word>.*))?", re.DOTALL)
+
+_BRACE = re.compile(r"\{(?P<passed>.?)|\}|\n")
+
+_MAX_DEPTH = 20
+_MAX_REFERENCE = 20_000
+_MAX_LENGTH = 1 << 20
+"""A variable of a process has at most an eighth of it."""
 
 
 class TemplateError(ValueError):
     """A string holds something that looks like a variable but is not one."""
+
+
+class BoundError(ValueError):
+    """A string goes beyond what is read of variables in one; the message says how."""
 
 
 class RequiredError(ValueError):
@@ -45,39 +54,59 @@ def substitute(
     Raises:
         TemplateError: a ``${`` that is no valid reference.
         RequiredError: a ``?`` form whose variable has no value.
+        BoundError: variables are nested too deep, or their values become too long.
     """
-    if "$" not in text:
-        return text
+    return _substitute(text, variables, on_unset, 0)
 
-    def replace(match: re.Match[str]) -> str:
+
+def _substitute(
+    text: str, variables: Mapping[str, str], on_unset: Callable[[str], None], depth: int
+) -> str:
+    if depth > _MAX_DEPTH:
+        raise BoundError(f"nests variables more than {_MAX_DEPTH} deep")
+    pieces: list[str] = []
+    length = position = 0
+    while match := _REFERENCE.search(text, position):
         if match["escaped"]:
-            return "$"
-        if match["named"]:
-            return _plain(match["named"], variables, on_unset)
-        if match["braced"] is None:
-            raise TemplateError(text)
-        end = _closing_brace(match[0])
-        inside = _BRACED.fullmatch(match[0][2:end])
-        if not inside:
-            raise TemplateError(text)
-        rest = substitute(match[0][end + 1 :], variables, on_unset)
-        return _braced(inside, variables, on_unset) + rest
+            value, end = "$", match.end()
+        elif match["named"]:
+            value, end = _plain(match["named"], variables, on_unset), match.end()
+        else:
+            end = _end_of_reference(text, match.start())
+            if end - match.start() > _MAX_REFERENCE:
+                raise BoundError(f"refers to a variable in more than {_MAX_REFERENCE:,} characters")
+            inside = _BRACED.fullmatch(text, match.end(), end - 1)
+            if not inside:
+                raise TemplateError(text)
+            value = _braced(inside, variables, on_unset, depth)
+        pieces += [text[position : match.start()], value]
+        length += len(pieces[-1]) + len(pieces[-2])
+        if length > _MAX_LENGTH:
+            raise BoundError(f"becomes longer than {_MAX_LENGTH >> 10:,} KiB by its variables")
+        position = end
+    return "".join([*pieces, text[position:]]) if pieces else text
 
-    return _REFERENCE.sub(replace, text)
 
-
-def _closing_brace(reference: str) -> int:
-    """Return the index of the brace that closes the first one, or of the last character.
+def _end_of_reference(text: str, start: int) -> int:
+    """Return the index behind the brace that closes the first one, or the last one of its line.
 
     As Compose does it: what follows an opening brace is passed over.
     """
-    depth = index = 0
-    while index < len(reference):
-        depth += (reference[index] == "{") - (reference[index] == "}")
-        if reference[index] == "}" and depth == 0:
-            return index
-        index += 2 if reference[index] == "{" else 1
-    return len(reference) - 1
+    if not _OPENING.match(text, start):
+        raise TemplateError(text)
+    depth = last = 0
+    for match in _BRACE.finditer(text, start):
+        if match[0] == "\n":
+            break
+        if match[0] == "}":
+            depth, last = depth - 1, match.end()
+            if not depth:
+                break
+        else:
+            depth, last = depth + 1, match.end() if match["passed"] == "}" else last
+    if not last:
+        raise TemplateError(text)
+    return last
 
 
 def _plain(name: str, variables: Mapping[str, str], on_unset: Callable[[str], None]) -> str:
@@ -87,14 +116,18 @@ def _plain(name: str, variables: Mapping[str, str], on_unset: Callable[[str], No
 
 
 def _braced(
-    inside: re.Match[str], variables: Mapping[str, str], on_unset: Callable[[str], None]
+    inside: re.Match[str],
+    variables: Mapping[str, str],
+    on_unset: Callable[[str], None],
+    depth: int,
 ) -> str:
     name, operator, word = inside["name"], inside["operator"], inside["word"]
     if not operator:
         return _plain(name, variables, on_unset)
     value = variables.get(name)
     present = bool(value) if operator.startswith(":") else value is not None
-    word = substitute(word, variables, on_unset)  # as in Compose, also where it is not used
+    # As in Compose, also where it is not used.
+    word = _substitute(word, variables, on_unset, depth + 1)
     if operator.endswith("+"):
         return word if present else ""
     if present:

@@ -33,6 +33,7 @@ from dockwright.compose.unique import uniquify
 from dockwright.compose.warnings import Warnings
 from dockwright.errors import ComposeError
 from dockwright.model import StackSpec
+from dockwright.untrusted import is_file
 
 
 def load(options: LoadOptions | None = None) -> StackSpec:
@@ -147,7 +148,7 @@ def _given_env_files(options: LoadOptions, start: Path) -> tuple[Path, ...]:
 def _dotenv(directory: Path, known: Mapping[str, str]) -> tuple[Path, ...]:
     file = directory / ".env"
     disabled = known.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "t", "true")
-    return (file,) if file.is_file() and not disabled else ()
+    return (file,) if is_file(file) and not disabled else ()
 
 
 def _name(

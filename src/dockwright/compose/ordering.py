@@ -11,6 +11,8 @@ from functools import cmp_to_key
 from itertools import takewhile
 from typing import Literal
 
+_MOST_DIGITS = 1000
+
 
 def ordered(names: Iterable[str], form: Literal["json", "yaml"]) -> list[str]:
     """Return names in the order in which they are printed."""
@@ -30,11 +32,11 @@ def _before(left: str, right: str, index: int) -> bool:
     if a.isalpha() and b.isalpha():
         return a < b
     if a.isalpha() or b.isalpha():
-        in_number = index > 0 and left[index - 1].isdigit()
+        in_number = index > 0 and left[index - 1].isdecimal()
         return a.isalpha() if in_number else b.isalpha()
     lead = _significant_digit_before(left, index) if "0" in (a, b) else ""
     first, second = _digits(left, index), _digits(right, index)
-    numbers = int(lead + first or "0"), int(lead + second or "0")
+    numbers = _number(lead + first), _number(lead + second)
     if numbers[0] != numbers[1]:
         return numbers[0] < numbers[1]
     if len(first) != len(second):
@@ -42,11 +44,15 @@ def _before(left: str, right: str, index: int) -> bool:
     return a < b
 
 
+def _number(digits: str) -> int:
+    return int(digits[:_MOST_DIGITS] or "0")
+
+
 def _digits(text: str, index: int) -> str:
-    return "".join(takewhile(str.isdigit, text[index:]))
+    return "".join(takewhile(str.isdecimal, text[index:]))
 
 
 def _significant_digit_before(text: str, index: int) -> str:
     """Return ``1`` where a digit other than 0 stands in the same number before `index`."""
-    before = list(takewhile(str.isdigit, reversed(text[:index])))
+    before = list(takewhile(str.isdecimal, reversed(text[:index])))
     return "1" if any(digit != "0" for digit in before) else ""

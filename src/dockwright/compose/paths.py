@@ -11,6 +11,7 @@ from dockwright.compose.mounts import is_file_path
 from dockwright.compose.patterns import Patterns
 from dockwright.compose.source import DocPath, Origins, Tree, is_extension
 from dockwright.errors import ComposeError, ComposeUnsupportedError
+from dockwright.untrusted import exists, is_directory
 
 Rebase = Callable[[Tree, Path], Tree]
 
@@ -65,8 +66,10 @@ def missing_file(origins: Origins, path: DocPath, written: str, file: Path) -> C
         message = f"{written!r} is not on this machine, and dockwright does not fetch files"
         hint = "fetch it before, and name the local file"
         return origins.error(path, message, hint=hint, kind=ComposeUnsupportedError)
-    message = f"{file} is a directory, not a file" if file.is_dir() else f"there is no file {file}"
-    return origins.error(path, message)
+    if is_directory(file):
+        return origins.error(path, f"{file} is a directory, not a file")
+    kind = f"{file} is not a plain file" if exists(file) else f"there is no file {file}"
+    return origins.error(path, kind)
 
 
 def _clean(path: str) -> str:

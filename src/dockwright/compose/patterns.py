@@ -14,14 +14,15 @@ class Patterns(Generic[Rule]):
     """Rules by dotted path pattern; ``*`` stands for any one key or index."""
 
     def __init__(self, rules: Iterable[tuple[str, Rule]]) -> None:
-        self._by_length: dict[int, list[tuple[tuple[str, ...], Rule]]] = {}
+        self._by_end: dict[tuple[int, str | int], list[tuple[tuple[str, ...], Rule]]] = {}
         for pattern, rule in rules:
             parts = tuple(pattern.split("."))
-            self._by_length.setdefault(len(parts), []).append((parts, rule))
+            self._by_end.setdefault((len(parts), parts[-1]), []).append((parts, rule))
 
     def find(self, path: DocPath) -> Rule | None:
         """Return the rule whose pattern matches the whole path, or None."""
-        for parts, rule in self._by_length.get(len(path), ()):
-            if all(part in ("*", have) for part, have in zip(parts, path, strict=True)):
-                return rule
+        for end in (path[-1], "*") if path else ():
+            for parts, rule in self._by_end.get((len(path), end), ()):
+                if all(part in ("*", have) for part, have in zip(parts, path, strict=True)):
+                    return rule
         return None

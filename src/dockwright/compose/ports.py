@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 MAX_PORT = 65535
+_PORT = re.compile(r"0*[0-9]{1,5}")
 
 
 def parse_port(text: str) -> list[dict[str, Any]]:
@@ -67,7 +69,7 @@ def _range(text: str, whole: str) -> range:
     first, dash, last = text.partition("-")
     last = last if dash else first
     for part in (first, last):
-        if not (part.isdecimal() and int(part) <= MAX_PORT):
+        if not (_PORT.fullmatch(part) and int(part) <= MAX_PORT):
             raise ValueError(f"{whole!r} has the invalid port {part!r}")
     if int(last) < int(first):
         raise ValueError(f"{whole!r} has a range that ends before it begins")

@@ -18,11 +18,21 @@ import yaml
 from dockwright.compose.scalars import Scalar, as_float, resolve
 from dockwright.compose.source import DocPath, Origins, Tree, show
 from dockwright.errors import ComposeError
+from dockwright.untrusted import UnreadableError, read_plain
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STANDARD = "tag:yaml.org,2002:"
-_MAX_ALIASED = 200_000
-"""How many values aliases may add to a document: a bound against exponential expansion."""
+_MAX_BYTES = 4 << 20
+"""How long a file may be; the longest known Compose files have a tenth of it."""
+
+_MAX_VALUES = 50_000
+"""How many values a file may hold, and how many its aliases and merge keys may add."""
+
+_MAX_DEPTH = 100
+"""How deep values may be nested; Compose's own keys are nested less than ten deep."""
+
+
+_TOO_DEEP = f"values are nested more than {_MAX_DEPTH} deep"
 
 
 @dataclass(slots=True)
@@ -64,13 +74,13 @@ def read(file: Path) -> list[Document]:
 def read_text(file: Path) -> str:
     """Return a file's text, its line breaks as they are, or say why it cannot be read."""
     try:
-        return file.read_bytes().decode()
+        return read_plain(file, limit_bytes=_MAX_BYTES).decode()
     except FileNotFoundError as exc:
         raise ComposeError("no such file", file=file) from exc
-    except IsADirectoryError as exc:
-        raise ComposeError("is a directory, not a file", file=file) from exc
     except UnicodeDecodeError as exc:
         raise ComposeError(f"is not UTF-8 text (byte {exc.start})", file=file) from exc
+    except UnreadableError as exc:
+        raise ComposeError(str(exc), file=file) from exc
     except OSError as exc:
         raise ComposeError(f"cannot be read: {exc.strerror}", file=file) from exc
 
@@ -100,7 +110,12 @@ def parse(text: str, file: Path) -> list[Document]:
 def _compose(text: str, file: Path) -> Iterator[_Node]:
     anchors: dict[str, _Node] = {}
     stack: list[_Node] = []
-    for event in yaml.parse(text, Loader=_Loader):
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if number > _MAX_VALUES:
+            message = f"holds more than {_MAX_VALUES:,} values"
+            raise ComposeError(message, file=file, line=_line(event))
+        if len(stack) > _MAX_DEPTH:
+            raise ComposeError(_TOO_DEEP, file=file, line=_line(event))
         if isinstance(event, yaml.AliasEvent):
             node = anchors.get(event.anchor or "")
             line = _line(event)
@@ -152,11 +167,14 @@ class _Builder:
         self._seen: set[int] = set()
         self._filled: set[int] = set()
         self._aliased = 0
+        self._merges = 0
 
     def error(self, message: str, node: _Node, path: DocPath = ()) -> ComposeError:
         return ComposeError(message, file=self.file, line=node.line, path=show(path) or None)
 
     def build(self, node: _Node, path: DocPath) -> Tree:
+        if len(path) > _MAX_DEPTH:
+            raise self.error(_TOO_DEEP, node)
         self._count(node)
         self.origins.note(path, node.line)
         if node.tag == "!override":
@@ -172,9 +190,10 @@ class _Builder:
 
     def _count(self, node: _Node) -> None:
         if id(node) in self._seen:
-            self._aliased += 1
-            if self._aliased > _MAX_ALIASED:
-                raise self.error("aliases expand to too many values", node)
+            self._aliased += 1 + len(node.text) // 100
+            if self._aliased > _MAX_VALUES:
+                message = f"aliases and merge keys add more than {_MAX_VALUES:,} values"
+                raise self.error(message, node)
         self._seen.add(id(node))
 
     def _fill(self, node: _Node, path: DocPath, result: dict[str, Tree]) -> None:
@@ -184,6 +203,7 @@ class _Builder:
         again = id(node) in self._filled
         self._filled.add(id(node))
         for key, value in zip(node.children[::2], node.children[1::2], strict=True):
+            self._count(key)
             merge = key.plain and key.text == "<<"
             name = "<<" if merge else self._key(key, path)
             if name in lines:
@@ -200,10 +220,15 @@ class _Builder:
             else:
                 result[name] = self.build(value, (*path, name))
                 self.origins.note((*path, name), key.line)
+        self._merges += 1
         for base in inherited:
+            self._count(base)
             if base.kind != "map":
                 raise self.error("'<<' needs a mapping or a list of mappings", base, path)
+            if self._merges > _MAX_DEPTH:
+                raise self.error(f"merge keys follow each other more than {_MAX_DEPTH} deep", base)
             self._fill(base, path, result)
+        self._merges -= 1
 
     def _key(self, node: _Node, path: DocPath) -> str:
         key = self._scalar(node, path) if node.kind == "scalar" else None

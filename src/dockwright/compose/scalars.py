@@ -47,6 +47,9 @@ _MOMENT = re.compile(
     rf"(?:[Tt](?P<time>{_TIME}){_FRACTION.format('part')}(?P<zone>Z|[-+]\d\d:\d\d)"
     rf"| +(?P<bare>{_TIME}){_FRACTION.format('rest')})?"
 )
+_MOST_DIGITS = 250
+"""Longer integers go the way of floats: they fit into no integer of Go, whatever their base."""
+
 _BASES = {"hex": 16, "binary": 2, "octal": 8, "decimal": 10}
 
 
@@ -78,7 +81,7 @@ def as_float(text: str) -> float | None:
 
 def _number(text: str) -> int | float | None:
     match = _INTEGER.fullmatch(text)
-    if match:
+    if match and len(text) <= _MOST_DIGITS:
         base, digits = next((b, match[name]) for name, b in _BASES.items() if match[name])
         number = int(match["sign"] + digits, base)
         return number if -(2**63) <= number < 2**64 else float(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -173,10 +174,20 @@ def _check_scalar(value: Tree, shape: Scalar, path: DocPath, report: Report) -> 
 
 
 def _check_unique(value: list[Tree], path: DocPath, report: Report) -> None:
+    seen: set[object] = set()
     for index, entry in enumerate(value):
-        if entry in value[:index] and type(entry) is not bool:
+        before = len(seen)
+        seen.add(_identity(entry))
+        if len(seen) == before and type(entry) is not bool:
             shown = repr(entry) if isinstance(entry, (str, int, float)) else "this entry"
             raise report((*path, index), f"{shown} stands here twice")
+
+
+def _identity(value: Tree) -> object:
+    """Return something hashable that is equal for equal values alone."""
+    if isinstance(value, (dict, list)):
+        return type_names(value), json.dumps(value, sort_keys=True)
+    return value
 
 
 def _check_struct(

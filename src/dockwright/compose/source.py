@@ -33,16 +33,23 @@ _SECTIONS = (("services",), ("networks",), ("volumes",), ("secrets",), ("configs
 _NAMED_IN_SERVICES = (("depends_on",), ("networks",))
 
 
+_NAMED = 2  # parts of the path of one service or resource
+_MAX_SPENT = 50_000
+_CHARACTERS_A_VALUE = 100
+
+
 class Origins:
     """Knows in which file and line the values of one (merged) document stand."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._marks: dict[DocPath, tuple[Path, int]] = {}
+        self._below: dict[DocPath, list[DocPath]] = {}
+        self._spent = 0
 
     def note(self, path: DocPath, line: int) -> None:
         """Remember that the value at `path` begins at `line` of this file."""
-        self._marks[path] = (self.file, line)
+        self._mark(path, (self.file, line))
 
     def paths(self) -> Iterator[DocPath]:
         """Every path whose place is known."""
@@ -61,15 +68,36 @@ class Origins:
         Entries of lists are forgotten: merging moves them, and no line is better than a wrong one.
         """
         marks = self._marks | other._marks
-        self._marks = {
-            path: mark for path, mark in marks.items() if all(isinstance(p, str) for p in path)
-        }
+        self._marks, self._below = {}, {}
+        for path, mark in marks.items():
+            if all(isinstance(p, str) for p in path):
+                self._mark(path, mark)
 
     def graft(self, other: Origins, source: DocPath, target: DocPath) -> None:
-        """Take over the places below `source` in `other`, for values that now stand at `target`."""
-        for path, mark in list(other._marks.items()):
-            if path[: len(source)] == source:
-                self._marks.setdefault(target + path[len(source) :], mark)
+        """Take over the places below `source` in `other`, for values that now stand at `target`.
+
+        Both are the path of one service or resource: a section and a name.
+        """
+        for path in tuple(other._below.get(source, ())):
+            moved = target + path[_NAMED:]
+            if moved not in self._marks:
+                self._mark(moved, other._marks[path])
+
+    def _mark(self, path: DocPath, mark: tuple[Path, int]) -> None:
+        if path not in self._marks:
+            self._below.setdefault(path[:_NAMED], []).append(path)
+        self._marks[path] = mark
+
+    def spend(self, path: DocPath, characters: int = 0, *, values: int = 1) -> None:
+        """Count what a short notation at `path` has become: values, of so many characters.
+
+        Raises:
+            ComposeError: all of the file has become too much, whatever its own length.
+        """
+        self._spent += values + characters // _CHARACTERS_A_VALUE
+        if self._spent > _MAX_SPENT:
+            message = "the file becomes too large here: variables, port ranges, env files and "
+            raise self.error(path, f"{message}'extends' add more than {_MAX_SPENT:,} values")
 
     def error(
         self,

@@ -17,6 +17,8 @@ _NANOSECONDS = {
 _PART = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)(?P<unit>[^\d.]+)")
 _DURATION = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)[^\d.]+)+")
 _MAX_NANOSECONDS = 2**63 - 1
+_MOST_CHARACTERS = 200
+_MAX_BYTES = 2**63 - 1
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[kKmMgGtTpP])?[iI]?[bB]?")
 _POWERS = " kmgtp"
 
@@ -29,6 +31,8 @@ def parse_duration(text: str) -> int:
     """
     if text in ("0", "+0", "-0"):
         return 0
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError(f"a duration of {len(text):,} characters is longer than any can be")
     if not _DURATION.fullmatch(text):
         if re.fullmatch(r"[-+]?[\d.]*\d[\d.]*", text):
             raise ValueError(f"{text!r} has no unit; write for example '{text}s'")
@@ -79,4 +83,7 @@ def parse_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a size; write for example '64m' or '1.5gb'")
-    return int(float(match["number"]) * 1024 ** _POWERS.index((match["unit"] or " ").lower()))
+    size = float(match["number"]) * 1024 ** _POWERS.index((match["unit"] or " ").lower())
+    if size > _MAX_BYTES:
+        raise ValueError(f"{text!r} is more than the 8 EiB that a size can be")
+    return int(size)

@@ -1,0 +1,20 @@
+"""Foreign input with mistakes and malice in it is read or refused, soon and in little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.hostile import failures
+from tests.soak.conftest import rounds
+
+pytestmark = pytest.mark.timeout(3600)
+
+
+def test_5000_changed_projects(tell: Callable[[str], None]) -> None:
+    seeds = range(1000, 1000 + rounds(200, 5000))
+
+    assert not failures("tests.compose.mutations", seeds)
+
+    tell(f"{len(seeds)} changed Compose projects were read or refused")
