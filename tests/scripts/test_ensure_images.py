@@ -37,7 +37,7 @@ def test_help_tells_the_options_and_exits_with_0() -> None:
     done = call("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: scripts/ensure-images ")
-    for option in ("--only NAME", "--extra", "--no-pull", "--remove", "--list", "--help"):
+    for option in ("--only NAME", "--no-pull", "--remove", "--list", "--help"):
         assert f"\n  {option} " in done.stdout
 
 

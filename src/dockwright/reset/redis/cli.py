@@ -17,6 +17,7 @@ from dockwright.reset.redis.session import (
     Reply,
     checked,
     executed,
+    greet,
 )
 
 _CLIENT = (
@@ -41,7 +42,7 @@ class CliSession:
         except EngineError as exc:
             raise ConnectionLostError(exc.message) from exc
         self._lines = self._read_lines(self._exec.output())
-        self.call(("PING",))
+        greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
         """Send commands; see `Session`."""
@@ -55,9 +56,10 @@ class CliSession:
         self._write(b"".join(map(_line, [*everything, ("ECHO", self._mark)])))
         lines: list[str] = []
         for line in self._until_mark():
-            if line.startswith("QUEUED"):  # after INFO the client leaves out the end of this line
-                lines += filter(None, ("QUEUED", line.removeprefix("QUEUED")))
-            else:
+            while line.startswith("QUEUED"):  # after INFO the client leaves out the line's end
+                lines.append("QUEUED")
+                line = line.removeprefix("QUEUED")
+            if line:
                 lines.append(line)
         queued = len(everything) - 1
         return executed(

@@ -13,6 +13,7 @@ from dockwright.reset.redis.session import (
     Reply,
     checked,
     executed,
+    greet,
 )
 
 TIMEOUT_S = 60.0
@@ -40,7 +41,7 @@ class DriverSession:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             client_name="dockwright",
         )
-        self.call(("PING",))
+        greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
         """Send commands; see `Session`."""

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
+from dockwright.engine.deadline import expiring
 from dockwright.errors import StackError
 from dockwright.reset.base import Resettable
 from dockwright.reset.environment import Environment
+
+_ANSWER_S = 5.0
+_GREETING = ("INFO", "server")  # answered while a server loads its keys, too
 
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
@@ -20,6 +24,10 @@ class ConnectionLostError(StackError):
 
 class CommandError(StackError):
     """The server refused a command."""
+
+
+class SilentError(StackError):
+    """The server keeps the connection open and does not answer."""
 
 
 class Session(Protocol):
@@ -63,11 +71,40 @@ class Access:
         )
 
 
+def greet(session: Session) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        SilentError: it does not within 5 s: after ``CLIENT PAUSE`` it answers nobody, and no
+            command can end that.
+        ConnectionLostError: there is no connection any more.
+    """
+    try:
+        with expiring(_ANSWER_S, session.close) as expired:
+            session.call(_GREETING)
+    except Exception as failure:  # whatever a client says when it is closed while it reads
+        if not expired.is_set():
+            raise
+        raise SilentError(
+            f"the server has not answered for {_ANSWER_S:g} s: it is busy, or a test called "
+            "CLIENT PAUSE, which no command can end"
+        ) from failure
+
+
+def knows(session: Session, command: Command) -> bool:
+    """Return whether the server takes this command."""
+    try:
+        session.call(command)
+    except CommandError:
+        return False
+    return True
+
+
 def checked(commands: Sequence[Command], replies: Sequence[Any]) -> list[Reply]:
     """Return replies in which there is no error.
 
     Raises:
-        CommandError: there is one; tells for which command.
+        CommandError: there is one; the message names the command.
     """
     for command, reply in zip(commands, replies, strict=True):
         if isinstance(reply, Exception):

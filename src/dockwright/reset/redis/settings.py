@@ -1,13 +1,13 @@
-"""What a Redis server is told besides its keys: configuration, users, functions."""
+"""What a Redis server holds besides its keys: configuration, users, libraries of functions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockwright.errors import StackBrokenError
-from dockwright.reset.redis.session import Command, CommandError, Reply, Session
+from dockwright.reset.redis.session import Command, Reply, Session, knows
 
 _CONFIG: Command = ("CONFIG", "GET", "*")
 _USERS: Command = ("ACL", "LIST")
@@ -37,7 +37,7 @@ class Settings:
             CommandError: it does not let us read its configuration.
         """
         return cls.read(
-            session, [_CONFIG, *(each for each in (_USERS, _FUNCTIONS) if _knows(session, each))]
+            session, [_CONFIG, *(each for each in (_USERS, _FUNCTIONS) if knows(session, each))]
         )
 
     @classmethod
@@ -52,8 +52,13 @@ class Settings:
             functions=functions if isinstance(functions, bytes) else None,
         )
 
-    def put_back(self, session: Session) -> bool:
+    def put_back(self, session: Session, *, functions_ran: bool) -> bool:
         """Make the server's settings these again.
+
+        Args:
+            session: a connection to the server.
+            functions_ran: whether a function may have been called: libraries have variables of
+                their own, which start again when the library is loaded.
 
         Returns:
             Whether they were others.
@@ -65,6 +70,8 @@ class Settings:
         commands += [_USERS] if self.users is not None else []
         commands += [_FUNCTIONS] if self.functions is not None else []
         now = self.read(session, commands)
+        if functions_ran:
+            now = replace(now, functions=None)
         if now == self:
             return False
         session.call(*self._differences(now))
@@ -88,14 +95,6 @@ class Settings:
                 yield ("ACL", "SETUSER", user, "reset", *_RULE.findall(rules))
         if self.functions is not None and now.functions != self.functions:
             yield ("FUNCTION", "RESTORE", self.functions, "FLUSH")
-
-
-def _knows(session: Session, command: Command) -> bool:
-    try:
-        session.call(command)
-    except CommandError:
-        return False
-    return True
 
 
 def _texts(reply: Reply) -> list[bytes]:

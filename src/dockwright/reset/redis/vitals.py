@@ -1,14 +1,36 @@
-"""What INFO tells about a Redis server: whether its keys were touched, and where they are."""
+"""What INFO reports about a Redis server: proof that nothing was changed, or that a look is needed.
+
+The number of changes since the last save is no proof by itself: evicted and expired keys do not
+count there, nor does what a replica receives from its master. And what is no key (configuration,
+users, libraries) does not count at all: there the proof is that no command was called but those
+that cannot change it.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dockwright.reset.redis.session import Reply, Session
+from dockwright.reset.redis.session import CommandError, Reply, Session
 
-_ORDERS = ("config|", "acl|", "function|", "replicaof", "slaveof", "module|", "debug", "failover")
-_READING = ("config|get", "acl|list", "function|dump")
-"""What we call ourselves at each look; what else only reads is rare."""
+_HARMLESS = re.compile(
+    r"(client|command|latency|memory|object|pubsub|slowlog|xgroup|xinfo)(\|.*)?"
+    r"|acl(\|(cat|dryrun|genpass|getuser|help|list|log|users|whoami))?"
+    r"|config\|(get|help)|function\|(dump|help|kill|list|stats)|module\|(help|list)"
+    r"|script(\|(exists|help|kill|load|show))?"
+    r"|auth|echo|hello|info|lastsave|lolwut|ping|quit|reset|role|select|time|wait|waitaof"
+    r"|multi|exec|discard|watch|unwatch|eval|eval_ro|evalsha|evalsha_ro"
+    r"|publish|spublish|[ps]?subscribe|[ps]?unsubscribe|monitor|sync|psync|replconf"
+    r"|save|bgsave|bgrewriteaof|asking|readonly|readwrite"
+)
+"""Commands that read, or whose effect is counted or looked for by itself at each reset."""
+
+_DRASTIC = ("acl|save", "config|rewrite", "debug")
+"""Commands whose effects cannot be seen from outside, or outlive the server."""
+
+_CALLS = re.compile(r"calls=(\d+)")
+_FAILED = re.compile(r"failed_calls=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +42,35 @@ class Saving:
             it: that decides whether the command goes to disk and to replicas.
         count: how many saves there were since the start; None before Redis 7.
         last: when the last one was, in seconds.
-        running: whether one is under way.
+        rewrites: how many times append-only files were written since the start.
+        running: whether a save or a rewrite is under way.
+        failed: whether the last save failed, after which the server refuses writes.
     """
 
     changes: int
     count: int | None
     last: int
+    rewrites: int
     running: bool
+    failed: bool
 
     @classmethod
-    def of(cls, reply: Reply) -> Saving:
-        """Read it from the reply to ``INFO persistence``."""
-        info = _parse(reply)
+    def of(cls, info: dict[str, str]) -> Saving:
+        """Read it from what `INFO` reports."""
         return cls(
-            changes=int(info["rdb_changes_since_last_save"]),
+            changes=int(info.get("rdb_changes_since_last_save", 0)),
             count=int(info["rdb_saves"]) if "rdb_saves" in info else None,
-            last=int(info["rdb_last_save_time"]),
-            running=info["rdb_bgsave_in_progress"] != "0",
+            last=int(info.get("rdb_last_save_time", 0)),
+            rewrites=int(info.get("aof_rewrites", 0)),
+            running=any(
+                info.get(name, "0") != "0"
+                for name in (
+                    "rdb_bgsave_in_progress",
+                    "aof_rewrite_in_progress",
+                    "aof_rewrite_scheduled",
+                )
+            ),
+            failed=info.get("rdb_last_bgsave_status") == "err",
         )
 
 
@@ -46,66 +80,166 @@ class Vitals:
 
     Attributes:
         run: another one after each restart.
+        history: the id of the line of changes, another one after the server followed a master.
+        mode: ``standalone``, ``sentinel`` or ``cluster``.
         role: ``master`` or ``slave``.
+        failing_over: whether a FAILOVER is under way.
+        loading: whether it still loads its keys, from disk or from a master.
         saving: see there.
-        databases: the numbers of those that are not empty.
-        fields_expire: whether fields of hashes expire, which no key's time to live tells.
+        lost: how many keys, and fields of hashes, were evicted or expired.
+        databases: the numbers of those that are not empty, with how many keys each holds that do
+            not expire.
+        fields_expire: whether fields of hashes expire, which no key's time to live shows.
         scripts: how many scripts are cached.
-        orders: how often each command was called that may change settings; None where that is not
-            told apart from reading them (before Redis 7), or was set back to 0.
+        modules: the loaded modules.
+        orders: how often each command was called that may change what is not counted elsewhere;
+            None where that is not known (before Redis 7), or was set back to 0.
+        drastic: how often commands succeeded that cannot be undone.
     """
 
     run: str
+    history: str
+    mode: str
     role: str
+    failing_over: bool
+    loading: bool
     saving: Saving
-    databases: tuple[int, ...]
+    lost: tuple[str, ...]
+    databases: tuple[tuple[int, int], ...]
     fields_expire: bool
     scripts: int
-    orders: frozenset[tuple[str, str]] | None
+    modules: tuple[str, ...]
+    orders: frozenset[tuple[str, int]] | None
+    drastic: frozenset[tuple[str, int]]
 
     @classmethod
-    def take(cls, session: Session) -> Vitals:
-        """Ask the server."""
-        reply, statistics = session.call(("INFO",), ("INFO", "commandstats"))
+    def take(cls, session: Session, counted: frozenset[str] = frozenset()) -> Vitals:
+        """Ask the server.
+
+        Args:
+            session: a connection to it.
+            counted: what `counted_commands` returned; without it, less is proved.
+        """
+        return cls.of(session.call(*QUESTIONS), counted)
+
+    @classmethod
+    def of(cls, replies: Sequence[Reply], counted: frozenset[str]) -> Vitals:
+        """Read it from the replies to `QUESTIONS`."""
+        reply, statistics = replies
         info = _parse(reply)
         databases = {name[2:]: text for name, text in info.items() if name.startswith("db")}
+        told = _calls(_parse(statistics))
         return cls(
             run=info.get("run_id", ""),
+            history=info.get("master_replid", ""),
+            mode=info.get("redis_mode", "standalone"),
             role=info.get("role", "master"),
-            saving=Saving.of(reply),
-            databases=tuple(sorted(int(name) for name in databases if name.isdigit())),
+            failing_over=info.get("master_failover_state", "no-failover") != "no-failover",
+            loading=info.get("loading", "0") != "0",
+            saving=Saving.of(info),
+            lost=tuple(
+                info.get(name, "") for name in ("evicted_keys", "expired_keys", "expired_subkeys")
+            ),
+            databases=tuple(
+                sorted(
+                    (int(name), _lasting(text))
+                    for name, text in databases.items()
+                    if name.isdigit()
+                )
+            ),
             fields_expire=any(
                 field.startswith("subexpiry=") and field != "subexpiry=0"
                 for text in databases.values()
                 for field in text.split(",")
             ),
             scripts=int(info.get("number_of_cached_scripts", 0)),
-            orders=_orders(_parse(statistics)),
+            modules=_modules(reply),
+            orders=_orders(told, counted),
+            drastic=frozenset((name, told[name][1]) for name in _DRASTIC if name in told),
         )
 
     def same_keys(self, other: Vitals) -> bool:
-        """Tell whether no key was changed between the two, surely."""
+        """Return whether surely no key was changed between the two."""
         counted = self.saving.count is not None and not other.saving.running
-        return counted and (self.run, self.saving) == (other.run, other.saving)
+        return (
+            counted
+            and self.same_settings(other)
+            and (self.saving, self.lost, self.history) == (other.saving, other.lost, other.history)
+        )
 
     def same_settings(self, other: Vitals) -> bool:
-        """Tell whether no setting was changed between the two, surely."""
+        """Return whether surely no setting was changed between the two."""
         return self.orders is not None and (self.run, self.orders) == (other.run, other.orders)
 
     def same_disk(self, other: Vitals) -> bool:
-        """Tell whether nothing was saved to disk between the two, nor is being saved."""
+        """Return whether nothing was written to disk between the two, nor is being written."""
         then = replace(self.saving, changes=other.saving.changes)
-        return not other.saving.running and (self.run, then) == (other.run, other.saving)
+        known = (self.run, self.history, then) == (other.run, other.history, other.saving)
+        return known and not other.saving.running and not other.saving.failed
+
+    def calls(self, name: str) -> int:
+        """Return how often a command was called; 0 where that is not known."""
+        return dict(self.orders or ()).get(name, 0)
+
+    def drastic_since(self, since: Vitals) -> list[str]:
+        """Return the commands that cannot be undone and were called between `since` and now."""
+        before = since.drastic if self.run == since.run else frozenset()
+        return sorted(name.replace("|", " ").upper() for name, _ in self.drastic - before)
 
 
-def _orders(statistics: dict[str, str]) -> frozenset[tuple[str, str]] | None:
-    told = {name.removeprefix("cmdstat_"): text for name, text in statistics.items()}
+QUESTIONS = (("INFO",), ("INFO", "commandstats"))
+"""The commands whose replies make `Vitals`."""
+
+
+def counted_commands(session: Session) -> frozenset[str]:
+    """Return the commands that read or write keys: whatever these change is counted."""
+    try:
+        replies = session.call(("ACL", "CAT", "read"), ("ACL", "CAT", "write"))
+    except CommandError:  # before Redis 6
+        return frozenset()
+    names = {
+        name.decode()
+        for reply in replies
+        if isinstance(reply, list)
+        for name in reply
+        if isinstance(name, bytes)
+    }
+    # Libraries are written like keys, but are none.
+    return frozenset(name for name in names if not name.startswith("function"))
+
+
+def _orders(
+    told: dict[str, tuple[int, int]], counted: frozenset[str]
+) -> frozenset[tuple[str, int]] | None:
     if "config|get" not in told or "config|resetstat" in told:
         return None
     return frozenset(
-        (name, text.partition(",")[0])
-        for name, text in told.items()
-        if name.startswith(_ORDERS) and name not in _READING
+        (name, calls)
+        for name, (calls, _) in told.items()
+        if name not in counted and not _HARMLESS.fullmatch(name)
+    )
+
+
+def _calls(statistics: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Return for each command how often it was called, and how often it succeeded."""
+    found = {}
+    for name, text in statistics.items():
+        if calls := _CALLS.search(text):
+            failed = _FAILED.search(text)
+            count = int(calls[1])
+            found[name.removeprefix("cmdstat_")] = count, count - int(failed[1] if failed else 0)
+    return found
+
+
+def _lasting(text: str) -> int:
+    numbers = dict(field.split("=", 1) for field in text.split(",") if "=" in field)
+    return int(numbers.get("keys", 0)) - int(numbers.get("expires", 0))
+
+
+def _modules(reply: Reply) -> tuple[str, ...]:
+    lines = reply.decode(errors="replace").splitlines() if isinstance(reply, bytes) else []
+    return tuple(
+        sorted(",".join(line.split(",")[:2]) for line in lines if line.startswith("module:"))
     )
 
 
