@@ -72,11 +72,12 @@ class Server:
         """Return all that can be seen of the server."""
         found: dict[str, object] = {"files": self.service.run("ls", "-A", "/data").split()}
         with closing(DriverSession(Access.of(self.service))) as session:
-            found |= keys(session)
-            for what in ("CONFIG GET *", "ACL LIST", "FUNCTION LIST WITHCODE", "SLOWLOG LEN",
-                         "ACL LOG", "LATENCY LATEST", "MODULE LIST"):  # fmt: skip
+            # The logs first: on a busy machine what follows may be slow.
+            for what in ("SLOWLOG LEN", "LATENCY LATEST", "ACL LOG", "CONFIG GET *", "ACL LIST",
+                         "FUNCTION LIST WITHCODE", "MODULE LIST"):  # fmt: skip
                 [reply] = session.call(tuple(what.split()))
                 found[what] = texts(reply) if isinstance(reply, list) else reply
+            found |= keys(session)
             found["waiting"] = waiting(session)
             for name in ("role", "number_of_cached_scripts", "aof_enabled", "loading"):
                 found[name] = info(session)[name]

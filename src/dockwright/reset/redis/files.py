@@ -10,7 +10,7 @@ from dockwright.reset.base import Resettable
 
 _LIST = 'cd "$1" && ls -A'
 _REMOVE = 'cd "$1" && shift && rm -rf -- "$@"'
-_TEMPORARY = re.compile(r"temp-.*\.(rdb|aof)")
+_WRITTEN = re.compile(r".*\.rdb|temp-.*\.aof")  # `CONFIG SET dbfilename` names the dump
 
 
 class Files:
@@ -28,9 +28,9 @@ class Files:
         self._service = service
         self._directory = _text(config, b"dir")
         self._dump = _text(config, b"dbfilename")
-        self._own = {self._dump}
+        self._own = set[str]()
         if config.get(b"appendonly") == b"no":  # else they are the server's memory
-            self._own |= {_text(config, b"appenddirname"), _text(config, b"appendfilename")}
+            self._own = {_text(config, b"appenddirname"), _text(config, b"appendfilename")}
         self._baseline = self._names()
 
     @property
@@ -47,7 +47,7 @@ class Files:
         new = [
             name
             for name in self._names() - self._baseline
-            if name in self._own or _TEMPORARY.fullmatch(name)
+            if name in self._own or _WRITTEN.fullmatch(name)
         ]
         if new:
             self._run(_REMOVE, *new)

@@ -52,13 +52,14 @@ class Settings:
             functions=functions if isinstance(functions, bytes) else None,
         )
 
-    def put_back(self, session: Session, *, functions_ran: bool) -> bool:
+    def put_back(self, session: Session, *, functions_ran: bool, save_failed: bool) -> bool:
         """Make the server's settings these again.
 
         Args:
             session: a connection to the server.
             functions_ran: whether a function may have been called: libraries have variables of
                 their own, which start again when the library is loaded.
+            save_failed: whether the last save failed: libraries cannot be loaded before another.
 
         Returns:
             Whether they were others.
@@ -74,7 +75,7 @@ class Settings:
             now = replace(now, functions=None)
         if now == self:
             return False
-        session.call(*self._differences(now))
+        session.call(*self._differences(now, save_failed=save_failed))
         now = self.read(session, commands)
         if changed := [
             name.decode() for name, value in self.config.items() if now.config.get(name) != value
@@ -84,10 +85,12 @@ class Settings:
             raise StackBrokenError("users of Redis were changed for good")
         return True
 
-    def _differences(self, now: Settings) -> Iterator[Command]:
+    def _differences(self, now: Settings, *, save_failed: bool) -> Iterator[Command]:
         for name, value in self.config.items():
             if now.config.get(name) != value:
                 yield ("CONFIG", "SET", name, value)
+        if save_failed:
+            yield ("SAVE",)
         for user in (now.users or {}).keys() - (self.users or {}).keys():
             yield ("ACL", "DELUSER", user)
         for user, rules in (self.users or {}).items():

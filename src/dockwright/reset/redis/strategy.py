@@ -135,7 +135,11 @@ class RedisReset:
             session.call(("REPLICAOF", "NO", "ONE"))
         if self._settled is None or not self._settled.same_settings(vitals):
             # What we change ourselves counts too: then the next reset looks again.
-            changed = self._settings.put_back(session, functions_ran=self._functions_ran(vitals))
+            changed = self._settings.put_back(
+                session,
+                functions_ran=self._functions_ran(vitals),
+                save_failed=vitals.saving.failed,
+            )
             self._settled = None if changed else vitals
         if vitals.scripts and not self._baseline.scripts:
             session.call(("SCRIPT", "FLUSH"))
