@@ -14,7 +14,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.errors import EngineError
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests.cli.project import LIMIT_S, Project, free_port, plain_service
 from tests.lifecycle.builds import build_version
 from tests.scripts.registry import Registry
 
@@ -289,6 +289,53 @@ def test_a_service_that_is_no_longer_declared_goes_only_when_asked_for(
     project.done("stack", "update", "--remove-orphans")
     assert project.running() == {"web"}
     assert f"volume {project.name}_data" in project.left()
+
+
+def renamed(project: Project, before: str, after: str, rest: str, script: str = FOREVER) -> None:
+    """Start a service `before`, and declare it as `after`."""
+    project.write(plain_service(before, FOREVER, [rest]))
+    project.done("stack", "start")
+    project.write(plain_service(after, script, [rest]))
+
+
+@pytest.mark.parametrize("what", ["name", "port"])
+def test_a_renamed_service_takes_the_name_and_the_port_of_the_orphan(
+    project: Project, what: str
+) -> None:
+    port = free_port()
+    rest = f"container_name: {project.name}-fixed" if what == "name" else f"ports: ['{port}:80']"
+    renamed(project, "db", "database", rest)
+
+    failed = project.run("stack", "start")
+
+    holder = f"{project.name}-fixed" if what == "name" else f"{project.name}-db-1"
+    assert failed.code == 1
+    assert (
+        f"hint: container {holder} has it: it is of service db, which this project no longer "
+        "declares; `dockwright stack update --remove-orphans` removes it first" in failed.err
+    )
+    assert project.running() == {"db"}
+    result = project.done("stack", "update", "--no-pull", "--remove-orphans")
+    assert [line.split()[:2] for line in result.out.splitlines()[1:]] == [
+        ["database", "new"],
+        ["db", "orphan"],
+    ]
+    assert project.running() == {"database"}
+    assert not any("set-aside" in each for each in project.left())
+
+
+def test_an_orphan_is_back_where_the_update_fails(project: Project) -> None:
+    renamed(project, "db", "database", f"container_name: {project.name}-fixed", "exit 3")
+    container = project.container("db")
+
+    failed = project.run("stack", "update", "--no-pull", "--remove-orphans")
+
+    assert failed.code == 1
+    assert "exited with code 3" in failed.err
+    assert project.running() == {"db"}
+    assert project.container("db") == container
+    details = project.engine.inspect_container(container)
+    assert details["Name"] == f"/{project.name}-fixed"
 
 
 def test_a_native_process_is_put_back_as_well(

@@ -22,7 +22,6 @@ from dockwright.lifecycle import (
     long_lived_stack,
     orphans,
     preview,
-    remove_orphans,
     update_stack,
 )
 from dockwright.model import StackSpec
@@ -77,15 +76,21 @@ def update(
     engine = current_engine()
     with changing(spec, engine, what="update", tell=note, timeout_s=timeout_s) as stack:
         units = stack.known_with_dependencies(services or stack.known(None))
+        gone = _orphans(stack, orphaned)
         with shown(units, running_units(stack)) as listener:
             changes = interruptible(
-                partial(update_stack, stack, units, pull=pull, listener=listener),
+                partial(
+                    update_stack,
+                    stack,
+                    units,
+                    pull=pull,
+                    listener=listener,
+                    remove_orphans=orphaned,
+                ),
                 stack.cancel,
                 doing="putting the old version back",
             )
-        changes += _orphans(stack, orphaned)
-        if orphaned:
-            remove_orphans(stack)
+        changes += gone
     if as_json:
         _print(changes, as_json=True)
     elif changes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from dockwright.compose.contradictions import check_resources, check_service
+from dockwright.compose.references import References
 from dockwright.compose.source import DocPath, Origins, Tree
 
 _RESOURCES = (("volumes", "volume"), ("secrets", "secret"), ("configs", "config"))
@@ -31,8 +32,13 @@ def check_consistency(tree: Tree, declared: Collection[str], origins: Origins) -
         _check_networks(name, service, tree, origins)
         _check_sources(name, service, tree, origins)
         _check_contexts(name, service, services, origins)
+    references = References(tree["name"], services)
     check_cycles(
-        {name: service.get("depends_on") or () for name, service in services.items()}, origins
+        {
+            name: {**(service.get("depends_on") or {}), **dict.fromkeys(references.needed_by(name))}
+            for name, service in services.items()
+        },
+        origins,
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dockwright.compose.mounts import clean_target
+from dockwright.compose.references import NAMESPACES
 from dockwright.compose.source import Tree
 
 _NAMED = ("networks", "volumes", "secrets", "configs")
-_NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
 def give_contexts(tree: Tree) -> None:
@@ -99,7 +99,7 @@ def _implied_dependencies(service: dict[str, Any]) -> None:
     implied: dict[str, bool] = {}
     for link in service.get("links") or ():
         implied.setdefault(link.partition(":")[0], True)
-    for key in _NAMESPACES:
+    for key in NAMESPACES:
         kind, colon, target = (service.get(key) or "").partition(":")
         if kind == "service" and colon:
             implied.setdefault(target, True)

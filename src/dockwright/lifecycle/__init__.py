@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         Change,
         orphans,
         preview,
-        remove_orphans,
         update_stack,
     )
 
@@ -103,7 +102,6 @@ __all__ = [
     "plan_restore",
     "preview",
     "reference_of",
-    "remove_orphans",
     "restore_stack",
     "secret_values",
     "spec_part",
@@ -154,6 +152,6 @@ __getattr__ = lazily(
         "status": ("Looker", "UnitLook"),
         "turn": ("changing",),
         "uninstall": ("Scope", "belongings", "uninstall_stack"),
-        "update": ("Change", "orphans", "preview", "remove_orphans", "update_stack"),
+        "update": ("Change", "orphans", "preview", "update_stack"),
     },
 )

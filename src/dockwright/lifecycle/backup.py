@@ -73,7 +73,7 @@ def back_up(
         DockwrightError: it could not be written; nothing of it is left, and the stack runs on.
     """
     target.check()
-    if not stack.containers and not stack.engine.list_volumes(stack.identity.selector()):
+    if not stack.containers and not stack.engine.list_volumes(stack.identity.data_selector()):
         raise StackError(
             f"there is no stack {stack.identity.project}: nothing to back up",
             hint="start it first: dockwright stack start",

@@ -60,7 +60,7 @@ def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.
 
 def has_data(engine: Engine, identity: Identity) -> bool:
     """Tell whether volumes of the stack are there."""
-    return bool(engine.list_volumes(identity.selector()))
+    return bool(engine.list_volumes(identity.data_selector()))
 
 
 def bare_spec(project: str, working_dir: Path) -> StackSpec:

@@ -90,7 +90,7 @@ def plan_restore(
 def _engine_name(stack: Stack, key: str) -> str:
     service, colon, target = key.partition(":")
     if colon and service in stack.spec.services:
-        return stack.names.anonymous_volume(service, target)
+        return stack.anonymous_volume(service, target)
     declared = not colon and key in stack.names.declared("volumes")
     if declared and not stack.names.is_external("volumes", key):
         return stack.names.volume(key)

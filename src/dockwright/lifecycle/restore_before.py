@@ -23,7 +23,8 @@ def described(stack: Stack) -> dict[str, Any]:
     engine, labels = stack.engine, stack.identity.selector()
     found = [each["Id"] for each in engine.list_containers(labels)]
     containers = batch.run([partial(engine.inspect_container, each) for each in found])
-    volumes = [engine.inspect_volume(each["Name"]) for each in engine.list_volumes(labels)]
+    listed = engine.list_volumes(stack.identity.data_selector())
+    volumes = [engine.inspect_volume(each["Name"]) for each in listed]
     return {
         "containers": [_kept(each, _injected(stack, each)) for each in containers],
         "volumes": [
@@ -149,9 +150,10 @@ def remove_all(engine: Engine, identity: Identity, *, keep_networks: Iterable[st
     labels = identity.selector()
     found = [each["Id"] for each in engine.list_containers(labels)]
     batch.run([partial(engine.remove_container, each) for each in found])
+    volumes = engine.list_volumes(identity.data_selector())
     kept = set(keep_networks)
     networks = [each["Id"] for each in engine.list_networks(labels) if each["Id"] not in kept]
     batch.run(
-        [partial(engine.remove_volume, each["Name"]) for each in engine.list_volumes(labels)]
+        [partial(engine.remove_volume, each["Name"]) for each in volumes]
         + [partial(engine.remove_network, each) for each in networks]
     )

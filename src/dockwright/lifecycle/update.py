@@ -74,7 +74,12 @@ def preview(stack: Stack, services: Iterable[str], *, pull: bool) -> list[Change
 
 
 def update_stack(
-    stack: Stack, services: Sequence[str], *, pull: bool, listener: Listener
+    stack: Stack,
+    services: Sequence[str],
+    *,
+    pull: bool,
+    listener: Listener,
+    remove_orphans: bool = False,
 ) -> list[Change]:
     """Bring services to their newest images and configuration; whole, or not at all.
 
@@ -83,9 +88,10 @@ def update_stack(
         services: what to update; what they depend on is started as well.
         pull: whether images are pulled anew; builds are always run.
         listener: is told what happens, from several threads.
+        remove_orphans: whether services that are not declared now go; their volumes stay.
 
     Returns:
-        What was changed.
+        What was changed, without the orphans.
 
     Raises:
         StackError: it failed; containers and image names are what they were before.
@@ -101,7 +107,7 @@ def update_stack(
         ):
             get_images(stack, images, _until_ready(listener), anew=pull)
             changes = [each for each in _changes(stack, images) if each.what]
-            start_whole(stack, services, listener=listener)
+            start_whole(stack, services, listener=listener, remove_orphans=remove_orphans)
     except WaitCancelledError:
         raise
     except DockwrightError as failure:
@@ -207,15 +213,6 @@ def orphans(stack: Stack) -> list[Change]:
         for name, each in sorted(_containers(stack).items())
         if name not in stack.spec.services
     ]
-
-
-def remove_orphans(stack: Stack) -> None:
-    """Stop and remove the containers of services that are no longer declared; volumes stay."""
-    found = _containers(stack)
-    for orphan in orphans(stack):
-        container = str(found[orphan.service]["Id"])
-        stack.engine.stop_container(container)
-        stack.engine.remove_container(container, volumes=False)
 
 
 def _newer_digest(stack: Stack, service: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from dockwright.engine import Engine
 from dockwright.errors import StackError, UnknownServiceError
-from dockwright.model import Address, Json
+from dockwright.model import Address, Json, StackSpec
+from dockwright.stack.body import port_keys
+from dockwright.stack.names import references
 from dockwright.stack.process import NativeProcess
 
 _LOOPBACK = "127.0.0.1"
@@ -20,10 +22,14 @@ _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - the engine's words for "published o
 class Addresses:
     """Looks addresses up and remembers them until a container starts anew.
 
+    A service in the network of another one is reached through that one's container, and a service
+    in the host's network through the engine's host.
+
     Args:
         engine: where the containers run.
         containers: ids by service; read, never changed.
         processes: by name; read, never changed.
+        spec: of the stack, which declares what shares a network; None: nothing does.
     """
 
     def __init__(
@@ -31,12 +37,23 @@ class Addresses:
         engine: Engine,
         containers: Mapping[str, str],
         processes: Mapping[str, NativeProcess],
+        spec: StackSpec | None = None,
     ) -> None:
         self._engine = engine
         self._containers = containers
         self._processes = processes
+        self._ports: dict[str, tuple[str, ...]] = {}  # declared by those in another network
+        self._hosts: dict[str, str | None] = {}  # whose network they are in; None: the host's
+        if spec is not None:
+            self._read_networks(spec)
         self._networks: dict[str, Mapping[str, Any]] = {}  # "NetworkSettings" as the engine has it
         self._reachable: bool | None = None
+
+    def _read_networks(self, spec: StackSpec) -> None:
+        network_of = references(spec).network_of
+        for name, service in spec.services.items():
+            if network_of(name) != name:
+                self._hosts[name], self._ports[name] = network_of(name), port_keys(service)
 
     def of(self, unit: str, port: int) -> Address:
         """Return the address that reaches `unit`'s own TCP port `port`.
@@ -50,6 +67,9 @@ class Addresses:
         """
         if unit in self._processes:
             return Address(_LOOPBACK, self._processes[unit].port(port))
+        if self._in_host_network(unit):
+            self._check_runs(unit)
+            return Address(self._engine.endpoint.host_ip, port)
         settings = self._settings(unit)
         published = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
         for binding in published:
@@ -72,7 +92,7 @@ class Addresses:
         That is the container's own one where it answers; else the one that `of` returns.
         """
         if unit not in self._processes and self.containers_reachable:
-            own = self._container_address(self._settings(unit))
+            own = self._own_address(unit)
             if own and _answers(own, port):
                 return Address(own, port)
         return self.of(unit, port)
@@ -83,7 +103,7 @@ class Addresses:
             return _LOOPBACK
         for text in self.published(unit).values():
             return text.rpartition(":")[0]
-        own = self._container_address(self._settings(unit))
+        own = self._own_address(unit)
         return own if own and self.containers_reachable else self._engine.endpoint.host_ip
 
     def published(self, unit: str) -> dict[str, str]:
@@ -91,6 +111,8 @@ class Addresses:
         if unit in self._processes:
             ports = self._processes[unit].ports
             return {f"{asked}/tcp": f"{_LOOPBACK}:{given}" for asked, given in ports.items()}
+        if unit in self._hosts:
+            return self._published_elsewhere(unit)
         found: dict[str, str] = {}
         for port, bindings in (self._settings(unit).get("Ports") or {}).items():
             for binding in bindings or ():
@@ -98,6 +120,23 @@ class Addresses:
                 reachable = self._engine.endpoint.host_ip if host in _ANY else host
                 found.setdefault(port, f"{reachable}:{binding['HostPort']}")
         return found
+
+    def _published_elsewhere(self, unit: str) -> dict[str, str]:
+        """Return where the declared ports of a service in another network are reached."""
+        self._known(unit)
+        owner = self._hosts[unit]
+        if owner is None:
+            host = self._engine.endpoint.host_ip
+            return {key: f"{host}:{key.partition('/')[0]}" for key in self._ports[unit]}
+        published = self.published(owner)
+        return {key: published[key] for key in self._ports[unit] if key in published}
+
+    def _in_host_network(self, unit: str) -> bool:
+        self._known(unit)
+        return self._hosts.get(unit, unit) is None
+
+    def _own_address(self, unit: str) -> str:
+        return "" if self._in_host_network(unit) else self._container_address(self._settings(unit))
 
     def known(self) -> dict[str, Json]:
         """Return what was looked up and still holds, for another process to `adopt`."""
@@ -135,16 +174,21 @@ class Addresses:
             "rootless" in option for option in options
         )
 
-    def _settings(self, unit: str) -> Mapping[str, Any]:
+    def _known(self, unit: str) -> None:
         if unit not in self._containers:
             known = ", ".join([*self._containers, *self._processes]) or "none"
             raise UnknownServiceError(
                 f"no service {unit!r} in this stack", hint=f"the services are: {known}"
             )
-        if unit not in self._networks:
-            details = self._engine.inspect_container(self._containers[unit])
-            self._networks[unit] = details["NetworkSettings"]
-        return self._networks[unit]
+
+    def _settings(self, unit: str) -> Mapping[str, Any]:
+        """Return the "NetworkSettings" of the container whose network `unit` is in."""
+        owner = self._hosts.get(unit) or unit
+        self._known(owner)
+        if owner not in self._networks:
+            details = self._engine.inspect_container(self._containers[owner])
+            self._networks[owner] = details["NetworkSettings"]
+        return self._networks[owner]
 
     def _check_runs(self, unit: str) -> None:
         state = self._engine.inspect_container(self._containers[unit])["State"]

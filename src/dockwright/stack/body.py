@@ -41,6 +41,8 @@ class BodyContext:
         publish_host: the host address on which ports are published in isolated copies.
         publish_exposed: whether ``expose``d ports are published too (where the test cannot reach
             the container's own address).
+        guests: the other services that are in its network: their ports are published with its own.
+        mounts: further mounts, as the Engine API has them.
     """
 
     names: Names
@@ -49,19 +51,23 @@ class BodyContext:
     anonymous: Mapping[str, str] = field(default_factory=dict)
     publish_host: str = "127.0.0.1"
     publish_exposed: bool = False
+    guests: tuple[ServiceSpec, ...] = ()
+    mounts: tuple[Json, ...] = ()
 
 
 def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Json]:
     """Return the body for ``POST /containers/create``."""
     config = service.config
-    bindings = _port_bindings(config, context)
+    bindings = _port_bindings(service, context)
+    host = host_config(service, context.names, context.anonymous)
+    if context.mounts:
+        host["Mounts"] = [*cast("list[Json]", host.get("Mounts") or []), *context.mounts]
     body: dict[str, Json] = {
         "Image": context.image,
         "Env": _environment(config),
         "Labels": {**cast("Mapping[str, str]", config.get("labels") or {}), **context.labels},
-        "ExposedPorts": {port: {} for port in (*_exposed(config), *bindings)},
-        "HostConfig": host_config(service, context.names, context.anonymous)
-        | {"PortBindings": cast("Json", bindings)},
+        "ExposedPorts": {port: {} for port in (*_own_exposed(service, context), *bindings)},
+        "HostConfig": host | {"PortBindings": cast("Json", bindings)},
         "NetworkingConfig": {
             "EndpointsConfig": cast("Json", first_endpoint(service, context.names))
         },
@@ -77,12 +83,16 @@ def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Json
 
 def declared_ports(service: ServiceSpec) -> tuple[int, ...]:
     """Return the TCP ports of its own on which a service says that it serves others."""
-    if service.config.get("network_mode") not in (None, "bridge"):
-        return ()  # they are ports of another service, or of the host
-    published = cast("list[Mapping[str, Json]]", service.config.get("ports") or [])
-    keys = [f"{port['target']}/{port.get('protocol') or 'tcp'}" for port in published]
-    found = [key.partition("/") for key in (*keys, *_exposed(service.config))]
+    found = [key.partition("/") for key in port_keys(service)]
     return tuple(sorted({int(port) for port, _, protocol in found if protocol == "tcp"}))
+
+
+def port_keys(service: ServiceSpec) -> tuple[str, ...]:
+    """Return the ports that a service declares, as the engine has them: ``8000/tcp``."""
+    if service.config.get("network_mode") == "none":
+        return ()
+    keys = [f"{port['target']}/{port.get('protocol') or 'tcp'}" for port in _published(service)]
+    return (*keys, *_exposed(service.config))
 
 
 def stop_grace_s(service: ServiceSpec) -> float:
@@ -125,6 +135,12 @@ def _healthcheck(declared: Mapping[str, Json]) -> dict[str, Json]:
     return body
 
 
+def _own_exposed(service: ServiceSpec, context: BodyContext) -> list[str]:
+    if ":" in str(service.config.get("network_mode")):
+        return []  # an engine takes them only where the network is the container's own
+    return [key for each in (service, *context.guests) for key in _exposed(each.config)]
+
+
 def _exposed(config: Mapping[str, Json]) -> list[str]:
     entries = cast("list[str]", config.get("expose") or [])
     found = []
@@ -137,13 +153,11 @@ def _exposed(config: Mapping[str, Json]) -> list[str]:
     return found
 
 
-def _port_bindings(
-    config: Mapping[str, Json], context: BodyContext
-) -> dict[str, list[dict[str, str]]]:
-    if isinstance(config.get("network_mode"), str) and config["network_mode"] != "bridge":
+def _port_bindings(service: ServiceSpec, context: BodyContext) -> dict[str, list[dict[str, str]]]:
+    if service.config.get("network_mode") not in (None, "bridge"):
         return {}
     bindings: dict[str, list[dict[str, str]]] = {}
-    for port in cast("list[Mapping[str, Json]]", config.get("ports") or []):
+    for port in _published(service, *context.guests):
         key = f"{port['target']}/{port.get('protocol') or 'tcp'}"
         if context.names.isolated:
             bindings[key] = [{"HostIp": context.publish_host, "HostPort": ""}]
@@ -154,9 +168,17 @@ def _port_bindings(
             }
             bindings.setdefault(key, []).append(binding)
     if context.publish_exposed:
-        for key in _exposed(config):
+        for key in (key for each in (service, *context.guests) for key in _exposed(each.config)):
             bindings.setdefault(key, [{"HostIp": context.publish_host, "HostPort": ""}])
     return bindings
+
+
+def _published(*services: ServiceSpec) -> list[Mapping[str, Json]]:
+    return [
+        port
+        for service in services
+        for port in cast("list[Mapping[str, Json]]", service.config.get("ports") or [])
+    ]
 
 
 def networks_of(service: ServiceSpec) -> dict[str, Mapping[str, Json]]:
@@ -176,7 +198,7 @@ def endpoint_config(
     """Return the Engine API's EndpointSettings for one network of a service."""
     aliases = cast("list[str]", declared.get("aliases") or [])
     endpoint: dict[str, Json] = {
-        "Aliases": [names.container(service.name), service.name, *aliases],
+        "Aliases": [*names.aliases(service.name), *aliases],
         "Links": [*_links(service.config, names)],
     }
     addresses: dict[str, Json] = {
@@ -203,7 +225,8 @@ def _links(config: Mapping[str, Json], names: Names) -> list[str]:
     for text in cast("list[str]", config.get("links") or []):
         service, _, alias = text.partition(":")
         links.append(f"{names.container(service)}:{alias or service}")
-    return links + cast("list[str]", config.get("external_links") or [])
+    external = cast("list[str]", config.get("external_links") or [])
+    return [*links, *(names.external_link(text) for text in external)]
 
 
 def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Json]]:

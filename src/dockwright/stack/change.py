@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dockwright.engine import batch
-from dockwright.errors import DockwrightError, StackError
+from dockwright.errors import (
+    ConflictError,
+    DockwrightError,
+    EngineError,
+    PortInUseError,
+    StackError,
+)
 from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
 from dockwright.stack.names import SET_ASIDE, is_set_aside
 from dockwright.stack.order import entangled
 from dockwright.stack.process import StartedProcess, kill_processes, marked_processes
 from dockwright.stack.progress import Listener, StartTimes, Stopwatch
+from dockwright.stack.runnable import require_runnable
 
 if TYPE_CHECKING:
     from dockwright.stack.stack import Stack
@@ -22,7 +30,11 @@ _LOG_LINES = 20
 
 
 def start_whole(
-    stack: Stack, units: Iterable[str] | None = None, *, listener: Listener
+    stack: Stack,
+    units: Iterable[str] | None = None,
+    *,
+    listener: Listener,
+    remove_orphans: bool = False,
 ) -> StartTimes:
     """Start a long-lived stack: leave what runs unchanged, replace what is outdated.
 
@@ -33,6 +45,8 @@ def start_whole(
         stack: an attached stack.
         units: the services and processes to start, with what they depend on; None: all.
         listener: is told what happens, from several threads.
+        remove_orphans: whether containers of services that are not declared go, before anything
+            starts: they may hold a name or a host port.
 
     Raises:
         DockwrightError: it failed or was cancelled (`Stack.cancel`). What it had created is removed
@@ -42,6 +56,9 @@ def start_whole(
     restore_set_aside(stack)  # a start that was killed could not do it itself
     before = _Existing.of(stack)
     try:
+        require_runnable(stack.spec, [name for name in names if name in stack.spec.services])
+        if remove_orphans:
+            batch.run([partial(_set_container_aside, stack, each) for each in _orphans(stack)])
         _set_aside(stack, _outdated(stack, names, before, listener))
         times = stack.start(names, listener=listener)
         _check_still_up(stack, names)
@@ -51,9 +68,47 @@ def start_whole(
             raise BaseExceptionGroup(
                 "the start failed, and not all of it could be taken back", [failure, *problems]
             ) from None
+        if isinstance(failure, ConflictError | PortInUseError):
+            raise _explained(stack, failure) from failure
         raise
-    batch.run([partial(stack.engine.remove_container, each) for each in _kept_aside(stack)])
+    batch.run(
+        [
+            partial(
+                stack.engine.remove_container, each.id, volumes=each.service in stack.spec.services
+            )
+            for each in _kept_aside(stack).values()
+        ]
+    )
     return times
+
+
+def _explained(stack: Stack, failure: ConflictError | PortInUseError) -> EngineError:
+    """Return the error for a name or port that is taken; it may be an orphan that has it."""
+    words = set(re.findall(r"[\w.-]+", failure.message))
+    for orphan in _orphans(stack):
+        if words & {orphan.name, *orphan.host_ports}:
+            return type(failure)(
+                failure.message,
+                hint=f"container {orphan.name} has it: it is of service {orphan.service}, which "
+                "this project no longer declares; `dockwright stack update --remove-orphans` "
+                "removes it first",
+            )
+    return failure
+
+
+def _orphans(stack: Stack) -> list[_Container]:
+    """Return the containers of services that the project no longer declares."""
+    found = _containers(stack)
+    return [
+        each
+        for each in found
+        if each.service not in stack.spec.services and not is_set_aside(each.name)
+    ]
+
+
+def _set_container_aside(stack: Stack, container: _Container) -> None:
+    stack.engine.stop_container(container.id)
+    stack.engine.rename_container(container.id, container.name + SET_ASIDE)
 
 
 def _check_still_up(stack: Stack, names: Sequence[str]) -> None:
@@ -85,6 +140,7 @@ class _Container:
     running: bool
     image: str
     config_hash: str
+    host_ports: frozenset[str]
 
     @classmethod
     def read(cls, listed: Mapping[str, Any]) -> _Container:
@@ -95,6 +151,9 @@ class _Container:
             running=listed["State"] == "running",
             image=listed["ImageID"].removeprefix("sha256:"),
             config_hash=listed["Labels"].get(COMPOSE_CONFIG_HASH, ""),
+            host_ports=frozenset(
+                str(port["PublicPort"]) for port in listed["Ports"] or () if "PublicPort" in port
+            ),
         )
 
 

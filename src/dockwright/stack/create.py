@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import cast
 
 from dockwright.engine import Engine, batch
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import BodyContext, container_body, endpoint_config, networks_of
-from dockwright.stack.identity import Identity
+from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_VOLUME, Identity
 from dockwright.stack.images import ReadyImage
 from dockwright.stack.mounts import anonymous_targets, file_target, volume_entries
-from dockwright.stack.names import Names
+from dockwright.stack.names import Names, guests_of
 from dockwright.stack.unsynced import unsynced
 
 _NETWORK_KEYS = {
@@ -27,6 +27,9 @@ _NETWORK_KEYS = {
     "attachable": "Attachable",
     "enable_ipv6": "EnableIPv6",
 }
+
+
+_HELD = "/files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,18 @@ class Creator:
 
     def networks_and_volumes(self, existing: Existing) -> None:
         """Create the networks and volumes that the enabled services use and that are not there."""
-        tasks: list[Callable[[], object]] = []
+        tasks: dict[str, Callable[[], object]] = {}  # by name: two keys may have the same one
         for key, declared in self.names.declared("networks").items():
             name = self.names.network(key)
             if not declared.get("external") and name not in existing.networks:
-                tasks.append(_call(self.engine.create_network, name, self._network(key, declared)))
+                body = self._network(key, declared)
+                tasks.setdefault(f"network {name}", _call(self.engine.create_network, name, body))
         for key, declared in self.names.declared("volumes").items():
             name = self.names.volume(key)
             if not declared.get("external") and name not in existing.volumes:
-                tasks.append(_call(self.engine.create_volume, name, self._volume(key, declared)))
-        batch.run(tasks)
+                body = self._volume(key, declared)
+                tasks.setdefault(f"volume {name}", _call(self.engine.create_volume, name, body))
+        batch.run(list(tasks.values()))
 
     def volumes_of(self, service: ServiceSpec, image: ReadyImage) -> dict[str, str]:
         """Return the engine's names of the volumes that this copy owns, by mount target."""
@@ -76,9 +81,20 @@ class Creator:
         }
         return named | self._anonymous(service, image)
 
+    def anonymous_volume(self, service: str, target: str) -> str:
+        """Return the name of a service's volume that the file gives none.
+
+        A long-lived stack keeps the volume that it has, whatever an earlier version called it.
+        """
+        label = {COMPOSE_VOLUME: f"{service}:{target}"}
+        if not self.identity.isolated:
+            for found in self.engine.list_volumes(self.identity.selector() | label):
+                return str(found["Name"])
+        return self.names.anonymous_volume(service, target)
+
     def _anonymous(self, service: ServiceSpec, image: ReadyImage) -> dict[str, str]:
         return {
-            target: self.names.anonymous_volume(service.name, target)
+            target: self.anonymous_volume(service.name, target)
             for target in anonymous_targets(service, image.volumes)
         }
 
@@ -89,6 +105,8 @@ class Creator:
             self.engine.create_volume(
                 volume, {"Labels": self.identity.volume_labels(f"{service.name}:{target}")}
             )
+        files = list(_contents(self.spec, service))
+        sealed = bool(files) and bool(service.config.get("read_only"))
         local = self.engine.endpoint.is_local
         context = BodyContext(
             names=self.names,
@@ -97,6 +115,8 @@ class Creator:
             anonymous=anonymous,
             publish_host="127.0.0.1" if local else "",
             publish_exposed=self.identity.isolated and not self.addresses.containers_reachable,
+            guests=guests_of(self.spec, service.name),
+            mounts=self._bound_files(service, image, files) if sealed else (),
         )
         platform = service.config.get("platform")
         body = container_body(service, context)
@@ -109,10 +129,42 @@ class Creator:
             self.engine.connect_network(
                 self.names.network(key), container, endpoint_config(service, declared, self.names)
             )
-        content = _injected_files(self.spec, service)
-        if content:
+        if files and not sealed:
+            content = _tar({file.target.lstrip("/"): file for file in files})
             self.engine.archive_in(container, "/", content)
         return container
+
+    def _bound_files(
+        self, service: ServiceSpec, image: ReadyImage, files: Sequence[_File]
+    ) -> tuple[Json, ...]:
+        """Return mounts of given files, for a read-only container, into which nothing is written.
+
+        A volume has the files, and each is bound to its target. A container that is never started
+        fills the volume. Other content has other paths: an update may have to go back.
+        """
+        name = self.names.files(service.name)
+        digest = hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+        paths = {f"{digest}-{number}": file for number, file in enumerate(files)}
+        self.engine.create_volume(name, {"Labels": self.identity.labels()})
+        labels = self.identity.labels() | {COMPOSE_PROJECT: f"{self.identity.project}-helper"}
+        mount: Json = {"Type": "volume", "Source": name, "Target": _HELD}
+        body: dict[str, Json] = {
+            "Image": image.reference,
+            "Entrypoint": ["true"],
+            "Labels": labels,
+            "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
+        }
+        self.engine.remove_container(name)  # one that a killed start left
+        helper = self.engine.create_container(name, body)
+        try:
+            self.engine.archive_in(helper, _HELD, _tar(paths))
+        finally:
+            self.engine.remove_container(helper)
+        root = self.engine.inspect_volume(name)["Mountpoint"]
+        return tuple(
+            {"Type": "bind", "Source": f"{root}/{path}", "Target": file.target, "ReadOnly": True}
+            for path, file in paths.items()
+        )
 
     def _network(self, key: str, declared: Mapping[str, Json]) -> dict[str, Json]:
         body: dict[str, Json] = {
@@ -167,38 +219,49 @@ def _ipam(declared: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A config or secret that is given by its content.
+
+    Attributes:
+        target: where a container has it.
+        content: what is in it.
+        use: the service's entry: owner and mode.
+    """
+
+    target: str
+    content: bytes
+    use: Mapping[str, Json]
+
+
 def injected_targets(spec: StackSpec, service: str) -> list[str]:
     """Return where a service's container has the configs and secrets that no mount brings."""
-    return [target for target, _, _ in _contents(spec, spec.services[service])]
+    if spec.services[service].config.get("read_only"):
+        return []
+    return [file.target for file in _contents(spec, spec.services[service])]
 
 
-def _injected_files(spec: StackSpec, service: ServiceSpec) -> bytes:
-    """Return a tar of the configs and secrets that are given by content, or nothing."""
-    files = list(_contents(spec, service))
-    if not files:
-        return b""
+def _tar(files: Mapping[str, _File]) -> bytes:
+    """Return a tar of files by their paths in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for target, content, use in files:
-            member = tarfile.TarInfo(str(PurePosixPath(target).relative_to("/")))
-            member.size = len(content)
-            member.mode = int(str(use.get("mode") or 0o444))
-            member.uid, member.gid = (int(str(use.get(key) or 0)) for key in ("uid", "gid"))
+        for path, file in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(file.content)
+            member.mode = int(str(file.use.get("mode") or 0o444))
+            member.uid, member.gid = (int(str(file.use.get(key) or 0)) for key in ("uid", "gid"))
             member.mtime = int(time.time())
-            archive.addfile(member, io.BytesIO(content))
+            archive.addfile(member, io.BytesIO(file.content))
     return buffer.getvalue()
 
 
-def _contents(
-    spec: StackSpec, service: ServiceSpec
-) -> Iterable[tuple[str, bytes, Mapping[str, Json]]]:
+def _contents(spec: StackSpec, service: ServiceSpec) -> Iterable[_File]:
     for kind in ("configs", "secrets"):
         declared = cast("Mapping[str, Mapping[str, Json]]", spec.document.get(kind) or {})
         for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
-            source = str(use["source"])
-            definition = declared.get(source) or {}
+            definition = declared.get(str(use["source"])) or {}
             if "content" in definition:
-                yield file_target(kind, use), str(definition["content"]).encode(), use
+                yield _File(file_target(kind, use), str(definition["content"]).encode(), use)
             elif "environment" in definition:
                 value = spec.contents.get(str(definition["environment"]), "")
-                yield file_target(kind, use), value.encode(), use
+                yield _File(file_target(kind, use), value.encode(), use)

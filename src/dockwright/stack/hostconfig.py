@@ -93,14 +93,8 @@ def host_config(
 
 def _namespaces(service: ServiceSpec, names: Names) -> dict[str, Json]:
     config = service.config
-
-    def resolved(text: str) -> str:
-        if text.startswith("service:"):
-            return f"container:{names.container(text.removeprefix('service:'))}"
-        return text
-
     modes: dict[str, Json] = {
-        api: resolved(str(config[key]))
+        api: names.shared(str(config[key]))
         for key, api in (("pid", "PidMode"), ("ipc", "IpcMode"), ("network_mode", "NetworkMode"))
         if config.get(key)
     }

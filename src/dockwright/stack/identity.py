@@ -10,10 +10,12 @@ from typing import cast
 
 from dockwright.engine import PREFIX, ownership_labels
 from dockwright.model import Json, Ownership, StackSpec
+from dockwright.stack.names import guests_of
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_CONFIG_HASH = "com.docker.compose.config-hash"
+COMPOSE_VOLUME = "com.docker.compose.volume"
 _COMPOSE = "com.docker.compose."
 
 # They decide when a container is started and how its image is made, not what the container is.
@@ -44,6 +46,10 @@ class Identity:
         kept = {key: labels[key] for key in (f"{PREFIX}session", f"{PREFIX}project")}
         return {**kept, COMPOSE_PROJECT: self.project}
 
+    def data_selector(self) -> dict[str, str | None]:
+        """Return labels that the volumes of this copy bear which hold data of its services."""
+        return {**self.selector(), COMPOSE_VOLUME: None}
+
     def container_labels(self, spec: StackSpec, service: str) -> dict[str, str]:
         """Return the labels of one service's container, as Compose v2 sets them beside ours."""
         return self.labels() | {
@@ -61,7 +67,7 @@ class Identity:
 
     def volume_labels(self, key: str) -> dict[str, str]:
         """Return the labels of the volume that the file calls `key`."""
-        return self.labels() | {f"{_COMPOSE}volume": key}
+        return self.labels() | {COMPOSE_VOLUME: key}
 
 
 def config_hash(spec: StackSpec, unit: str) -> str:
@@ -71,7 +77,7 @@ def config_hash(spec: StackSpec, unit: str) -> str:
     """
     if unit in spec.processes:
         process = spec.processes[unit]
-        made_from: Json = [list(process.command), process.environment, str(process.cwd)]
+        made_from: list[Json] = [list(process.command), process.environment, str(process.cwd)]
     else:
         config = spec.services[unit].config
         contents = {kind: _definitions(spec, config, kind) for kind in ("configs", "secrets")}
@@ -79,6 +85,8 @@ def config_hash(spec: StackSpec, unit: str) -> str:
             {key: value for key, value in config.items() if key not in _NOT_THE_CONTAINER},
             contents,
         ]
+        ports = [each.config["ports"] for each in guests_of(spec, unit) if each.config.get("ports")]
+        made_from += [ports] if ports else []
     text = json.dumps(made_from, sort_keys=True, default=dict)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -51,7 +51,7 @@ def mounts_of(service: ServiceSpec, names: Names, anonymous: Mapping[str, str]) 
         host["Tmpfs"] = cast("Json", tmpfs)
     others = cast("Sequence[str]", service.config.get("volumes_from") or ())
     if others:
-        host["VolumesFrom"] = [_volumes_from(text, names) for text in others]
+        host["VolumesFrom"] = [names.lender(text) for text in others]
     return host
 
 
@@ -132,10 +132,3 @@ def _tmpfs_texts(service: ServiceSpec) -> list[str]:
 def _split_tmpfs(text: str) -> tuple[str, str]:
     path, _, options = text.partition(":")
     return path, options
-
-
-def _volumes_from(text: str, names: Names) -> str:
-    if text.startswith("container:"):
-        return text.removeprefix("container:")
-    service, colon, mode = text.partition(":")
-    return f"{names.container(service)}{colon}{mode}"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
-from dockwright.model import Json, StackSpec
+from dockwright.compose.references import References
+from dockwright.model import Json, ServiceSpec, StackSpec
+
+_PLAIN_TARGET = re.compile(r"(/[A-Za-z0-9_.]+)+")
+_PLAIN_LENGTH = 200  # an engine keeps a volume in a directory of its name: 255 bytes at most
 
 SET_ASIDE = "-set-aside"
 """The end of the name of a container whose successor has not proved itself yet."""
@@ -27,6 +33,10 @@ class Names:
     spec: StackSpec
     project: str
     isolated: bool
+    references: References = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "references", references(self.spec))
 
     def container(self, service: str) -> str:
         """Return the name of a service's container."""
@@ -34,6 +44,33 @@ class Names:
         if isinstance(declared, str) and not self.isolated:
             return declared
         return f"{self.project}-{service}-1"
+
+    def aliases(self, service: str) -> list[str]:
+        """Return the names by which other services reach a service in the networks of this copy.
+
+        Those of its container as the file knows it are among them, whatever this copy calls it.
+        """
+        declared = self.spec.services[service].config.get("container_name")
+        known = str(declared or f"{self.spec.name}-{service}-1")
+        return list(dict.fromkeys([self.container(service), service, known]))
+
+    def shared(self, value: str) -> str:
+        """Return a namespace such as ``service:db`` or ``container:NAME`` for the engine."""
+        service = self.references.shared(value)
+        return f"container:{self.container(service)}" if service else value
+
+    def lender(self, value: str) -> str:
+        """Return an entry of ``volumes_from`` for the engine."""
+        service = self.references.lender(value)
+        named = value.removeprefix("container:")
+        _, colon, mode = named.partition(":")
+        return f"{self.container(service)}{colon}{mode}" if service else named
+
+    def external_link(self, value: str) -> str:
+        """Return an entry of ``external_links``; its container may be a service of this copy."""
+        container, _, alias = value.partition(":")
+        service = self.references.called(container)
+        return f"{self.container(service)}:{alias or container}" if service else value
 
     def network(self, key: str) -> str:
         """Return the engine's name of the network that the file calls `key`."""
@@ -46,10 +83,25 @@ class Names:
     def anonymous_volume(self, service: str, target: str) -> str:
         """Return the name given to a volume that has none, so that it can be found and rolled back.
 
-        Anonymous volumes come from an image's ``VOLUME`` or a volume entry without a source.
+        Anonymous volumes come from an image's ``VOLUME`` or a volume entry without a source. Each
+        service and target has a name of its own: where plain words could mean another one, or an
+        engine would not take them, a hash stands for both.
         """
-        slug = "-".join(part for part in target.split("/") if part) or "root"
-        return f"{self.project}_{service}-anonymous-{slug}"
+        plain = f"{service}-anonymous-{'-'.join(target.strip('/').split('/'))}"
+        if (
+            _PLAIN_TARGET.fullmatch(target)
+            and plain.count("anonymous") == 1
+            and plain not in self.declared("volumes")
+            and len(self.project) + len(plain) <= _PLAIN_LENGTH
+        ):
+            return f"{self.project}_{plain}"
+        digest = hashlib.sha256(f"{service}:{target}".encode()).hexdigest()[:12]
+        words = "-".join(re.findall(r"[A-Za-z0-9_.]+", target))[-40:]
+        return f"{self.project}_{service}-anonymous.{digest}.{words or 'root'}"
+
+    def files(self, service: str) -> str:
+        """Return the name of the volume that holds the files given to a read-only service."""
+        return f"{self.project}_{service}-files.given"
 
     def is_external(self, kind: str, key: str) -> bool:
         """Tell whether somebody else owns the network or volume (`kind`: networks, volumes)."""
@@ -70,7 +122,21 @@ class Names:
         name = declared.get("name")
         if isinstance(name, str) and (declared.get("external") or not self.isolated):
             return name
-        return f"{self.project}_{key}"
+        # Two keys with one name mean one thing.
+        same = (other for other, each in self.declared(kind).items() if each.get("name") == name)
+        return f"{self.project}_{next(same, key) if name else key}"
+
+
+def references(spec: StackSpec) -> References:
+    """Return what the services of a stack say of each other."""
+    return References(spec.name, {name: each.config for name, each in spec.services.items()})
+
+
+def guests_of(spec: StackSpec, name: str) -> tuple[ServiceSpec, ...]:
+    """Return the other services that are in the network of a service."""
+    network_of = references(spec).network_of
+    others = (each for each in spec.services.values() if each.name != name)
+    return tuple(each for each in others if network_of(each.name) == name)
 
 
 def is_set_aside(name: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from typing import cast
 
 from dockwright.model import Dependency, StackSpec
 from dockwright.stack.mounts import volume_entries
-
-# What a container body names of another container; the other one must exist first.
-_CREATION_KEYS = ("network_mode", "pid", "ipc", "uts")
+from dockwright.stack.names import references
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Graph:
     @classmethod
     def of(cls, spec: StackSpec) -> Graph:
         """Build the graph of `spec`; dependencies on units that are not enabled are left out."""
-        declared = {name: service.depends_on for name, service in spec.services.items()}
+        declared = {name: _dependencies(spec, name) for name in spec.services}
         declared |= {name: process.depends_on for name, process in spec.processes.items()}
         return cls(
             {
@@ -88,9 +87,7 @@ class Graph:
 
 def creation_waves(spec: StackSpec) -> list[list[str]]:
     """Return the services in waves: a container can be created once those before it exist."""
-    sorter = TopologicalSorter(
-        {name: _creation_needs(service.config, spec) for name, service in spec.services.items()}
-    )
+    sorter = TopologicalSorter({name: _creation_needs(spec, name) for name in spec.services})
     return list(_waves(sorter))
 
 
@@ -106,11 +103,9 @@ def entangled(spec: StackSpec, names: Iterable[str], *, by_volume: bool = True) 
         volumes = {key for name in found if by_volume for key in _volume_keys(spec, name)}
         more = {
             name
-            for name, service in spec.services.items()
+            for name in spec.services
             if name not in found
-            and (
-                volumes & _volume_keys(spec, name) or found & _creation_needs(service.config, spec)
-            )
+            and (volumes & _volume_keys(spec, name) or found & _creation_needs(spec, name))
         }
         found |= more
         grown = bool(more)
@@ -135,15 +130,16 @@ def _waves(sorter: TopologicalSorter[str]) -> Iterator[list[str]]:
         sorter.done(*wave)
 
 
-def _creation_needs(config: Mapping[str, object], spec: StackSpec) -> set[str]:
-    texts = [config.get(key) for key in _CREATION_KEYS]
-    needs = {
-        text.removeprefix("service:")
-        for text in texts
-        if isinstance(text, str) and text.startswith("service:")
-    }
-    for key in ("volumes_from", "links"):
-        entries = config.get(key) or ()
-        if isinstance(entries, (list, tuple)):
-            needs |= {entry.split(":")[0] for entry in entries if isinstance(entry, str)}
-    return needs & set(spec.services)
+def _dependencies(spec: StackSpec, name: str) -> tuple[Dependency, ...]:
+    """Return what a service waits for: also whatever it shares a namespace or volumes with."""
+    declared = spec.services[name].depends_on
+    known = {each.service for each in declared}
+    shared = sorted(references(spec).needed_by(name) - known)
+    return (*declared, *(Dependency(other, "service_started", restart=True) for other in shared))
+
+
+def _creation_needs(spec: StackSpec, name: str) -> set[str]:
+    """Return the services whose containers must exist before that of `name` can be created."""
+    links = cast("Sequence[str]", spec.services[name].config.get("links") or ())
+    linked = {link.partition(":")[0] for link in links}
+    return (references(spec).needed_by(name) | linked) & set(spec.services)

@@ -216,6 +216,10 @@ class Stack(StackView):
             return {}
         return self._creator.volumes_of(self.spec.services[service], self.ready_images[service])
 
+    def anonymous_volume(self, service: str, target: str) -> str:
+        """Return the engine's name of a volume that the file gives none, by its mount target."""
+        return self._creator.anonymous_volume(service, target)
+
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]

@@ -75,7 +75,7 @@ class StackView:
             )
             for name, each in spec.processes.items()
         }
-        self.addresses = Addresses(engine, self.containers, self.processes)
+        self.addresses = Addresses(engine, self.containers, self.processes, spec)
 
     def attach(self) -> Self:
         """Find the containers and processes of this copy that exist already; return itself."""
