@@ -375,6 +375,7 @@ NEWER = {
     "build.provenance": "build: {context: ., provenance: mode=max}",
     "build.sbom": "build: {context: ., sbom: true}",
     "pull_policy": "pull_policy: every_12h",
+    "networks.default.gw_priority": "networks: {default: {gw_priority: 3}}",
     "pull_refresh_after": "pull_refresh_after: 1d",
     "volumes[0].volume.labels": "volumes: [{type: volume, target: /a, volume: {labels: [a=b]}}]",
     "develop": "develop: {watch: [{path: ., action: rebuild, include: [a], initial_sync: on}]}",

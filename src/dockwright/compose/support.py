@@ -29,6 +29,7 @@ _IGNORED: dict[tuple[str, ...], str] = {
     ("build", "ulimits"): "is not passed on to the build",
     ("credential_spec",): "is not used: it applies to Windows containers",
     ("isolation",): "is not used: it applies to Windows containers",
+    ("networks", "*", "gw_priority"): "is not used: the first network has the default gateway",
     ("pull_refresh_after",): "is not supported: images are pulled where they are missing",
     ("volumes", "*", "volume", "labels"): "is not supported: the volume gets no labels of its own",
 }

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import DockwrightError
+from dockwright.errors import ComposeError, DockwrightError
 from dockwright.lifecycle.findings import Finding, check_state, engine_findings
 from dockwright.lifecycle.home import ConfigHome
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.places import state_directory
-from dockwright.stack import COMPOSE_PROJECT, Identity
+from dockwright.stack import COMPOSE_PROJECT, Identity, engine_warnings, require_runnable
 
 _INSTALL = "`dockwright stack install` makes them up"
 
@@ -44,6 +44,12 @@ def check_configuration(
 def check_stack(spec: StackSpec, engine: Engine, identity: Identity) -> Iterator[Finding]:
     """Check what the stack needs of its engine: ports, images, and the engine itself."""
     yield from engine_findings(engine)
+    for each in engine_warnings(spec, engine.version()):
+        yield Finding("engine", "warn", str(each), "use a newer engine, or live without it")
+    try:
+        require_runnable(spec, list(spec.services), engine)
+    except ComposeError as failure:
+        yield Finding("services", "fail", failure.message, failure.hint or "change it")
     yield from _check_ports(spec, engine, identity)
     yield from batch.run(
         [partial(_check_image, spec, service, engine) for service in spec.services.values()]

@@ -10,7 +10,7 @@ from dockwright.lifecycle.kept_names import KeptNames
 from dockwright.lifecycle.lock import exclusive
 from dockwright.lifecycle.longlived import long_lived_stack
 from dockwright.model import StackSpec
-from dockwright.stack import Stack, restore_set_aside
+from dockwright.stack import Stack, engine_warnings, restore_set_aside
 
 Tell = Callable[[str], None]
 
@@ -33,6 +33,8 @@ def changing(
         StackError: containers of the same project name are somebody else's.
     """
     with exclusive(spec.name, what=what):
+        for warning in engine_warnings(spec, engine.version()):
+            tell(f"warning: {warning}")
         stack = long_lived_stack(spec, engine, timeout_s=timeout_s)
         services = restore_set_aside(stack)
         names = KeptNames(spec.name).put_back(engine)

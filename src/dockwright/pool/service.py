@@ -29,6 +29,7 @@ from dockwright.pool.reaper import reap
 from dockwright.pool.seed import SeedKey
 from dockwright.pool.statistics import PoolStatistics
 from dockwright.pool.workspace import Workspace
+from dockwright.stack import engine_warnings
 from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ class PoolService:
             pool, engine, shared = self._open()
             if not pool.declares(key):
                 pool.declare(key, Factory(name, spec, engine, shared, seed))
-        return Declared(key, tuple(str(each) for each in spec.warnings))
+        warnings = (*spec.warnings, *engine_warnings(spec, engine.version()))
+        return Declared(key, tuple(str(each) for each in warnings))
 
     def prepare(self, key: str, *, exclusive: int) -> None:
         """Start a stack in the background; so many exclusive leases of it will be asked for."""

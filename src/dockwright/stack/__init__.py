@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dockwright.stack.cached import CachedStart
     from dockwright.stack.change import restore_set_aside, start_whole
     from dockwright.stack.create import injected_targets
+    from dockwright.stack.engine_needs import engine_warnings
     from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
     from dockwright.stack.images import Images, ImageWatch
     from dockwright.stack.process import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         marked_processes,
     )
     from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
+    from dockwright.stack.runnable import require_runnable
     from dockwright.stack.stack import Stack
     from dockwright.stack.status import UnitStatus, statuses
     from dockwright.stack.view import CommandResult, StackOptions
@@ -40,9 +42,11 @@ __all__ = [
     "Stopwatch",
     "UnitEvent",
     "UnitStatus",
+    "engine_warnings",
     "injected_targets",
     "kill_processes",
     "marked_processes",
+    "require_runnable",
     "restore_set_aside",
     "start_whole",
     "statuses",
@@ -55,6 +59,7 @@ __getattr__ = lazily(
         "cached": ("CachedStart",),
         "change": ("restore_set_aside", "start_whole"),
         "create": ("injected_targets",),
+        "engine_needs": ("engine_warnings",),
         "identity": (
             "COMPOSE_PROJECT",
             "COMPOSE_SERVICE",
@@ -73,6 +78,7 @@ __getattr__ = lazily(
             "Stopwatch",
             "UnitEvent",
         ),
+        "runnable": ("require_runnable",),
         "stack": ("Stack",),
         "status": (
             "UnitStatus",

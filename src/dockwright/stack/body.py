@@ -23,7 +23,6 @@ _PLAIN_KEYS = {
     "tty": "Tty",
     "stdin_open": "OpenStdin",
     "stop_signal": "StopSignal",
-    "mac_address": "MacAddress",
 }
 
 _DEFAULT_GRACE_S = 10.0  # the Compose specification's
@@ -74,6 +73,9 @@ def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Json
     }
     body |= {api: config[key] for key, api in _PLAIN_KEYS.items() if config.get(key) is not None}
     body |= _commands(config)
+    mac_address = _mac_address(service, context.names)
+    if mac_address:  # newer engines read it of the network alone, see `endpoint_config`
+        body["MacAddress"] = mac_address
     if config.get("stop_grace_period") is not None:
         body["StopTimeout"] = int(stop_grace_s(service))
     if config.get("healthcheck"):
@@ -127,6 +129,7 @@ def _healthcheck(declared: Mapping[str, Json]) -> dict[str, Json]:
         ("interval", "Interval"),
         ("timeout", "Timeout"),
         ("start_period", "StartPeriod"),
+        ("start_interval", "StartInterval"),
     ):
         if declared.get(key):
             body[api] = round(parse_duration(str(declared[key])) * 1e9)
@@ -192,10 +195,10 @@ def networks_of(service: ServiceSpec) -> dict[str, Mapping[str, Json]]:
     return {key: value or {} for key, value in ordered}
 
 
-def endpoint_config(
-    service: ServiceSpec, declared: Mapping[str, Json], names: Names
-) -> dict[str, Json]:
+def endpoint_config(service: ServiceSpec, key: str, names: Names) -> dict[str, Json]:
     """Return the Engine API's EndpointSettings for one network of a service."""
+    networks = networks_of(service)
+    declared = networks[key]
     aliases = cast("list[str]", declared.get("aliases") or [])
     endpoint: dict[str, Json] = {
         "Aliases": [*names.aliases(service.name), *aliases],
@@ -213,8 +216,10 @@ def endpoint_config(
     # Isolated copies have no subnet of their own choice (see `Creator`), nor an address in it.
     if addresses and not names.isolated:
         endpoint["IPAMConfig"] = addresses
-    if declared.get("mac_address"):
-        endpoint["MacAddress"] = declared["mac_address"]
+    first = key == next(iter(networks))
+    mac_address = _mac_address(service, names) if first else declared.get("mac_address")
+    if mac_address and not _crowded(key, names):
+        endpoint["MacAddress"] = mac_address
     if declared.get("driver_opts"):
         endpoint["DriverOpts"] = declared["driver_opts"]
     return endpoint
@@ -234,6 +239,20 @@ def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Js
 
     Engines before API 1.44 take only one there; the others are connected before the start.
     """
-    for key, declared in networks_of(service).items():
-        return {names.network(key): endpoint_config(service, declared, names)}
+    for key in networks_of(service):
+        return {names.network(key): endpoint_config(service, key, names)}
     return {}
+
+
+def _mac_address(service: ServiceSpec, names: Names) -> Json:
+    """Return the fixed hardware address of the container in its first network, if any."""
+    for key, declared in networks_of(service).items():
+        if _crowded(key, names):
+            return None
+        return service.config.get("mac_address") or declared.get("mac_address")
+    return service.config.get("mac_address")
+
+
+def _crowded(key: str, names: Names) -> bool:
+    """Tell whether several copies meet in a network, in which no address may be there twice."""
+    return names.isolated and names.is_external("networks", key)

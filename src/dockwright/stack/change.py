@@ -56,7 +56,8 @@ def start_whole(
     restore_set_aside(stack)  # a start that was killed could not do it itself
     before = _Existing.of(stack)
     try:
-        require_runnable(stack.spec, [name for name in names if name in stack.spec.services])
+        services = [name for name in names if name in stack.spec.services]
+        require_runnable(stack.spec, services, stack.engine)
         if remove_orphans:
             batch.run([partial(_set_container_aside, stack, each) for each in _orphans(stack)])
         _set_aside(stack, _outdated(stack, names, before, listener))

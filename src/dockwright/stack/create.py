@@ -25,6 +25,7 @@ _NETWORK_KEYS = {
     "driver_opts": "Options",
     "internal": "Internal",
     "attachable": "Attachable",
+    "enable_ipv4": "EnableIPv4",
     "enable_ipv6": "EnableIPv6",
 }
 
@@ -125,9 +126,9 @@ class Creator:
             unsynced(body, service, image, self.names) if self.identity.isolated else body,
             platform=str(platform) if platform else None,
         )
-        for key, declared in list(networks_of(service).items())[1:]:
+        for key in list(networks_of(service))[1:]:
             self.engine.connect_network(
-                self.names.network(key), container, endpoint_config(service, declared, self.names)
+                self.names.network(key), container, endpoint_config(service, key, self.names)
             )
         if files and not sealed:
             content = _tar({file.target.lstrip("/"): file for file in files})

@@ -8,6 +8,12 @@ from typing import cast
 from dockwright.model import Json, ServiceSpec
 from dockwright.stack.names import Names
 
+_RECURSIVE = {
+    "disabled": "NonRecursive",
+    "readonly": "ReadOnlyForceRecursive",
+    "writable": "ReadOnlyNonRecursive",
+}
+
 
 def volume_entries(service: ServiceSpec) -> list[Mapping[str, Json]]:
     """Return the service's ``volumes`` in the long form, as the file has them."""
@@ -58,6 +64,8 @@ def mounts_of(service: ServiceSpec, names: Names, anonymous: Mapping[str, str]) 
 def _wants_host_path(entry: Mapping[str, Json]) -> bool:
     # Only "Binds" lets the engine create a missing host path; a colon cannot be written there.
     options = cast("Mapping[str, Json]", entry.get("bind") or {})
+    if options.get("recursive") not in (None, "enabled"):
+        return False
     paths = f"{entry.get('source')}{entry['target']}"
     return bool(options.get("create_host_path")) and ":" not in paths
 
@@ -82,8 +90,9 @@ def _mount(entry: Mapping[str, Json], names: Names) -> dict[str, Json]:
     if entry.get("consistency"):
         mount["Consistency"] = entry["consistency"]
     options = cast("Mapping[str, Json]", entry.get(kind) or {})
-    if kind == "bind" and options.get("propagation"):
-        mount["BindOptions"] = {"Propagation": options["propagation"]}
+    bind = _bind_options(options) if kind == "bind" else {}
+    if bind:
+        mount["BindOptions"] = bind
     if kind == "volume" and (options.get("nocopy") or options.get("subpath")):
         mount["VolumeOptions"] = {
             "NoCopy": bool(options.get("nocopy")),
@@ -95,6 +104,16 @@ def _mount(entry: Mapping[str, Json], names: Names) -> dict[str, Json]:
             "Mode": options.get("mode") or 0o1777,
         }
     return mount
+
+
+def _bind_options(options: Mapping[str, Json]) -> dict[str, Json]:
+    bind: dict[str, Json] = {}
+    if options.get("propagation"):
+        bind["Propagation"] = options["propagation"]
+    recursive = _RECURSIVE.get(str(options.get("recursive")))
+    if recursive:
+        bind[recursive] = True
+    return bind
 
 
 def _file_mounts(service: ServiceSpec, names: Names) -> list[Json]:

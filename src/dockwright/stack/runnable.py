@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import cast
 
+from dockwright.engine import Engine
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.stack.engine_needs import require_engine
 
 
-def require_runnable(spec: StackSpec, services: Iterable[str]) -> None:
+def require_runnable(spec: StackSpec, services: Sequence[str], engine: Engine) -> None:
     """Refuse services of a stack for what only a start notices.
 
     Raises:
         ComposeError: a variable that a file is made from is not set.
         ComposeUnsupportedError: right Compose that cannot be run here; names its place in the file.
     """
+    require_engine(spec, services, engine.version())
     for name in services:
         service = spec.services[name]
         _require_given_files(spec, service)

@@ -223,7 +223,7 @@ class Stack(StackView):
     def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
-        require_runnable(self.spec, missing)
+        require_runnable(self.spec, missing, self.engine)
         batch.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
         self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):
