@@ -33,3 +33,14 @@ def test_a_silent_port_names_stack_service_and_ports() -> None:
     [text] = advice.drain()
     assert text.startswith("warning: stack shop: nobody listened on port 5678 and 9229 of web")
     assert advice.drain() == ()
+
+
+def test_a_stack_of_one_copy_says_why_once() -> None:
+    advice = Advice()
+    for _ in range(3):
+        advice.sole("shop", "service web is in the host's network, where each port is there once")
+    assert advice.drain() == (
+        "hint: stack shop had one copy only, so that tests waited for each other: "
+        "service web is in the host's network, where each port is there once",
+    )
+    assert advice.drain() == ()

@@ -287,3 +287,25 @@ def test_a_spare_that_cannot_start_fails_nobody(
 
 def states(pool: Pool) -> list[object]:
     return [stack["state"] for stack in pool.statistics().stacks]
+
+
+def test_a_stack_in_the_host_network_has_one_copy(
+    make_pool: PoolMaker, compose_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "host.yaml"
+    text = compose_file.read_text().replace("    image:", "    network_mode: host\n    image:")
+    file.write_text(text)
+    pool = make_pool(files={"tiny": file})
+    first = pool.acquire(exclusively("a 1"), timeout_s=WAIT_S)
+    with pytest.raises(LeaseError) as caught:
+        pool.acquire(exclusively("b 2"), timeout_s=3.0)
+    assert caught.value.hint == (
+        "there can be one copy only: service box is in the host's network, where each port is "
+        "there once"
+    )
+    dirty(first)
+    pool.release(first)
+    second = pool.acquire(exclusively("b 2"), timeout_s=WAIT_S)
+    assert is_clean(second)
+    pool.release(second)
+    assert len(pool.statistics().stacks) == 1

@@ -20,6 +20,7 @@ class Advice:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._silent: list[str] = []
+        self._sole: dict[str, str] = {}
         # By stack; a reset that replaces several services tells each of them, with one beginning.
         self._replaced: defaultdict[str, dict[float, float]] = defaultdict(dict)
         self._services: defaultdict[str, set[str]] = defaultdict(set)
@@ -36,6 +37,14 @@ class Advice:
         with self._lock:
             self._silent.append(text)
 
+    def sole(self, stack: str, reason: str) -> None:
+        """Note that a second copy of a stack would have been of use, and why there is none."""
+        with self._lock:
+            self._sole[stack] = (
+                f"hint: stack {stack} had one copy only, so that tests waited for each other: "
+                f"{reason}"
+            )
+
     def replaced(self, stack: str, service: str, began_s: float, seconds: float) -> None:
         """Note that a reset replaced a service's container, because no other way is known."""
         with self._lock:
@@ -45,8 +54,9 @@ class Advice:
     def drain(self) -> tuple[str, ...]:
         """Return what there is to say since the last call."""
         with self._lock:
-            texts = [*self._silent, *map(self._hint, self._replaced)]
+            texts = [*self._silent, *self._sole.values(), *map(self._hint, self._replaced)]
             self._silent.clear()
+            self._sole.clear()
             self._replaced.clear()
             self._services.clear()
         return tuple(text for text in texts if text)

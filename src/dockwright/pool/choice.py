@@ -74,12 +74,20 @@ def is_stuck(copies: Sequence[Copy], waiters: Sequence[Waiter]) -> bool:
     return all(copy.holders for copy in copies) and holding <= waiting
 
 
-def still_taken(requirement: Requirement, copies: Sequence[Copy]) -> LeaseError:
-    """Return the error for one who has waited long enough; it tells what the copies are doing."""
+def still_taken(requirement: Requirement, copies: Sequence[Copy], sole: str = "") -> LeaseError:
+    """Return the error for one who has waited long enough; it tells what the copies are doing.
+
+    Args:
+        requirement: what was asked for.
+        copies: those of that stack.
+        sole: why there can be one copy only, if so.
+    """
     states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in copies)
     holders = ", ".join(sorted(holder for copy in copies for holder in copy.holders))
     return LeaseError(
         f"no stack {requirement.stack.partition('@')[0]!r} became free for {requirement.holder} "
         f"({states or 'none exists'}; held by: {holders or 'nobody'})",
-        hint="raise dockwright_max_stacks or dockwright_start_timeout",
+        hint=f"there can be one copy only: {sole}"
+        if sole
+        else "raise dockwright_max_stacks or dockwright_start_timeout",
     )

@@ -16,7 +16,15 @@ from dockwright.model import Ownership, StackSpec
 from dockwright.pool.advice import Advice
 from dockwright.pool.capacity import declared_bytes
 from dockwright.pool.seed import SeedKey
-from dockwright.stack import Baseline, CachedStart, Identity, Images, Stack, StackOptions
+from dockwright.stack import (
+    Baseline,
+    CachedStart,
+    Identity,
+    Images,
+    Stack,
+    StackOptions,
+    sole_reason,
+)
 from dockwright.wait import Cadence, SilentPorts
 
 _NAME_LIMIT = 24  # of the spec's name within a copy's: an engine's names end at 63 characters
@@ -60,6 +68,7 @@ class Factory:
         options: what they have in common.
         seed: what a client does to each copy before its baseline is captured, if anything.
         measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
+        sole: why there can be one copy only; empty: there can be more.
     """
 
     name: str
@@ -68,10 +77,12 @@ class Factory:
     options: FactoryOptions
     seed: SeedKey | None = None
     measured: int = 0
+    sole: str = field(init=False)
     _images: Images = field(init=False)
     _silent_ports: SilentPorts = field(init=False)
 
     def __post_init__(self) -> None:
+        self.sole = sole_reason(self.spec)
         self._images = Images(self.engine)
         self._silent_ports = SilentPorts(partial(self.options.advice.silent, self.name))
 

@@ -78,13 +78,16 @@ class Holdings:
 
     def grow(self, key: str) -> None:
         """Have another copy started, if there is room or an idle one of another key gives way."""
+        factory = self.factories[key]
+        if factory.sole and self.of(key):
+            factory.options.advice.sole(factory.name, factory.sole)
+            return
         if (
             not self._has_room(key)
             and not self._evict_idle(key)
             and not is_stuck(self.copies, self.waiters)
         ):
             return
-        factory = self.factories[key]
         stack = factory.new()
         copy = Copy(key, stack, factory.baseline(stack))
         if copy.baseline.stays:

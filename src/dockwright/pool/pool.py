@@ -257,7 +257,8 @@ class Pool:
             self._holdings.grow_if_needed(waiter)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise still_taken(requirement, mine)
+                sole = self._holdings.factories[requirement.stack].sole
+                raise still_taken(requirement, mine, sole)
             self._changed.wait(min(remaining, _BACKSTOP_S))
 
     def _check_open(self) -> None:
@@ -339,6 +340,9 @@ class Pool:
     def _reset(self, copy: Copy) -> None:
         began = time.monotonic()
         failure = self._upkeep.reset(copy)
+        sole = bool(self._holdings.factories[copy.key].sole)
+        if failure is not None and sole:  # its successor needs what it has
+            self._upkeep.discard(copy)
         with self._changed:
             if failure is None:
                 copy.become(State.CLEAN)
@@ -351,7 +355,8 @@ class Pool:
         if failure is not None and not self._closed:
             project = copy.stack.identity.project
             _log.warning("reset of %s failed, it is replaced: %s", project, failure)
-            self._upkeep.discard(copy)
+            if not sole:
+                self._upkeep.discard(copy)
 
 
 def _lease(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         marked_processes,
     )
     from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
-    from dockwright.stack.runnable import require_runnable
+    from dockwright.stack.runnable import require_runnable, sole_reason
     from dockwright.stack.stack import Stack
     from dockwright.stack.status import UnitStatus, statuses
     from dockwright.stack.view import CommandResult, StackOptions
@@ -48,6 +48,7 @@ __all__ = [
     "marked_processes",
     "require_runnable",
     "restore_set_aside",
+    "sole_reason",
     "start_whole",
     "statuses",
 ]
@@ -78,7 +79,7 @@ __getattr__ = lazily(
             "Stopwatch",
             "UnitEvent",
         ),
-        "runnable": ("require_runnable",),
+        "runnable": ("require_runnable", "sole_reason"),
         "stack": ("Stack",),
         "status": (
             "UnitStatus",

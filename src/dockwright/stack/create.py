@@ -30,6 +30,7 @@ _NETWORK_KEYS = {
 }
 
 
+_BRIDGE_NAME = "com.docker.network.bridge.name"  # the host has each interface once
 _HELD = "/files"
 
 
@@ -173,6 +174,9 @@ class Creator:
             for name, api in _NETWORK_KEYS.items()
             if declared.get(name) is not None
         }
+        if self.identity.isolated:
+            options = cast("Mapping[str, Json]", declared.get("driver_opts") or {})
+            body["Options"] = {name: options[name] for name in options if name != _BRIDGE_NAME}
         own = cast("Mapping[str, str]", declared.get("labels") or {})
         body["Labels"] = {**own, **self.identity.network_labels(key)}
         body["CheckDuplicate"] = True

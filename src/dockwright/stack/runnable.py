@@ -1,4 +1,4 @@
-"""Refuses right Compose that cannot be run here, before anything is made."""
+"""What of right Compose cannot be run here, or not in two copies side by side."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dockwright.engine import Engine
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.stack.engine_needs import require_engine
+from dockwright.stack.mounts import volume_entries
+from dockwright.stack.names import references
 
 
 def require_runnable(spec: StackSpec, services: Sequence[str], engine: Engine) -> None:
@@ -25,6 +27,33 @@ def require_runnable(spec: StackSpec, services: Sequence[str], engine: Engine) -
         _require_given_files(spec, service)
         _require_directory(service)
         _require_absolute_targets(service)
+
+
+def sole_reason(spec: StackSpec) -> str:
+    """Return why two copies of a stack cannot run side by side; empty: they can."""
+    networks = cast("Mapping[str, Mapping[str, Json] | None]", spec.document.get("networks") or {})
+    for key, network in networks.items():
+        network = network or {}
+        if network.get("external"):
+            return f"services of two copies would have the same names in the external network {key}"
+        if "parent" in cast("Mapping[str, Json]", network.get("driver_opts") or {}):
+            return f"network {key} takes an interface of the host (`parent`) for itself"
+    for name, service in spec.services.items():
+        mode = str(service.config.get("network_mode") or "")
+        if mode == "host":
+            return f"service {name} is in the host's network, where each port is there once"
+        if mode.startswith("container:") and references(spec).shared(mode) is None:
+            return f"service {name} is in the network of a container outside the project ({mode})"
+        for entry in volume_entries(service):
+            source = str(entry.get("source") or "")
+            if entry["type"] == "volume" and not entry.get("read_only") and _external(spec, source):
+                return f"service {name} may write to the external volume {source}"
+    return ""
+
+
+def _external(spec: StackSpec, volume: str) -> bool:
+    declared = cast("Mapping[str, Mapping[str, Json] | None]", spec.document.get("volumes") or {})
+    return bool((declared.get(volume) or {}).get("external"))
 
 
 def _require_given_files(spec: StackSpec, service: ServiceSpec) -> None:
