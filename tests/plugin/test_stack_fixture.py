@@ -171,6 +171,36 @@ def test_a_new_container_after_each_test_is_worth_a_hint(suite: Suite) -> None:
     )
 
 
+def test_a_strategy_that_cannot_work_is_a_line_in_the_summary(suite: Suite) -> None:
+    suite.compose(
+        text="""
+        services:
+          cache:
+            image: redis:7
+            command: ["sh", "-c", "echo requirepass hidden | redis-server -"]
+            healthcheck: {test: [CMD, redis-cli, -a, hidden, ping], interval: 10s}
+        """
+    )
+    suite.write(
+        "test_it.py",
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(stack, number):
+            pass
+        """,
+    )
+    result = suite.passes("--dockwright-max-stacks=1", passed=2)
+    result.stdout.re_match_lines(
+        [
+            r"warning: stack \S+: cache is not reset in place: strategy redis cannot work: .*NOAUTH",
+            r"  1 reset gave it a new container, \d+\.\d\d s each time; x-dockwright: "
+            r"\{reset: recreate\} silences this",
+        ]
+    )
+
+
 def test_a_port_on_which_nobody_listens_is_told(suite: Suite) -> None:
     serve = 'command: ["sh", "-c", "exec httpd -f -p 80"]\n    ports: ["80", "9229"]\n'
     suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {serve}")

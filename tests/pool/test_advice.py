@@ -44,3 +44,36 @@ def test_a_stack_of_one_copy_says_why_once() -> None:
         "service web is in the host's network, where each port is there once",
     )
     assert advice.drain() == ()
+
+
+def test_a_strategy_that_gave_way_is_reported_with_its_reason_and_its_cost() -> None:
+    advice = Advice()
+    advice.gave_way("shop", "db", "strategy postgres cannot work: no password")
+    for seconds in (2.0, 3.0):
+        advice.replaced_after_all("shop", "db", seconds)
+    assert advice.drain() == (
+        "warning: stack shop: db is not reset in place: "
+        "strategy postgres cannot work: no password\n"
+        "  2 resets gave it a new container, 2.50 s each time; "
+        "x-dockwright: {reset: recreate} silences this",
+    )
+    advice.gave_way("shop", "db", "strategy postgres cannot work: no password")
+    assert advice.drain() == ()
+
+
+def test_a_strategy_that_gave_way_is_reported_in_a_run_without_resets() -> None:
+    advice = Advice()
+    advice.gave_way("shop", "db", "strategy postgres cannot work: no password")
+    [text] = advice.drain()
+    assert text.endswith(
+        "\n  each reset gives it a new container; x-dockwright: {reset: recreate} silences this"
+    )
+
+
+def test_a_strategy_that_gave_way_is_reported_to_every_run_that_it_slows_down() -> None:
+    advice = Advice()
+    advice.gave_way("shop", "db", "strategy postgres cannot work: no password")
+    assert len(advice.drain()) == 1
+    advice.replaced_after_all("shop", "db", 2.0)
+    [text] = advice.drain()
+    assert "no password\n  1 reset gave it a new container, 2.00 s each time" in text

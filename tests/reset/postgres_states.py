@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dockwright.reset.postgres.session import Access, Session
 from tests.reset.services import RealService
 
 IMAGE = "postgres:15"
@@ -132,6 +133,13 @@ def psql(service: RealService, script: str, database: str = "shop") -> str:
     return service.run(
         "bash", "-c", 'script=$1; shift; psql "$@" <<< "$script"', "bash", script, *options
     )
+
+
+def application_of(service: RealService) -> Session:
+    """Return a connection with the settings that the seed gives an application."""
+    session = Access.of(service).connect("shop")
+    session.run("SET search_path = sales, public; SET session_replication_role = origin")
+    return session
 
 
 def dump(service: RealService) -> str:

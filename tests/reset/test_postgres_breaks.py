@@ -140,7 +140,7 @@ def test_a_crash_is_undone_unless_it_emptied_unlogged_tables(
         ),
         (
             "CREATE ROLE other SUPERUSER LOGIN; SET ROLE other; ALTER ROLE shop NOSUPERUSER",
-            "shop is no superuser",
+            "shop is not a superuser",
             "",
         ),
     ],

@@ -8,9 +8,8 @@ import pytest
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import PostgresReset
-from dockwright.reset.postgres.session import Access
 from tests.reset.comparing import assert_same
-from tests.reset.postgres_states import CHANGES, IMAGE, SEED, dump, psql
+from tests.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
 from tests.reset.services import RealService, start
 from tests.support import Owned
 
@@ -123,10 +122,10 @@ def test_open_transactions_and_locks_of_others_do_not_hold_a_reset_up(
     service: RealService, strategy: PostgresReset
 ) -> None:
     settle(strategy)
-    idle = Access.of(service).connect("shop")
+    idle = application_of(service)
     idle.run("BEGIN")
     idle.run("LOCK TABLE parts IN ACCESS EXCLUSIVE MODE")
-    reader = Access.of(service).connect("shop")
+    reader = application_of(service)
     reader.run("SELECT pg_advisory_lock(5)")
     assert strategy.reset()
     for session in (idle, reader):
@@ -140,7 +139,7 @@ def test_a_lock_that_writes_nothing_is_noticed(
     service: RealService, strategy: PostgresReset
 ) -> None:
     settle(strategy)
-    holder = Access.of(service).connect("shop")
+    holder = application_of(service)
     holder.run("SELECT pg_advisory_lock(5)")
     assert strategy.reset()
     holder.close()
@@ -150,7 +149,7 @@ def test_connections_that_stay_idle_are_kept_when_nothing_was_written(
     service: RealService, strategy: PostgresReset
 ) -> None:
     settle(strategy)
-    application = Access.of(service).connect("shop")
+    application = application_of(service)
     application.run("SELECT count(*) FROM parts")
     assert not strategy.reset()
     application.run("SELECT 1")

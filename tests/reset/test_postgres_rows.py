@@ -8,9 +8,9 @@ import pytest
 
 from dockwright.reset.polling import until_none
 from dockwright.reset.postgres import PostgresReset
-from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.session import Session
 from tests.reset.comparing import assert_same
-from tests.reset.postgres_states import CHANGES, IMAGE, SEED, dump, psql
+from tests.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
 from tests.reset.services import RealService, start
 from tests.support import Owned
 
@@ -100,7 +100,7 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
 @pytest.fixture
 def application(service: RealService) -> Iterator[Session]:
     """A connection that an application keeps."""
-    session = Access.of(service).connect("shop")
+    session = application_of(service)
     session.run("SELECT 1")
     yield session
     session.close()
@@ -201,7 +201,7 @@ def test_hundreds_of_resets_neither_move_rows_nor_let_tables_grow(
         if number % 50 == 49:
             assert_same(before, everything(service))
             application.close()
-            application = Access.of(service).connect("shop")
+            application = application_of(service)
     size = int(psql(service, "SELECT pg_total_relation_size('customers')"))
     application.close()
     assert size < 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from dockwright._text import listed
 from dockwright.wait import PATIENCE_S
@@ -24,6 +24,9 @@ class Advice:
         # By stack; a reset that replaces several services tells each of them, with one beginning.
         self._replaced: defaultdict[str, dict[float, float]] = defaultdict(dict)
         self._services: defaultdict[str, set[str]] = defaultdict(set)
+        # By stack and service: why, and what its resets took since the last call of `drain`.
+        self._gave_way: dict[tuple[str, str], str] = {}
+        self._costs: dict[tuple[str, str], list[float]] = {}
 
     def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
         """Note that nobody listened on ports that a service declares."""
@@ -51,15 +54,43 @@ class Advice:
             self._services[stack].add(service)
             self._replaced[stack][began_s] = seconds
 
+    def gave_way(self, stack: str, service: str, why: str) -> None:
+        """Note that the strategy of a service could not work."""
+        with self._lock:
+            if self._gave_way.get((stack, service)) != why:
+                self._gave_way[stack, service] = why
+                self._costs.setdefault((stack, service), [])
+
+    def replaced_after_all(self, stack: str, service: str, seconds: float) -> None:
+        """Note what it took to replace a service whose strategy could not work."""
+        with self._lock:
+            self._costs.setdefault((stack, service), []).append(seconds)
+
     def drain(self) -> tuple[str, ...]:
         """Return what there is to say since the last call."""
         with self._lock:
-            texts = [*self._silent, *self._sole.values(), *map(self._hint, self._replaced)]
+            slow = [self._slow_way(*key, costs) for key, costs in self._costs.items()]
+            hints = [*self._sole.values(), *map(self._hint, self._replaced)]
+            texts = [*self._silent, *slow, *hints]
             self._silent.clear()
             self._sole.clear()
+            self._costs.clear()
             self._replaced.clear()
             self._services.clear()
         return tuple(text for text in texts if text)
+
+    def _slow_way(self, stack: str, service: str, costs: Sequence[float]) -> str:
+        cost = (
+            f"{len(costs)} {'reset' if len(costs) == 1 else 'resets'} gave it a new container, "
+            f"{sum(costs) / len(costs):.2f} s each time"
+            if costs
+            else "each reset gives it a new container"
+        )
+        return (
+            f"warning: stack {stack}: {service} is not reset in place: "
+            f"{self._gave_way[stack, service]}\n"
+            f"  {cost}; x-dockwright: {{reset: recreate}} silences this"
+        )
 
     def _hint(self, stack: str) -> str:
         times = self._replaced[stack].values()

@@ -56,16 +56,21 @@ class Notes:
         self, copy: Copy, service: str, manner: str, began: float, seconds: float
     ) -> None:
         identity, spec = copy.stack.identity, copy.stack.spec
+        stack = identity.ownership.stack
         self._journal.add(identity.project, "reset", f"{service}: {manner}", began, seconds)
         unasked = service in spec.services and spec.services[service].reset is None
-        if manner == "recreate" and unasked:
-            self._advice.replaced(identity.ownership.stack, service, began, seconds)
+        if manner == "recreate" and service in copy.baseline.gave_way:
+            self._advice.replaced_after_all(stack, service, seconds)
+        elif manner == "recreate" and unasked:
+            self._advice.replaced(stack, service, began, seconds)
 
     def usable(self, copy: Copy) -> None:
         """Note that the start of a copy is over: it can be leased, or it failed."""
         began = copy.made_s
-        project = copy.stack.identity.project
-        self._journal.add(project, "start", "", began, time.monotonic() - began)
+        identity = copy.stack.identity
+        self._journal.add(identity.project, "start", "", began, time.monotonic() - began)
+        for service, why in copy.baseline.gave_way.items():
+            self._advice.gave_way(identity.ownership.stack, service, why)
 
     def released(self, lease: Lease) -> None:
         """Note that a lease has ended."""

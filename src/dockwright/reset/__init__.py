@@ -1,6 +1,7 @@
 """Strategies that bring one service of a dirty stack back to its baseline."""
 
 from dockwright.reset.base import Maker, Manner, Resettable, Strategy
+from dockwright.reset.detect import Detected
 from dockwright.reset.registry import GROUP, Registry, choose
 from dockwright.reset.rest import bring_to_disk
 
@@ -10,6 +11,7 @@ STRATEGIES = Registry()
 __all__ = [
     "GROUP",
     "STRATEGIES",
+    "Detected",
     "Maker",
     "Manner",
     "Registry",

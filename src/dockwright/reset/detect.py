@@ -40,6 +40,9 @@ class Detected:
         service: the service.
         makers: the strategies by name.
         otherwise: the strategy for a server that is none of those that are known.
+
+    Attributes:
+        gave_way: which strategy could not work here and why, for a message; None: none gave way.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Detected:
         self._makers = makers
         self._otherwise = otherwise
         self._chosen: Strategy = Recreate(service)
+        self.gave_way: str | None = None
 
     @property
     def manner(self) -> Manner:
@@ -59,18 +63,19 @@ class Detected:
         """Find the strategy and let it remember the baseline."""
         self._chosen.close()
         self._chosen = Recreate(self._service)
+        self.gave_way = None
         for name in self._find():
             candidate = self._makers[name](self._service)
             try:
                 candidate.capture()
             except DockwrightError as failure:
                 candidate.close()
+                self.gave_way = f"strategy {name} cannot work: {failure.message}"
                 log.warning(
-                    "reset.fallback service=%s: strategy %s cannot work, so that each reset gives "
-                    "it a new container: %s (x-dockwright: {reset: recreate} silences this)",
+                    "reset.fallback service=%s: %s; each reset gives it a new container"
+                    " (x-dockwright: {reset: recreate} silences this)",
                     self._service.spec.name,
-                    name,
-                    failure.message,
+                    self.gave_way,
                 )
             else:
                 self._chosen = candidate

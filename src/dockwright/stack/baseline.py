@@ -10,7 +10,7 @@ from pathlib import Path
 from dockwright.engine import Engine, batch
 from dockwright.errors import DockwrightError, StackError
 from dockwright.model import Address, ServiceSpec
-from dockwright.reset import STRATEGIES, Strategy, choose
+from dockwright.reset import STRATEGIES, Detected, Strategy, choose
 from dockwright.stack.stack import Stack
 
 
@@ -66,6 +66,15 @@ class Baseline:
         """Whether a reset leaves every container and process where it is."""
         processes = self._stack.spec.processes.values()
         return not self._having("recreate") and all(each.stateless for each in processes)
+
+    @property
+    def gave_way(self) -> dict[str, str]:
+        """Which strategy could not work, and why, by the services that are recreated instead."""
+        return {
+            name: each.gave_way
+            for name, each in self._strategies.items()
+            if isinstance(each, Detected) and each.gave_way
+        }
 
     def capture(self) -> None:
         """Remember the state; nobody uses the stack.

@@ -9,7 +9,7 @@ from dockwright.errors import StackError
 from dockwright.reset.postgres import catalogs
 from dockwright.reset.postgres.cluster import Cluster, template_name
 from dockwright.reset.postgres.contents import Contents
-from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.session import Access, Session, not_a_superuser
 from dockwright.reset.postgres.sql import array
 from dockwright.reset.postgres.survey import (
     ALTERED_SETTINGS,
@@ -20,6 +20,7 @@ from dockwright.reset.postgres.survey import (
     Glance,
     Survey,
 )
+from dockwright.reset.postgres.wal import POSITION
 
 _OLDEST = 120000
 _TWO_WAYS = 150000  # the first version that lets one choose how a database is copied
@@ -29,7 +30,6 @@ SELECT jsonb_build_object('version', current_setting('server_version_num')::int,
   'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
   'entered', EXISTS (SELECT FROM pg_database WHERE datname = '{PREFIX}'))::text
 """
-TRANSACTION = "SELECT to_jsonb(txid_current())::text"
 
 
 @dataclass(slots=True)
@@ -81,6 +81,7 @@ class Baseline:
         settings: a hash of the settings that only the server's files and command line change.
         altered: what ALTER SYSTEM had set: name and value, quoted.
         kept: the databases that were cloned, by name.
+        position: where the write-ahead log stood.
         leaves_traces: whether every change to a sequence counts as a transaction.
         has_unlogged: whether there are tables that a crash empties.
     """
@@ -92,6 +93,7 @@ class Baseline:
     settings: str
     altered: list[list[str]]
     kept: dict[str, Kept]
+    position: str
     leaves_traces: bool
     has_unlogged: bool
 
@@ -108,7 +110,7 @@ def open_own_database(access: Access) -> tuple[Session, int]:
         The session in it, and the server's version.
 
     Raises:
-        StackError: the server is too old, or the user is no superuser.
+        StackError: the server is too old, or the user is not a superuser.
     """
     first = access.connect(access.first_database)
     try:
@@ -118,7 +120,7 @@ def open_own_database(access: Access) -> tuple[Session, int]:
                 f"PostgreSQL {who['version'] // 10000} is too old to be reset in place; it takes 12"
             )
         if not who["superuser"]:
-            raise StackError(f"{access.user} is no superuser of this PostgreSQL server")
+            raise not_a_superuser(access.user)
         if not who["entered"]:
             first.run(f"CREATE DATABASE {PREFIX} TEMPLATE template0")
     finally:
@@ -159,7 +161,7 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
         kept = {each.name: _kept(each, after, settled[each.name].contents) for each in databases}
         session.run(*catalogs.detach([copy.template for copy in kept.values()]))
     finally:
-        transaction = _reopen(session, [each.oid for each in databases])
+        transaction, position = _reopen(session, [each.oid for each in databases])
     glance = replace(Glance.take(session), next_transaction=transaction + 1, locks=0)
     return Baseline(
         version=version,
@@ -169,6 +171,7 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
         settings=session.ask(SETTINGS),
         altered=session.ask(ALTERED_SETTINGS),
         kept=kept,
+        position=position,
         leaves_traces=not any(each.sequences for each in settled.values()),
         has_unlogged=any(each.relations for each in settled.values()),
     )
@@ -205,10 +208,10 @@ def _kept(before: Database, after: Survey, contents: Contents | None) -> Kept:
     )
 
 
-def _reopen(session: Session, databases: Sequence[int]) -> int:
-    transaction: int = session.ask(
+def _reopen(session: Session, databases: Sequence[int]) -> tuple[int, str]:
+    transaction, position = session.ask(
         f"""UPDATE pg_database d SET datallowconn = s.datallowconn, datistemplate = s.datistemplate
         FROM public.saved_pg_database s WHERE d.oid = s.oid AND d.oid = ANY({array(databases)})""",
-        TRANSACTION,
+        POSITION,
     )
-    return transaction
+    return transaction, position

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dockwright.errors import StackBrokenError
 from dockwright.reset.postgres import catalogs
-from dockwright.reset.postgres.baseline import TRANSACTION, Baseline, Kept
+from dockwright.reset.postgres.baseline import Baseline, Kept
 from dockwright.reset.postgres.cluster import (
     Cluster,
     spare_name,
@@ -15,6 +15,7 @@ from dockwright.reset.postgres.cluster import (
 )
 from dockwright.reset.postgres.sql import identifier
 from dockwright.reset.postgres.survey import SETTINGS, Database, Glance, Survey
+from dockwright.reset.postgres.wal import POSITION
 
 
 class Restoration:
@@ -25,6 +26,10 @@ class Restoration:
         baseline: what it was; told where its databases are afterwards.
         glance: what it looked like a moment ago.
         last: what the cluster looked like when it was last clean.
+
+    Attributes:
+        changed: the databases that have to come back, by name.
+        position: where the write-ahead log stood when they were back.
     """
 
     def __init__(self, cluster: Cluster, baseline: Baseline, glance: Glance, last: Glance) -> None:
@@ -36,6 +41,7 @@ class Restoration:
         self._restarted = glance.server != last.server
         self._crashed = glance.statistics != last.statistics
         self._survey = Survey.take(cluster.session, version=baseline.version, names=baseline.names)
+        self.position = ""
         self.changed: dict[str, Kept] = {
             name: kept
             for name, kept in baseline.kept.items()
@@ -114,11 +120,11 @@ class Restoration:
         for name in self._baseline.names:
             if self._survey.catalogs[name] != self._baseline.survey.catalogs[name]:
                 statements.append(catalogs.put_back(name))
-        transaction: int = self._session.ask(*statements, TRANSACTION)
+        transaction, self.position = self._session.ask(*statements, POSITION)
         for kept in self.changed.values():
             kept.oid = fresh[kept.original]
             kept.activity = self._baseline.no_activity
-        return transaction + 1
+        return int(transaction) + 1
 
     def _fresh_oids(self) -> dict[int, int]:
         found = Survey.oids(self._session)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres.baseline import Baseline, Kept
-from dockwright.reset.postgres.session import ConnectionLostError, Session
+from dockwright.reset.postgres.contents import MoreThanRowsError, Restored
+from dockwright.reset.postgres.session import ConnectionLostError, DriverSession, Session
 from dockwright.reset.postgres.survey import Glance, Survey
 from dockwright.reset.postgres.visits import Visits
-from dockwright.reset.postgres.wal import WriteAheadLog
+from dockwright.reset.postgres.wal import Touched, WriteAheadLog
 
 log = logging.getLogger(__name__)
 
@@ -56,35 +57,55 @@ class RowRestoration:
             for name in likely:
                 self._baseline.kept[name].activity = None  # our own sessions count
             try:
-                dirty = self._dirty()
-                if dirty is None or not all(
-                    self._restore(self._visits.to(name), self._baseline.kept[name], files)
-                    for name, files in dirty.items()
-                ):
-                    self._visits.end()
-                    return None
+                return self._bring_back(likely, last)
             except ConnectionLostError:
                 raise
-            except StackError as failure:  # somebody holds a lock; the log is gone already
+            except StackError as failure:  # more than rows, a lock, a log that is gone already
                 log.debug("reset.postgres.rows %s", failure)
                 self._visits.end()
                 return None
+
+    def _bring_back(self, likely: set[str], last: Glance) -> Glance:
+        touched = self._wal.touched(self._session)
+        restored: dict[int, Restored] = {}
+        dirty = self._dirty(touched)
+        for name, files in dirty.items():
+            kept = self._baseline.kept[name]
+            restored[kept.oid] = self._restore(self._visits.to(name), kept, files)
         likely.clear()
         likely.update(dirty)
-        return replace(last, next_transaction=self._wal.mark(self._session))
+        if restored:
+            touched = self._checked(touched, restored)
+        self._wal.start_at(touched.end)
+        return replace(last, next_transaction=touched.next_transaction)
 
-    def _dirty(self) -> dict[str, set[int]] | None:
-        """Return the files that were written to, by database; None where there is more."""
-        touched = self._wal.touched(self._session)
+    def _checked(self, before: Touched, restored: dict[int, Restored]) -> Touched:
+        """Return what was written meanwhile: nothing but the rows that were brought back.
+
+        A check or an index may call functions that write elsewhere, and others may have written.
+        """
+        self._wal.start_at(before.end)
+        after = self._wal.touched(self._session, [each.transaction for each in restored.values()])
+        side_effects = [
+            database
+            for database, files in after.ours.items()
+            if database not in restored or files - restored[database].files
+        ]
+        if after.relations or after.unknown or side_effects:
+            raise MoreThanRowsError(f"meanwhile, this was written: {after}")
+        return after
+
+    def _dirty(self, touched: Touched) -> dict[str, set[int]]:
+        """Return the files that were written to, by database."""
         if touched.unknown:
-            return None
+            raise MoreThanRowsError(f"the log has {', '.join(touched.unknown)}")
         names = {kept.oid: name for name, kept in self._baseline.kept.items()}
         if others := touched.relations.keys() - names.keys():
             baseline = self._baseline
             now = Survey.take(self._session, version=baseline.version, names=baseline.names)
             known = {0, *(each.oid for each in now.databases.values() if each.ours)}
             if not others <= known or not self._is_same_outside(now):
-                return None
+                raise MoreThanRowsError("what all databases share was changed")
         return {names[oid]: files for oid, files in touched.relations.items() if oid in names}
 
     def _is_same_outside(self, now: Survey) -> bool:
@@ -108,6 +129,8 @@ class RowRestoration:
         return self._baseline.survey.databases[name].oid if kept is None else kept.oid
 
     @staticmethod
-    def _restore(session: Session, kept: Kept, files: set[int]) -> bool:
+    def _restore(session: Session, kept: Kept, files: set[int]) -> Restored:
         kept.activity = None
-        return kept.contents is not None and kept.contents.restore(session, files)
+        if kept.contents is None or not isinstance(session, DriverSession):
+            raise MoreThanRowsError("the rows of the database are not known")
+        return kept.contents.restore(session, files)

@@ -27,6 +27,58 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 60
 APPLICATION = "dockwright"
 
+_SETTINGS = {
+    "application_name": APPLICATION,
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000}",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # What a statement means.
+    "search_path": 'pg_catalog,"$user",public',
+    "standard_conforming_strings": "on",
+    "backslash_quote": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "row_security": "off",
+    # What a value looks like.
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "quote_all_identifiers": "off",
+    # What a transaction may do, what it sets off, and what it waits for.
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "session_replication_role": "replica",
+    "synchronous_commit": "local",
+    # Where a new table goes.
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
+    # How a table is read: once from its first page to its last.
+    "enable_seqscan": "on",
+    "synchronize_seqscans": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+"""Whatever a server, a database or a role sets for its sessions, ours are the same everywhere.
+
+They go with the request for a connection: no other setting beats those. PostgreSQL 12 knows all.
+"""
+
+_LATER_TIMEOUTS = """
+SELECT set_config(name, '0', false)
+FROM unnest('{idle_session_timeout,transaction_timeout}'::text[]) name
+WHERE current_setting(name, true) IS NOT NULL
+"""
+
+
+def _options() -> str:
+    """Return the settings as a server's command line has them."""
+    pairs = (f"{name}={value}" for name, value in _SETTINGS.items())
+    return " ".join("-c " + pair.replace("\\", "\\\\").replace(" ", "\\ ") for pair in pairs)
+
 
 class ConnectionLostError(StackError):
     """The server, or the way to it, is gone."""
@@ -34,6 +86,11 @@ class ConnectionLostError(StackError):
 
 class StatementError(StackError):
     """The server refused a statement."""
+
+
+def not_a_superuser(user: str) -> StackError:
+    """Return the error for a user that cannot bring everything back."""
+    return StackError(f"the PostgreSQL user {user} is not a superuser")
 
 
 class Session(Protocol):
@@ -83,6 +140,7 @@ class Access:
 
         Raises:
             ConnectionLostError: neither way leads there.
+            StackError: the user is not a superuser.
         """
         try:
             return DriverSession(self, database)
@@ -90,7 +148,12 @@ class Access:
             log.debug("reset.postgres.no_driver service=%s", self.service.spec.name)
         except StackError as failure:  # not reachable from this host, or another authentication
             log.debug("reset.postgres.driver service=%s: %s", self.service.spec.name, failure)
-        return PsqlSession(self, database)
+        try:
+            return PsqlSession(self, database)
+        except ConnectionLostError as failure:
+            if "session_replication_role" in failure.message:  # superusers alone may set it
+                raise not_a_superuser(self.user) from failure
+            raise
 
 
 class DriverSession:
@@ -110,9 +173,10 @@ class DriverSession:
                 dbname=database,
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
-                application_name=APPLICATION,
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+                client_encoding="utf8",
+                options=_options(),
             )
+            self._connection.execute(_LATER_TIMEOUTS)
         except psycopg.Error as exc:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
 
@@ -127,6 +191,16 @@ class DriverSession:
             pass
         row = cursor.fetchone()
         return json.loads(row[0]) if row else None
+
+    def copy_out(self, statement: str) -> bytes:
+        """Run a COPY statement and return what it sends."""
+        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
+            return b"".join(copy)
+
+    def copy_in(self, statement: str, data: bytes) -> None:
+        """Run a COPY statement that receives `data`."""
+        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
+            copy.write(data)
 
     def close(self) -> None:
         """End the connection."""
@@ -161,9 +235,9 @@ class PsqlSession:
         command = ["psql", "-qAtX", "-U", access.user, "-p", str(access.port), "-d", database]
         environment = {
             "PGPASSWORD": access.password,
-            "PGAPPNAME": APPLICATION,
             "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
-            "PGOPTIONS": f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+            "PGCLIENTENCODING": "UTF8",
+            "PGOPTIONS": _options(),
         }
         try:
             container = access.service.container()
@@ -173,7 +247,7 @@ class PsqlSession:
         except EngineError as exc:
             raise ConnectionLostError(exc.message) from exc
         self._output: Iterator[tuple[str, bytes]] = self._exec.output()
-        self.run("SELECT 1")  # tells now whether the server lets us in
+        self.run(_LATER_TIMEOUTS)  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:
         """Run statements; see `Session`."""

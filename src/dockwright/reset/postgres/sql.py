@@ -11,8 +11,8 @@ def identifier(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as SQL has it, whatever `standard_conforming_strings` says."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Return a text as SQL has it, whatever the settings for strings say."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def array(numbers: Collection[int]) -> str:

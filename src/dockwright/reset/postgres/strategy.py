@@ -83,7 +83,7 @@ class PostgresReset:
                 if kept.in_use and self._log is None
             }
             if self._log is not None:
-                self._log.mark(self._session)
+                self._log.start_at(self._baseline.position)
         self._tidy_up()
 
     def reset(self) -> bool:
@@ -132,7 +132,7 @@ class PostgresReset:
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         self._clean = restoration.run()
         if self._log is not None:
-            self._log.mark(session)
+            self._log.start_at(restoration.position)
         self._counted = True
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
