@@ -194,7 +194,8 @@ def test_a_strategy_that_cannot_work_is_a_line_in_the_summary(suite: Suite) -> N
     result = suite.passes("--dockwright-max-stacks=1", passed=2)
     result.stdout.re_match_lines(
         [
-            r"warning: stack \S+: cache is not reset in place: strategy redis cannot work: .*NOAUTH",
+            r"warning: stack default: cache is not reset in place: "
+            r"strategy redis cannot work: .*NOAUTH",
             r"  1 reset gave it a new container, \d+\.\d\d s each time; x-dockwright: "
             r"\{reset: recreate\} silences this",
         ]

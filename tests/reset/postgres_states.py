@@ -66,6 +66,31 @@ COMMENT ON TABLE sales.orders IS 'orders';
 ALTER DATABASE shop SET search_path = sales, public;
 """
 
+LOGGED = (
+    SEED.replace("CREATE UNLOGGED TABLE", "CREATE TABLE")
+    + """
+CREATE TABLE customers (id serial PRIMARY KEY, name text UNIQUE, shout text
+  GENERATED ALWAYS AS (upper(name)) STORED);
+INSERT INTO customers (name) SELECT 'customer ' || n FROM generate_series(1, 20) n;
+CREATE TABLE invoices (id serial PRIMARY KEY, customer int REFERENCES customers ON DELETE CASCADE);
+INSERT INTO invoices (customer) SELECT n FROM generate_series(1, 20) n;
+CREATE TABLE documents (id int, body text);
+ALTER TABLE documents ALTER body SET STORAGE EXTERNAL;
+INSERT INTO documents SELECT 1, repeat('x', 20000);
+CREATE TABLE "Odd ""name" ("a column" int, dropped int);
+ALTER TABLE "Odd ""name" DROP COLUMN dropped;
+INSERT INTO "Odd ""name" VALUES (1), (NULL);
+CREATE TABLE large AS SELECT n AS id, repeat('y', 500) AS body FROM generate_series(1, 4000) n;
+CREATE TABLE followed (a int);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN INSERT INTO scratch VALUES (9); RETURN NEW; END';
+CREATE TRIGGER always AFTER INSERT ON followed FOR EACH ROW EXECUTE FUNCTION note();
+ALTER TABLE followed ENABLE ALWAYS TRIGGER always;
+CREATE SEQUENCE cached CACHE 20;
+"""
+)
+"""Without what keeps rows from being brought back on their own, and with more of them."""
+
 CHANGES = """
 ALTER ROLE shop PASSWORD 'changed';
 ALTER ROLE app PASSWORD 'other' NOLOGIN CREATEDB VALID UNTIL 'infinity' CONNECTION LIMIT 3;
@@ -161,3 +186,20 @@ def dump(service: RealService) -> str:
         """,
     )
     return re.sub(r"^\\(un)?restrict .*$", "", everything, flags=re.MULTILINE) + rest
+
+
+LOOK = """
+SELECT 'SELECT '''||c.oid::regclass::text||''', * FROM ' || c.oid::regclass || ';'
+FROM pg_class c WHERE relkind IN ('r', 'S', 'm') AND c.oid >= 16384 ORDER BY c.oid
+\\gexec
+SELECT oid, relname, relnatts, relacl, relowner FROM pg_class WHERE oid >= 16384 ORDER BY 1;
+SELECT loid, data FROM pg_largeobject;
+SELECT * FROM pg_statistic;
+SELECT datname, datdba, datacl FROM pg_database WHERE datname !~ '_(spare|trash)_' ORDER BY 1;
+SELECT rolname, rolconfig FROM pg_roles ORDER BY 1;
+"""
+
+
+def everything(service: RealService) -> str:
+    """Return all rows in the order in which they lie, and what else the changes here touch."""
+    return psql(service, LOOK)

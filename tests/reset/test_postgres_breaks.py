@@ -73,10 +73,41 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
         ),
         (
             "\\! echo '# changed' >> $PGDATA/pg_hba.conf",
-            "its configuration files were changed",
+            "its configuration files, or what lies beside them, were changed",
             "",
         ),
         ("ALTER DATABASE template0 CONNECTION LIMIT 5", "database template0, .*, was changed", ""),
+        (
+            "ALTER DATABASE template0 ALLOW_CONNECTIONS true;\n"
+            "\\c template0\n"
+            "CREATE TABLE intruder (a int);\n"
+            "\\c shop\n"
+            "ALTER DATABASE template0 ALLOW_CONNECTIONS false",
+            "database template0, .*, was changed",
+            "",
+        ),
+        (
+            "SELECT format('ALTER DATABASE %1$I ALLOW_CONNECTIONS true;', datname),"
+            " format('ALTER DATABASE %1$I ALLOW_CONNECTIONS false;', datname)"
+            " FROM pg_database WHERE datname ~ '_template_' \\gexec",
+            "the template of database .* is gone or was changed",
+            "",
+        ),
+        (
+            "\\c dockwright\nCREATE TABLE intruder (a int)",
+            "our own database, dockwright, was changed",
+            "\\c dockwright\nDROP TABLE intruder",
+        ),
+        (
+            "\\c dockwright\nUPDATE saved_pg_authid SET rolname = 'x' WHERE rolname = 'shop'",
+            "our own database, dockwright, was changed",
+            "",
+        ),
+        (
+            "COPY (SELECT 1) TO '/var/lib/postgresql/data/stray'",
+            "its configuration files, or what lies beside them, were changed",
+            "\\! rm $PGDATA/stray",
+        ),
         ("DROP DATABASE dockwright WITH (FORCE)", 'database "dockwright" does not exist', ""),
     ],
 )

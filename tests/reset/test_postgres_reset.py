@@ -193,6 +193,50 @@ def test_resets_in_quick_succession_need_no_spare(
     assert psql(service, "SELECT count(*) FROM sales.orders").strip() == "100"
 
 
+def test_a_spare_that_somebody_entered_is_not_used(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    settle(strategy)
+    psql(service, "DELETE FROM parts")
+    assert strategy.reset()
+    settle(strategy)
+    before = dump(service)
+    spares = "SELECT datname FROM pg_database WHERE datname ~ '_spare_'"
+    for spare in psql(service, spares).split():
+        psql(
+            service,
+            f"""ALTER DATABASE {spare} ALLOW_CONNECTIONS true;
+            \\c {spare}
+            CREATE TABLE intruder (a int);
+            \\c shop
+            ALTER DATABASE {spare} ALLOW_CONNECTIONS false;
+            DELETE FROM parts;""",
+        )
+    assert strategy.reset()
+    assert_same(before, dump(service))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER SYSTEM SET work_mem = '99MB'; SELECT pg_reload_conf(); SELECT pg_sleep(0.2); "
+        "ALTER SYSTEM SET work_mem = '5MB'",
+        "SELECT pg_replication_origin_create('elsewhere'); "
+        "SELECT pg_replication_origin_advance('elsewhere', '0/1234')",
+    ],
+)
+def test_what_no_file_and_no_table_tells_of_comes_back(
+    service: RealService, strategy: PostgresReset, change: str
+) -> None:
+    state = "SHOW work_mem; SELECT * FROM pg_replication_origin_status"
+    before = psql(service, state)
+    for statement in change.split("; "):
+        psql(service, statement)
+    assert psql(service, state) != before
+    assert strategy.reset()
+    assert psql(service, state) == before
+
+
 def settle(strategy: PostgresReset) -> None:
     """Reset until there is nothing to do: what ran before may still be noticed once."""
     for _ in range(10):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import catalogs
-from dockwright.reset.postgres.cluster import Cluster, template_name
+from dockwright.reset.postgres.cluster import Cluster, spare_name, template_name
 from dockwright.reset.postgres.contents import Contents
 from dockwright.reset.postgres.session import Access, Session, not_a_superuser
 from dockwright.reset.postgres.sql import array
@@ -18,6 +18,7 @@ from dockwright.reset.postgres.survey import (
     SURE_STATISTICS,
     Database,
     Glance,
+    Identity,
     Survey,
 )
 from dockwright.reset.postgres.wal import POSITION
@@ -39,20 +40,22 @@ class Kept:
     Attributes:
         original: its OID then, under which its rows in the shared catalogs were saved.
         look: owner, privileges, settings, comment.
-        template: the OID of its template.
+        template: its template, which nobody may enter, as it was when it was made.
         in_use: whether there were sessions in it: it is likely to need a spare.
         oid: its OID now.
         activity: its counters when it was last clean; None where they are not sure.
         contents: its rows; None where they cannot be brought back one by one.
+        spare: its spare, as it was when it was made; None: there is none.
     """
 
     original: int
     look: str
-    template: int
+    template: Identity
     in_use: bool
     oid: int
     activity: list[int] | None
     contents: Contents | None
+    spare: Identity | None = None
 
     def is_clean(self, now: Database | None) -> bool:
         """Tell whether nobody was in the database or changed anything about it, surely."""
@@ -64,9 +67,14 @@ class Kept:
         )
 
     def has_template(self, now: Survey) -> bool:
-        """Tell whether its template is there, and nobody may enter it."""
+        """Tell whether its template is there, and nobody ever entered it."""
         template = now.databases.get(template_name(self.original))
-        return template is not None and template.oid == self.template and not template.open
+        return template is not None and template.identity == self.template
+
+    def has_spare(self, now: Survey) -> bool:
+        """Tell whether its spare is there, and nobody ever entered it."""
+        spare = now.databases.get(spare_name(self.original))
+        return spare is not None and spare.identity == self.spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,7 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
             cluster.clone(each.name, template_name(each.oid), by_files=by_files)
         after = Survey.take(session, version=version, names=names)
         kept = {each.name: _kept(each, after, settled[each.name].contents) for each in databases}
-        session.run(*catalogs.detach([copy.template for copy in kept.values()]))
+        session.run(*catalogs.detach([copy.template.oid for copy in kept.values()]))
     finally:
         transaction, position = _reopen(session, [each.oid for each in databases])
     glance = replace(Glance.take(session), next_transaction=transaction + 1, locks=0)
@@ -175,6 +183,13 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
         leaves_traces=not any(each.sequences for each in settled.values()),
         has_unlogged=any(each.relations for each in settled.values()),
     )
+
+
+def make_spare(cluster: Cluster, kept: Kept) -> None:
+    """Clone a database's template, to take its place."""
+    name = spare_name(kept.original)
+    cluster.clone(template_name(kept.original), name)
+    kept.spare = Survey.identity_of(cluster.session, name)
 
 
 def _refuse(survey: Survey, session: Session) -> None:
@@ -200,7 +215,7 @@ def _kept(before: Database, after: Survey, contents: Contents | None) -> Kept:
     return Kept(
         original=before.oid,
         look=before.look,
-        template=after.databases[template_name(before.oid)].oid,
+        template=after.databases[template_name(before.oid)].identity,
         in_use=before.sessions > 0,
         oid=before.oid,
         activity=after.databases[before.name].activity,

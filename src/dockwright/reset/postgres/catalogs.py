@@ -28,6 +28,13 @@ SHARED = {
 `pg_parameter_acl` came with PostgreSQL 15.
 """
 
+_OF_EACH_DATABASE = (
+    "pg_class", "pg_attribute", "pg_constraint", "pg_default_acl", "pg_depend", "pg_description",
+    "pg_event_trigger", "pg_largeobject", "pg_namespace", "pg_proc", "pg_rewrite", "pg_trigger",
+    "pg_type",
+)  # fmt: skip
+"""Hardly anything can be made in a database without a row in one of these."""
+
 NAMES = f"""
 SELECT jsonb_agg(name)::text
 FROM unnest('{{{",".join(SHARED)}}}'::text[]) name WHERE to_regclass(name) IS NOT NULL
@@ -51,6 +58,14 @@ def fingerprints(names: list[str]) -> str:
         for name in names
     )
     return f"jsonb_build_object({', '.join(parts)})"
+
+
+def own_fingerprints(names: list[str]) -> str:
+    """Return expressions for what our own database holds: each table's rows by their writers."""
+    tables = [*_OF_EACH_DATABASE, *(f"public.saved_{name}" for name in [*names, "pg_database"])]
+    return ", ".join(
+        f"(SELECT concat(count(*), '|', sum(xmin::text::bigint)) FROM {table})" for table in tables
+    )
 
 
 def put_back(name: str) -> str:
@@ -81,6 +96,7 @@ def detach(databases: Collection[int]) -> list[str]:
         f" OR dbid = 0 AND classid = {_DATABASE} AND objid = ANY({them})",
         f"DELETE FROM pg_db_role_setting WHERE setdatabase = ANY({them})",
         f"DELETE FROM pg_shdescription WHERE classoid = {_DATABASE} AND objoid = ANY({them})",
+        f"DELETE FROM pg_shseclabel WHERE classoid = {_DATABASE} AND objoid = ANY({them})",
     ]
 
 
@@ -95,6 +111,9 @@ def adopt(database: int, original: int) -> list[str]:
         FROM public.saved_pg_db_role_setting WHERE setdatabase = {original}""",
         f"""INSERT INTO pg_shdescription SELECT {database}, classoid, description
         FROM public.saved_pg_shdescription
+        WHERE objoid = {original} AND classoid = {_DATABASE}""",
+        f"""INSERT INTO pg_shseclabel SELECT {database}, classoid, provider, label
+        FROM public.saved_pg_shseclabel
         WHERE objoid = {original} AND classoid = {_DATABASE}""",
         f"""INSERT INTO pg_shdepend
         SELECT {database}, classid, objid, objsubid, refclassid, refobjid, deptype

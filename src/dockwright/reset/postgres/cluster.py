@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from dockwright.reset.polling import until_none
@@ -143,13 +143,28 @@ class Cluster:
             + strategy
         )
 
-    def restore_altered(self, settings: Collection[list[str]]) -> None:
-        """Bring back what ALTER SYSTEM had set, and wait until the server has read it."""
-        loaded = "SELECT to_jsonb(pg_conf_load_time())::text"
-        before = self.session.ask(loaded)
+    def drop_origins(self, names: Collection[str]) -> None:
+        """Forget how far replication from these origins got, and the origins."""
+        for name in names:
+            self.session.run(f"SELECT pg_replication_origin_drop({quoted(name)})")
+
+    def advance_origins(self, positions: Mapping[str, str]) -> None:
+        """Set how far replication got, by the name of its origin; also back."""
+        for name, position in positions.items():
+            self.session.run(
+                f"SELECT pg_replication_origin_advance({quoted(name)}, {quoted(position)})"
+            )
+
+    def alter_system(self, settings: Collection[list[str]]) -> None:
+        """Bring back what ALTER SYSTEM had set; the server has not read it yet."""
         self.session.run("ALTER SYSTEM RESET ALL")
         for name, value in settings:
             self.session.run(f"ALTER SYSTEM SET {name} = {value}")
+
+    def reload(self) -> None:
+        """Have the server read its configuration files, and wait until it has."""
+        loaded = "SELECT to_jsonb(pg_conf_load_time())::text"
+        before = self.session.ask(loaded)
         self.session.run("SELECT pg_reload_conf()")
         same = f"SELECT to_jsonb((pg_conf_load_time() = {quoted(before)})::int)::text"
         self._until_none(same, "unread settings")

@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from dockwright.errors import StackBrokenError
 from dockwright.reset.postgres import catalogs
-from dockwright.reset.postgres.baseline import Baseline, Kept
+from dockwright.reset.postgres.baseline import Baseline, Kept, make_spare
 from dockwright.reset.postgres.cluster import (
     Cluster,
     spare_name,
-    template_name,
     trash_name,
 )
 from dockwright.reset.postgres.sql import identifier
-from dockwright.reset.postgres.survey import SETTINGS, Database, Glance, Survey
+from dockwright.reset.postgres.survey import PREFIX, SETTINGS, Database, Glance, Survey
 from dockwright.reset.postgres.wal import POSITION
 
 
@@ -30,6 +29,7 @@ class Restoration:
     Attributes:
         changed: the databases that have to come back, by name.
         position: where the write-ahead log stood when they were back.
+        reloaded: whether the server read its configuration files.
     """
 
     def __init__(self, cluster: Cluster, baseline: Baseline, glance: Glance, last: Glance) -> None:
@@ -39,6 +39,8 @@ class Restoration:
         self._glance = glance
         # What a server counts is sure only as long as it runs.
         self._restarted = glance.server != last.server
+        self._loaded = glance.loaded != last.loaded  # also by a restart
+        self.reloaded = False
         self._crashed = glance.statistics != last.statistics
         self._survey = Survey.take(cluster.session, version=baseline.version, names=baseline.names)
         self.position = ""
@@ -59,22 +61,37 @@ class Restoration:
             StackError: the server refused, or is gone.
         """
         self._check()
-        databases, slots = self._survey.databases, self._glance.slots
+        databases, slots, origins = (
+            self._survey.databases,
+            self._glance.slots,
+            self._glance.origins,
+        )
         dirty = [each for each in databases.values() if self._is_dirty(each)]
         self._cluster.roll_back_prepared(self._survey.prepared)
         for kept in self.changed.values():
-            if spare_name(kept.original) not in databases:
-                self._cluster.clone(template_name(kept.original), spare_name(kept.original))
+            if not kept.has_spare(self._survey):
+                self._drop_spare(kept)
+                make_spare(self._cluster, kept)
         self._cluster.shut([each.oid for each in dirty])
         self._cluster.drop_slots(slots.keys() - self._baseline.glance.slots.keys())
+        self._cluster.drop_origins(origins.keys() - self._baseline.glance.origins.keys())
         next_transaction = self._swap(dirty)
+        if origins != self._baseline.glance.origins:
+            self._cluster.advance_origins(self._baseline.glance.origins)
         self._restore_settings()
         return replace(
             self._baseline.glance,
             next_transaction=next_transaction,
             server=self._glance.server,
             statistics=self._glance.statistics,
+            loaded=self._glance.loaded,
         )
+
+    def _drop_spare(self, kept: Kept) -> None:
+        """Drop a spare that somebody entered, if there is one."""
+        if spare := self._survey.databases.get(spare_name(kept.original)):
+            self._cluster.shut([spare.oid])
+            self._session.run(f"DROP DATABASE {spare.name}")
 
     def _is_dirty(self, database: Database) -> bool:
         if database.ours:
@@ -88,7 +105,9 @@ class Restoration:
         if self._restarted and self._crashed and self._baseline.has_unlogged:
             raise StackBrokenError("it crashed, which emptied its unlogged tables")
         if self._glance.files != self._baseline.glance.files:
-            raise StackBrokenError("its configuration files were changed")
+            raise StackBrokenError(
+                "its configuration files, or what lies beside them, were changed"
+            )
         if missing := self._baseline.glance.slots.keys() - self._glance.slots.keys():
             raise StackBrokenError(f"replication slots are missing: {', '.join(missing)}")
         if now.subscriptions:
@@ -98,8 +117,10 @@ class Restoration:
         for name, database in then.databases.items():
             if not database.open and not database.ours:
                 found = now.databases.get(name)
-                if found is None or (found.oid, found.look) != (database.oid, database.look):
+                if found is None or found.identity != database.identity:
                     raise StackBrokenError(f"database {name}, which let nobody in, was changed")
+        if now.own != then.own:
+            raise StackBrokenError(f"our own database, {PREFIX}, was changed")
         for name, kept in self._baseline.kept.items():
             if not kept.has_template(now):
                 raise StackBrokenError(f"the template of database {name} is gone or was changed")
@@ -122,7 +143,7 @@ class Restoration:
                 statements.append(catalogs.put_back(name))
         transaction, self.position = self._session.ask(*statements, POSITION)
         for kept in self.changed.values():
-            kept.oid = fresh[kept.original]
+            kept.oid, kept.spare = fresh[kept.original], None
             kept.activity = self._baseline.no_activity
         return int(transaction) + 1
 
@@ -131,10 +152,17 @@ class Restoration:
         return {kept.original: found[spare_name(kept.original)] for kept in self.changed.values()}
 
     def _restore_settings(self) -> None:
+        """Bring back what the files say of settings, and what the server has read of them.
+
+        A setting may also have been altered, loaded, and reset in the file alone.
+        """
         altered = self._glance.altered != self._baseline.glance.altered
         if altered:
-            self._cluster.restore_altered(self._baseline.altered)
-        if altered and Glance.take(self._session).altered != self._baseline.glance.altered:
-            raise StackBrokenError("what ALTER SYSTEM did could not be undone")
-        if (altered or self._restarted) and self._session.ask(SETTINGS) != self._baseline.settings:
-            raise StackBrokenError("its settings were changed by a restart")
+            self._cluster.alter_system(self._baseline.altered)
+            if Glance.take(self._session).altered != self._baseline.glance.altered:
+                raise StackBrokenError("what ALTER SYSTEM did could not be undone")
+        if altered or self._loaded:
+            self._cluster.reload()
+            self.reloaded = True
+            if self._session.ask(SETTINGS) != self._baseline.settings:
+                raise StackBrokenError("its settings were changed by a restart")

@@ -114,11 +114,11 @@ class RowRestoration:
         found = {name: each for name, each in now.databases.items() if not each.ours}
         wanted = {name: each for name, each in then.databases.items() if not each.ours}
         return (
-            (now.catalogs, now.prepared, now.subscriptions, now.tablespaces)
-            == (then.catalogs, then.prepared, then.subscriptions, then.tablespaces)
+            replace(now, databases={}) == replace(then, databases={})
             and found.keys() == wanted.keys()
             and all(
                 (found[name].oid, found[name].look) == (self._oid_of(name), each.look)
+                and (each.open or found[name].row == each.row)
                 for name, each in wanted.items()
             )
             and all(kept.has_template(now) for kept in self._baseline.kept.values())

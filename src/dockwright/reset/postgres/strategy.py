@@ -17,8 +17,8 @@ from dataclasses import replace
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable
 from dockwright.reset.options import check_options
-from dockwright.reset.postgres.baseline import Baseline, capture, open_own_database
-from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name, template_name
+from dockwright.reset.postgres.baseline import Baseline, capture, make_spare, open_own_database
+from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration
 from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
@@ -134,6 +134,9 @@ class PostgresReset:
         if self._log is not None:
             self._log.start_at(restoration.position)
         self._counted = True
+        if restoration.reloaded:  # each process has a time of its own at which it was told
+            self._disconnect()
+            self._clean = replace(self._clean, loaded=Glance.take(self._connected()).loaded)
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
 
@@ -181,11 +184,15 @@ class PostgresReset:
         the next reset would take that for a change and do its work.
         """
         names = Survey.oids(session)
-        missing = [each for each in self._spares_wanted if spare_name(each) not in names]
+        missing = [
+            kept
+            for kept in self._baseline.kept.values()
+            if kept.original in self._spares_wanted and spare_name(kept.original) not in names
+        ]
         # Dropping makes a checkpoint, and that throws the log away which tells of rows.
         trash = _trash(names) if self._log is None else []
         if missing:
-            Cluster(self._access, session).clone(template_name(missing[0]), spare_name(missing[0]))
+            make_spare(Cluster(self._access, session), missing[0])
         elif trash:
             session.run(f"DROP DATABASE {trash[0]}")
         else:
