@@ -172,8 +172,9 @@ class Contents:
         sequences = [each for oid, each in self._sequences.items() if oid in touched]
         if len(tables) + len(sequences) < len(touched):
             raise MoreThanRowsError("a table or sequence was written to that cannot be filled")
-        session.run("BEGIN", f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
         session.run(
+            "BEGIN",
+            f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
             *(f"LOCK TABLE ONLY {table.name} IN EXCLUSIVE MODE" for table in tables),
             *(f"DELETE FROM ONLY {table.name}" for table in tables),
             *(each.setting for each in sequences),

@@ -67,16 +67,17 @@ _SETTINGS = {
 They go with the request for a connection: no other setting beats those. PostgreSQL 12 knows all.
 """
 
-_LATER_TIMEOUTS = """
-SELECT set_config(name, '0', false)
-FROM unnest('{idle_session_timeout,transaction_timeout}'::text[]) name
-WHERE current_setting(name, true) IS NOT NULL
-"""
+_LATER_SETTINGS = {
+    14: {"idle_session_timeout": "0"},
+    17: {"transaction_timeout": "0", "event_triggers": "off"},
+}
+"""Those that came with a later version."""
 
 
-def _options() -> str:
-    """Return the settings as a server's command line has them."""
-    pairs = (f"{name}={value}" for name, value in _SETTINGS.items())
+def _options(major: int) -> str:
+    """Return the settings as the command line of a server of this version has them."""
+    later = (settings for since, settings in _LATER_SETTINGS.items() if major >= since)
+    pairs = (f"{name}={value}" for each in (_SETTINGS, *later) for name, value in each.items())
     return " ".join("-c " + pair.replace("\\", "\\\\").replace(" ", "\\ ") for pair in pairs)
 
 
@@ -113,13 +114,23 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a service's server is reached as its superuser."""
+    """How a service's server is reached as its superuser.
+
+    Attributes:
+        service: the service.
+        user: the superuser.
+        password: of the user.
+        first_database: one that is there from the beginning.
+        port: inside the container.
+        major: the server's version; 0: not known yet.
+    """
 
     service: Resettable
     user: str
     password: str
     first_database: str
     port: int
+    major: int = 0
 
     @classmethod
     def of(cls, service: Resettable) -> Access:
@@ -133,6 +144,7 @@ class Access:
             password=environment.first("POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD") or "",
             first_database=environment.first("POSTGRES_DB", "POSTGRESQL_DATABASE") or user,
             port=int(environment.first("PGPORT") or 5432),
+            major=int(major) if (major := environment.first("PG_MAJOR") or "").isdecimal() else 0,
         )
 
     def connect(self, database: str) -> Session:
@@ -174,9 +186,8 @@ class DriverSession:
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 client_encoding="utf8",
-                options=_options(),
+                options=_options(access.major),
             )
-            self._connection.execute(_LATER_TIMEOUTS)
         except psycopg.Error as exc:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
 
@@ -237,7 +248,7 @@ class PsqlSession:
             "PGPASSWORD": access.password,
             "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
             "PGCLIENTENCODING": "UTF8",
-            "PGOPTIONS": _options(),
+            "PGOPTIONS": _options(access.major),
         }
         try:
             container = access.service.container()
@@ -247,7 +258,7 @@ class PsqlSession:
         except EngineError as exc:
             raise ConnectionLostError(exc.message) from exc
         self._output: Iterator[tuple[str, bytes]] = self._exec.output()
-        self.run(_LATER_TIMEOUTS)  # fails now if the server does not let us in
+        self.run("SELECT 1")  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:
         """Run statements; see `Session`."""

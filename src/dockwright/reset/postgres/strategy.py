@@ -67,8 +67,9 @@ class PostgresReset:
         with self._lock:
             self._access = Access.of(self._service)
             self._disconnect()
-            self._visits = Visits(self._access)
             self._session, version = open_own_database(self._access)
+            self._access = replace(self._access, major=version // 10000)
+            self._visits = Visits(self._access)
             self._log = WriteAheadLog.of(self._session, version)
             self._baseline = capture(
                 self._access, self._session, version, with_contents=self._log is not None
