@@ -167,25 +167,30 @@ def application_of(service: RealService) -> Session:
     return session
 
 
-def dump(service: RealService) -> str:
-    """Return all that can be seen of a cluster: a dump of everything, and what dumps leave out."""
-    everything = service.run("pg_dumpall", "-U", "shop")
-    rest = psql(
-        service,
-        """
-        SELECT oid, rolname, rolpassword FROM pg_authid WHERE oid > 16000 ORDER BY 1;
-        SELECT * FROM pg_prepared_xacts;
-        SELECT slot_name FROM pg_replication_slots ORDER BY 1;
-        SELECT * FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' ORDER BY seqno;
-        SELECT datname, datallowconn, datistemplate, datconnlimit, datacl, datdba FROM pg_database
-          WHERE datname !~ '_(spare|trash)_' ORDER BY 1;
-        SELECT classid::regclass, refclassid::regclass, refobjid, deptype, count(*) FROM pg_shdepend
-          GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
-        SELECT last_value, is_called FROM numbers;
-        SELECT count(*) FROM pg_locks WHERE locktype = 'advisory';
-        """,
-    )
-    return re.sub(r"^\\(un)?restrict .*$", "", everything, flags=re.MULTILINE) + rest
+_BESIDE = """
+SELECT oid, rolname, rolpassword FROM pg_authid WHERE oid > 16000 ORDER BY 1;
+SELECT * FROM pg_prepared_xacts;
+SELECT slot_name FROM pg_replication_slots ORDER BY 1;
+SELECT * FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' ORDER BY seqno;
+SELECT datname, datallowconn, datistemplate, datconnlimit, datacl, datdba FROM pg_database
+  WHERE datname !~ '_(spare|trash)_' ORDER BY 1;
+SELECT classid::regclass, refclassid::regclass, refobjid, deptype, count(*) FROM pg_shdepend
+  GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
+SELECT last_value, is_called FROM numbers;
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory';
+"""
+
+
+def dump(service: RealService, more: str = "") -> str:
+    """Return all that can be seen of a cluster: a dump of everything, and what dumps leave out.
+
+    Args:
+        service: the server.
+        more: what is asked beside that.
+    """
+    command = 'pg_dumpall -U shop && psql -qAtX -v ON_ERROR_STOP=1 -U shop shop <<< "$1"'
+    everything = service.run("bash", "-c", command, "bash", _BESIDE + more)
+    return re.sub(r"^\\(un)?restrict .*$", "", everything, flags=re.MULTILINE)
 
 
 LOOK = """
