@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -66,6 +67,14 @@ class PrivateEngine:
         self._process.wait(timeout=60)
         self._process = self._started()
         self.wait_until_it_answers()
+
+    def stop_for(self, seconds: float) -> None:
+        """Have the daemon answer nobody for some time: it is stopped, and goes on afterwards."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)  # this is what is tested: nothing can be waited for instead
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -43,6 +43,7 @@ Misuse by the programmer is a `RuntimeError` or `TypeError`, not one of these.
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 
@@ -63,6 +64,16 @@ class DockwrightError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+def explained(failure: BaseException) -> str:
+    """Return what a person should read about a failure, whoever raised it.
+
+    Errors of dockwright's own speak for themselves; others need their type to be understood.
+    """
+    if isinstance(failure, DockwrightError):
+        return str(failure)
+    return "".join(traceback.format_exception_only(failure)).strip()
 
 
 class UsageError(DockwrightError):

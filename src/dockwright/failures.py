@@ -14,7 +14,7 @@ from types import TracebackType
 import pytest
 
 from dockwright.errors import DockwrightError
-from dockwright.run import BEGAN, FAILED, LEASES, RUN
+from dockwright.run import BEGAN, FAILED, LEASES, RUN, surviving
 
 _PACKAGE = Path(__file__).parent
 """The modules right in it are those that pytest calls; below it are those that tests call."""
@@ -25,9 +25,16 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the logs of a failed test's services."""
-    if call.excinfo is not None and isinstance(call.excinfo.value, DockwrightError):
-        _end_at_the_call(call.excinfo, item.config)
+    with surviving(item.config, "shorten a traceback"):
+        if call.excinfo is not None and isinstance(call.excinfo.value, DockwrightError):
+            _end_at_the_call(call.excinfo, item.config)
     report = yield
+    with surviving(item.config, f"show the logs of {item.nodeid}"):
+        _complete(report, item, call)
+    return report
+
+
+def _complete(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     run = item.config.stash[RUN]
     began_s = item.stash.setdefault(BEGAN, call.start)
     held = [each for each in run.held if each.fixture in getattr(item, "fixturenames", ())]
@@ -39,7 +46,6 @@ def pytest_runtest_makereport(
             each.failed = True
         for lease in leases:
             report.sections.extend(run.session.log_sections(lease, since_s=began_s))
-    return report
 
 
 def _end_at_the_call(excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, explained
 from dockwright.markers import requirement_of
-from dockwright.run import FAILED, LEASES, RUN, Run
+from dockwright.run import FAILED, LEASES, Run, run_of
 
 if TYPE_CHECKING:
     import docker
@@ -48,7 +48,7 @@ class ModuleLeases:
 
 @pytest.fixture(scope="module")
 def _dockwright_module_leases(request: pytest.FixtureRequest) -> Iterator[ModuleLeases]:
-    leases = ModuleLeases(request.config.stash[RUN])
+    leases = ModuleLeases(run_of(request.config))
     yield leases
     leases.close()
 
@@ -62,7 +62,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
     state finds the stack as every other test found it; nobody waits for the reset.
     """
     item: pytest.Item = request.node
-    run = request.config.stash[RUN]
+    run = run_of(request.config)
     requirement = requirement_of(item)
     if requirement.scope == "module":
         shared: ModuleLeases = request.getfixturevalue("_dockwright_module_leases")
@@ -91,7 +91,7 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
     """
     from dockwright.held import StackFactory
 
-    factory = StackFactory(request.config.stash[RUN])
+    factory = StackFactory(run_of(request.config))
     yield factory
     factory.close()
 
@@ -100,9 +100,9 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
 def docker_client(request: pytest.FixtureRequest) -> docker.DockerClient:
     """Return the Docker SDK's client for the engine that the stacks run on."""
     try:
-        return request.config.stash[RUN].session.engine().sdk
-    except DockwrightError as error:
-        reason = str(error)
+        return run_of(request.config).session.engine().sdk
+    except Exception as error:  # noqa: BLE001 - the reason is enough, whoever raised it
+        reason = explained(error)
     pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
 
 
@@ -116,7 +116,7 @@ def config_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
     from dockwright.resources import TemporaryConfigDir
 
     variables = [request.param] if hasattr(request, "param") else []
-    root = request.config.stash[RUN].settings.root
+    root = run_of(request.config).settings.root
     with ExitStack() as ending:
         with _told_in_words(request):
             directory = ending.enter_context(TemporaryConfigDir(*variables, root=root))
@@ -133,7 +133,7 @@ def backup_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
     from dockwright.resources import TemporaryBackupDir
 
     item = _watched(request)
-    root = request.config.stash[RUN].settings.root
+    root = run_of(request.config).settings.root
     options = {"root": root, **getattr(request, "param", {})}
     with ExitStack() as ending:
         with _told_in_words(request):
@@ -184,7 +184,7 @@ def artifacts(request: pytest.FixtureRequest) -> Iterator[TestArtifactTracker]:
     from dockwright.resources import TestArtifactTracker
 
     item = _watched(request)
-    run = request.config.stash[RUN]
+    run = run_of(request.config)
     with TestArtifactTracker(
         item.nodeid,
         failed=lambda: item.stash.get(FAILED, False),
@@ -218,7 +218,7 @@ def _watched(request: pytest.FixtureRequest) -> pytest.Item:
 
 def _keeps(item: pytest.Item) -> bool:
     """Tell whether what the test made is to be kept: that of the first failed one, if asked for."""
-    run = item.config.stash[RUN]
+    run = run_of(item.config)
     if not run.settings.keep_failed or not item.stash.get(FAILED, False):
         return False
     run.first_failed = run.first_failed or item.nodeid
@@ -233,6 +233,6 @@ def _tell_kept(item: pytest.Item, kept: str) -> None:
 def _acquire(run: Run, requirement: Requirement) -> Lease:
     try:
         return run.session.acquire(requirement)
-    except DockwrightError as error:
-        reason = run.in_full_once(str(error), requirement.holder)
+    except Exception as error:  # noqa: BLE001 - the reason is enough, whoever raised it
+        reason = run.in_full_once(explained(error), requirement.holder)
     pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors

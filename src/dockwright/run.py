@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import bdb
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, explained
 from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from dockwright.pool import Lease, Seed
     from dockwright.report import Line
     from dockwright.session import Session
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +47,7 @@ class Run:
 
     Args:
         settings: of the run.
+        id: of the run, the same in all its processes.
         find_seed: finds the suite's ``dockwright_seed`` hooks.
         on_first_use: is called when the session has been made: the run uses stacks.
     """
@@ -49,11 +55,13 @@ class Run:
     def __init__(
         self,
         settings: Settings,
+        id: str,  # noqa: A002
         *,
         find_seed: Callable[[], Seed | None],
         on_first_use: Callable[[], None],
     ) -> None:
         self.settings = settings
+        self.id = id
         self._find_seed = find_seed
         self._on_first_use = on_first_use
         self.summaries: list[Summary] = []
@@ -68,6 +76,8 @@ class Run:
         self.collected: float | None = None
         """When the tests were collected."""
         self.recorder: Recorder | None = None
+        self.failed_by = ""
+        """The problem that makes a run fail whose tests all passed."""
         self.record: RunRecord | None = None
         """What was recorded, in the main process, once the run is over."""
         self._session: Session | None = None
@@ -89,7 +99,8 @@ class Run:
         if self._session is None:
             from dockwright.session import Session
 
-            self._session = Session(self.settings, os.environ, seed=self._find_seed())
+            seed = self._find_seed()
+            self._session = Session(self.settings, os.environ, seed=seed, run=self.id)
             if self.recorder is not None:  # every run is recorded: it was there first
                 self._session.record(self.recorder.tape, self.recorder.worker)
             self._on_first_use()
@@ -182,6 +193,11 @@ class Run:
             self.summaries.append(summary)
         return summary
 
+    @property
+    def problems(self) -> list[str]:
+        """What could not be removed; in xdist's main process, by the workers as well."""
+        return [problem for summary in self.summaries for problem in summary.problems]
+
     def leave_removal_to_broker(self) -> Summary:
         """Return what there is to tell where nobody waited for the end of `close`."""
         from dockwright.measure import Summary
@@ -206,12 +222,66 @@ class Run:
         return [replace(line, text=redact(line.text)) for line in lines]
 
 
+@contextmanager
+def surviving(config: pytest.Config, what: str) -> Iterator[None]:
+    """Let the run go on where a part of dockwright's work in one of pytest's hooks fails.
+
+    The summary then has a line that says what could not be done, and why. Ctrl-C, pytest's own
+    outcomes and usage errors pass through.
+
+    Args:
+        config: of the run.
+        what: the part, as it follows "could not".
+    """
+    try:
+        yield
+    except (pytest.UsageError, pytest.exit.Exception, bdb.BdbQuit):
+        raise
+    except Exception as failure:  # noqa: BLE001 - tests do not depend on what is done beside them
+        _log.debug("could not %s", what, exc_info=True)
+        reason, *_ = explained(failure).splitlines()
+        # Where the set-up failed, everything after it does, too: that explains nothing.
+        if RUN in config.stash or TROUBLES not in config.stash:
+            add_troubles(config, [f"dockwright could not {what}: {reason}"])
+
+
+def add_troubles(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Note what the summary is to say, once each."""
+    known = config.stash.setdefault(TROUBLES, [])
+    known.extend(line for line in dict.fromkeys(lines) if line not in known)
+
+
+def troubles_of(config: pytest.Config) -> list[str]:
+    """Return the lines of `surviving`, without secrets."""
+    troubles = config.stash.setdefault(TROUBLES, [])
+    if not troubles:
+        return []
+    try:
+        from dockwright.redact import Redactor
+
+        redact = Redactor.of(os.environ)
+        return [redact(text) for text in troubles]
+    except Exception as failure:  # noqa: BLE001 - nothing is shown that may hold a secret
+        kind = type(failure).__name__
+        return [f"dockwright failed in {len(troubles)} places, and cannot say where: {kind}"]
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Return the run's state for a fixture; fail the test with the reason where there is none."""
+    if RUN not in config.stash:
+        pytest.fail("\n".join(troubles_of(config)), pytrace=False)
+    return config.stash[RUN]
+
+
 RUN = pytest.StashKey[Run]()
+TROUBLES = pytest.StashKey[list[str]]()
+"""The lines of `surviving`."""
 LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
 FAILED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
 WORKER_OUTPUT = "dockwright"
 WORKER_RECORD = "dockwright_record"
+WORKER_TROUBLES = "dockwright_troubles"
 REPORTED = "_dockwright_attempts"
 """The attribute by which a worker's report carries the tests that have ended."""
 

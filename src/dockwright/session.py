@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
-from dockwright.errors import DockwrightError, SettingsError
+from dockwright.errors import DockwrightError, SettingsError, explained
 from dockwright.measure import Open, Summary, Tape
 from dockwright.model import Json, Requirement, StackSpec
-from dockwright.places import baselines_directory, home_directory, state_directory
+from dockwright.places import (
+    baselines_directory,
+    home_directory,
+    project_hash,
+    state_directory,
+)
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.wait import Cadence
 
 if TYPE_CHECKING:
     from dockwright.engine import Endpoint, Engine
-    from dockwright.stack import Stack
+
 
 __all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
 
@@ -76,10 +83,16 @@ class Session:
         settings: of the run.
         environ: the environment of the run.
         seed: what puts the suite's own data into each new stack, if anything.
+        run: the run that this process belongs to; empty: it is one of its own.
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], *, seed: Seed | None = None
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        seed: Seed | None = None,
+        run: str = "",
     ) -> None:
         self.settings = settings
         self._tape = Tape()  # notes nothing until there is another one
@@ -88,6 +101,7 @@ class Session:
         self._loads: dict[str, LoadOptions] = {}
         self._environ = environ
         self._seed = seed
+        self._run = run
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._pool: PoolClient | None = None
@@ -165,7 +179,7 @@ class Session:
         if failed and self.settings.keep_failed and not self._kept:
             keep = keep or "the first failed test"
         if keep:
-            self._kept[lease.facts.project] = self._kept_note(lease.stack, keep)
+            self._kept[lease.facts.project] = self._kept_note(lease, keep)
         if self._pool is not None:
             self._pool.release(lease, keep=bool(keep))
 
@@ -179,9 +193,10 @@ class Session:
         with self._lock:
             pool, self._pool = self._pool, None
             engine, self._engine = self._engine, None
-        told = pool.close() if pool is not None else None
-        if engine is not None:
-            engine.close()
+        with ExitStack() as ending:
+            if engine is not None:
+                ending.callback(engine.close)
+            told = self._leave(pool) if pool is not None else None
         if pool is None or told is None:
             return None
         notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
@@ -190,6 +205,21 @@ class Session:
         calls = [_calls(engine)] if engine is not None else []
         mine = Summary(notes=tuple(notes), told=tuple(calls))
         return Summary.added([mine, told])
+
+    def _leave(self, pool: PoolClient) -> Summary:
+        """Say goodbye to the broker; where it has died, remove what it left."""
+        summary = pool.close()
+        if not pool.broker_died:
+            return summary
+        from dockwright.pool import KeptStacks, reap
+
+        try:
+            with closing(connect_engine(self.settings.engine, self._environ)) as engine:
+                kept = KeptStacks(state_directory() / "kept")
+                reap(engine, project_hash(self.settings.root), kept)
+        except (DockwrightError, ExceptionGroup) as failure:
+            return Summary(problems=(*summary.problems, explained(failure)))
+        return Summary(notes=("warning: the broker died; what it left has been removed",))
 
     @property
     def _keep_warm_s(self) -> float:
@@ -208,33 +238,36 @@ class Session:
         since_s = max(since_s, lease.began_s)
         try:
             stack = lease.stack
-        except DockwrightError as error:  # maybe what made the test fail: the engine is gone
-            return [(f"log of {lease.facts.project}", f"(no logs: {error})")]
+        except Exception as error:  # noqa: BLE001 - maybe what made the test fail
+            return [(f"log of {lease.facts.project}", f"(no logs: {explained(error)})")]
         redact = Redactor.of(self._environ, *environments(stack.spec))
         for unit in stack.graph.dependencies:
             try:
                 lines = stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
-            except DockwrightError as error:
-                lines = [f"(no logs: {error})"]
+            except Exception as error:  # noqa: BLE001 - the next service may have some
+                lines = [f"(no logs: {explained(error)})"]
             if lines:
                 text = redact("\n".join(lines))
                 sections.append((f"log of {unit} since the test began", text))
         return sections
 
-    def _kept_note(self, stack: Stack, whose: str) -> str:
+    def _kept_note(self, lease: Lease, whose: str) -> str:
         """Return what a person needs to look at a kept stack, and to remove it."""
         from dockwright.stack import COMPOSE_PROJECT
 
         docker = f"docker -H {self.settings.engine}" if self.settings.engine else "docker"
-        project = stack.identity.project
+        project = lease.facts.project
+        try:
+            stack = lease.stack
+            names = [stack.container_name(service) for service in stack.containers]
+        except Exception as failure:  # noqa: BLE001 - the stack is kept all the same
+            _log.info("the containers of %s cannot be named: %s", project, failure)
+            names = []
         return "\n".join(
             [
                 f"kept the stack of {whose}: {project}",
                 f"  look:    {docker} ps -a --filter label={COMPOSE_PROJECT}={project}",
-                *(
-                    f"  connect: {docker} exec -it {stack.container_name(service)} sh"
-                    for service in stack.containers
-                ),
+                *(f"  connect: {docker} exec -it {name} sh" for name in names),
                 "  remove:  dockwright clean --kept",
             ]
         )
@@ -275,6 +308,8 @@ class Session:
             cadence=Cadence(settings.poll_first, settings.poll_ceiling),
             cache=baselines_directory(self._environ) if settings.cache_baselines else None,
             seed=self._seed,
+            run=self._run,
+            parent=os.getppid() if "PYTEST_XDIST_WORKER" in self._environ else 0,
         )
 
 

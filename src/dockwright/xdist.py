@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from dockwright.run import REPORTED, RUN, WORKER_OUTPUT, WORKER_RECORD, Run
+from dockwright.run import (
+    REPORTED,
+    RUN,
+    WORKER_OUTPUT,
+    WORKER_RECORD,
+    WORKER_TROUBLES,
+    add_troubles,
+    surviving,
+)
 
 _RECEIVER = "dockwright-receiver"
 
@@ -15,36 +23,42 @@ class Receiver:
     """Takes over the tests that the workers record; there is one in the main process.
 
     Args:
-        run: of the main process.
+        config: of the main process.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a worker sent along with the report; nobody else needs it."""
         told = report.__dict__.pop(REPORTED, None)
         if told is not None:
-            self._run.receive(told)
+            with surviving(self._config, "collect what a worker recorded"):
+                self._config.stash[RUN].receive(told)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodeready(node: Any) -> None:
     """Be ready for what workers record; fires in the main process when a worker is."""
-    manager, run = node.config.pluginmanager, node.config.stash[RUN]
-    if run.settings.recorded and not manager.hasplugin(_RECEIVER):
-        manager.register(Receiver(run), _RECEIVER)
+    config: pytest.Config = node.config
+    with surviving(config, "collect what a worker recorded"):
+        manager = config.pluginmanager
+        if config.stash[RUN].settings.recorded and not manager.hasplugin(_RECEIVER):
+            manager.register(Receiver(config), _RECEIVER)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Take over what a worker has to tell; fires in the main process when a worker has ended."""
     del error
-    output, run = getattr(node, "workeroutput", {}), node.config.stash[RUN]
-    if WORKER_OUTPUT in output:
-        from dockwright.measure import Summary  # only where a stack was used
+    output, config = getattr(node, "workeroutput", {}), node.config
+    add_troubles(config, output.get(WORKER_TROUBLES, ()))
+    with surviving(config, "collect what a worker did"):
+        run = config.stash[RUN]
+        if WORKER_OUTPUT in output:
+            from dockwright.measure import Summary  # only where a stack was used
 
-        run.summaries.append(Summary.from_json(output[WORKER_OUTPUT]))
-    if WORKER_RECORD in output:
-        run.receive_farewell(output[WORKER_RECORD])
+            run.summaries.append(Summary.from_json(output[WORKER_OUTPUT]))
+        if WORKER_RECORD in output:
+            run.receive_farewell(output[WORKER_RECORD])

@@ -173,7 +173,7 @@ def test_more_than_is_worth_reading_is_not_cached(
     project: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, reason: str
 ) -> None:
     (project / "initdb.d" / "2.sql").touch()
-    monkeypatch.setattr(f"dockwright.cache.keys.{limit}", value)
+    monkeypatch.setattr(f"dockwright.cache.files.{limit}", value)
     with pytest.raises(NotCacheableError, match=f"initdb.d holds more than {reason}"):
         key_of(project)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests.plugin.suite import TIMEOUT_S, Suite
+from tests.scratch import SCRATCH
 
 pytestmark = pytest.mark.engine
 
@@ -81,8 +84,127 @@ def test_ctrl_c_while_stacks_are_removed_ends_at_once(suite: Suite) -> None:
     until(lambda: _nothing_left(suite), subject="the broker", timeout_s=TIMEOUT_S)
 
 
+HANGS = {
+    "a service that never gets ready": """
+        services:
+          web:
+            image: {image}
+            command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+            healthcheck: {{test: ["CMD", "false"], interval: 5s, retries: 1000}}
+        """,
+    "a health check that hangs": """
+        services:
+          web:
+            image: {image}
+            command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+            healthcheck: {{test: ["CMD", "sleep", "600"], interval: 5s, timeout: 500s}}
+        """,
+    "a server that is none": """
+        services:
+          web:
+            image: redis:7
+            command: [sleep, "600"]
+        """,
+    "a service that never completes": """
+        services:
+          once:
+            image: {image}
+            command: [sleep, "600"]
+          web:
+            image: {image}
+            command: [sleep, "600"]
+            depends_on: {{once: {{condition: service_completed_successfully}}}}
+        """,
+    "a native process that never gets ready": """
+        services:
+          web: {{image: "{image}", command: [sleep, "600"]}}
+        x-dockwright:
+          processes:
+            app: {{command: [sleep, "600"], depends_on: [web], ready: {{log: never}}}}
+        """,
+    "a build": """
+        services:
+          web: {{image: "{image}", command: [sleep, "600"]}}
+          built:
+            build: {{context: ., dockerfile_inline: "FROM {image}\\nRUN : {name}; sleep 600\\n"}}
+        """,
+}
+
+
+def ended_while_starting(
+    suite: Suite, *arguments: str, signals: Sequence[int], of_many: int = 1
+) -> None:
+    """Start a run, end it by signals once a container is there, and look at what is left."""
+    suite.write(
+        "test_it.py",
+        f"import pytest\n@pytest.mark.parametrize('n', range({of_many}))\n"
+        "def test_it(stack, n): pass\n",
+    )
+    options = ["-p", "no:randomly", "-p", "no:cacheprovider", "--dockwright-start-timeout=600s"]
+    process = suite.pytester.popen(
+        [*suite.pytester._getpytestargs(), *options, *arguments], stdin=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: _something_there(suite), subject="the start", timeout_s=TIMEOUT_S)
+        for number in signals:
+            process.send_signal(number)
+        process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.communicate()
+    until(lambda: _nothing_left(suite), subject="nothing to be left", timeout_s=TIMEOUT_S)
+
+
+def _builds(suite: Suite) -> str:
+    """Return what the commands of a suite's builds say, as their containers have no labels."""
+    return f"{suite.path.parent.name}/{suite.path.name}"
+
+
+def _something_there(suite: Suite) -> Outcome:
+    return Continue("nothing is there yet") if not _there(suite) else Ready()
+
+
+def _there(suite: Suite) -> list[str]:
+    building = [
+        each["Id"] for each in suite.engine.list_containers({}) if _builds(suite) in each["Command"]
+    ]
+    return [*suite.left(), *building]
+
+
+@pytest.mark.parametrize("keep_warm", ["0s", "10m"])
+@pytest.mark.parametrize("hangs", HANGS)
+def test_a_start_that_hangs_ends_with_the_run(suite: Suite, hangs: str, keep_warm: str) -> None:
+    suite.compose(text=HANGS[hangs].format(image=SCRATCH, name=_builds(suite)))
+    arguments = [f"--dockwright-keep-warm={keep_warm}"]
+    ended_while_starting(suite, *arguments, signals=[signal.SIGTERM])
+    _end_broker(suite)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [[signal.SIGHUP], [signal.SIGKILL], [signal.SIGINT, signal.SIGINT]],
+    ids=["SIGHUP", "SIGKILL", "Ctrl-C twice"],
+)
+def test_however_a_run_is_ended_its_start_ends(suite: Suite, signals: list[int]) -> None:
+    suite.compose(text=HANGS["a service that never gets ready"].format(image=SCRATCH))
+    ended_while_starting(suite, signals=signals)
+
+
+def test_the_start_ends_when_the_main_process_of_xdist_is_ended(suite: Suite) -> None:
+    suite.compose(text=HANGS["a service that never gets ready"].format(image=SCRATCH))
+    ended_while_starting(suite, "-n", "2", signals=[signal.SIGTERM], of_many=2)
+
+
+def _end_broker(suite: Suite) -> None:
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "dockwright.pool.broker" in line and str(suite.path) in line:
+            process.terminate()
+            process.wait(TIMEOUT_S)
+
+
 def _nothing_left(suite: Suite) -> Outcome:
-    left = suite.left()
+    left = _there(suite)
     return Continue(", ".join(left)) if left else Ready()
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.cache.keys import Key, Surroundings, content_key, left_out
+    from dockwright.cache.files import FileDigests
+    from dockwright.cache.keys import Key, Surroundings, content_key, left_out, start_key
     from dockwright.cache.store import (
         BaselineStore,
         Bounds,
@@ -22,6 +23,7 @@ __all__ = [
     "Bounds",
     "CorruptEntryError",
     "Draft",
+    "FileDigests",
     "Key",
     "Manifest",
     "NotCacheableError",
@@ -30,16 +32,19 @@ __all__ = [
     "Surroundings",
     "content_key",
     "left_out",
+    "start_key",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "files": ("FileDigests",),
         "keys": (
             "Key",
             "Surroundings",
             "content_key",
             "left_out",
+            "start_key",
         ),
         "store": (
             "BaselineStore",

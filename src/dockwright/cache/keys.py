@@ -1,16 +1,19 @@
-"""The content key of a baseline: everything that decides what a freshly started stack holds."""
+"""The key of a stack: everything that decides what a freshly started copy holds.
+
+A kept baseline is found by it, and so is a warm stack: what a run finds under an equal key is what
+it would have started itself.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from dockwright.cache.files import FileDigests
 from dockwright.cache.store import NotCacheableError
 from dockwright.model import Json, ServiceSpec, StackSpec
 
@@ -22,14 +25,16 @@ _Section = Mapping[str, Mapping[str, Json] | None]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a baseline depends on beside its spec.
+    """What a freshly started copy depends on beside its spec.
 
     Attributes:
-        images: the ids of the services' images, by service.
+        images: what stands for the services' images, by service: their ids, or, as long as they are
+            not built, what they are built from.
         platform: the engine's operating system and architecture.
         environ: the variables that secrets and configs may be taken from.
         files_are_ours: whether the engine mounts the files that this process sees.
         seed: stands for what a seed hook does (its source, or a version); empty: there is none.
+        files: reads the files that a start reads.
     """
 
     images: Mapping[str, str]
@@ -37,11 +42,12 @@ class Surroundings:
     environ: Mapping[str, str]
     files_are_ours: bool = True
     seed: str = ""
+    files: FileDigests = field(default_factory=FileDigests)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of one baseline.
+    """The key of one stack.
 
     Attributes:
         text: names the entry: a hash over `inputs`.
@@ -60,6 +66,29 @@ def content_key(spec: StackSpec, surroundings: Surroundings) -> Key:
             switches caching off.
     """
     _check(spec)
+    sources = _sources(spec)
+    if sources and not surroundings.files_are_ours:
+        raise NotCacheableError(f"{sources[0]} is mounted from another host, unseen from here")
+    files = {f"file {source}": surroundings.files.digest(Path(source)) for source in sources}
+    return _key(spec, surroundings, files)
+
+
+def start_key(spec: StackSpec, surroundings: Surroundings) -> Key:
+    """Return the key of what a start would give now: a warm stack of another key is out of date.
+
+    Every stack has one, as nothing has to be read twice: of what is too much to read for
+    `content_key`, times and sizes count. So does what native processes are made of: what their
+    working directories hold, and the files that their commands name.
+    """
+    sources = _sources(spec) if surroundings.files_are_ours else []
+    for process in spec.processes.values():
+        named = [process.cwd / part for part in process.command]
+        sources += [str(process.cwd), *(str(file) for file in named if file.is_file())]
+    files = {f"file {each}": surroundings.files.state(Path(each)) for each in sorted({*sources})}
+    return _key(spec, surroundings, files)
+
+
+def _key(spec: StackSpec, surroundings: Surroundings, files: Mapping[str, str]) -> Key:
     inputs = {
         "format": FORMAT,
         "spec": spec.content_hash,
@@ -67,14 +96,15 @@ def content_key(spec: StackSpec, surroundings: Surroundings) -> Key:
         **{f"image of {name}": image for name, image in surroundings.images.items()},
         **{f"service {name}": "not kept" for name in left_out(spec)},
         **_variables(spec, surroundings.environ),
+        **files,
     }
-    sources = sorted({source for each in spec.services.values() for source in _binds(each)})
-    if sources and not surroundings.files_are_ours:
-        raise NotCacheableError(f"{sources[0]} is mounted from another host, unseen from here")
-    inputs |= {f"file {source}": digest(Path(source)) for source in sources}
     if surroundings.seed:
         inputs["seed"] = _hash(surroundings.seed)
     return Key(_hash(json.dumps(inputs, sort_keys=True))[:32], inputs)
+
+
+def _sources(spec: StackSpec) -> list[str]:
+    return sorted({source for each in spec.services.values() for source in _binds(each)})
 
 
 def left_out(spec: StackSpec) -> list[str]:
@@ -139,67 +169,3 @@ def _section(spec: StackSpec, kind: str) -> dict[str, Mapping[str, Json]]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-MOST_BYTES = 64 << 20
-"""More than this below one mount (a dependency tree, a data set) is not worth reading each time."""
-
-MOST_FILES = 10_000
-_CHUNK_BYTES = 1 << 20
-
-
-def digest(path: Path) -> str:
-    """Return a hash over a file or everything in a directory: names, modes and contents.
-
-    Neither owners nor times count: another checkout of the same files has the same hash.
-
-    Raises:
-        NotCacheableError: it cannot be read, or it holds too much.
-    """
-    found = hashlib.sha256()
-    left = MOST_BYTES
-    try:
-        for number, (name, file) in enumerate(_walk(path)):
-            if number >= MOST_FILES:
-                raise NotCacheableError(f"{path} holds more than {MOST_FILES} files")
-            status = file.lstat()
-            left -= status.st_size if stat.S_ISREG(status.st_mode) else 0
-            if left < 0:
-                raise NotCacheableError(f"{path} holds more than {MOST_BYTES >> 20} MB")
-            found.update(f"{name}\0{status.st_mode:o}\0".encode(errors="surrogateescape"))
-            found.update(_content(file, status.st_mode))
-    except OSError as failure:
-        raise NotCacheableError(f"{failure.filename or path}: {failure.strerror}") from failure
-    return found.hexdigest()
-
-
-def _walk(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield all that is at and below a path, with names relative to it, in a fixed order."""
-    if not path.exists():
-        return  # the engine makes an empty directory
-    root = path.resolve()
-    yield ".", root
-    if not root.is_dir():
-        return
-    for directory, names, files in os.walk(root, onerror=_raise):
-        names.sort()
-        here = Path(directory)
-        links = [name for name in names if (here / name).is_symlink()]
-        for name in sorted([*files, *names]):
-            yield str((here / name).relative_to(root)), here / name
-        names[:] = [name for name in names if name not in links]
-
-
-def _content(file: Path, mode: int) -> bytes:
-    if stat.S_ISLNK(mode):
-        return os.fsencode(file.readlink())
-    content = hashlib.sha256()
-    if stat.S_ISREG(mode):
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                content.update(chunk)
-    return content.digest()
-
-
-def _raise(failure: OSError) -> None:
-    raise failure

@@ -19,7 +19,7 @@ from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, UnknownServiceError
 from dockwright.held import hold, let_go
 from dockwright.model import Requirement
-from dockwright.run import RUN, HeldLease
+from dockwright.run import HeldLease, run_of
 from dockwright.session import find_endpoint
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses
@@ -84,7 +84,7 @@ def _container_scope(fixture_name: str, config: pytest.Config) -> Scope:
 @pytest.fixture(scope=_container_scope)
 def docker_ip(pytestconfig: pytest.Config) -> str:
     """Return the host under which published ports are reached."""
-    settings = pytestconfig.stash[RUN].settings
+    settings = run_of(pytestconfig).settings
     return find_endpoint(settings.engine, os.environ).host_ip
 
 
@@ -97,7 +97,7 @@ def docker_compose_command() -> str:
 @pytest.fixture(scope=_container_scope)
 def docker_compose_file(pytestconfig: pytest.Config) -> Files:
     """Return the Compose file or files: ``dockwright_compose``, else tests/docker-compose.yml."""
-    declared = [str(file) for file in pytestconfig.stash[RUN].settings.compose]
+    declared = [str(file) for file in run_of(pytestconfig).settings.compose]
     return declared or str(pytestconfig.rootpath / "tests" / "docker-compose.yml")
 
 
@@ -133,7 +133,7 @@ def _dockwright_compat_lease(
     docker_setup: Commands,
     docker_cleanup: Commands,
 ) -> Iterator[HeldLease]:
-    run = request.config.stash[RUN]
+    run = run_of(request.config)
     root = request.config.rootpath
     setup = [parse(command) for command in _commands(docker_setup)]
     options = _load_options(
@@ -165,7 +165,7 @@ def docker_services(
     docker_cleanup: Commands,
 ) -> Iterator[Services]:
     """Lease a stack to this worker alone, for the scope; it is reset behind the tests."""
-    run = request.config.stash[RUN]
+    run = run_of(request.config)
     environ = _environment(run.settings.engine)
     files = _paths(docker_compose_file)
     if not docker_setup:
@@ -199,7 +199,7 @@ def _paths(given: Files) -> list[Path]:
 def _load_options(
     files: Sequence[Path], commands: Sequence[Parsed], request: pytest.FixtureRequest
 ) -> LoadOptions:
-    settings = request.config.stash[RUN].settings
+    settings = run_of(request.config).settings
     env_files = [Path(file).absolute() for each in commands for file in each.env_files]
     return LoadOptions(
         files=tuple(files),
@@ -217,7 +217,7 @@ def _environment(engine: str) -> dict[str, str]:
 def _running(request: pytest.FixtureRequest, project: str) -> Callable[[str], Mapping[str, str]]:
     """Look up the published ports of a project that somebody else has started."""
     try:
-        engine = request.config.stash[RUN].session.engine()
+        engine = run_of(request.config).session.engine()
         found = engine.list_containers({COMPOSE_PROJECT: project}, all=False)
         if not found:
             raise UnknownServiceError(

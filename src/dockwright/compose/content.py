@@ -42,7 +42,7 @@ def content_hash(
         if resource.get("file")
     ]
     options = {
-        name: [service.reset, service.options, service.durable]
+        name: [service.reset, service.options, service.durable, service.ready]
         for name, service in services.items()
     }
     native = {name: asdict(process) for name, process in processes.items()}

@@ -60,6 +60,17 @@ def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch
     return image
 
 
+def context_files(request: BuildRequest) -> set[str]:
+    """Return the names of what a build may copy, relative to its context."""
+    own = request.dockerfile_path.with_name(f"{request.dockerfile_path.name}.dockerignore")
+    # BuildKit takes a Dockerfile's own list instead: then nothing is left out.
+    ignored = [] if own.exists() else _ignored(request)
+    found: set[str] = context_utils.exclude_paths(
+        str(request.context.resolve()), ignored, dockerfile=request.dockerfile or "Dockerfile"
+    )
+    return found
+
+
 def _params(
     request: BuildRequest, dockerfile: str, *, as_json: bool
 ) -> dict[str, str | int | bool | list[str] | None]:

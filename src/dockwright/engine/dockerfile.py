@@ -1,9 +1,10 @@
-"""Which features of a Dockerfile only BuildKit understands."""
+"""What a Dockerfile says: the features that only BuildKit understands, and its base images."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from string import Template
 from typing import NamedTuple
 
 _FEATURES = (
@@ -21,6 +22,9 @@ _FEATURES = (
         "${} in FROM",
     ),
 )
+_FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.I)
+_ARG = re.compile(r"ARG\s+(\w+)(?:=(\S*))?", re.I)
+_COPIED = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*--from=(\S+)()", re.I)
 _SYNTAX = re.compile(r"#\s*syntax\s*=\s*(\S+)", re.I)
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(\S)", re.I)
 _DIRECTIVE = re.compile(r"#\s*\w+\s*=")
@@ -52,6 +56,28 @@ def buildkit_feature(text: str) -> Feature | None:
             if found := pattern.match(instruction):
                 return Feature(name.format(*found.groups()), number)
     return None
+
+
+def base_images(text: str, arguments: Mapping[str, str]) -> list[str]:
+    """Return the images that a Dockerfile's stages are made from, as far as it says their names.
+
+    Args:
+        text: the Dockerfile.
+        arguments: the build's.
+    """
+    values: dict[str, str] = {}
+    stages = {"scratch"}
+    found: list[str] = []
+    for _, instruction in _instructions(text, "\\"):
+        if argument := _ARG.match(instruction):
+            values[argument[1]] = arguments.get(argument[1], (argument[2] or "").strip("\"'"))
+        elif source := _FROM.match(instruction) or _COPIED.match(instruction):
+            name = Template(source[1]).safe_substitute(values)
+            if name.lower() not in stages and not name.isdecimal():
+                found.append(name)
+            if source[2]:
+                stages.add(source[2].lower())
+    return list(dict.fromkeys(found))
 
 
 def _instructions(text: str, escape: str) -> Iterator[tuple[int, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.types import Document
-from dockwright.errors import NoSuchObjectError
+from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.model import Json
 
 
@@ -33,13 +34,31 @@ class NetworkCalls(EngineCalls):
         call = Call("POST", "/networks/create", "create network", name, json=body)
         return str(self._http.document(call)["Id"])
 
-    def remove_network(self, network: str) -> None:
-        """Remove a network; one that is gone is fine."""
+    def remove_network(self, network: str, *, cut_off: bool = False) -> None:
+        """Remove a network; one that is gone is fine.
+
+        Args:
+            network: its id or name.
+            cut_off: whether a container that is still attached to it is disconnected.
+        """
         call = Call("DELETE", path("networks", network), "remove network", network)
         try:
-            self._http.send(call)
+            try:
+                self._http.send(call)
+            except ConflictError:
+                if not cut_off:
+                    raise
+                for container in self.inspect_network(network).get("Containers") or {}:
+                    self._cut_off(network, container)
+                self._http.send(call)
         except NoSuchObjectError:
             return
+
+    def _cut_off(self, network: str, container: str) -> None:
+        body: dict[str, Json] = {"Container": container, "Force": True}
+        target = path("networks", network, "disconnect")
+        with suppress(NoSuchObjectError):  # it has gone meanwhile
+            self._http.send(Call("POST", target, "disconnect", container, json=body))
 
     def inspect_network(self, network: str) -> Document:
         """Return everything that the engine knows about the network."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from dockwright.errors import StoreError
+from dockwright.errors import explained
 from dockwright.measure.assembly import Facts, assemble
 from dockwright.measure.messages import Summary
 from dockwright.measure.record import Git, Machine, RunRecord, TestRecord
@@ -109,8 +109,8 @@ def keep(record: RunRecord, store: RunStore) -> str:
     """
     try:
         aside = store.add(record)
-    except StoreError as failure:
-        return f"warning: this run is not kept: {failure}"
+    except Exception as failure:  # noqa: BLE001 - see above
+        return f"warning: this run is not kept: {explained(failure)}"
     if aside is not None:
         return f"warning: the store of past runs was damaged; it was set aside: {aside}"
     return ""

@@ -258,7 +258,8 @@ class RunStore:
             ) from exc
         except (sqlite3.Error, OSError, ValueError) as exc:
             hint = "move the file away: the next run makes a new one" if _is_damage(exc) else None
-            raise StoreError(f"cannot {doing}: {self.file}: {exc}", hint=hint) from exc
+            reason = getattr(exc, "strerror", None) or exc
+            raise StoreError(f"cannot {doing}: {self.file}: {reason}", hint=hint) from exc
 
 
 def _is_damage(failure: Exception, codes: Container[int] = _DAMAGE) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from dockwright.errors import DockwrightError
+from dockwright.errors import explained
 from dockwright.pool.protocol import Connection
 from dockwright.pool.runtime import BrokerPlace, peer_uid
 from dockwright.pool.served import Client
@@ -146,9 +146,9 @@ class Broker:
         problems: list[str] = []
         try:
             self._service.close()
-        except DockwrightError as failure:
-            problems.append(str(failure))
-            _log.error("%s", failure)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the clients must hear of it
+            problems.append(explained(failure))
+            _log.exception("not everything could be removed")
         with suppress(OSError):  # the directory may be gone: the farewell counts more
             self._options.place.vacate()
         self._bid_farewell([*self._last, *self._clients], problems)

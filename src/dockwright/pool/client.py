@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import secrets
+import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -59,6 +61,8 @@ class PoolOptions:
         cadence: how waits poll where no event tells.
         cache: where baselines are kept for later runs; None: nowhere.
         seed: what puts the suite's own data into each new stack, if anything.
+        run: the run that this process belongs to; empty: it is one of its own.
+        parent: the process without which nobody needs this one; 0: there is none.
     """
 
     root: Path
@@ -71,6 +75,8 @@ class PoolOptions:
     cadence: Cadence = Cadence()  # noqa: RUF009 - it is frozen
     cache: Path | None = None
     seed: Seed | None = None
+    run: str = ""
+    parent: int = 0
 
 
 class NoBrokerError(LeaseError):
@@ -87,11 +93,16 @@ class PoolClient:
     Raises:
         NoBrokerError: none runs, and none was to be started.
         LeaseError: no broker can be had.
+
+    Attributes:
+        broker_died: whether it was dead when it was to be left.
     """
 
     def __init__(self, options: PoolOptions, *, start: bool = True) -> None:
         self._options = options
+        self.broker_died = False
         self._start = start
+        self._run = options.run or secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._loads: dict[str, LoadOptions] = {}
@@ -100,6 +111,7 @@ class PoolClient:
         self._specs: dict[str, StackSpec] = {}
         self._stacks: dict[str, Stack] = {}
         self._leases: dict[int, Lease] = {}
+        self._parent = _handle_of(options.parent)
         self._connection = self._connect()
 
     def declare(self, name: str, options: LoadOptions) -> None:
@@ -116,6 +128,7 @@ class PoolClient:
                 name=name,
                 load=load_options_to_json(options),
                 seed=seed.to_json() if seed else None,
+                run=self._run,
             )
             self._keys[name] = declared["key"]
             self._warnings[name] = tuple(declared["warnings"])
@@ -204,14 +217,19 @@ class PoolClient:
         """Leave; the last client returns when everything is removed (unless it is kept warm).
 
         Returns:
-            What the pool did since somebody was told last.
+            What the pool did since somebody was told last. Where the broker died before it had
+            removed everything, that is a problem, and `broker_died` is set.
         """
         try:
             told = self._ask("goodbye")
         except LeaseError as failure:
+            self.broker_died = isinstance(failure, BrokerGoneError)
             return Summary(problems=(str(failure),))
         finally:
             self._connection.close()
+            if self._parent is not None:
+                os.close(self._parent)
+                self._parent = None
         return Summary.from_json(told["summary"])
 
     def _connect(self) -> Connection:
@@ -284,10 +302,27 @@ class PoolClient:
 
     def _answer_to(self, number: int) -> Message | None:
         # The answer to a request that Ctrl-C interrupted may still come first: it is passed over.
-        while (message := self._connection.receive()) is not None:
+        while self._parent_outlives_wait() and (message := self._connection.receive()) is not None:
             if message["id"] == number:
                 return message
         return None
+
+    def _parent_outlives_wait(self) -> bool:
+        """Wait until something can be received; leave if the process that needs it has died.
+
+        A worker of xdist whose main process was killed would hold on to its stacks for as long as
+        it waits for one.
+        """
+        if self._parent is None:
+            return True
+        poll = select.poll()
+        for descriptor in (self._connection.fileno(), self._parent):
+            poll.register(descriptor, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if ready == [self._parent]:
+            self._connection.close()
+            return False
+        return True
 
     def _stack(self, name: str, told: Mapping[str, Any]) -> Stack:
         # Loaded when a test asks for more than addresses: it takes as long as many a test.
@@ -315,6 +350,16 @@ class PoolClient:
 
             self._specs[name] = load(self._loads[name])
         return self._specs[name]
+
+
+def _handle_of(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when a process ends; None where there is none."""
+    if not pid or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # an old kernel, or it has just ended: the connection is left a little later
+        return None
 
 
 def _gone(action: str) -> BrokerGoneError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from dockwright.cache import BaselineStore
+from dockwright.cache import BaselineStore, FileDigests
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Ownership, StackSpec
 from dockwright.pool.advice import Advice
@@ -43,6 +43,7 @@ class FactoryOptions:
         cadence: how waits poll where no event tells.
         advice: takes what a Compose file could say better.
         store: where baselines are kept for later sessions; None: nowhere.
+        files: reads the files that starts read.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
 
@@ -54,6 +55,7 @@ class FactoryOptions:
     cadence: Cadence
     advice: Advice = field(default_factory=Advice)
     store: BaselineStore | None = None
+    files: FileDigests = field(default_factory=FileDigests)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -109,7 +111,7 @@ class Factory:
     def start_of(self, stack: Stack) -> CachedStart:
         """Return what starts a stack that this factory made."""
         seed = self.seed.digest if self.seed and self.keeps_seed else ""
-        return CachedStart(stack, self.options.store, seed=seed)
+        return CachedStart(stack, self.options.store, seed=seed, files=self.options.files)
 
     @property
     def keeps_seed(self) -> bool:

@@ -110,6 +110,14 @@ class Holdings:
                 return True
         return False
 
+    def supersede(self, key: str) -> None:
+        """Give up the idle copies of a stack's other versions: its files have changed since."""
+        name = self.factories[key].name
+        wanted = {key, *(waiter.key for waiter in self.waiters)}
+        for copy in [each for each in self.copies if each.key not in wanted]:
+            if copy.idle and self.factories[copy.key].name == name:
+                self.evict(copy)
+
     def evict(self, copy: Copy) -> None:
         """Give up a copy that nobody has."""
         self.copies.remove(copy)
@@ -120,6 +128,6 @@ class Holdings:
         for key, pace in self.pace.items():
             wanted = pace.copies_at_rest(limit=self.max_stacks or usual_limit())
             copies = self.of(key)
-            if copies:
+            if any(copy.state is not State.STARTING for copy in copies):
                 for _ in range(wanted - len(copies)):
                     self.grow(key)

@@ -13,10 +13,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from dockwright.engine import Engine
-from dockwright.errors import PoolClosedError, UnknownServiceError
+from dockwright.errors import CleanupError, PoolClosedError, UnknownServiceError
 from dockwright.measure import Living
 from dockwright.model import Requirement
 from dockwright.pool.choice import Waiter, choose, client_of, still_taken, to_seed
@@ -32,6 +33,7 @@ from dockwright.pool.upkeep import Upkeep
 _log = logging.getLogger(__name__)
 
 _KEEPING_S = 2.0  # what is kept saves about as much of every later run
+_CALLED_OFF_S = 0.5  # how long what is called off may take to end by itself
 _BACKSTOP_S = 1.0  # waiters are notified; they look for themselves this often all the same
 
 
@@ -49,16 +51,18 @@ class Pool:
         self._notes = notes
         self._changed = threading.Condition()
         self._failures: dict[str, Exception] = {}
+        self._declared: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()
         self._teller = Teller()
         self._closed = False
         self._closed_s = math.inf
         self._workers = ThreadPoolExecutor(32, thread_name_prefix="dockwright-pool")
+        self._jobs: set[Future[None]] = set()
         self._upkeep = Upkeep(lambda copy: self._holdings.factories[copy.key], notes)
         self._holdings = Holdings(
             max_stacks,
             start=self._begin,
-            discard=lambda copy: self._workers.submit(self._upkeep.discard, copy),
+            discard=lambda copy: self._do(self._upkeep.discard, copy),
         )
         self._watch = DisturbanceWatch(engine, self._disturbed)
 
@@ -69,10 +73,22 @@ class Pool:
         with self._changed:
             return key in self._holdings.factories
 
-    def declare(self, key: str, factory: Factory) -> None:
-        """Make a stack known; nothing is started."""
+    def declare(self, key: str, factory: Factory, *, run: str = "") -> None:
+        """Make a stack known; nothing is started, no-op where the run has done so.
+
+        Args:
+            key: what it is known by; another one of the same name is another version of it.
+            factory: makes its copies.
+            run: who declares it; another run than before may ask again for what failed to start.
+        """
         with self._changed:
-            self._holdings.declare(key, factory)
+            if (key, run) in self._declared and key in self._holdings.factories:
+                return
+            self._declared.add((key, run))
+            self._failures.pop(key, None)
+            if key not in self._holdings.factories:
+                self._holdings.declare(key, factory)
+            self._holdings.supersede(key)
 
     def prepare(self, key: str, *, exclusive: int = 0) -> None:
         """Start a stack in the background, if none of that key exists: it will be needed.
@@ -156,7 +172,7 @@ class Pool:
                 copy.become(State.KEPT)
                 self._holdings.copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
-                self._workers.submit(self._reset, copy)
+                self._do(self._reset, copy)
             self._changed.notify_all()
 
     def seeded(self, lease: Lease, failure: Exception | None) -> None:
@@ -173,7 +189,7 @@ class Pool:
                 return
             copy.holders.clear()
             copy.become(State.STARTING)
-            self._workers.submit(self._complete, copy, failure)
+            self._do(self._complete, copy, failure)
 
     def wake(self) -> None:
         """Let every waiter look whether it was abandoned."""
@@ -192,6 +208,18 @@ class Pool:
             if not self._closed:
                 self._holdings.rest()
 
+    def abandon_starts(self) -> None:
+        """Call off the starts whose last client has left, and remove what they have made.
+
+        A spare goes on: there is a copy that works, and the next run has use for another.
+        """
+        with self._changed:
+            for copy in [each for each in self._holdings.copies if each.state is State.STARTING]:
+                others = self._holdings.of(copy.key)
+                if all(each.state is State.STARTING for each in others):
+                    copy.stack.cancel()
+                    self._do(self._upkeep.discard, copy)
+
     def close(self) -> None:
         """Remove every stack and end the pool's threads; nothing can be leased any more.
 
@@ -207,6 +235,11 @@ class Pool:
         self._watch.close()
         for copy in copies:
             copy.stack.cancel()
+        if wait(list(self._jobs), timeout=_CALLED_OFF_S).not_done:
+            # Something hangs that a cancelled start or reset does not end: the containers go all
+            # the same, and mostly it ends with them.
+            with suppress(CleanupError):
+                self._upkeep.remove_all(copies)
         self._workers.shutdown(wait=True)
         self._upkeep.remove_all(copies)
 
@@ -283,13 +316,19 @@ class Pool:
                         self._holdings.evict(copy)
                     if copy.state is State.CLEAN and not self._closed:
                         copy.become(State.RESETTING)
-                        self._workers.submit(self._reset, copy)
+                        self._do(self._reset, copy)
 
     # -- work (in the pool's threads) --------------------------------------------------------
 
+    def _do(self, work: Callable[..., None], *arguments: object) -> None:
+        """Have something done in one of the pool's threads."""
+        job = self._workers.submit(work, *arguments)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
     def _begin(self, copy: Copy) -> None:
         self._notes.made(copy)
-        self._workers.submit(self._start, copy)
+        self._do(self._start, copy)
 
     def _start(self, copy: Copy) -> None:
         began = time.monotonic()
@@ -334,7 +373,7 @@ class Pool:
             if not self._closed:
                 project = copy.stack.identity.project
                 _log.warning("could not start %s beside another one: %s", project, failure)
-        else:
+        elif not copy.stack.cancelled:
             self._failures[copy.key] = failure
 
     def _reset(self, copy: Copy) -> None:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, cast
 from dockwright import errors
 from dockwright.errors import DockwrightError, LeaseError
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised by every change that an older client or broker would misread."""
 
 LIMIT_BYTES = 16 << 20
@@ -78,6 +78,10 @@ class Connection:
         if not isinstance(message, dict):
             raise ProtocolError(f"a message is an object, not {type(message).__name__}")
         return cast("Message", message)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, to be waited for."""
+        return self._sock.fileno()
 
     def close(self) -> None:
         """End the connection; a blocked `receive` in another thread returns None."""

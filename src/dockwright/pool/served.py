@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dockwright import __version__
-from dockwright.errors import DockwrightError, LeaseError
+from dockwright.errors import DockwrightError, LeaseError, explained
 from dockwright.measure import Summary
 from dockwright.model import Json, Requirement
 from dockwright.pool.codec import lease_to_json, load_options_from_json
@@ -73,10 +73,17 @@ class Client:
         """Answer the client's goodbye, tell what happened meanwhile, and close the connection."""
         if self._goodbye is not None:
             # Who only looks must not take away what the next one who used stacks is to be told.
-            told = self._service.report() if self._uses_stacks else Summary()
+            told = self._report() if self._uses_stacks else Summary()
             summary = replace(told, problems=tuple(problems))
             self._answer(self._goodbye, {"summary": summary.to_json()})
         self._connection.close()
+
+    def _report(self) -> Summary:
+        try:
+            return self._service.report()
+        except Exception as failure:  # noqa: BLE001 - the client waits for its farewell
+            _log.exception("nobody is told what the pool did")
+            return Summary(notes=(f"warning: what the pool did is unknown: {explained(failure)}",))
 
     def _serve(self) -> None:
         try:
@@ -126,7 +133,7 @@ class Client:
         self._uses_stacks = True
         options = load_options_from_json(message["load"])
         seed = SeedKey.from_json(message["seed"])
-        declared = self._service.declare(message["name"], options, seed)
+        declared = self._service.declare(message["name"], options, seed, run=message["run"])
         return {"key": declared.key, "warnings": list(declared.warnings)}
 
     def _prepare(self, message: Message) -> Json:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.measure import Journal, Living, Sampler, Summary, Told, calls_between
-from dockwright.model import Json, Requirement
+from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import home_directory, project_hash, state_directory
 from dockwright.pool.advice import Advice
 from dockwright.pool.factory import Factory, FactoryOptions
+from dockwright.pool.freshness import Freshness
 from dockwright.pool.kept import KeptStacks
 from dockwright.pool.lease import Lease
 from dockwright.pool.notes import Notes
@@ -33,6 +35,8 @@ from dockwright.stack import engine_warnings
 from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)
+
+_MOST_KEYS = 256  # of as many stacks of runs is remembered how their files were
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,21 @@ class PoolService:
         self._workspace: Workspace | None = None
         self._factory_options: FactoryOptions | None = None
         self._pool: Pool | None = None
+        self._freshness: Freshness | None = None
+        self._keys: dict[tuple[str, str, str], str] = {}
         self._kept_until = 0.0  # on the monotonic clock
         self._drained = False
 
-    def declare(self, name: str, options: LoadOptions, seed: SeedKey | None) -> Declared:
-        """Make a stack known.
+    def declare(
+        self, name: str, options: LoadOptions, seed: SeedKey | None, *, run: str = ""
+    ) -> Declared:
+        """Make a stack known, as its files are now; in one run, as they were the first time.
+
+        Args:
+            name: what it is called.
+            options: how its Compose project is loaded.
+            seed: what a client does to each new copy, if anything.
+            run: the run that the client belongs to; a new one tries again what failed before.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -100,13 +114,24 @@ class PoolService:
         """
         self._drained = False
         spec = load(options)
-        key = f"{name}@{spec.content_hash[:16]}" + (f"+{seed.digest}" if seed else "")
         with self._lock:
             pool, engine, shared = self._open()
-            if not pool.declares(key):
-                pool.declare(key, Factory(name, spec, engine, shared, seed))
+            key = self._key(name, spec, seed, run)
+            pool.declare(key, Factory(name, spec, engine, shared, seed), run=run)
         warnings = (*spec.warnings, *engine_warnings(spec, engine.version()))
         return Declared(key, tuple(str(each) for each in warnings))
+
+    def _key(self, name: str, spec: StackSpec, seed: SeedKey | None, run: str) -> str:
+        """Return the key of a stack: all processes of one run share what its first one found."""
+        seeded = f"+{seed.digest}" if seed else ""
+        asked = (run, name, spec.content_hash + seeded)
+        if self._freshness is None:
+            raise RuntimeError("the pool was not opened")
+        if not run or asked not in self._keys:
+            while len(self._keys) >= _MOST_KEYS:
+                del self._keys[next(iter(self._keys))]
+            self._keys[asked] = f"{name}@{self._freshness.key(spec)[:16]}{seeded}"
+        return self._keys[asked]
 
     def prepare(self, key: str, *, exclusive: int) -> None:
         """Start a stack in the background; so many exclusive leases of it will be asked for."""
@@ -138,9 +163,11 @@ class PoolService:
         self._kept_until = time.monotonic() + seconds
 
     def rest(self) -> None:
-        """Tell that the pool stays though nobody uses it now."""
-        if self._pool is not None and not self._drained:
-            self._pool.rest()
+        """Note that the pool stays though nobody uses it now."""
+        if self._pool is not None:
+            self._pool.abandon_starts()
+            if not self._drained:
+                self._pool.rest()
 
     def stays_s(self, usual_s: float) -> float:
         """Return how long the pool is to stay once its last client has left, in seconds."""
@@ -182,15 +209,14 @@ class PoolService:
         """
         with self._lock:
             pool, engine, workspace = self._pool, self._engine, self._workspace
-        self._sampler.close()
-        try:
-            if pool is not None:
-                pool.close()
-        finally:
-            if workspace is not None:
-                workspace.remove()
+        with ExitStack() as ending:  # each of them is closed, whatever becomes of the others
             if engine is not None:
-                engine.close()
+                ending.callback(engine.close)
+            if workspace is not None:
+                ending.callback(workspace.remove)
+            if pool is not None:
+                ending.callback(pool.close)
+            self._sampler.close()
 
     def _living(self) -> list[Living]:
         return self._pool.living() if self._pool is not None else []
@@ -221,6 +247,7 @@ class PoolService:
             self._engine = engine = connect(endpoint)
             engine.ping()
             session = secrets.token_hex(4)
+            self._freshness = Freshness(engine, os.environ)
             self._workspace = Workspace.create(state_directory(), session)
             self._factory_options = FactoryOptions(
                 session=session,
@@ -230,6 +257,7 @@ class PoolService:
                 ready_timeout_s=self._options.start_timeout_s,
                 cadence=self._options.cadence,
                 advice=self._advice,
+                files=self._freshness.files,
                 store=BaselineStore(self._options.cache) if self._options.cache else None,
             )
             notes = Notes(self._journal, self._sampler.look, self._advice)

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from dockwright.errors import CleanupError
+from dockwright.errors import CleanupError, explained
 from dockwright.pool.capacity import measured_bytes
 from dockwright.pool.copies import Copy
 from dockwright.pool.factory import Factory
 from dockwright.pool.notes import Notes
 
 _log = logging.getLogger(__name__)
+
+_PERSISTENCE_S = 5.0  # how long a removal that fails is tried again
+_PAUSE_S = 0.25
 
 
 class Upkeep:
@@ -104,15 +108,24 @@ class Upkeep:
         if failures:
             raise CleanupError(
                 "could not remove every stack:\n  "
-                + "\n  ".join(str(failure) for failure in failures),
+                + "\n  ".join(_all_reasons(failure) for failure in failures),
                 hint="run `dockwright clean` to try again",
             ) from ExceptionGroup("removals that failed", failures)
 
     def _remove(self, copy: Copy) -> None:
         with self._notes.removing(copy):
-            copy.baseline.close()
-            copy.stack.remove()
+            failure = _attempt(copy.baseline.close)
+            if failure is not None:
+                _log.warning("what resets held open is not closed: %s", explained(failure))
+            _persistently(copy.stack.remove)
         self._factory_of(copy).discard(copy.stack)
+
+
+def _all_reasons(failure: BaseException) -> str:
+    """Return why something was not removed; of several removals, why each was not."""
+    if isinstance(failure, BaseExceptionGroup):
+        return "\n  ".join(map(_all_reasons, failure.exceptions))
+    return explained(failure)
 
 
 def _measure(factory: Factory, containers: Iterable[str]) -> None:
@@ -122,6 +135,21 @@ def _measure(factory: Factory, containers: Iterable[str]) -> None:
     failure = _attempt(measure)
     if failure is not None:  # most of all: the copy was removed meanwhile
         _log.debug("could not measure a copy of %s: %s", factory.name, failure)
+
+
+def _persistently(remove: Callable[[], None]) -> None:
+    """Remove something, also where a busy engine needs some more time.
+
+    A container whose removal is under way still holds its networks and volumes for a moment, and
+    a loaded engine may miss a deadline: nobody wants a run to fail for that.
+    """
+    deadline = time.monotonic() + _PERSISTENCE_S
+    pauses = threading.Event()
+    while (failure := _attempt(remove)) is not None:
+        if time.monotonic() > deadline:
+            raise failure
+        _log.info("a removal is tried again: %s", explained(failure))
+        pauses.wait(_PAUSE_S)
 
 
 def _attempt(work: Callable[[], None]) -> Exception | None:

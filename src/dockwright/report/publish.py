@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dockwright import __version__
-from dockwright.errors import StoreError
+from dockwright.errors import explained
 from dockwright.measure import Attempt, PastTest, RunRecord, RunStore, record_of
 from dockwright.model import Json
 from dockwright.report.summary import (
@@ -85,7 +85,7 @@ def publish(
     def past() -> Sequence[PastTest]:
         try:
             return [each for each in store.history() if each.run != run.id]
-        except StoreError:
+        except Exception:  # noqa: BLE001
             return ()  # that the store is damaged is told by whoever writes it
 
     notes = [_written(run, file, past) for file in files]
@@ -103,8 +103,8 @@ def _written(run: RunRecord, file: Path, past: _Past) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(write(run, past), "utf-8")
-    except OSError as failure:
-        return f"warning: no report {file}: {failure.strerror or failure}"
+    except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
+        return f"warning: no report {file}: {_reason(failure)}"
     return f"report: {file}"
 
 
@@ -112,9 +112,13 @@ def _appended(run: RunRecord, file: Path, past: _Past) -> list[str]:
     try:
         with file.open("a", encoding="utf-8") as summary:
             summary.write(_markdown(run, past))
-    except OSError as failure:
-        return [f"warning: no step summary in {file}: {failure.strerror or failure}"]
+    except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
+        return [f"warning: no step summary in {file}: {_reason(failure)}"]
     return []
+
+
+def _reason(failure: Exception) -> str:
+    return (isinstance(failure, OSError) and failure.strerror) or explained(failure)
 
 
 SCHEMA = 1

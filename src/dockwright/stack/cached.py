@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from dockwright.cache import (
     BaselineStore,
     Draft,
+    FileDigests,
     Key,
     Manifest,
     NotCacheableError,
@@ -53,16 +54,25 @@ class CachedStart:
         stack: a copy that does not exist yet.
         store: where baselines are kept; None: nowhere, the copy starts as it does by itself.
         seed: stands for what a seed hook does to a copy that was not `poured`.
+        files: has read the files that a start reads before, maybe.
 
     Attributes:
         poured: whether the copy was started from a kept baseline.
     """
 
-    def __init__(self, stack: Stack, store: BaselineStore | None, *, seed: str = "") -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        store: BaselineStore | None,
+        *,
+        seed: str = "",
+        files: FileDigests | None = None,
+    ) -> None:
         self.poured = False
         self._stack = stack
         self._store = store
         self._seed = seed
+        self._files = files or FileDigests()
         self._key: Key | None = None
         self._initial: dict[OwnVolume, frozenset[str]] = {}
         self._start_s = 0.0
@@ -155,6 +165,7 @@ class CachedStart:
             environ=os.environ,
             files_are_ours=stack.engine.endpoint.is_local,
             seed=self._seed,
+            files=self._files,
         )
         return content_key(stack.spec, surroundings)
 

@@ -194,7 +194,8 @@ class Stack(StackView):
         batch.run([partial(self.engine.remove_container, container) for container in doomed])
         self.containers.clear()
         tasks = [
-            partial(self.engine.remove_network, found["Id"])
+            # Whatever a test has attached to a copy's network must not keep it from going.
+            partial(self.engine.remove_network, found["Id"], cut_off=self.identity.isolated)
             for found in self.engine.list_networks(labels)
         ]
         if volumes:
@@ -209,6 +210,11 @@ class Stack(StackView):
         self._closing = True
         for token in list(self._tokens):
             token.cancel(_REMOVED)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it starts no more: `cancel` was called."""
+        return self._closing
 
     def volumes_of(self, service: str) -> dict[str, str]:
         """Return the engine's names of the volumes that belong to this copy, by mount target."""

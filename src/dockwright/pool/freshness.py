@@ -1,0 +1,79 @@
+"""Whether a warm stack is what a start would give now: the key by which the pool knows a stack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from dockwright.cache import FileDigests, Surroundings, start_key
+from dockwright.engine import BuildRequest, Engine
+from dockwright.engine.dockerfile import base_images
+from dockwright.errors import ImageBuildError, ImageMissingError, NoSuchObjectError
+from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.stack.images import build_request
+
+
+class Freshness:
+    """Makes keys of stacks as they would be started now, without starting anything.
+
+    A key changes with the stack's files (the Compose files, what is mounted, what images are built
+    from, what native processes run), and where a tag means another image than before.
+
+    Args:
+        engine: where the images are.
+        environ: the variables that secrets and configs may be taken from.
+    """
+
+    def __init__(self, engine: Engine, environ: Mapping[str, str]) -> None:
+        self.files = FileDigests()
+        self._engine = engine
+        self._environ = environ
+
+    def key(self, spec: StackSpec) -> str:
+        """Return the key of a stack."""
+        version = self._engine.version()
+        ids: dict[str, str] = {}
+        surroundings = Surroundings(
+            images={
+                service.name: self._image(spec, service, ids) for service in spec.services.values()
+            },
+            platform=f"{version.os}/{version.arch}",
+            environ=self._environ,
+            files_are_ours=self._engine.endpoint.is_local,
+            files=self.files,
+        )
+        return start_key(spec, surroundings).text
+
+    def _image(self, spec: StackSpec, service: ServiceSpec, ids: dict[str, str]) -> str:
+        reference = service.image or f"{spec.name}-{service.name}"
+        build = cast("Mapping[str, Json] | None", service.config.get("build"))
+        if build is None or service.config.get("pull_policy") in ("always", "never"):
+            return self._id(reference, ids)
+        return self._build(build_request(build, reference), ids)
+
+    def _build(self, request: BuildRequest, ids: dict[str, str]) -> str:
+        """Return what stands for an image that is built from a context."""
+        from dockwright.engine.classic import context_files
+
+        try:
+            text = request.dockerfile_text()
+        except ImageBuildError as failure:
+            return f"cannot be built: {failure.message}"
+        contexts = [self.files.listed(request.context, context_files(request))]
+        paths = [*map(Path, request.additional_contexts.values()), *request.secret_files.values()]
+        contexts += [self.files.state(path) for path in paths if path.exists()]
+        bases = [self._id(name, ids) for name in base_images(text, request.args)]
+        told = json.dumps([text, contexts, bases])
+        return f"built from {hashlib.sha256(told.encode(errors='surrogateescape')).hexdigest()}"
+
+    def _id(self, reference: str, ids: dict[str, str]) -> str:
+        """Return the id of an image, looked up once."""
+        if reference not in ids:
+            try:
+                ids[reference] = str(self._engine.inspect_image(reference)["Id"])
+            except (ImageMissingError, NoSuchObjectError):
+                ids[reference] = "not there yet"
+        return ids[reference]
