@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -67,6 +68,19 @@ def test_two_users_run_at_once_on_one_engine(
     tell(f"two users at once, {count} times: all passed, nothing left")
 
 
+def test_runs_of_one_project_at_once_do_not_meet(
+    suite: Suite, engine: Engine, tell: Callable[[str], None]
+) -> None:
+    count = rounds(3, 20)
+    with ThreadPoolExecutor(count) as threads:
+        runs = [threads.submit(suite.run, timeout_s=900.0) for _ in range(count)]
+    for code, output in (run.result() for run in runs):
+        assert code == 0, output
+    assert suite.left(engine) == []
+    assert suite.brokers() == []
+    tell(f"{count} runs of one project at once: all passed, nothing left")
+
+
 def test_workers_share_one_pool_in_any_order(
     suite: Suite, engine: Engine, tell: Callable[[str], None]
 ) -> None:
@@ -115,6 +129,58 @@ def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
     assert suite.left(engine) == []
     tell(f"{count} leases: the broker grew by {grown:.0f} bytes a lease")
     assert grown < 4096
+
+
+_MANY = """
+import json
+import pathlib
+
+import psutil
+import pytest
+
+
+def broker(config):
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "dockwright.pool.broker" in line and str(config.rootpath) in line:
+            with process.oneshot():
+                return [process.memory_info().rss, process.num_fds(), process.num_threads()]
+
+
+@pytest.mark.stateful
+@pytest.mark.parametrize("number", range({count}))
+def test_changes(stack, number, pytestconfig):
+    assert stack.exec("db", ["redis-cli", "set", "key", str(number), "NX"]).stdout == "OK\\n"
+    if number in ({first}, {count} - 1):
+        file = pathlib.Path(f"broker-{{number}}.json")
+        file.write_text(json.dumps(broker(pytestconfig)))
+"""
+
+
+def test_many_stateful_tests_leave_the_broker_as_it_was(
+    suite: Suite, engine: Engine, tell: Callable[[str], None]
+) -> None:
+    count, first = rounds(60, 2000), rounds(20, 200)
+    (suite.root / "compose.yaml").write_text(
+        "name: many\n"
+        "services: {db: {image: 'redis:7', healthcheck: {test: [CMD, redis-cli, ping]}}}\n"
+    )
+    (suite.root / "test_crash.py").write_text(_MANY.format(count=count, first=first))
+    code, output = suite.run("-p", "no:randomly", "-n", "0", timeout_s=5400.0)
+    assert code == 0, output
+    assert suite.left(engine) == []
+    before, after = (
+        json.loads((suite.root / f"broker-{number}.json").read_text())
+        for number in (first, count - 1)
+    )
+    tell(
+        f"{count} stateful tests in one run: the broker's memory {before[0] / 1e6:.1f} MB at test "
+        f"{first}, {after[0] / 1e6:.1f} MB at the last; descriptors {before[1]} and {after[1]}; "
+        f"threads {before[2]} and {after[2]}"
+    )
+    assert (after[0] - before[0]) / (count - first) < 8192
+    assert after[1] <= before[1] + 8
+    assert after[2] <= before[2] + 8
 
 
 def lease_once(client: PoolClient, count: int) -> None:
