@@ -13,6 +13,7 @@ import pytest
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests.plugin.suite import TIMEOUT_S, Suite
 from tests.scratch import SCRATCH
+from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 
@@ -247,3 +248,71 @@ def test_a_broker_that_is_killed_is_told_without_a_traceback(suite: Suite) -> No
     result.stdout.no_fnmatch_line("*/dockwright/*")
     suite.write("test_it.py", "def test_it(stack): pass\n")
     suite.passes(passed=1)
+
+
+def test_what_a_broker_leaves_that_dies_at_the_end_is_removed(suite: Suite) -> None:
+    suite.write(
+        "conftest.py",
+        """
+        import psutil
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):
+            root = str(session.config.rootpath)
+            for process in psutil.process_iter(["cmdline"]):
+                line = process.info["cmdline"] or []
+                if "dockwright.pool.broker" in line and root in line:
+                    process.kill()
+                    process.wait()
+        """,
+    )
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    result = suite.passes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["warning: the broker died; what it left has been removed"])
+
+
+def test_an_unexpected_failure_at_the_end_of_the_broker_is_told(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.write(
+        "sitecustomize.py",
+        """
+        import sys
+
+        if "dockwright.pool.broker" in " ".join(sys.orig_argv):
+            from dockwright.pool.workspace import Workspace
+
+            def remove(self):
+                raise OSError(5, "Input/output error")
+
+            Workspace.remove = remove
+        """,
+    )
+    monkeypatch.setenv("PYTHONPATH", str(suite.path))
+    suite.write("test_it.py", "def test_it(stack): pass\n")
+    result = suite.passes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "problem: OSError: * Input/output error",
+            "* 1 passed in *",
+            "dockwright: no test failed, but the exit status is 1: OSError: *",
+        ]
+    )
+
+
+def test_a_container_on_the_network_of_a_copy_does_not_keep_it(suite: Suite, owned: Owned) -> None:
+    container = owned.run(SCRATCH, "sleep", "600")
+    suite.write(
+        "test_it.py",
+        f"""
+        def test_it(stack, docker_client):
+            name = stack.project + "_default"
+            docker_client.networks.get(name).connect("{container}")
+        """,
+    )
+    result = suite.passes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+    assert suite.engine.inspect_container(container)["State"]["Running"]

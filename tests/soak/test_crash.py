@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -11,7 +12,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from dockwright.engine import Engine
+from dockwright.engine import PREFIX, Engine
+from dockwright.places import project_hash
+from dockwright.wait import Continue, Outcome, Ready, until
 from tests.soak.conftest import FULL, rounds
 from tests.soak.suite import Suite, kill_group, workers_of
 
@@ -66,7 +69,7 @@ def test_a_killed_pytest_or_worker_leaves_nothing(
     whole_s = wall_time(suite)
     moments = random.Random(7)
     slowest_s, hits = 0.0, 0
-    for _ in range(rounds(2, 70)):
+    for _ in range(rounds(2, 30)):
         hits += kill_at(suite, moments.uniform(0, whole_s), choose)
         slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
     code, output = suite.run()
@@ -74,6 +77,32 @@ def test_a_killed_pytest_or_worker_leaves_nothing(
     assert suite.left(engine) == []
     tell(f"{victim} killed {hits} times: nothing left after {slowest_s:.2f} s at most")
     assert hits > 0
+
+
+@pytest.mark.parametrize("keep_warm", ["0s", "10m"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_start_that_hangs_leaves_nothing(
+    suite: Suite, engine: Engine, tell: Callable[[str], None], keep_warm: str, number: int
+) -> None:
+    compose = suite.root / "compose.yaml"
+    compose.write_text(compose.read_text().replace("true", "sleep 600"))
+    slowest_s = 0.0
+    for _ in range(rounds(1, 10)):
+        with suite.start(
+            f"--dockwright-keep-warm={keep_warm}", "--dockwright-start-timeout=600s"
+        ) as process:
+            until(lambda: there(suite, engine), subject="a container", timeout_s=100.0)
+            process.send_signal(number)
+            slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
+        suite.end_brokers()
+    name = signal.Signals(number).name
+    tell(f"{name} while a start hangs, keep_warm {keep_warm}: gone after {slowest_s:.2f} s at most")
+
+
+def there(suite: Suite, engine: Engine) -> Outcome:
+    """Look whether a container of the checkout runs."""
+    labels = {f"{PREFIX}project": project_hash(suite.root)}
+    return Ready() if engine.list_containers(labels, all=False) else Continue("none runs")
 
 
 def test_a_killed_broker_leaves_nothing_after_the_next_run(
@@ -86,7 +115,7 @@ def test_a_killed_broker_leaves_nothing_after_the_next_run(
     def pick_broker(process: subprocess.Popen[str]) -> int:
         return suite.brokers()[0].pid
 
-    for _ in range(rounds(2, 60)):
+    for _ in range(rounds(2, 30)):
         hits += kill_at(suite, moments.uniform(0, whole_s), pick_broker)
         code, output = suite.run()
         assert code == 0, output
