@@ -92,6 +92,51 @@ def test_what_cannot_work_falls_back_with_a_warning(
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize(
+    ("image", "command", "said"),
+    [
+        ("redis:7", "sleep 600", "Could not connect to Redis at 127.0.0.1:6379"),
+        (
+            "redis:7",
+            "redis-server --port 0 --unixsocket /tmp/redis.sock",
+            "Could not connect to Redis at 127.0.0.1:0",
+        ),
+        ("postgres:15", "sleep 600", "psql in the container ended: psql: error: connection"),
+        ("mariadb:10.11", "sleep 600", "the client in the container ended: ERROR 2002"),
+    ],
+)
+def test_a_databases_image_that_runs_something_else_is_refused_at_once(
+    image: str, command: str, said: str, owned: Owned, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start(owned, image, *command.split(), check="true")
+    strategy = choose(service, STRATEGIES)
+    with caplog.at_level(logging.WARNING):
+        strategy.capture()
+    assert strategy.manner == "recreate"
+    [warning] = caplog.messages
+    assert said in warning
+    assert "has not answered" not in warning  # the end of a wait
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("trace", "port"), [("REDIS_VERSION", 6379), ("PG_MAJOR", 5432), ("MYSQL_VERSION", 3306)]
+)
+def test_a_server_of_another_kind_on_the_usual_port_is_given_up_soon(
+    trace: str, port: int, owned: Owned, caplog: pytest.LogCaptureFixture
+) -> None:
+    # It says nothing before it is asked: a client of MySQL waits for its greeting.
+    server = ("python3", "-m", "http.server", str(port))
+    check = f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'"
+    service = start(owned, "python:3.11-slim", *server, check=check, env={trace: "1"})
+    strategy = choose(service, STRATEGIES)
+    with caplog.at_level(logging.WARNING):
+        strategy.capture()
+    assert strategy.manner == "recreate"
+    assert "cannot work" in caplog.text
+
+
+@pytest.mark.engine
 def test_an_unknown_image_and_a_finished_job_are_recreated_without_a_word(
     owned: Owned, scratch: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import socket
 import urllib.request
@@ -249,3 +250,19 @@ secrets: {{token: {{environment: TOKEN}}}}
         assert stack.exec("web", ["touch", "/new"]).exit_code != 0
         stack.recreate(["web"])
     assert engine.list_containers({COMPOSE_PROJECT: f"{stack.identity.project}-helper"}) == []
+
+
+@pytest.mark.parametrize("read_only", ["true", "false"])
+@pytest.mark.parametrize("mount", ["tmpfs: [/run]", "volumes: [{type: tmpfs, target: /run}]"])
+def test_a_file_below_a_file_system_in_memory_is_seen(
+    mount: str, read_only: str, make_stack: StackMaker
+) -> None:
+    stack = make_stack(
+        f"""
+services:
+  web: {{{SLEEPER}, read_only: {read_only}, {mount}, secrets: [token]}}
+secrets: {{token: {{environment: HOME}}}}
+"""
+    )
+    stack.start()
+    assert stack.exec("web", ["cat", "/run/secrets/token"]).stdout == os.environ["HOME"]

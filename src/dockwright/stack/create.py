@@ -8,6 +8,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import cast
 
 from dockwright.engine import Engine, batch
@@ -16,7 +17,12 @@ from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import BodyContext, container_body, endpoint_config, networks_of
 from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_VOLUME, Identity
 from dockwright.stack.images import ReadyImage
-from dockwright.stack.mounts import anonymous_targets, file_target, volume_entries
+from dockwright.stack.mounts import (
+    anonymous_targets,
+    file_target,
+    tmpfs_targets,
+    volume_entries,
+)
 from dockwright.stack.names import Names, guests_of
 from dockwright.stack.unsynced import unsynced
 
@@ -108,7 +114,7 @@ class Creator:
                 volume, {"Labels": self.identity.volume_labels(f"{service.name}:{target}")}
             )
         files = list(_contents(self.spec, service))
-        sealed = bool(files) and bool(service.config.get("read_only"))
+        sealed = bool(files) and _takes_mounts_only(service, files)
         local = self.engine.endpoint.is_local
         context = BodyContext(
             names=self.names,
@@ -139,7 +145,7 @@ class Creator:
     def _bound_files(
         self, service: ServiceSpec, image: ReadyImage, files: Sequence[_File]
     ) -> tuple[Json, ...]:
-        """Return mounts of given files, for a read-only container, into which nothing is written.
+        """Return mounts of given files, for a container into which they cannot be written.
 
         A volume has the files, and each is bound to its target. A container that is never started
         fills the volume. Other content has other paths: an update may have to go back.
@@ -241,9 +247,18 @@ class _File:
 
 def injected_targets(spec: StackSpec, service: str) -> list[str]:
     """Return where a service's container has the configs and secrets that no mount brings."""
-    if spec.services[service].config.get("read_only"):
+    files = list(_contents(spec, spec.services[service]))
+    if _takes_mounts_only(spec.services[service], files):
         return []
-    return [file.target for file in _contents(spec, spec.services[service])]
+    return [file.target for file in files]
+
+
+def _takes_mounts_only(service: ServiceSpec, files: Sequence[_File]) -> bool:
+    """Tell whether what is written into the container cannot be, or would not be seen."""
+    hidden = [PurePosixPath(target) for target in tmpfs_targets(service)]
+    return bool(service.config.get("read_only")) or any(
+        place in PurePosixPath(file.target).parents for file in files for place in hidden
+    )
 
 
 def _tar(files: Mapping[str, _File]) -> bytes:

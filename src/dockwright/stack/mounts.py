@@ -143,6 +143,14 @@ def file_target(kind: str, use: Mapping[str, Json]) -> str:
     return f"/run/secrets/{target}" if kind == "secrets" else f"/{target}"
 
 
+def tmpfs_targets(service: ServiceSpec) -> list[str]:
+    """Return where a service has file systems in memory, empty at each start."""
+    mounted = [
+        str(entry["target"]) for entry in volume_entries(service) if entry["type"] == "tmpfs"
+    ]
+    return [*mounted, *(_split_tmpfs(text)[0] for text in _tmpfs_texts(service))]
+
+
 def _tmpfs_texts(service: ServiceSpec) -> list[str]:
     declared = service.config.get("tmpfs") or ()
     return [declared] if isinstance(declared, str) else list(cast("Sequence[str]", declared))

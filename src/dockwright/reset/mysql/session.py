@@ -103,9 +103,11 @@ class DriverSession:
                 autocommit=True,
                 conv={},  # texts, as the other way gives them
                 connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=TIMEOUT_S,
+                read_timeout=CONNECT_TIMEOUT_S,  # for the greeting: another server may be silent
                 write_timeout=TIMEOUT_S,
             )
+            # There is no other way to change it.
+            self._connection._read_timeout = TIMEOUT_S  # type: ignore[attr-defined]  # noqa: SLF001
         except self._error as exc:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
 

@@ -25,6 +25,7 @@ _CLIENT = (
     ' command -v $client >/dev/null && exec $client "$@"; done; exit 127'
 )
 _ESCAPED = [b"\\x%02x" % byte for byte in range(256)]
+_REFUSED = "Could not connect to "
 _INDEX = re.compile(r"^(?: *\d+[)~] )+")
 
 
@@ -85,6 +86,8 @@ class CliSession:
                     break
                 if line.startswith("(error) NOAUTH"):  # to the mark as well, so it never comes
                     raise CommandError(line.removeprefix("(error) "))
+                if line.startswith(_REFUSED):  # it stays, and says so again at each command
+                    raise ConnectionLostError(line)
                 lines.append(line)
             else:
                 raise ConnectionLostError(f"redis-cli in the container ended: {' '.join(lines)}")
