@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from dockwright.errors import (
     UnknownServiceError,
 )
 from dockwright.pool import Lease, Pool
+from dockwright.stack import COMPOSE_PROJECT
+from tests.cli.project import free_port
 from tests.pool.conftest import PoolMaker, eventually, exclusively, shared
+from tests.scratch import SCRATCH
 
 pytestmark = pytest.mark.engine
 WAIT_S = 60.0
@@ -309,3 +313,25 @@ def test_a_stack_in_the_host_network_has_one_copy(
     assert is_clean(second)
     pool.release(second)
     assert len(pool.statistics().stacks) == 1
+
+
+def test_the_idle_copy_of_an_earlier_declaration_goes_before_its_successor_starts(
+    make_pool: PoolMaker, compose_file: Path, tmp_path: Path, engine: Engine
+) -> None:
+    port = free_port()
+    serve = f"command: [sh, -c, 'mkdir /www; exec httpd -f -p {port} -h /www']"
+    file = tmp_path / "host.yaml"
+    file.write_text(
+        f"services: {{box: {{image: {SCRATCH}, network_mode: host, {serve}, ports: ['{port}']}}}}"
+    )
+    pool = make_pool(files={"tiny": file})
+    first = pool.acquire(exclusively("a 1"), timeout_s=WAIT_S)
+    pool.release(first)
+    eventually(lambda: pool.statistics().stacks[0]["state"] == "clean", "a clean stack")
+    factory = replace(pool._holdings.factories["tiny"])
+    pool.declare("tiny-edited", factory)
+    second = pool.acquire(exclusively("b 2", "tiny-edited"), timeout_s=WAIT_S)
+    project = first.facts.project
+    assert second.facts.project != project
+    assert engine.list_containers({COMPOSE_PROJECT: project}) == []
+    pool.release(second)

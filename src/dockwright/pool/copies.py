@@ -46,6 +46,7 @@ class Copy:
         start: how it was started.
         since_s: when it came into its state, on the monotonic clock.
         made_s: when it came into being, on the monotonic clock.
+        former: copies that are removed before this one starts, because it needs what they hold.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Copy:
     start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
     made_s: float = field(default_factory=time.monotonic)
+    former: tuple[Copy, ...] = ()
 
     def admits(self, *, exclusive: bool) -> bool:
         """Tell whether a new lease may have this copy now."""

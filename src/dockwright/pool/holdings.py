@@ -89,11 +89,22 @@ class Holdings:
         ):
             return
         stack = factory.new()
-        copy = Copy(key, stack, factory.baseline(stack))
+        copy = Copy(key, stack, factory.baseline(stack), former=self._former(factory))
         if copy.baseline.stays:
             self.pace[key].expect_reset(_IN_PLACE_S)
         self.copies.append(copy)
         self.start(copy)
+
+    def _former(self, factory: Factory) -> tuple[Copy, ...]:
+        """Give up the idle copies of a stack as it was declared before, if it can be there once."""
+        former = [
+            copy
+            for copy in self.copies
+            if copy.idle and factory.sole and self.factories[copy.key].name == factory.name
+        ]
+        for copy in former:
+            self.copies.remove(copy)
+        return tuple(former)
 
     def _has_room(self, key: str) -> bool:
         if self.max_stacks and len(self.copies) >= self.max_stacks:

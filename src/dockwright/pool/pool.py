@@ -331,6 +331,8 @@ class Pool:
         self._do(self._start, copy)
 
     def _start(self, copy: Copy) -> None:
+        for former in copy.former:
+            self._upkeep.discard(former)
         began = time.monotonic()
         failure = self._upkeep.start(copy)
         if failure is None:
