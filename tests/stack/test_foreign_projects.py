@@ -15,6 +15,7 @@ from dockwright.errors import ComposeError
 from dockwright.stack import COMPOSE_PROJECT
 from dockwright.stack.names import Names
 from tests.stack.conftest import StackMaker
+from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 
@@ -266,3 +267,15 @@ secrets: {{token: {{environment: HOME}}}}
     )
     stack.start()
     assert stack.exec("web", ["cat", "/run/secrets/token"]).stdout == os.environ["HOME"]
+
+
+def test_a_service_in_the_network_of_a_container_outside_the_project_answers(
+    make_stack: StackMaker, owned: Owned, scratch: str
+) -> None:
+    outside = owned.run(scratch, "sh", "-c", "while :; do sleep 0.1; done")
+    server = SERVER.replace("PORT", "8000")
+    stack = make_stack(
+        f'services: {{web: {{{server}, network_mode: "container:{outside}", expose: [8000]}}}}'
+    )
+    stack.start()
+    assert page(stack.address("web", 8000)) == b"hello\n"

@@ -187,6 +187,9 @@ class Addresses:
         self._known(owner)
         if owner not in self._networks:
             details = self._engine.inspect_container(self._containers[owner])
+            kind, _, other = str(details["HostConfig"]["NetworkMode"]).partition(":")
+            if kind == "container":  # one that is not of this project
+                details = self._engine.inspect_container(other)
             self._networks[owner] = details["NetworkSettings"]
         return self._networks[owner]
 
