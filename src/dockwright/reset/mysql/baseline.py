@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from dockwright.errors import StackError
 from dockwright.reset.mysql import schemas
 from dockwright.reset.mysql.dumps import Dumps
+from dockwright.reset.mysql.pulse import shows_locks
 from dockwright.reset.mysql.schemas import OURS, Table, quoted
+from dockwright.reset.mysql.server import Server, empty_logs
 from dockwright.reset.mysql.session import Session
 
 _EXPEL = f"""
@@ -31,6 +33,43 @@ END
 """
 
 
+_SETTINGS = {
+    # Values are copied as they are...
+    "sql_mode": "'NO_AUTO_VALUE_ON_ZERO'",
+    "time_zone": "'+00:00'",  # elsewhere an hour of each year comes twice
+    "foreign_key_checks": "0",
+    "unique_checks": "0",
+    "check_constraint_checks": "0",
+    "innodb_strict_mode": "0",
+    "default_storage_engine": "'InnoDB'",
+    "system_versioning_insert_history": "1",
+    # ... all of them...
+    "sql_safe_updates": "0",
+    "sql_select_limit": "18446744073709551615",
+    "group_concat_max_len": "1073741824",
+    "information_schema_stats_expiry": "0",
+    # ... and nothing stops us, or lets us wait for ever.
+    "autocommit": "1",
+    "tx_read_only": "0",
+    "transaction_read_only": "0",
+    "max_statement_time": "0",
+    "max_execution_time": "0",
+    "wait_timeout": "28800",
+    "lock_wait_timeout": "30",
+    "innodb_lock_wait_timeout": "30",
+}
+"""The variables of our own sessions; one that a server does not have is left out."""
+
+_SHOW_LOCKS = """
+BEGIN NOT ATOMIC
+  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;  -- not every image has this plugin
+  INSTALL SONAME 'metadata_lock_info';
+  DELETE FROM mysql.plugin WHERE name = 'METADATA_LOCK_INFO';
+END
+"""
+"""Lets MariaDB show who holds a `GET_LOCK`, until it is restarted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """What the server was.
@@ -42,6 +81,7 @@ class Baseline:
         counters: the next AUTO_INCREMENT values, by schema and table.
         variables: the global variables.
         sequences: the next value of each, by full name.
+        server: what was added to the server itself.
     """
 
     definitions: dict[str, dict[str, str]]
@@ -50,20 +90,21 @@ class Baseline:
     counters: dict[tuple[str, str], str]
     variables: dict[str, str]
     sequences: dict[str, str]
+    server: Server
 
 
 def prepare(session: Session) -> None:
-    """Make a session's own settings fit for copying rows as they are."""
-    session.rows(
-        "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0"
-    )
+    """Make a session fit for copying rows as they are, whatever the global variables say."""
+    known = {name for name, _ in session.rows("SHOW SESSION VARIABLES")}
+    settings = [f"{name} = {value}" for name, value in _SETTINGS.items() if name in known]
+    session.rows(f"SET SESSION {', '.join(settings)}")
     [(version,)] = session.rows("SELECT VERSION()")
-    if "MariaDB" not in version:
-        session.rows("SET SESSION information_schema_stats_expiry = 0")
+    if "MariaDB" in version and not shows_locks(session):
+        session.rows(_SHOW_LOCKS)
 
 
 def capture(session: Session, dumps: Dumps) -> Baseline:
-    """Copy and dump everything.
+    """Copy and dump everything; log tables are emptied.
 
     Raises:
         StackError: there are prepared transactions, or something cannot be dumped.
@@ -82,7 +123,8 @@ def capture(session: Session, dumps: Dumps) -> Baseline:
     copies = {table: f"{OURS}.copy_{number}" for number, table in enumerate(tables)}
     for table, copy in copies.items():
         columns = ", ".join(map(quoted, table.columns))
-        session.rows(f"CREATE TABLE {copy} AS SELECT {columns} FROM {table.full_name}")
+        session.rows(f"CREATE TABLE {copy} AS SELECT {columns} FROM {table.rows}")
+    empty_logs(session)
     return Baseline(
         definitions={name: schemas.definitions(session, name) for name in names},
         copies=copies,
@@ -90,6 +132,7 @@ def capture(session: Session, dumps: Dumps) -> Baseline:
         counters=schemas.counters(session),
         variables=schemas.variables(session),
         sequences=sequences,
+        server=Server.take(session),
     )
 
 

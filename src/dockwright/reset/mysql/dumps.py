@@ -12,6 +12,7 @@ _DUMP = (
 _LOAD = (
     'file=$1; shift; exec "$(command -v mariadb || command -v mysql)" --no-defaults "$@" < "$file"'
 )
+_ACTIVE = "-active"
 _TIMEOUT_S = 600.0
 
 
@@ -26,27 +27,34 @@ class Dumps:
         self._access = access
 
     def save(self, schema: str) -> None:
-        """Dump a schema with all that is in it.
+        """Dump how a schema and all that is in it is defined.
+
+        Rows are not dumped: as texts, some would lose digits.
 
         Raises:
             StackError: the program is missing, or failed.
         """
+        options = ("--no-data", "--databases", schema)
         self._run(
-            _DUMP, schema, "--add-drop-database", "--routines", "--events", "--triggers",
-            "--hex-blob", "--single-transaction", "--databases", schema,
-        )  # fmt: skip
+            _DUMP, schema, "", "--add-drop-database", "--routines", "--skip-triggers", *options
+        )
+        self._run(_DUMP, schema, _ACTIVE, "--no-create-info", "--triggers", "--events", *options)
 
     def load(self, schema: str) -> None:
-        """Replace a schema by what was dumped.
+        """Replace a schema by what was dumped; its tables are empty, nothing happens by itself.
 
         Raises:
             StackError: the dump is gone, or cannot be loaded.
         """
-        self._run(_LOAD, schema)
+        self._run(_LOAD, schema, "")
 
-    def _run(self, script: str, schema: str, *options: str) -> None:
+    def activate(self, schema: str) -> None:
+        """Load the schema's triggers and events, once its tables have their rows."""
+        self._run(_LOAD, schema, _ACTIVE)
+
+    def _run(self, script: str, schema: str, part: str, *options: str) -> None:
         access = self._access
-        file = f"/tmp/dockwright-{schema.encode().hex()}.sql"  # noqa: S108 - in the container
+        file = f"/tmp/dockwright-{schema.encode().hex()}{part}.sql"  # noqa: S108 - in the container
         command = ["sh", "-c", script, "sh", file, f"--user={access.user}", *options]
         environment = {"MYSQL_PWD": access.password} if access.password else {}
         try:
@@ -56,5 +64,5 @@ class Dumps:
         except EngineError as exc:
             raise StackError(f"schema {schema}: {exc.message}") from exc
         if result.exit_code:
-            told = result.stderr.decode(errors="replace").strip()
-            raise StackError(f"schema {schema}: {told or f'exit code {result.exit_code}'}")
+            said = result.stderr.decode(errors="replace").strip()
+            raise StackError(f"schema {schema}: {said or f'exit code {result.exit_code}'}")

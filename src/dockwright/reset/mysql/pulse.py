@@ -7,13 +7,25 @@ from dataclasses import dataclass
 from dockwright.reset.mysql.schemas import VOLATILE
 from dockwright.reset.mysql.session import Session
 
-_COUNTERS = r"""
+_READING = (
+    "select|show_.*|explain_.*|explain|help|do|call_procedure|change_db|empty_query|admin_commands|"
+    "set_option|begin|commit|rollback|savepoint|release_savepoint|rollback_to_savepoint|"
+    "stmt_.*|prepare_sql|execute_sql|execute_immediate|dealloc_sql|multi|unlock_tables|"
+    "kill|signal|resignal|get_diagnostics|compound_sql|check|checksum|binlog|"
+    "create_temporary_table|drop_temporary_table"
+)
+"""Statements that only read, or whose effect shows in variables or transactions.
+
+Those that write rows are not among them: ``DELETE`` without ``WHERE`` empties tables of some
+engines without counting a row.
+"""
+
+_COUNTERS = f"""
 SELECT LOWER(g.variable_name), g.variable_value - s.variable_value
 FROM information_schema.global_status g
 JOIN information_schema.session_status s ON g.variable_name = s.variable_name
-WHERE g.variable_name RLIKE
-  CONCAT('^(com_(create|alter|drop|rename|truncate|load|grant|revoke|install|uninstall|flush|lock|xa_)',
-         '|handler_(write|update|delete)$)')
+WHERE g.variable_name RLIKE '^(com_|handler_(write|update|delete)$)'
+AND LOWER(g.variable_name) NOT RLIKE '^com_({_READING})$'
 """
 _DEFINING = ("com_create", "com_alter", "com_drop", "com_rename", "com_install", "com_uninstall")
 
@@ -31,6 +43,13 @@ SELECT (SELECT COUNT(*) FROM information_schema.innodb_trx
           (SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()))
      + (SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID()
         AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump'))
+"""
+_SHOWS_LOCKS = """
+SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO'
+"""
+_LOCKED = """
+SELECT COUNT(*) FROM information_schema.metadata_lock_info
+WHERE lock_type = 'User lock' AND thread_id <> CONNECTION_ID()
 """
 
 
@@ -60,7 +79,7 @@ class Pulse:
             return None
         rows = sorted((name, value) for name, value in session.rows(_COUNTERS))
         [(busy,)] = session.rows(_BUSY)
-        if busy != "0":
+        if busy != "0" or _locked(session):
             return None
         [(variables,)] = session.rows(_VARIABLES)
         defining = [row for row in rows if row[0].startswith(_DEFINING)]
@@ -69,3 +88,12 @@ class Pulse:
             definitions=tuple(defining),
             variables=variables,
         )
+
+
+def shows_locks(session: Session) -> bool:
+    """Return whether the server shows who holds a `GET_LOCK`."""
+    return bool(session.rows(_SHOWS_LOCKS))
+
+
+def _locked(session: Session) -> bool:
+    return shows_locks(session) and session.rows(_LOCKED) != [("0",)]

@@ -9,6 +9,7 @@ from dockwright.reset.mysql import schemas
 from dockwright.reset.mysql.baseline import Baseline, prepare
 from dockwright.reset.mysql.dumps import Dumps
 from dockwright.reset.mysql.schemas import OURS, Table, quoted, text
+from dockwright.reset.mysql.server import empty_logs
 from dockwright.reset.mysql.session import Session
 from dockwright.reset.polling import until_none
 
@@ -71,18 +72,19 @@ class Restoration:
             StackBrokenError: something was changed that cannot be undone.
             StackError: the server refused, or is gone.
         """
+        self._baseline.server.put_back(self._session)
         self._copy_rows(self._changed([each for each in self._tables if each.holds_users]))
         stale = set() if same_definitions else self._changed_schemas()
         present = [each for each in self._tables if not each.holds_users]
         changed = self._changed([each for each in present if each.schema not in stale])
-        stale |= {table.schema for table in changed if not table.plain}
-        for schema in sorted(stale):
-            self._load(schema)
+        stale |= {table.schema for table in changed if not table.plain or self._unreadable(table)}
         self._copy_rows([table for table in changed if table.schema not in stale])
+        self._load(sorted(stale), [table for table in present if table.schema in stale])
         self._restore_counters()
         for sequence, value in self._baseline.sequences.items():
             if schemas.next_value(self._session, sequence) != value:
                 schemas.restart(self._session, sequence, value)
+        empty_logs(self._session)
         return bool(stale)
 
     def _changed_schemas(self) -> set[str]:
@@ -100,12 +102,25 @@ class Restoration:
         now = schemas.checksums(self._session, tables)
         return [each for each in tables if now[each] != self._baseline.checksums[each]]
 
-    def _load(self, schema: str) -> None:
-        self._dumps.load(schema)
-        if not self._is_as_it_was(schema):
-            raise StackBrokenError(f"schema {schema} could not be made what it was")
+    def _unreadable(self, table: Table) -> bool:
+        """Return whether its rows are out of reach, as after DISCARD TABLESPACE."""
+        return schemas.checksums(self._session, [table])[table] == "NULL"
+
+    def _load(self, names: list[str], tables: list[Table]) -> None:
+        for schema in names:
+            self._dumps.load(schema)
+        self._copy_rows(tables)
+        for schema in names:
+            self._dumps.activate(schema)
+            if not self._is_as_it_was(schema):
+                raise StackBrokenError(f"schema {schema} could not be made what it was")
+        if different := self._changed(tables):
+            lost = ", ".join(table.full_name for table in different)
+            raise StackBrokenError(f"rows could not be made what they were: {lost}")
 
     def _copy_rows(self, tables: list[Table]) -> None:
+        if not tables:
+            return
         self._session.rows("START TRANSACTION")
         for table in tables:
             columns = ", ".join(map(quoted, table.columns))

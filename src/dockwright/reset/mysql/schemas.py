@@ -16,8 +16,9 @@ _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", OURS)
 _USER_TABLES = (
     "user", "global_priv", "db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv",
     "roles_mapping", "role_edges", "default_roles", "global_grants", "password_history",
+    "servers", "table_stats", "column_stats", "index_stats", "time_zone", "time_zone_name",
 )  # fmt: skip
-"""The tables of the schema ``mysql`` that hold users and privileges, in one version or another."""
+"""The tables of the schema ``mysql`` that hold users, privileges and the like, in some version."""
 
 VOLATILE = "gtid_|.*_gtid_|binlog_gtid|innodb_buffer_pool_(load|dump)_|.*timestamp$|server_uid$"
 """Variables that the server changes by itself, as a regular expression for both sides."""
@@ -34,12 +35,14 @@ class Table:
         name: its name.
         columns: those that can be written.
         plain: whether its rows can be replaced without side effects: no triggers, no history.
+        versioned: whether the server keeps the history of its rows.
     """
 
     schema: str
     name: str
     columns: tuple[str, ...]
     plain: bool
+    versioned: bool
 
     @property
     def holds_users(self) -> bool:
@@ -50,6 +53,11 @@ class Table:
     def full_name(self) -> str:
         """Its name in SQL."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    @property
+    def rows(self) -> str:
+        """All its rows in SQL, with those of the past."""
+        return self.full_name + (" FOR SYSTEM_TIME ALL" if self.versioned else "")
 
 
 def schema_names(session: Session) -> list[str]:
@@ -91,20 +99,32 @@ def tables(session: Session, schemas: Collection[str]) -> list[Table]:
     }
     wanted = ", ".join(map(text, [*schemas, "mysql"]))
     found: dict[tuple[str, str, str], list[str]] = {}
-    for schema, name, kind, column, extra in session.rows(
-        f"""SELECT t.table_schema, t.table_name, t.table_type, c.column_name, c.extra
+    periods: dict[tuple[str, str, str], list[str]] = {}
+    for schema, name, kind, column, extra, expression in session.rows(
+        f"""SELECT t.table_schema, t.table_name, t.table_type, c.column_name, c.extra,
+        c.generation_expression
         FROM information_schema.tables t JOIN information_schema.columns c
         ON t.table_schema = c.table_schema AND t.table_name = c.table_name
         WHERE t.table_schema IN ({wanted})
         AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
         ORDER BY t.table_schema, t.table_name, c.ordinal_position"""
     ):
-        columns = found.setdefault((schema, name, kind), [])
-        if "GENERATED" not in extra.replace("DEFAULT_GENERATED", "") and "AS ROW" not in extra:
+        table = schema, name, kind
+        columns = found.setdefault(table, [])
+        if expression in ("ROW START", "ROW END"):
+            periods.setdefault(table, []).append(column)
+        elif "GENERATED" not in extra.replace("DEFAULT_GENERATED", ""):
             columns.append(column)
+    for table, columns in found.items():
+        if table[2] == "SYSTEM VERSIONED":
+            columns += periods.get(table, ["row_start", "row_end"])
     return [
         Table(
-            schema, name, tuple(columns), kind == "BASE TABLE" and (schema, name) not in triggered
+            schema,
+            name,
+            tuple(columns),
+            plain=kind == "BASE TABLE" and (schema, name) not in triggered,
+            versioned=kind == "SYSTEM VERSIONED",
         )
         for (schema, name, kind), columns in found.items()
         if schema != "mysql" or name in _USER_TABLES
