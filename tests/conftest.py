@@ -15,13 +15,13 @@ import pytest
 
 from dockwright.errors import DockwrightError
 from tests.reset.battery import SEED, SEED_VARIABLE
-from tests.scratch import ensure_scratch
+from tests.scratch import scratch_image
 from tests.support import Owned, leftovers
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
-pytest_plugins = ("pytester",)
+pytest_plugins = ("pytester", "tests.skips")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests
@@ -57,9 +57,10 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def scratch(engine: Engine) -> str:
+def scratch(engine: Engine) -> Iterator[str]:
     """A tiny image with a shell, made on the spot where no registry can be reached."""
-    return ensure_scratch(engine)
+    with scratch_image(engine) as image:
+        yield image
 
 
 @pytest.fixture

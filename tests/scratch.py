@@ -10,19 +10,18 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dockwright.errors import DockwrightError
+from dockwright.errors import ConflictError, DockwrightError
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
 SCRATCH = "dockwright-test/scratch:1"
-"""It stays on the engine for the next run."""
 
 APPLETS = (
     "cat cp date dd echo env false grep head hostname httpd id kill ls mkdir mv nc od ps printf "
@@ -30,21 +29,37 @@ APPLETS = (
 )
 
 
-def ensure_scratch(engine: Engine) -> str:
-    """Return the image's name; make it if the engine does not have it."""
-    with _locked("scratch"):
+@contextmanager
+def scratch_image(engine: Engine) -> Iterator[str]:
+    """Yield the image's name; the last process that uses the image removes it.
+
+    Each process of a run (every worker of xdist, and those of other runs on this machine) holds a
+    shared lock as long as it may use the image.
+    """
+    with _lock_file("scratch").open("w") as making, _lock_file("scratch-users").open("w") as users:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)
         if not engine.has_image(SCRATCH):
             _make_scratch(engine)
-    return SCRATCH
+        fcntl.flock(making, fcntl.LOCK_UN)
+        yield SCRATCH
+        fcntl.flock(making, fcntl.LOCK_EX)
+        with suppress(BlockingIOError, ConflictError):  # somebody else still uses it
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_with_descendants(engine)
 
 
-@contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """Keep out the other xdist workers, and other runs on this machine."""
-    lock = Path(tempfile.gettempdir()) / f"dockwright-test-{os.getuid()}-{name}.lock"
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _remove_with_descendants(engine: Engine) -> None:
+    """Remove the image, and what builds made of it and left without a name (failed steps)."""
+    [layer] = engine.inspect_image(SCRATCH)["RootFS"]["Layers"]
+    for image in engine.sdk.api.images(filters={"dangling": True}):
+        if engine.inspect_image(image["Id"])["RootFS"]["Layers"][:1] == [layer]:
+            engine.remove_image(image["Id"])
+    engine.remove_image(SCRATCH)
+
+
+def _lock_file(name: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"dockwright-test-{os.getuid()}-{name}.lock"
 
 
 def _make_scratch(engine: Engine) -> None:

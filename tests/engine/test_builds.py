@@ -19,9 +19,10 @@ from tests.support import Owned
 
 
 @pytest.fixture
-def tag(engine: Engine, unique_name: str) -> Iterator[str]:
-    name = f"{unique_name}:built"
+def tag(engine: Engine, owned: Owned) -> Iterator[str]:
+    name = f"{owned.name}:built"
     yield name
+    owned.remove()  # an image that a container uses only loses its name
     engine.remove_image(name, force=True)
 
 

@@ -22,6 +22,7 @@ from tests.integration.helpers import (
     write_tiny,
 )
 from tests.relay import Relay
+from tests.skips import pytest_sessionfinish, pytest_terminal_summary
 
 if TYPE_CHECKING:
     from dockwright import LeasedStack
@@ -32,6 +33,8 @@ __all__ = [
     "engine",
     "owned",
     "project",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
     "scratch",
     "small_disk",
     "unique_name",
