@@ -141,7 +141,6 @@ CHANGES: list[Change[Sequence[Step]]] = [
     ),
     _row("plugin", "INSTALL SONAME 'query_response_time'"),
     _row("engine statistics", "ANALYZE TABLE shop.orders PERSISTENT FOR ALL"),
-    _row("time zone name", "INSERT INTO mysql.time_zone_name VALUES ('Nowhere', 1)"),
     _row(
         "general log", "SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = ON", "SELECT 1"
     ),

@@ -30,7 +30,7 @@ SELECT * FROM shop.periods FOR SYSTEM_TIME ALL;
 SELECT plugin_name FROM information_schema.plugins WHERE plugin_status = 'ACTIVE' ORDER BY 1;
 SELECT COUNT(*) FROM mysql.general_log; SELECT COUNT(*) FROM mysql.slow_log;
 SELECT * FROM mysql.servers; SELECT * FROM mysql.func; SELECT * FROM mysql.plugin;
-SELECT * FROM mysql.table_stats; SELECT * FROM mysql.time_zone_name WHERE name LIKE 'No%';
+SELECT * FROM mysql.table_stats; SELECT * FROM mysql.column_stats;
 SELECT next_not_cached_value FROM shop.numbers;
 SELECT COUNT(*) FROM information_schema.metadata_lock_info WHERE lock_type = 'User lock';
 SELECT COUNT(*) FROM information_schema.innodb_trx;

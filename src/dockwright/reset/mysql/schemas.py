@@ -16,7 +16,7 @@ _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", OURS)
 _USER_TABLES = (
     "user", "global_priv", "db", "tables_priv", "columns_priv", "procs_priv", "proxies_priv",
     "roles_mapping", "role_edges", "default_roles", "global_grants", "password_history",
-    "servers", "table_stats", "column_stats", "index_stats", "time_zone", "time_zone_name",
+    "servers",
 )  # fmt: skip
 """The tables of the schema ``mysql`` that hold users, privileges and the like, in some version."""
 

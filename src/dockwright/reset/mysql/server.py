@@ -12,6 +12,7 @@ _PLUGINS = """
 SELECT plugin_name FROM information_schema.plugins
 WHERE plugin_status = 'ACTIVE' AND plugin_name <> 'METADATA_LOCK_INFO'
 """
+_STATISTICS = ("table_stats", "column_stats", "index_stats")
 _LOGS = ("general_log", "slow_log")
 
 
@@ -23,21 +24,27 @@ class Server:
         plugins: the names of the active plugins.
         functions: the names of the functions that were loaded from libraries.
         masters: the connections to other servers from which it replicates; only MariaDB has names.
+        statistics: the tables of MariaDB's own statistics that have rows.
     """
 
     plugins: frozenset[str]
     functions: frozenset[str]
     masters: frozenset[str]
+    statistics: frozenset[str]
 
     @classmethod
     def take(cls, session: Session) -> Server:
         """Ask the server."""
         [(version,)] = session.rows("SELECT VERSION()")
-        masters = session.rows("SHOW ALL SLAVES STATUS") if "MariaDB" in version else []
+        is_mariadb = "MariaDB" in version
+        masters = session.rows("SHOW ALL SLAVES STATUS") if is_mariadb else []
         return cls(
             plugins=frozenset(name for (name,) in session.rows(_PLUGINS)),
             functions=frozenset(name for (name,) in session.rows("SELECT name FROM mysql.func")),
             masters=frozenset(row[0] for row in masters),
+            statistics=frozenset(
+                name for name in _STATISTICS if is_mariadb and _has_rows(session, name)
+            ),
         )
 
     def put_back(self, session: Session) -> None:
@@ -54,6 +61,8 @@ class Server:
             session.rows(f"DROP FUNCTION {quoted(name)}")
         for name in now.plugins - self.plugins:
             session.rows(f"UNINSTALL PLUGIN {quoted(name)}")
+        for name in now.statistics - self.statistics:
+            session.rows(f"DELETE FROM mysql.{name}")
         now = self.take(session)
         for what in ("plugins", "functions", "masters"):
             before, after = getattr(self, what), getattr(now, what)
@@ -65,5 +74,9 @@ class Server:
 def empty_logs(session: Session) -> None:
     """Empty the tables to which the server logs statements."""
     for name in _LOGS:
-        if session.rows(f"SELECT COUNT(*) FROM mysql.{name}") != [("0",)]:
+        if _has_rows(session, name):
             session.rows(f"TRUNCATE TABLE mysql.{name}")
+
+
+def _has_rows(session: Session, name: str) -> bool:
+    return session.rows(f"SELECT COUNT(*) FROM mysql.{name}") != [("0",)]
