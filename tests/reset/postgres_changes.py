@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from tests.reset.battery import Change
 
+# PostgreSQL is the parent of what is orphaned in its container: it takes an exit code above 1 for a
+# crash of its own.
 _LEFT_BEHIND = r"""
-\! psql -qU shop shop -c "BEGIN" -c "{}" -c "SELECT pg_sleep(600)" </dev/null >/dev/null 2>&1 &
-SELECT pg_sleep(1)
+\! (psql -U shop -c BEGIN -c "{}" -c "SELECT pg_sleep(600)"; :) </dev/null >/dev/null 2>&1 &
+DO $$BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)') LOOP
+PERFORM pg_sleep(0.05); PERFORM pg_stat_clear_snapshot(); END LOOP; END$$
 """
 
 _ALWAYS = {
@@ -29,7 +32,7 @@ _CHANGES = {
     "upsert": "INSERT INTO customers VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
     "merge": "MERGE INTO customers c USING generate_series(1, 30) n ON c.id = n"
     " WHEN MATCHED THEN UPDATE SET name = 'm' || n"
-    " WHEN NOT MATCHED THEN INSERT (name) VALUES ('z')",
+    " WHEN NOT MATCHED THEN INSERT (name) VALUES ('z' || n)",
     "key that others refer to": "DELETE FROM customers WHERE id = 3",
     "toasted value": "UPDATE documents SET body = repeat('z', 30000)",
     "large table": "UPDATE large SET body = 'z' WHERE id % 7 = 0",
