@@ -83,7 +83,7 @@ _CHANGES = {
     "comment on a column": "COMMENT ON COLUMN documents.id IS 'x'",
     "vacuum": "DELETE FROM documents; VACUUM documents",
     "vacuum full": "VACUUM FULL customers",
-    "vacuum freeze": "VACUUM (FREEZE) customers",
+    "vacuum freeze": "DELETE FROM documents; VACUUM (FREEZE) customers",
     "analyze": "ANALYZE customers",
     "cluster": "CLUSTER customers USING customers_pkey",
     # indexes, views, rules, triggers, policies
