@@ -5,13 +5,15 @@ A module of mutations calls `main` with its `attempt`; a test calls `failures` w
 
 from __future__ import annotations
 
-import resource
+import gc
+import re
 import signal
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from dockwright.errors import DockwrightError
@@ -45,10 +47,11 @@ def main(attempt: Attempt) -> None:
     start, stop = map(int, sys.argv[1:])
     wrong = 0
     for seed in range(start, stop):
+        gc.collect()  # what earlier errors still hold does not count
         if problem := _problem(attempt, seed):
             print(f"seed {seed}: {problem}", flush=True)
             wrong += 1
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        used = _most_memory_kib()
         if used > _MEMORY_KIB:
             print(f"seed {seed}: {used >> 10} MiB of memory", flush=True)
             return
@@ -65,6 +68,11 @@ def _problem(attempt: Attempt, seed: int) -> str:
     except (Exception, _TooLongError) as bug:  # noqa: BLE001 - what is looked for
         return "".join(traceback.format_exception(bug)[-8:])
     return ""
+
+
+def _most_memory_kib() -> int:
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(match[1]) if match else 0
 
 
 @contextmanager

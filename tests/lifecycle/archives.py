@@ -46,13 +46,16 @@ def write_backup(
     *,
     single: bool,
     volume: bytes | None = None,
+    spec: bytes = SPEC,
+    config: bytes | None = None,
     change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
 ) -> Path:
     """Write a backup of one volume; return its path."""
     tar = volume_tar() if volume is None else volume
     with drafted(path, codec, CREATED, single=single) as draft:
         parts = (
-            draft.add("compose.yaml", [SPEC]),
+            draft.add("compose.yaml", [spec]),
+            *(() if config is None else (draft.add("config.tar", [config]),)),
             draft.add("volumes/data.tar", _pieces(tar), volume="data"),
         )
         manifest = Manifest(

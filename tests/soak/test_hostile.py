@@ -18,3 +18,11 @@ def test_5000_changed_projects(tell: Callable[[str], None]) -> None:
     assert not failures("tests.compose.mutations", seeds)
 
     tell(f"{len(seeds)} changed Compose projects were read or refused")
+
+
+def test_1000_changed_backups(tell: Callable[[str], None]) -> None:
+    seeds = range(1000, 1000 + rounds(60, 1000))
+
+    assert not failures("tests.lifecycle.archive_mutations", seeds)
+
+    tell(f"{len(seeds)} changed backups were read or refused")

@@ -117,7 +117,7 @@ class _Gzip(Codec):
         return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _WBITS_GZIP)
 
     def unpacked(self, packed: IO[bytes]) -> Readable:
-        return gzip.GzipFile(fileobj=packed, mode="rb")
+        return _Inflating(packed)
 
     def stored(self, content: bytes) -> bytes:
         # No name, no time, an unknown system; then stored blocks.
@@ -132,6 +132,25 @@ class _Gzip(Codec):
                 struct.pack("<II", zlib.crc32(content), len(content)),
             ]
         )
+
+
+class _Inflating:
+    """Reads one gzip member, as a part is: Python's own reader goes on with what follows it."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._unpacker = zlib.decompressobj(_WBITS_GZIP)
+
+    def read(self, size: int = -1, /) -> bytes:
+        while not self._unpacker.eof:
+            held = self._unpacker.unconsumed_tail or self._packed.read(_READ_BYTES)
+            if not held:
+                raise EOFError("it ends in the middle")
+            if content := self._unpacker.decompress(held, max(size, 0)):
+                return content
+        if self._unpacker.unused_data:
+            raise zlib.error("something follows its end")
+        return b""
 
 
 class _Plain(Codec):

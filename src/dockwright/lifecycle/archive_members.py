@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from dockwright.errors import ArchiveError
+from dockwright.lifecycle.archive_tar import Member, TarError, TarReader
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-_READ_BYTES = 1 << 18
+_MOST_MEMBERS = 10_000_000
+_MOST_LINKS = 500_000
+_TRUST = "; where the backup is your own, --trust restores links that leave and devices as they are"
 
 
 def check_members(
@@ -29,74 +28,109 @@ def check_members(
         trust: also allow links that leave it, and devices: the backup is one's own.
 
     Raises:
-        ArchiveError: it holds absolute or climbing paths, links that leave, devices, or things
-            that are put where a link leads; or it is no tar.
+        ArchiveError: it holds absolute or climbing paths, links that leave, devices, things that
+            are put where a link leads or twice in one place, or too many; or it is no tar.
     """
-    links: set[PurePosixPath] = set()
-    source = Chunks(chunks)
+    seen, links = _Names(), _Links()
     try:
-        file = io.BufferedReader(source, _READ_BYTES)
-        with tarfile.open(fileobj=file, mode="r|", bufsize=_READ_BYTES) as tar:
-            for member in _each(tar):
-                problem = _path_problem(member.name, root, links)
-                if not problem and not trust:
-                    problem = _kind_problem(member, root, target)
-                if problem:
-                    raise ArchiveError(
-                        f"{where}: {member.name!r} {problem}", hint="nothing was touched" + _TRUST
-                    )
-                if member.issym():
-                    links.add(PurePosixPath(member.name))
-            source.drain()
-            if source.length < tar.offset + tarfile.BLOCKSIZE:
-                raise ArchiveError(f"{where} is not a right tar: it has no end")
-            if source.filled > tar.offset:  # others who unpack it may go on there
-                raise ArchiveError(f"{where} is not a right tar: something follows its end")
-    except (tarfile.TarError, EOFError, UnicodeError) as exc:
-        raise ArchiveError(f"{where} is not a right tar: {exc}") from exc
+        for member in TarReader(chunks).members():
+            problem = _path_problem(member.name, root, links) or _link_problem(member, links)
+            if not problem and not trust:
+                problem = _kind_problem(member, root, target)
+            if problem:
+                raise ArchiveError(
+                    f"{where}: {member.name!r} {problem}", hint="nothing was touched" + _TRUST
+                )
+            seen.add(member.name)
+            if member.kind == "link" or (member.kind == "hard link" and member.link in links):
+                links.add(member.name)
+        seen.check()
+    except TarError as exc:
+        hint = "nothing was touched; backups of dockwright hold plain tars only"
+        raise ArchiveError(f"{where} is not a right tar: {exc}", hint=hint) from exc
 
 
-_TRUST = "; where the backup is your own, --trust restores links that leave and devices as they are"
+class _Names:
+    """Finds a name that comes twice, in a few bytes for each; see `hash` for why it has a seed."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._hashes = [array("q") for _ in range(256)]
+
+    def add(self, name: str) -> None:
+        self._count += 1
+        if self._count > _MOST_MEMBERS:
+            raise TarError(f"it has more than {_MOST_MEMBERS:,} members")
+        number = hash(name)
+        self._hashes[number & 255].append(number)
+
+    def check(self) -> None:
+        if any(len(set(part)) < len(part) for part in self._hashes):
+            raise TarError("two members have one name")
 
 
-def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while member := tar.next():
-        tar.members = []  # type: ignore[attr-defined]  # or it would remember them all
-        yield member
+class _Links:
+    """The symbolic links that a tar has made until now."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, name: str) -> None:
+        if len(self._hashes) >= _MOST_LINKS:
+            raise TarError(f"it has more than {_MOST_LINKS:,} symbolic links")
+        self._hashes.add(hash(name))
+
+    def __contains__(self, name: str) -> bool:
+        return hash(name) in self._hashes
+
+    def lead_to(self, name: str) -> bool:
+        """Tell whether a path lies behind one."""
+        if not self._hashes:
+            return False
+        return any(name[:index] in self for index, char in enumerate(name) if char == "/")
 
 
-def _path_problem(name: str, root: str, links: set[PurePosixPath]) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute():
+def _path_problem(name: str, root: str, links: _Links) -> str:
+    parts = name.split("/")
+    if name.startswith("/"):
         return "has an absolute path"
-    if ".." in path.parts:
+    if ".." in parts:
         return "has '..' in its path"
-    if not path.parts or path.parts[0] != root:
+    if not _is_clean(parts, root):
         return f"is not below {root}"
-    if path in links or any(parent in links for parent in path.parents):
-        return "would be put where a link leads"
+    return "would be put where a link leads" if name in links or links.lead_to(name) else ""
+
+
+def _is_clean(parts: list[str], root: str) -> bool:
+    return parts[0] == root and not {"", ".", ".."} & set(parts)
+
+
+def _link_problem(member: Member, links: _Links) -> str:
+    if member.kind == "hard link" and links.lead_to(member.link):
+        return f"is a hard link through a symbolic one: {member.link}"
+    if "\0" in member.link or (not member.link and member.kind in ("link", "hard link")):
+        return "is a link that leads nowhere"
     return ""
 
 
-def _kind_problem(member: tarfile.TarInfo, root: str, target: str) -> str:
-    if member.ischr() or member.isblk():
+def _kind_problem(member: Member, root: str, target: str) -> str:
+    if member.kind in ("character device", "device"):
         return "is a device"
-    if member.islnk() and not _stays(PurePosixPath(member.linkname), root):
-        return f"is a link that leaves {root}: {member.linkname}"
-    if member.issym():
-        link = PurePosixPath(member.linkname)
-        if link.is_absolute():
-            stays = _stays(PurePosixPath(root, *_below(link, target)), root)
-            stays = stays and link.is_relative_to(target)
-        else:
-            stays = _stays(PurePosixPath(member.name).parent / link, root)
-        if not stays:
-            return f"is a link that leaves {root}: {member.linkname}"
+    if member.kind == "hard link" and not _is_clean(member.link.split("/"), root):
+        return f"is a link that leaves {root}: {member.link}"
+    if member.kind == "link" and not _link_stays(member, root, target):
+        return f"is a link that leaves {root}: {member.link}"
     return ""
 
 
-def _below(link: PurePosixPath, target: str) -> tuple[str, ...]:
-    return link.relative_to(target).parts if link.is_relative_to(target) else ()
+def _link_stays(member: Member, root: str, target: str) -> bool:
+    link = PurePosixPath(member.link)
+    # A '..' behind a name may climb from elsewhere: what bears that name may be a link itself.
+    if any(part == ".." and before != ".." for before, part in pairwise(link.parts)):
+        return False
+    if link.is_absolute():
+        return link.is_relative_to(target)
+    return _stays(PurePosixPath(member.name).parent / link, root)
 
 
 def _stays(path: PurePosixPath, root: str) -> bool:
@@ -111,44 +145,3 @@ def _stays(path: PurePosixPath, root: str) -> bool:
         if depth < 0:
             return False
     return bool(path.parts)
-
-
-class Chunks(io.RawIOBase):
-    """Pieces of bytes as a file.
-
-    Attributes:
-        length: how many bytes came until now.
-        filled: how many of them until the last one that is not zero.
-    """
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.length = 0
-        self.filled = 0
-        self._chunks = iter(chunks)
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill `buffer` as far as one piece does."""
-        if not self._left:
-            piece = next(self._chunks, b"")
-            self._count(piece)
-            self._left = memoryview(piece)
-        view = memoryview(buffer)
-        count = min(len(view), len(self._left))
-        view[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
-
-    def drain(self) -> None:
-        """Read all that is left."""
-        for piece in self._chunks:
-            self._count(piece)
-
-    def _count(self, piece: bytes) -> None:
-        if text := piece.rstrip(b"\0"):
-            self.filled = self.length + len(text)
-        self.length += len(piece)

@@ -7,9 +7,11 @@ import io
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from dockwright._text import format_size
 from dockwright.errors import ArchiveError, UsageError
 from dockwright.lifecycle.archive_codec import CODECS, GZIP, ZSTD, Codec, decoding
 from dockwright.lifecycle.archive_layout import (
@@ -20,13 +22,22 @@ from dockwright.lifecycle.archive_layout import (
     with_manifest,
 )
 from dockwright.lifecycle.archive_write import codec_in_directory
-from dockwright.lifecycle.manifest import MANIFEST, SEAL, Manifest, Part, parse_manifest
+from dockwright.lifecycle.manifest import (
+    MANIFEST,
+    MOST_TEXT_BYTES,
+    SEAL,
+    Manifest,
+    Part,
+    parse_manifest,
+)
+from dockwright.untrusted import UnreadableError, read_plain
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _READ_BYTES = 1 << 18
-_MANIFEST_LIMIT = 16 << 20
+_MANIFEST_LIMIT = 4 << 20
+_MOST_FILES = 10_000
 
 OnBytes = Callable[[int], None]
 
@@ -90,7 +101,17 @@ class Archive:
                 raise ArchiveError(f"{where}: its length is not what the manifest says", hint=_HINT)
 
     def text(self, part: Part) -> bytes:
-        """Return the content of a small part."""
+        """Return the content of a small part.
+
+        Raises:
+            ArchiveError: it is not what the manifest says, or longer than such a part can be.
+        """
+        if part.size > MOST_TEXT_BYTES:
+            raise ArchiveError(
+                f"{self.path}: {part.name} unpacks to {format_size(part.size)}, and such a part "
+                f"has at most {format_size(MOST_TEXT_BYTES)}",
+                hint=_HINT,
+            )
         return b"".join(self.content(part))
 
     def _stored(self, part: Part) -> io.BufferedReader:
@@ -188,14 +209,21 @@ class _File:
 
 
 def _open_directory(path: Path) -> Archive:
-    files = {str(each.relative_to(path)): each for each in path.rglob("*") if not _is_dir(each)}
+    if not (path / MANIFEST).is_file() or not (path / SEAL).is_file():
+        raise UsageError(f"{path} is not a backup: it has no {MANIFEST} or no {SEAL}", hint=_WHAT)
+    found = list(islice(path.rglob("*"), _MOST_FILES + 1))
+    if len(found) > _MOST_FILES:
+        raise UsageError(f"{path} is not a backup: it has more than {_MOST_FILES:,} files")
+    files = {str(each.relative_to(path)): each for each in found if not _is_dir(each)}
     for name, file in files.items():
         if file.is_symlink() or not file.is_file():
             raise ArchiveError(f"{path}: {name} is not a plain file", hint=_HINT)
-    if MANIFEST not in files or SEAL not in files:
-        raise UsageError(f"{path} is not a backup: it has no {MANIFEST} or no {SEAL}", hint=_WHAT)
-    content = files[MANIFEST].read_bytes()
-    if files[SEAL].read_bytes() != Seal.of(content, 0).text:
+    try:
+        content = read_plain(files[MANIFEST], limit_bytes=_MANIFEST_LIMIT)
+        seal = read_plain(files[SEAL], limit_bytes=_MANIFEST_LIMIT)
+    except UnreadableError as exc:
+        raise ArchiveError(f"{path} is damaged: its manifest {exc}", hint=_HINT) from exc
+    if seal != Seal.of(content, 0).text:
         raise ArchiveError(f"{path} is damaged: the checksum of its manifest is wrong", hint=_HINT)
     manifest = parse_manifest(content, str(path))
     if manifest.compression not in CODECS:

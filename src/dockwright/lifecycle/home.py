@@ -102,7 +102,7 @@ class InstalledSettings:
                 created=str(table["created"]),
                 version=str(table["version"]),
             )
-        except (tomllib.TOMLDecodeError, KeyError, TypeError) as failure:
+        except (ValueError, RecursionError, KeyError, TypeError) as failure:
             what = f"{failure} is missing" if isinstance(failure, KeyError) else str(failure)
             raise SettingsError(
                 f"{file} cannot be read: {what}",

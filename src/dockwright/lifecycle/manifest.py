@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +15,14 @@ MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 SPEC = "compose.yaml"
 CONFIG = "config.tar"
+MOST_TEXT_BYTES = 16 << 20
+"""How long the stack spec and the config directory may be: a restore holds both in memory."""
 
 _PART = re.compile(r"compose\.yaml|config\.tar|volumes/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.tar")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LAST = 8**11 - 1  # the last second that a tar header has room for
+_MOST_BYTES = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
             )
         manifest = _built(document)
         wrong = _wrong(manifest)
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise ArchiveError(f"{where}: its manifest is not one of dockwright's") from exc
     if wrong:
         raise ArchiveError(f"{where}: its manifest is wrong: {wrong}")
@@ -153,18 +157,35 @@ def _built(document: dict[str, Any]) -> Manifest:
 def _wrong(manifest: Manifest) -> str:
     """Tell what of it cannot be; nothing where all can."""
     names = [part.name for part in manifest.parts]
+    if not all(type(text) is str for text in _texts(manifest)):
+        return "something in it is not a text"
     if len({name.lower() for name in names}) != len(names):
         return "it names a part twice"
     volumes = [part.volume for part in manifest.volumes]
     if len(set(volumes)) != len(volumes):
         return "it names a volume twice"
-    if not _PROJECT.fullmatch(manifest.project) or int(manifest.created) < 0:
+    if not _PROJECT.fullmatch(manifest.project) or not _is_within(manifest.created, _LAST):
         return "the project or the time is none"
     for part in manifest.parts:
         if not _PART.fullmatch(part.name):
             return f"there can be no part {part.name!r}"
         if part.name.startswith("volumes/") != bool(part.volume):
             return f"part {part.name} says that it is volume {part.volume!r}"
-        if min(int(part.size), int(part.stored)) < 0 or not _SHA256.fullmatch(part.sha256):
+        sized = _is_within(part.size, _MOST_BYTES) and _is_within(part.stored, _MOST_BYTES)
+        if not sized or not _SHA256.fullmatch(part.sha256):
             return f"part {part.name} has no right size or checksum"
     return "" if SPEC in names else f"there is no {SPEC}"
+
+
+def _texts(manifest: Manifest) -> Iterator[object]:
+    """Everything in it that has to be a text."""
+    yield from (manifest.project, manifest.dockwright, manifest.compression, manifest.platform)
+    yield from manifest.running
+    for image in manifest.images.values():
+        yield from (image.reference, image.id, *image.digests)
+    for part in manifest.parts:
+        yield from (part.name, part.sha256, part.volume)
+
+
+def _is_within(number: object, most: int) -> bool:
+    return type(number) is int and 0 <= number <= most

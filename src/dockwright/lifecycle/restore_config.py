@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Any
 from dockwright._files import write_file
 from dockwright.compose import read_env_file
 from dockwright.lifecycle.archive_read import Archive
+from dockwright.lifecycle.archive_tar import TarReader
 from dockwright.lifecycle.backup_config import ROOT
 from dockwright.lifecycle.home import SECRETS, SETTINGS, InstalledSettings
 from dockwright.lifecycle.manifest import CONFIG, SPEC
@@ -89,13 +88,12 @@ def archived_config(archive: Archive) -> dict[str, bytes]:
     part = archive.manifest.part(CONFIG)
     if part is None:
         return {}
-    files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(archive.text(part))) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                files[member.name.removeprefix(f"{ROOT}/")] = stream.read()
-    return files
+    tar = TarReader(iter([archive.text(part)]))
+    return {
+        member.name.removeprefix(f"{ROOT}/"): tar.content(member)
+        for member in tar.members()
+        if member.kind == "file"
+    }
 
 
 def secret_values(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -122,7 +120,7 @@ def for_project(
     """
     kept: dict[str, bytes | None] = dict(files)
     if SETTINGS in files:
-        settings = InstalledSettings.parse(files[SETTINGS].decode(), Path(SETTINGS))
+        settings = InstalledSettings.parse(files[SETTINGS].decode(errors="replace"), Path(SETTINGS))
         if (settings.project, settings.files) != (project, compose):
             del kept[SETTINGS]
     return ConfigFiles(directory, kept)
