@@ -46,6 +46,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from dockwright.untrusted import printable
+
 
 class DockwrightError(Exception):
     """The root of all errors that dockwright raises on purpose.
@@ -63,7 +65,8 @@ class DockwrightError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+        """Return message and hint as they are shown: without the codes that terminals obey."""
+        return printable(f"{self.message}\n  hint: {self.hint}" if self.hint else self.message)
 
 
 def explained(failure: BaseException) -> str:

@@ -27,6 +27,7 @@ from dockwright.run import (
     troubles_of,
 )
 from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
+from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
     from dockwright.measure import Summary
@@ -162,7 +163,7 @@ def pytest_terminal_summary(
         terminalreporter.ensure_newline()  # else the title's line is ended a second time
         terminalreporter.section("dockwright")
         for text, style in lines:  # pytest leaves the colours out where there is no terminal
-            terminalreporter.write_line(text, **_COLOURS[style])
+            terminalreporter.write_line(printable(text), **_COLOURS[style])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

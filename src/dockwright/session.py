@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
@@ -23,6 +24,7 @@ from dockwright.places import (
 )
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.untrusted import printable
 from dockwright.wait import Cadence
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _log = logging.getLogger(__name__)
 
 
@@ -248,7 +251,8 @@ class Session:
                 lines = [f"(no logs: {explained(error)})"]
             if lines:
                 text = redact("\n".join(lines))
-                sections.append((f"log of {unit} since the test began", text))
+                plain = printable(_COLOUR.sub("", text))
+                sections.append((f"log of {unit} since the test began", plain))
         return sections
 
     def _kept_note(self, lease: Lease, whose: str) -> str:

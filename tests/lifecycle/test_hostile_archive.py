@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from dockwright.lifecycle.backup_config import config_tar
 from dockwright.lifecycle.backup_progress import Progress
 from dockwright.lifecycle.restore_config import archived_config
 from dockwright.lifecycle.restore_verify import verify
+from tests.cli.project import COMMAND
 from tests.hostile import failures
 from tests.lifecycle.archives import tar_of, write_backup
 
@@ -245,7 +245,7 @@ def test_a_large_directory_is_not_searched_for_a_backup(tmp_path: Path) -> None:
 def test_a_signal_ends_the_verification(tmp_path: Path, number: signal.Signals) -> None:
     members = block("data/", b"5") + block("data/f") * 200_000 + bytes(2 * BLOCK)
     path = write_backup(tmp_path / "b", ZSTD, single=True, volume=members)
-    argv = [sys.executable, "-m", "dockwright", "stack", "restore", str(path), "--verify-only"]
+    argv = [*COMMAND, "stack", "restore", str(path), "--verify-only"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not _verifies(process.pid) and time.monotonic() < deadline:

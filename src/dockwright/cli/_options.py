@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from dockwright.cli._engine import INSTALLED_ENGINE
+from dockwright.cli._output import note
 from dockwright.compose import LoadOptions, ProjectPlace, load, locate
 from dockwright.errors import NoComposeFileError
 from dockwright.lifecycle import ConfigHome, InstalledSettings, config_base
@@ -214,14 +214,13 @@ def compose_options(command: Command) -> Command:
 def _tell_unset_secrets(place: ProjectPlace) -> None:
     unset = [name for name in place.secret_variables() if not place.variables.get(name)]
     if unset:
-        click.echo(
+        note(
             f"warning: secrets without a value: {', '.join(unset)}; "
-            "`dockwright stack install` makes them up",
-            file=sys.stderr,
+            "`dockwright stack install` makes them up"
         )
 
 
 def tell_warnings(warnings: tuple[SpecWarning, ...]) -> None:
     """Print what a project holds that dockwright does not use, on standard error."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", file=sys.stderr)
+        note(f"warning: {warning}")

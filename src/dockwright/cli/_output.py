@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from dockwright.untrusted import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -72,13 +74,14 @@ def rich_table(headers: Row, rows: Sequence[Row], *, whole: int = 0) -> Table:
         table.add_column(header, overflow="fold", no_wrap=number < whole)
     for row in rows:
         # Text, not str: a name in square brackets is not markup.
-        table.add_row(*(Text(cell, _STYLES.get(cell.partition(" (")[0], "")) for cell in row))
+        cells = [printable(cell, keep="") for cell in row]
+        table.add_row(*(Text(cell, _STYLES.get(cell.partition(" (")[0], "")) for cell in cells))
     return table
 
 
 def plain_table(headers: Row, rows: Sequence[Row]) -> str:
     """Return rows in aligned columns, with no space at the lines' ends."""
-    everything = [list(headers), *(list(row) for row in rows)]
+    everything = [list(headers), *([printable(cell, keep="") for cell in row] for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*everything, strict=True)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -93,4 +96,4 @@ def print_json(document: object) -> None:
 
 def note(text: str) -> None:
     """Tell the person something that is not the command's result: on standard error."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)

@@ -15,6 +15,7 @@ from dockwright.cli._output import colours_wanted
 from dockwright.cli._streams import OutputLostError, flush_output, have_streams
 from dockwright.cli.app import dockwright
 from dockwright.errors import DockwrightError
+from dockwright.untrusted import printable
 
 _log = logging.getLogger(__name__)
 
@@ -126,4 +127,4 @@ def _misused(failure: click.ClickException) -> int:
 def _tell(text: str) -> None:
     word = click.style("error", fg="red", bold=True) if colours_wanted(sys.stderr) else "error"
     with suppress(OSError):  # a full disk at the other end; the exit code tells
-        click.echo(f"{word}: {text}", err=True)
+        click.echo(f"{word}: {printable(text)}", err=True)

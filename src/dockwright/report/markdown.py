@@ -21,6 +21,7 @@ from dockwright.report.summary import (
     slowest,
     waited_s,
 )
+from dockwright.untrusted import printable
 
 LIMIT_BYTES = 1024 * 1024
 """Of a step's summary; GitHub drops a longer one as a whole."""
@@ -105,7 +106,7 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> It
 
 def _cell(text: str) -> str:
     """Return a text that a table's cell can hold, and that is no HTML."""
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    safe = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(safe.split())
 
 
