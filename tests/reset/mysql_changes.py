@@ -174,7 +174,7 @@ CHANGES: list[Change[Sequence[Step]]] = [
     _row("backup lock", Held(("BACKUP STAGE START",))),
     _row("open transaction", Held(("BEGIN", "DELETE FROM shop.orders")), always=True),
     _row("open transaction that reads", Held(("BEGIN", "SELECT * FROM shop.orders FOR UPDATE"))),
-    _row("open handler", Held(("HANDLER shop.orders OPEN", "HANDLER shop.orders READ FIRST"))),
+    _row("open handler", Held(("HANDLER shop.orders OPEN AS h", "HANDLER h READ FIRST"))),
     _row(
         "prepared transaction",
         Held(("XA START 'x'", "UPDATE shop.noted SET note = 'y'", "XA END 'x'", "XA PREPARE 'x'")),
