@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,7 +23,7 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
 from dockwright.places import project_hash
 from dockwright.pool import PoolClient, PoolOptions
-from dockwright.pool.protocol import PROTOCOL, Connection
+from dockwright.pool.protocol import LIMIT_BYTES, PROTOCOL, Connection
 from dockwright.pool.runtime import BrokerPlace
 from tests.pool.conftest import eventually, exclusively, shared
 from tests.support import leftovers
@@ -265,6 +268,101 @@ def test_nonsense_from_a_client_ends_that_client_alone(
         assert sock.recv(1) == b""
         sock.close()
     assert client.acquire(shared("still served"), timeout_s=WAIT_S).leased.services == ("box",)
+
+
+MALFORMED: list[dict[str, object]] = [
+    {"do": "hello"},
+    {"id": "x", "do": "hello"},
+    {"id": [], "do": "acquire"},
+    {"id": 1, "do": "release", "lease": None, "keep": False},
+    {"id": 1},
+]
+
+REFUSED: list[dict[str, object]] = [
+    {"do": "hello"},
+    {"do": "hello", "protocol": PROTOCOL, "version": {}, "pid": "me"},
+    {"do": "declare", "name": "x", "load": [], "seed": None},
+    {"do": "declare", "name": "x", "load": {"files": 5}, "seed": {"a": 1}},
+    {"do": "prepare", "key": "x", "exclusive": "many"},
+    {"do": "acquire", "requirement": {"stack": "x"}, "timeout_s": 1},
+    {"do": "acquire", "requirement": {}, "timeout_s": "nan"},
+    {"do": "seeded", "lease": 77, "error": None},
+    {"do": "seeded", "lease": 1, "error": 5},
+    {"do": "keep", "seconds": 1e400},
+    {"do": "keep", "seconds": "nan"},
+    {"do": "record"},
+]
+
+
+def _malformed_frames() -> list[bytes]:
+    bodies = [
+        b"{x}",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        *(json.dumps(m).encode() for m in MALFORMED),
+    ]
+    frames = [struct.pack("!I", len(body)) + body for body in bodies]
+    return [b"\xff\xff\xff\xff", *frames]
+
+
+def test_malformed_frames_end_their_client_with_one_line(
+    make_client: ClientMaker, place: BrokerPlace
+) -> None:
+    client = make_client()
+    frames = _malformed_frames()
+    for data in frames:
+        sock = place.connect()
+        assert sock is not None
+        sock.sendall(data)
+        assert sock.recv(1) == b""
+        sock.close()
+
+    lines = [line for line in place.log.read_text().splitlines() if "dropped a client" in line]
+    assert len(lines) == len(frames)
+    assert "Traceback" not in place.log.read_text()
+    assert client.acquire(shared("still served"), timeout_s=WAIT_S).leased.services == ("box",)
+
+
+def test_requests_with_wrong_fields_are_refused_with_one_line(
+    make_client: ClientMaker, place: BrokerPlace
+) -> None:
+    client = make_client()
+    sock = place.connect()
+    assert sock is not None
+    connection = Connection(sock)
+    for number, request in enumerate(REFUSED):
+        connection.send({"id": number, **request})
+        answer = connection.receive()
+        assert answer is not None
+        assert answer["id"] == number
+        assert " is wrong: " in answer["error"]["message"]
+    connection.close()
+
+    lines = [line for line in place.log.read_text().splitlines() if "refused a request" in line]
+    assert len(lines) == len(REFUSED)
+    assert "Traceback" not in place.log.read_text()
+    assert client.acquire(shared("still served"), timeout_s=WAIT_S).leased.services == ("box",)
+
+
+def test_frames_that_are_never_whole_hold_little_memory(
+    make_client: ClientMaker, place: BrokerPlace, tmp_path: Path
+) -> None:
+    client = make_client()
+    half = struct.pack("!I", LIMIT_BYTES) + bytes(LIMIT_BYTES - 1)
+    socks = [sock for _ in range(30) if (sock := place.connect()) is not None]
+    for sock in socks:
+        with suppress(OSError):  # it was dropped: there was no room for its frame
+            sock.sendall(half)
+
+    (broker,) = brokers(tmp_path)
+    status = Path(f"/proc/{broker.pid}/status").read_text()
+    used = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert used is not None
+    assert int(used[1]) < 300 << 10
+    assert client.acquire(shared("still served"), timeout_s=WAIT_S).leased.services == ("box",)
+    for sock in socks:
+        sock.close()
 
 
 def test_an_unknown_request_is_answered_with_an_error(

@@ -22,13 +22,16 @@ from pathlib import Path
 from types import FrameType
 
 from dockwright.errors import explained
-from dockwright.pool.protocol import Connection
+from dockwright.pool.protocol import Connection, Room
 from dockwright.pool.runtime import BrokerPlace, peer_uid
 from dockwright.pool.served import Client
 from dockwright.pool.service import PoolService, ServiceOptions
 from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)
+
+_MOST_CLIENTS = 500
+"""Each has a thread; far more than the workers and runs of one project."""
 
 _FIRST_CLIENT_S = 10.0
 """A broker to which nobody comes ends after this time: its starter died."""
@@ -68,6 +71,7 @@ class Broker:
         self._service = service
         self._options = options
         self._clients: set[Client] = set()
+        self._room = Room()
         self._leaving: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._last: list[Client] = []
         self._deadline: float | None = time.monotonic() + _FIRST_CLIENT_S
@@ -111,7 +115,11 @@ class Broker:
             _log.warning("refused a client of user %s", peer_uid(sock))
             sock.close()
             return
-        client = Client(Connection(sock), self._service, on_leaving=self._leave)
+        if len(self._clients) >= _MOST_CLIENTS:
+            _log.warning("refused a client: there are %s already", _MOST_CLIENTS)
+            sock.close()
+            return
+        client = Client(Connection(sock, self._room), self._service, on_leaving=self._leave)
         self._clients.add(client)
         self._deadline = None
         client.start()

@@ -10,11 +10,13 @@ that is gone is an end of file.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, cast
 
 from dockwright import errors
@@ -23,8 +25,13 @@ from dockwright.errors import DockwrightError, LeaseError
 PROTOCOL = 4
 """Raised by every change that an older client or broker would misread."""
 
-LIMIT_BYTES = 16 << 20
-"""The longest message: a client's environment and Compose options fit many times over."""
+LIMIT_BYTES = 4 << 20
+"""The longest message: a client's environment and Compose options fit twice."""
+
+_FRAME_S = 30.0
+"""How long a message may take from its first byte to its last, in seconds."""
+
+_SMALL_BYTES = 64 << 10
 
 Message: TypeAlias = dict[str, Any]
 """One decoded message; its fields depend on what it asks for."""
@@ -36,11 +43,47 @@ class ProtocolError(LeaseError):
     """The other side sent something that is no message."""
 
 
-class Connection:
-    """One end of a connection; several threads may send, one receives."""
+class Room:
+    """What all connections of one process may hold together of messages that are not whole yet.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        limit_bytes: of those that are not small.
+    """
+
+    def __init__(self, limit_bytes: int = 32 << 20) -> None:
+        self._left = limit_bytes
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Hold so many bytes of it.
+
+        Raises:
+            ProtocolError: the others have left less.
+        """
+        count = count if count > _SMALL_BYTES else 0
+        with self._lock:
+            if count > self._left:
+                raise ProtocolError(f"no room for a message of {count} bytes: too many are pending")
+            self._left -= count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._left += count
+
+
+class Connection:
+    """One end of a connection; several threads may send, one receives.
+
+    Args:
+        sock: connected to the other side.
+        room: shared with the connections to others; default: one of its own.
+    """
+
+    def __init__(self, sock: socket.socket, room: Room | None = None) -> None:
         self._sock = sock
+        self._room = room or Room()
         self._sending = threading.Lock()
 
     def send(self, message: Mapping[str, object]) -> None:
@@ -68,16 +111,9 @@ class Connection:
         (length,) = _LENGTH.unpack(head)
         if length > LIMIT_BYTES:
             raise ProtocolError(f"a message of {length} bytes was announced: over {LIMIT_BYTES}")
-        data = self._exactly(length)
-        if data is None:
-            return None
-        try:
-            message = json.loads(data)
-        except ValueError as exc:
-            raise ProtocolError(f"a message is not JSON: {exc}") from exc
-        if not isinstance(message, dict):
-            raise ProtocolError(f"a message is an object, not {type(message).__name__}")
-        return cast("Message", message)
+        with self._room.taken(length):
+            data = self._exactly(length, until=time.monotonic() + _FRAME_S)
+            return None if data is None else _decoded(data)
 
     def fileno(self) -> int:
         """Return the socket's descriptor, to be waited for."""
@@ -89,10 +125,11 @@ class Connection:
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
-    def _exactly(self, count: int) -> bytes | None:
+    def _exactly(self, count: int, until: float | None = None) -> bytes | None:
         parts = bytearray()
         while len(parts) < count:
             try:
+                self._await(until)
                 part = self._sock.recv(count - len(parts))
             except OSError:
                 return None  # reset by a peer that died, or closed by our own side
@@ -100,6 +137,39 @@ class Connection:
                 return None
             parts += part
         return bytes(parts)
+
+    def _await(self, until: float | None) -> None:
+        """Wait until something has come; not by a timeout of the socket, that would end sending."""
+        if until is None:
+            return
+        left_s = max(0.0, until - time.monotonic())
+        poll = select.poll()  # not select: it knows the first 1024 descriptors only
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(left_s * 1000):
+            raise ProtocolError(f"a message was not whole after {_FRAME_S:g} s")
+
+
+def _decoded(data: bytes) -> Message:
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"a message is not JSON: {exc}") from exc
+    if not isinstance(message, dict):
+        raise ProtocolError(f"a message is an object, not {type(message).__name__}")
+    return cast("Message", message)
+
+
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Report a field that is missing or of another type as a message that is none.
+
+    Raises:
+        ProtocolError: in the place of the error of whoever reads the field.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+        raise ProtocolError(f"{what} is wrong: {type(exc).__name__}: {exc}"[:300]) from exc
 
 
 def error_to_json(failure: BaseException) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from dockwright.pool.protocol import (
     Connection,
     Message,
     ProtocolError,
+    decoding,
     error_from_json,
     error_to_json,
 )
@@ -26,6 +28,8 @@ from dockwright.pool.seed import SeedKey
 from dockwright.pool.service import PoolService
 
 _log = logging.getLogger(__name__)
+
+_MOST_ACQUIRING = 100
 
 
 class Client:
@@ -53,6 +57,7 @@ class Client:
         self._pid = 0
         self._gone = False
         self._goodbye: int | None = None
+        self._acquiring = threading.Semaphore(_MOST_ACQUIRING)
         self._uses_stacks = False
         self._actions: Mapping[str, Callable[[Message], Json]] = {
             "hello": self._hello,
@@ -90,15 +95,18 @@ class Client:
             while self._goodbye is None and (message := self._connection.receive()) is not None:
                 self._handle(message)
         except ProtocolError as failure:
-            _log.warning("dropped a client: %s", failure)
+            _log.warning("dropped a client: %r", failure.message)
         finally:
             self._leave()
 
     def _handle(self, message: Message) -> None:
-        number, action = int(message["id"]), str(message["do"])
+        with decoding("a request's id or name"):
+            number, action = int(message["id"]), str(message["do"])
         if action == "goodbye":
             self._goodbye = number
         elif action == "acquire":  # may take long; the end of the connection must be seen meanwhile
+            if not self._acquiring.acquire(blocking=False):
+                raise ProtocolError(f"more than {_MOST_ACQUIRING} requests for leases at once")
             threading.Thread(
                 target=self._acquire, args=(number, message), name="dockwright-acquire", daemon=True
             ).start()
@@ -107,11 +115,14 @@ class Client:
         elif action in self._actions:
             self._attempt(number, lambda: self._actions[action](message))
         else:
-            self._refuse(number, ProtocolError(f"nobody can do {action!r} here"))
+            self._refuse(number, ProtocolError(f"nobody can do {action[:100]!r} here"))
 
     def _attempt(self, number: int, work: Callable[[], Json]) -> None:
         try:
             result = work()
+        except ProtocolError as failure:
+            _log.warning("refused a request: %r", failure.message)
+            self._refuse(number, failure)
         except (DockwrightError, ExceptionGroup) as failure:
             self._refuse(number, failure)
         except Exception as failure:  # noqa: BLE001 - the client must not wait for ever
@@ -121,32 +132,41 @@ class Client:
             self._answer(number, result)
 
     def _hello(self, message: Message) -> Json:
-        if message["protocol"] != PROTOCOL or message["version"] != __version__:
+        with decoding("a greeting"):
+            protocol, version = message["protocol"], str(message["version"])[:100]
+            pid = int(message["pid"])
+        if protocol != PROTOCOL or version != __version__:
             raise LeaseError(
-                f"the broker is dockwright {__version__}, the client {message['version']}",
+                f"the broker is dockwright {__version__}, the client {version}",
                 hint="a broker of the client's own version is started beside it",
             )
-        self._pid = int(message["pid"])
+        self._pid = pid
         return {"version": __version__, "protocol": PROTOCOL}
 
     def _declare(self, message: Message) -> Json:
+        with decoding("a declaration"):
+            name, options = str(message["name"]), load_options_from_json(message["load"])
+            seed, run = SeedKey.from_json(message["seed"]), message["run"]
         self._uses_stacks = True
-        options = load_options_from_json(message["load"])
-        seed = SeedKey.from_json(message["seed"])
-        declared = self._service.declare(message["name"], options, seed, run=message["run"])
+        declared = self._service.declare(name, options, seed, run=run)
         return {"key": declared.key, "warnings": list(declared.warnings)}
 
     def _prepare(self, message: Message) -> Json:
-        self._service.prepare(message["key"], exclusive=int(message["exclusive"]))
+        with decoding("a request to prepare"):
+            key, exclusive = str(message["key"]), int(message["exclusive"])
+        self._service.prepare(key, exclusive=exclusive)
         return None
 
     def _acquire(self, number: int, message: Message) -> None:
         def work() -> Json:
-            asked = Requirement(**message["requirement"])
-            requirement = replace(asked, holder=f"{self._pid} {asked.holder}")
+            with decoding("a request for a lease"):
+                asked = Requirement(**message["requirement"])
+                requirement = replace(asked, holder=f"{self._pid} {asked.holder}")
+                hash(requirement)  # a list or an object in it is none of its values
+                timeout_s = _seconds(message["timeout_s"])
             lease = self._service.acquire(
                 requirement,
-                timeout_s=float(message["timeout_s"]),
+                timeout_s=timeout_s,
                 abandoned=lambda: self._gone,
             )
             with self._lock:
@@ -158,20 +178,25 @@ class Client:
             return None
 
         self._attempt(number, work)
+        self._acquiring.release()
 
     def _release(self, number: int, message: Message) -> None:
+        with decoding("a release"):
+            key, keep = int(message["lease"]), bool(message["keep"])
         with self._lock:
-            lease = self._leases.pop(int(message["lease"]), None)
+            lease = self._leases.pop(key, None)
         # Answered first: the thread of the reset that begins would keep this one from it.
         self._answer(number, None)
         if lease is not None:
-            self._service.release(lease, keep=bool(message["keep"]))
+            self._service.release(lease, keep=keep)
 
     def _seeded(self, message: Message) -> Json:
-        with self._lock:
-            lease = self._leases.pop(int(message["lease"]))
-        failure = message["error"]
-        self._service.seeded(lease, None if failure is None else error_from_json(failure))
+        with decoding("the end of a seed"):
+            failure = message["error"]
+            error = None if failure is None else error_from_json(failure)
+            with self._lock:
+                lease = self._leases.pop(int(message["lease"]))
+        self._service.seeded(lease, error)
         return None
 
     def _statistics(self, message: Message) -> Json:
@@ -185,11 +210,15 @@ class Client:
         return None
 
     def _keep(self, message: Message) -> Json:
-        self._service.keep_for(float(message["seconds"]))
+        with decoding("a request to stay"):
+            seconds = _seconds(message["seconds"])
+        self._service.keep_for(seconds)
         return None
 
     def _record(self, message: Message) -> Json:
-        self._service.record(str(message["lane"]), self._pid)
+        with decoding("a request to record"):
+            lane = str(message["lane"])
+        self._service.record(lane, self._pid)
         return None
 
     def _leave(self) -> None:
@@ -214,3 +243,10 @@ class Client:
             self._connection.send(message)
         except OSError:
             _log.info("an answer came too late: its client is gone")
+
+
+def _seconds(value: object) -> float:
+    seconds = float(str(value))
+    if not math.isfinite(seconds):
+        raise ValueError(f"{value!r} seconds")
+    return seconds
