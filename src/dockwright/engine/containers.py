@@ -8,6 +8,7 @@ from math import ceil
 
 from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path, short
 from dockwright.engine.group import EngineCalls
+from dockwright.engine.inside import EngineInside, look_inside
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError
@@ -147,9 +148,23 @@ class ContainerCalls(EngineCalls):
         call = Call("GET", "/containers/json", "list containers", params=params)
         return matching(self._http.documents(call), labels)
 
-    def top(self, container: str) -> Document:
+    def top(self, container: str, ps_args: str = "-ef") -> Document:
         """Return the container's processes: ``Titles`` and ``Processes``."""
-        return self._http.document(_get(container, "top", "list processes of container"))
+        call = _get(container, "top", "list processes of container", ps_args=ps_args)
+        return self._http.document(call)
+
+    def changes(self, container: str) -> list[Document]:
+        """Return each ``Path`` of its layer that differs from the image, with its ``Kind``."""
+        return self._http.documents(_get(container, "changes", "list changed files of container"))
+
+    def inside(self, details: Document) -> EngineInside:
+        """Return what can be seen of the inside of a container.
+
+        Args:
+            details: what `inspect_container` returned.
+        """
+        local = self._http.endpoint.url.startswith("unix:")
+        return look_inside(self, details, local=local)
 
     def stats(self, container: str) -> Document:
         """Return one sample of what the container uses, without the engine's wait for a second one.

@@ -34,6 +34,8 @@ _ACTIONS = (
     "destroy",
     "die",
     "disconnect",
+    "exec_start",
+    "extract-to-dir",
     "health_status",
     "import",
     "kill",
@@ -53,10 +55,11 @@ _ACTIONS = (
     "untag",
     "update",
 )
-"""All that is asked for: every probe of a health check makes three ``exec_*`` events otherwise."""
+"""All that is asked for. A probe of a health check makes three ``exec_*`` events: one is enough."""
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _QUEUE_LENGTH = 4096
+_CLOCK_DOUBT_S = 0.05  # another host's clock is known no better
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
@@ -125,10 +128,13 @@ class Subscription(Closing):
     def _wants(self, event: Event) -> bool:
         return (
             event.type in self._types
-            and (self._actions is None or event.action.partition(":")[0] in self._actions)
+            and self._wants_action(event.action.partition(":")[0])
             and (self._container is None or self._is_about(event, self._container))
             and self._labels <= event.attributes.items()
         )
+
+    def _wants_action(self, action: str) -> bool:
+        return not action.startswith("exec") if self._actions is None else action in self._actions
 
     @staticmethod
     def _is_about(event: Event, container: str) -> bool:
@@ -171,7 +177,7 @@ class EventHub:
                 containers alone).
             types: which types of object: ``container``, ``network``, ``volume``, ``image``.
             actions: only these actions, without what follows a colon (``health_status``);
-                None: all except ``exec_*``, which the engine is not asked for.
+                None: all except ``exec_*``.
         """
         if self._closed.is_set():
             raise RuntimeError("the engine's events were closed")
@@ -222,12 +228,7 @@ class EventHub:
             failures += 1
 
     def _events(self) -> Iterator[Event]:
-        filters = {"type": list(_TYPES)}
-        if (
-            self._http.version.kind == "docker"
-        ):  # Podman has other names for some, and filters by them
-            filters["event"] = list(_ACTIONS)
-        params = {"since": self._position.since(), "filters": json.dumps(filters)}
+        params = {"since": self._position.since(), "filters": self._filters}
         stream = self._http.stream(
             Call("GET", "/events", "listen to events", params=params), endless=True
         )
@@ -237,8 +238,33 @@ class EventHub:
             if self._closed.is_set():
                 return
             for document in json_lines(stream):
-                if self._position.advance(document) and not _is_exec(document):
+                if self._position.advance(document):
                     yield _event(document)
+
+    def recent(self) -> list[Event]:
+        """Ask for the events until now that may still be on their way to the subscriptions.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        offset_s = self._position.offset_s
+        until = time.time() + (offset_s + _CLOCK_DOUBT_S if offset_s else 0.0)
+        params = {
+            "since": self._position.since(),
+            "until": f"{until:.9f}",
+            "filters": self._filters,
+        }
+        call = Call("GET", "/events", "ask for events", params=params)
+        with self._http.stream(call) as stream:
+            return [_event(document) for document in json_lines(stream)]
+
+    @property
+    def _filters(self) -> str:
+        filters = {"type": list(_TYPES)}
+        # Podman has other names for some, and filters by them.
+        if self._http.version.kind == "docker":
+            filters["event"] = list(_ACTIONS)
+        return json.dumps(filters)
 
     def _clock_offset_s(self) -> float:
         """Return how far the engine's clock is ahead of ours, rather less than more."""
@@ -255,15 +281,15 @@ class _Position:
 
     def __init__(self, began_s: float) -> None:
         self._began_s = began_s
-        self._offset_s = 0.0
+        self.offset_s = 0.0
         self._last_ns = 0
         self._seen_at_last: list[Document] = []
 
     def adjust(self, offset_s: float) -> None:
-        self._offset_s = offset_s
+        self.offset_s = offset_s
 
     def since(self) -> str:
-        nanoseconds = self._last_ns or int((self._began_s + self._offset_s) * 1e9)
+        nanoseconds = self._last_ns or int((self._began_s + self.offset_s) * 1e9)
         return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
 
     def advance(self, document: Document) -> bool:
@@ -292,10 +318,6 @@ def _event(document: Document) -> Event:
         attributes=MappingProxyType(attributes),
         time_s=int(document.get("timeNano") or 0) / 1e9 or float(document.get("time") or 0),
     )
-
-
-def _is_exec(document: Document) -> bool:
-    return str(document.get("Action", "")).startswith("exec")
 
 
 def _kernel() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dockwright.engine.calls import Call, path, short
@@ -11,13 +12,14 @@ from dockwright.engine.deadline import expiring
 from dockwright.engine.group import EngineCalls
 from dockwright.engine.streams import ByteStream, StreamName, frames
 from dockwright.engine.types import ExecResult
-from dockwright.errors import EngineTimeoutError
+from dockwright.errors import EngineError, EngineTimeoutError
 from dockwright.model import Json
 
 if TYPE_CHECKING:
     from dockwright.engine.transport import Transport
 
 _EXIT_POLL_S = 0.01
+_RECENT_EXECS = 8  # of one container: sessions are few, and shorter commands end
 
 
 class ExecStream(Closing):
@@ -97,6 +99,21 @@ class ExecCalls(EngineCalls):
             )
         return ExecResult(code, bytes(output["stdout"]), bytes(output["stderr"]))
 
+    def made_exec(self, exec_id: str) -> bool:
+        """Return whether this process ran that command (of late)."""
+        return any(each == exec_id for _, each in list(self._http.execs))
+
+    def exec_pids(self, container: str) -> set[int]:
+        """Return the pids, on the engine's host, of the commands that this process runs there."""
+        made = [each for where, each in list(self._http.execs) if where == container]
+        pids = set()
+        for exec_id in made[-_RECENT_EXECS:]:
+            with suppress(EngineError):  # it has ended, and the engine has forgotten it
+                call = Call("GET", path("exec", exec_id, "json"), "inspect exec", exec_id)
+                answer = self._http.document(call)
+                pids |= {int(answer["Pid"])} if answer.get("Running") else set()
+        return pids
+
     def exec_stream(
         self,
         container: str,
@@ -148,6 +165,7 @@ def start_call(
         json=body,
     )
     exec_id = str(transport.document(create)["Id"])
+    transport.execs.append((container, exec_id))
     # Without "Upgrade", so that the answer is an ordinary body that ends with the command.
     start = Call(
         "POST",

@@ -91,6 +91,21 @@ class NetworkCalls(EngineCalls):
         )
         self._http.send(call)
 
+    def disconnect_network(self, network: str, container: str) -> None:
+        """Detach a container from a network, whether it runs or not; one that is gone is fine."""
+        body: dict[str, Json] = {"Container": container, "Force": True}
+        call = Call(
+            "POST",
+            path("networks", network, "disconnect"),
+            "disconnect",
+            f"container {container} from network {network}",
+            json=body,
+        )
+        try:
+            self._http.send(call)
+        except NoSuchObjectError:
+            return
+
 
 class VolumeCalls(EngineCalls):
     """The calls about volumes."""

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,12 +49,16 @@ class Transport:
         endpoint: where the engine is.
         timeout_s: how long the engine may be silent while it answers, in seconds.
         pool_size: how many idle connections are kept.
+
+    Attributes:
+        execs: the commands that were run in containers of late: container and exec's id.
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float, pool_size: int) -> None:
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self._pool_size = pool_size
+        self.execs: deque[tuple[str, str]] = deque(maxlen=1024)
         self._connect()
         self._prefix = ""
         try:

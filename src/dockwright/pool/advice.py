@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
 from dockwright._text import listed
@@ -27,6 +27,7 @@ class Advice:
         # By stack and service: why, and what its resets took since the last call of `drain`.
         self._gave_way: dict[tuple[str, str], str] = {}
         self._costs: dict[tuple[str, str], list[float]] = {}
+        self._differed: defaultdict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
 
     def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
         """Note that nobody listened on ports that a service declares."""
@@ -66,15 +67,22 @@ class Advice:
         with self._lock:
             self._costs.setdefault((stack, service), []).append(seconds)
 
+    def differed(self, stack: str, service: str, why: str, seconds: float) -> None:
+        """Note that a reset replaced a container since a test changed what its strategy leaves."""
+        with self._lock:
+            self._differed[stack, service].append((why, seconds))
+
     def drain(self) -> tuple[str, ...]:
         """Return what there is to say since the last call."""
         with self._lock:
             slow = [self._slow_way(*key, costs) for key, costs in self._costs.items()]
             hints = [*self._sole.values(), *map(self._hint, self._replaced)]
             texts = [*self._silent, *slow, *hints]
+            texts += [_replaced_for(*each) for each in self._differed.items()]
             self._silent.clear()
             self._sole.clear()
             self._costs.clear()
+            self._differed.clear()
             self._replaced.clear()
             self._services.clear()
         return tuple(text for text in texts if text)
@@ -102,3 +110,17 @@ class Advice:
             f"{sum(times) / len(times):.2f} s each time\n"
             "  a service without state of its own is spared that by x-dockwright: {reset: none}"
         )
+
+
+def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -> str:
+    """Say how often a service was replaced, for what, and how long it took."""
+    (stack, service), count = where, len(resets)
+    seconds = sum(each for _, each in resets) / count
+    [(why, _)] = Counter(why for why, _ in resets).most_common(1)
+    times = "1 reset" if count == 1 else f"{count} resets"
+    return (
+        f"hint: {times} of stack {stack} gave {service} a new container, {seconds:.2f} s each, "
+        f"because its tests change more than its data: {why}\n"
+        "  a test that undoes this itself saves that time; "
+        "the reset strategies' reference has what is looked at"
+    )

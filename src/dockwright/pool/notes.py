@@ -53,16 +53,19 @@ class Notes:
         return listen
 
     def _reset_service(
-        self, copy: Copy, service: str, manner: str, began: float, seconds: float
+        self, copy: Copy, service: str, manner: str, why: str, began: float, seconds: float
     ) -> None:
         identity, spec = copy.stack.identity, copy.stack.spec
         stack = identity.ownership.stack
-        self._journal.add(identity.project, "reset", f"{service}: {manner}", began, seconds)
+        label = f"{service}: {manner}" + (f" ({why})" if why else "")
+        self._journal.add(identity.project, "reset", label, began, seconds)
         unasked = service in spec.services and spec.services[service].reset is None
         if manner == "recreate" and service in copy.baseline.gave_way:
             self._advice.replaced_after_all(stack, service, seconds)
         elif manner == "recreate" and unasked:
             self._advice.replaced(stack, service, began, seconds)
+        if why:
+            self._advice.differed(stack, service, why, seconds)
 
     def usable(self, copy: Copy) -> None:
         """Note that the start of a copy is over: it can be leased, or it failed."""

@@ -44,6 +44,10 @@ class Strategy(Protocol):
     ``recreate``: it gets a new container with empty volumes, which `reset` may fill before the
     container starts. The manner may depend on what `capture` finds.
 
+    A strategy that knows all that its server keeps may have the attribute `owns`: a pattern of the
+    names, directly in the server's data directory, that the server writes and the strategy brings
+    back; those of directories end with a slash. Any other file that changes is a test's doing.
+
     One thread at a time calls `capture` and `reset`; `close` may come from another one.
     """
 

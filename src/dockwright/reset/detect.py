@@ -59,6 +59,12 @@ class Detected:
         """That of the strategy that was found; `recreate` before."""
         return self._chosen.manner
 
+    @property
+    def owns(self) -> re.Pattern[str] | None:
+        """That of the strategy that was found."""
+        found: re.Pattern[str] | None = getattr(self._chosen, "owns", None)
+        return found
+
     def capture(self) -> None:
         """Find the strategy and let it remember the baseline."""
         self._chosen.close()

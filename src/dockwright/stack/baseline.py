@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from dockwright.engine import Engine, batch
-from dockwright.errors import DockwrightError, StackError
+from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
-from dockwright.reset import STRATEGIES, Detected, Strategy, choose
+from dockwright.reset import STRATEGIES, Detected, Manner, Strategy, choose
+from dockwright.stack.order import entangled
 from dockwright.stack.stack import Stack
+from dockwright.stack.surroundings import Surroundings
 
 
 class ServiceOfStack:
@@ -45,8 +48,9 @@ class Baseline:
         seeded: whether it holds what no container makes by itself, so that volumes must come back.
 
     Attributes:
-        tell: is told of each service that was reset: its name, the manner, when it began (monotonic
-            clock) and how long it took, in seconds.
+        tell: is called for each service that was reset, with its name, the manner, what a test
+            changed around it ("": nothing), when the reset began (monotonic clock) and how long it
+            took, in seconds.
 
     Raises:
         ComposeError: a service declares a strategy that does not exist.
@@ -54,7 +58,9 @@ class Baseline:
 
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
-        self.tell: Callable[[str, str, float, float], None] = lambda *_: None
+        self.tell: Callable[[str, str, str, float, float], None] = lambda *_: None
+        self._seeded = seeded
+        self._surroundings = Surroundings(stack)
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, Strategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -86,6 +92,8 @@ class Baseline:
         self._await_dependents(
             set(self._having("in place"))
         )  # a template ends its clients' sessions
+        self._capture_surroundings(set(self._kept()))
+        self._surroundings.settle()
 
     def reset(self, *, thorough: bool = False) -> None:
         """Bring the stack back; it is ready when this returns.
@@ -97,16 +105,29 @@ class Baseline:
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
         """
+        different = self._surroundings.outside(self._kept())
+        thorough |= self._surroundings.stopped()
         if thorough:
-            self._stack.revive()
-        in_place = self._having("in place")
+            self._stack.revive(without=self._affected(different))
+            different |= self._surroundings.outside(self._kept(without=different))
+        different |= self._surroundings.inside(self._kept(without=different, knowing=True))
+        in_place = [
+            name for name in self._kept(without=different) if self._manner(name) == "in place"
+        ]
         lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        replaced = self._replace(self._replaced(thorough=thorough), thorough=thorough)
+        # What a command brings back is told from what it leaves only when it is done.
+        different |= self._surroundings.inside(self._kept(without=different, knowing=False))
+        self._check_replaceable(different)
+        wanted = self._replaced(self._affected(different), thorough=thorough)
+        replaced = self._replace(wanted, different, thorough=thorough)
         self._await_dependents({*cut, *replaced})
+        self._capture_surroundings(set(replaced))
+        self._surroundings.settle()
 
     def close(self) -> None:
         """Close what the strategies hold open."""
+        self._surroundings.close()
         for strategy in self._strategies.values():
             strategy.close()
 
@@ -123,7 +144,50 @@ class Baseline:
                 "`{reset: volume}` in the Compose file",
             ) from failure
 
-    def _replace(self, names: list[str], *, thorough: bool) -> list[str]:
+    def _capture_surroundings(self, names: set[str]) -> None:
+        kept = [name for name in self._kept() if name in names]
+        self._surroundings.capture({name: self._owns(name) for name in kept})
+
+    def _owns(self, name: str) -> re.Pattern[str] | None:
+        owns: re.Pattern[str] | None = getattr(self._strategies[name], "owns", None)
+        return owns
+
+    def _kept(self, *, without: Iterable[str] = (), knowing: bool | None = None) -> list[str]:
+        """Return the services whose containers a reset keeps.
+
+        Args:
+            without: services that are to be replaced, and with them what depends on them.
+            knowing: only those whose strategy knows (or does not know) what the service keeps.
+        """
+        affected = self._affected(without)
+        return [
+            name
+            for name in self._strategies
+            if self._manner(name) != "recreate"
+            and name not in affected
+            and knowing in (None, self._owns(name) is not None)
+        ]
+
+    def _affected(self, different: Iterable[str]) -> set[str]:
+        """Return the services to replace where some differ: also those that depend on them."""
+        services = self._stack.spec.services
+        grown = entangled(self._stack.spec, self._stack.graph.with_dependents(different))
+        return {name for name in self._stack.graph.with_dependents(grown) if name in services}
+
+    def _check_replaceable(self, different: Mapping[str, str]) -> None:
+        """Refuse to make services anew that hold what only a seed brings.
+
+        Raises:
+            StackBrokenError: some differ, in a copy that was seeded.
+        """
+        if different and self._seeded:
+            raise StackBrokenError(
+                "; ".join(f"service {name}: {why}" for name, why in different.items())
+            )
+
+    def _replace(
+        self, names: list[str], different: Mapping[str, str], *, thorough: bool
+    ) -> list[str]:
         wanted = names if thorough else self._without_done_jobs(names)
         if not wanted:
             return []
@@ -133,7 +197,9 @@ class Baseline:
         renewed = set(replaced) & set(self._having("in place"))
         batch.run([partial(self._capture, name) for name in renewed])
         for name in replaced:
-            self.tell(name, "recreate", began, time.monotonic() - began)
+            asked = name not in self._strategies or self._manner(name) == "recreate"
+            manner = "recreate" if asked else "replaced"
+            self.tell(name, manner, different.get(name, ""), began, time.monotonic() - began)
         return replaced
 
     def _without_done_jobs(self, names: list[str]) -> list[str]:
@@ -153,12 +219,16 @@ class Baseline:
             if name not in jobs or renewed & set(graph.with_dependencies([name]))
         ]
 
-    def _replaced(self, *, thorough: bool) -> list[str]:
+    def _replaced(self, affected: set[str], *, thorough: bool) -> list[str]:
         """Return what a reset makes anew: it holds state, has ended, or knew what is new now.
 
         A container that was started again may have other published ports.
+
+        Args:
+            affected: services to replace since a test changed their containers.
+            thorough: whether containers may have been started again.
         """
-        replaced = self._having("recreate")
+        replaced = sorted({*self._having("recreate"), *affected})
         graph, spec = self._stack.graph, self._stack.spec
         for name, process in self._stack.processes.items():
             known = {each for each in graph.with_dependencies([name]) if each in spec.services}
@@ -168,12 +238,15 @@ class Baseline:
         return replaced
 
     def _having(self, manner: str) -> list[str]:
-        return [name for name, each in self._strategies.items() if each.manner == manner]
+        return [name for name in self._strategies if self._manner(name) == manner]
+
+    def _manner(self, name: str) -> Manner:
+        return self._strategies[name].manner
 
     def _reset_in_place(self, service: str) -> bool:
         began = time.monotonic()
         lost_clients = self._strategies[service].reset()
-        self.tell(service, "in place", began, time.monotonic() - began)
+        self.tell(service, "in place", "", began, time.monotonic() - began)
         return lost_clients
 
     def _fill(self, service: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -126,21 +126,25 @@ class Stack(StackView):
         """Start exactly these existing units, in order, and wait until they are ready."""
         self._launch(self.graph.ordered(self.known(units)), ignore, Stopwatch())
 
-    def revive(self) -> None:
+    def revive(self, *, without: Collection[str] = ()) -> None:
         """Start every container that ought to run and does not, and wait until all are ready.
+
+        Args:
+            without: services to leave alone: they are about to be replaced.
 
         Raises:
             StackBrokenError: a container is gone.
         """
         labels = {COMPOSE_PROJECT: self.identity.project}
         states = {each["Id"]: each["State"] for each in self.engine.list_containers(labels)}
-        for name, container in self.containers.items():
+        wanted = {name: each for name, each in self.containers.items() if name not in without}
+        for name, container in wanted.items():
             if container not in states:
                 raise StackBrokenError(f"the container of {name} was removed")
             if states[container] == "paused":
                 self.engine.unpause_container(container)
             self.addresses.forget(name)
-        awaited = [name for name in self.containers if not self.graph.awaited_to_completion(name)]
+        awaited = [name for name in wanted if not self.graph.awaited_to_completion(name)]
         self.launch(awaited)
 
     def await_ready(self, unit: str) -> None:

@@ -168,6 +168,11 @@ def _outcome(code: int, output: str) -> Outcome:
     return Ready() if code == 0 else Continue(describe_exit(code, output))
 
 
+def is_probe(command: str) -> bool:
+    """Return whether a command line is that of a loop which runs a health check in a container."""
+    return _script() in command
+
+
 @cache
 def _script() -> str:
     """Return the loop's text, without its comments: it is sent with each wait."""

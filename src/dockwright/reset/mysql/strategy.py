@@ -7,6 +7,7 @@ definitions changed is loaded again from a dump, which lies in the container.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 
 from dockwright.errors import StackBrokenError, StackError
@@ -25,6 +26,10 @@ class MysqlReset:
     """Resets a service that is a MySQL or MariaDB server with a known root password."""
 
     manner: Manner = "in place"
+    owns = re.compile(
+        r".*/|#.*|(ib|undo|aria|binlog|ddl).*|.*-(bin|relay).*|.*\.(ibd|pid|err|log|sock|lock)"
+        r"|auto\.cnf|mysql_upgrade_info|multi-master\.info|mysqld-auto\.cnf"
+    )
 
     def __init__(self, service: Resettable) -> None:
         check_options(service, "user")

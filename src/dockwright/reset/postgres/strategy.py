@@ -10,6 +10,7 @@ new spares made.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -40,6 +41,7 @@ class PostgresReset:
     """
 
     manner: Manner = "in place"
+    owns = re.compile(r"postmaster\.(pid|opts)|(postgresql\.auto\.conf|current_logfiles)(\.tmp)?")
 
     def __init__(self, service: Resettable) -> None:
         check_options(service, "user")

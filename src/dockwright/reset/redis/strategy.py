@@ -6,6 +6,7 @@ Keys come back by RESTORE from what DUMP gave at the baseline, their times to li
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class RedisReset:
     """Resets a service that is a Redis server, or one that speaks like it."""
 
     manner: Manner = "in place"
+    owns = re.compile(r".*\.(rdb|aof)|appendonly.*|nodes.*\.conf|temp-.*")
 
     def __init__(self, service: Resettable) -> None:
         check_options(service, "user")

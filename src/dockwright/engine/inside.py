@@ -1,0 +1,342 @@
+"""What is inside a container: files of its layer, volumes and tmpfs, mounts, processes.
+
+On a local engine, root reads them from the host in a millisecond. Elsewhere the engine's API shows
+less: which paths of the layer differ from the image, and the processes.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from dockwright.engine.types import Document
+from dockwright.errors import EngineError
+
+if TYPE_CHECKING:
+    from dockwright.engine.containers import ContainerCalls
+
+Sign: TypeAlias = tuple[int, ...]
+"""Numbers that are other ones once a file was changed."""
+
+_PS = "-eo pid,ppid,sid,stat,comm,args"
+_RUNTIME = ("/run/", "/var/run/")  # rewritten at each start: contents and times do not count
+_SHARED_MEMORY = re.compile(r"/dev/shm/PostgreSQL\.\d+")  # noqa: S108 - its parallel workers come and go
+_COMMAND = 5
+_START_STACK, _START_TIME = 25, 19  # in /proc/PID/stat, counted from the state; see proc(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a server keeps its data: what is in the subdirectories there is its own business.
+
+    Attributes:
+        directories: paths in the container.
+        owned: the names, directly in them, of what else the server writes; those of directories
+            end with a slash.
+    """
+
+    directories: frozenset[str] = frozenset()
+    owned: re.Pattern[str] = re.compile(r"(?!)")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of a container.
+
+    Attributes:
+        pid: on the engine's host.
+        started: when, in the kernel's ticks; 0: not known.
+        parent: the pid of its parent.
+        session: the pid of its session's leader. Each `exec` begins a session.
+        kin: equal for a process and those that it forked, as long as they run no other program.
+        name: of its program.
+        halted: whether a signal has stopped it.
+    """
+
+    pid: int
+    started: int
+    parent: int
+    session: int
+    kin: str
+    name: str
+    halted: bool
+
+
+class EngineInside:
+    """What the engine's API shows of the inside of a container.
+
+    Args:
+        calls: the engine.
+        details: the container's inspect.
+    """
+
+    def __init__(self, calls: ContainerCalls, details: Document) -> None:
+        self._calls = calls
+        self._id: str = details["Id"]
+        self._running: bool = details["State"]["Running"]
+        self._commands: dict[int, str] = {}
+
+    def files(self, ground: Ground) -> dict[str, Sign]:
+        """Return the paths of its layer that differ from the image, without their parents."""
+        changes = {each["Path"]: int(each["Kind"]) for each in self._calls.changes(self._id)}
+        parents = {str(parent) for path in changes for parent in Path(path).parents}
+        within = tuple(f"{each}/" for each in ground.directories)
+        return {
+            path: (kind,)
+            for path, kind in changes.items()
+            if path not in parents and not path.startswith((*_RUNTIME, *within))
+        }
+
+    def processes(self) -> dict[int, Process]:
+        """Return its processes by pid; those with one name count as kin."""
+        if not self._running:
+            return {}
+        try:
+            table = self._calls.top(self._id, _PS)["Processes"] or ()
+        except EngineError:  # an engine with another `ps`
+            return {}
+        found = {}
+        for row in (each for each in table if len(each) > _COMMAND):
+            pid, parent, session = map(int, row[:3])
+            state, name, self._commands[pid] = row[3:]
+            found[pid] = Process(pid, 0, parent, session, name, name, state[0] in "tT")
+        return found
+
+    def mounts(self) -> frozenset[str]:
+        """Return nothing: the API does not show what is mounted inside."""
+        return frozenset()
+
+    def like_the_image(self, path: str) -> bool:
+        """Return whether a path of the layer is as in the image; here nobody knows."""
+        del path
+        return False
+
+    def working_directories(self) -> frozenset[str]:
+        """Return nothing: the API does not show them."""
+        return frozenset()
+
+    def command(self, pid: int) -> str:
+        """Return the command line of one of its processes; empty where it has ended."""
+        return self._commands.get(pid, "")
+
+    def open_files(self, pids: Iterable[int]) -> frozenset[str]:
+        """Return nothing: the API does not show them."""
+        del pids
+        return frozenset()
+
+
+class HostInside(EngineInside):
+    """The same, and more, as the engine's host sees it."""
+
+    def __init__(self, calls: ContainerCalls, details: Document) -> None:
+        super().__init__(calls, details)
+        layers = details["GraphDriver"]["Data"]
+        self._upper = str(layers["UpperDir"])
+        self._lower = str(layers["LowerDir"]).split(":")
+        self._proc = Path(f"/proc/{details['State']['Pid']}") if self._running else None
+        self._engines_files = [
+            Path(details[key]) for key in ("HostnamePath", "HostsPath", "ResolvConfPath")
+        ]
+        self._volumes = {
+            str(mount["Destination"]): str(mount["Source"])
+            for mount in details["Mounts"]
+            if mount["Type"] == "volume" and mount.get("Driver") == "local"
+        }
+
+    def files(self, ground: Ground) -> dict[str, Sign]:
+        """Return all files of its layer, its volumes and its tmpfs mounts."""
+        found: dict[str, Sign] = {}
+        roots = {"/": self._upper, **self._volumes, **self._tmpfs()}
+        for place, root in roots.items():
+            _walk(found, place.rstrip("/"), root, ground)
+        for file in self._engines_files:
+            with suppress(OSError):
+                found[f"/etc/{file.name}"] = _sign(file.stat())
+        return found
+
+    def processes(self) -> dict[int, Process]:
+        """Return its processes by pid."""
+        found = {}
+        for pid in self._pids():
+            with suppress(OSError, ValueError):  # it has ended meanwhile
+                process = _process(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+                if process is not None:
+                    found[pid] = process
+        return found
+
+    def mounts(self) -> frozenset[str]:
+        """Return what is mounted where."""
+        return frozenset(f"{kind} {point}" for point, kind in self._mount_points)
+
+    def like_the_image(self, path: str) -> bool:
+        """Return whether a path of the layer is an unchanged copy of the image's."""
+        upper = self._upper + path
+        try:
+            now = os.lstat(upper)
+            for layer in self._lower:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    return _alike(layer + path, os.lstat(layer + path), upper, now)
+        except OSError:
+            return False
+        return False
+
+    def working_directories(self) -> frozenset[str]:
+        """Return where its processes work: for a database's server that is its data directory."""
+        found = set()
+        for pid in self._pids():
+            with suppress(OSError):
+                found.add(str(Path(f"/proc/{pid}/cwd").readlink()))
+        return frozenset(found - {"/"})
+
+    def command(self, pid: int) -> str:
+        """Return the command line of a process on the host; empty where it has ended."""
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return b" ".join(words).decode(errors="replace").strip()
+        return ""
+
+    def open_files(self, pids: Iterable[int]) -> frozenset[str]:
+        """Return the paths that these processes hold open."""
+        found = set()
+        for pid in pids:
+            with suppress(OSError):
+                for file in os.scandir(f"/proc/{pid}/fd"):
+                    with suppress(OSError):
+                        found.add(str(Path(file).readlink()))
+        return frozenset(found)
+
+    def _pids(self) -> Iterator[int]:
+        if self._proc is None:
+            return
+        with suppress(OSError):
+            for directory, _, _ in os.walk(_cgroup(self._proc)):
+                yield from map(int, Path(directory, "cgroup.procs").read_text().split())
+
+    @cached_property
+    def _mount_points(self) -> list[tuple[str, str]]:
+        """Return (mount point, type of file system), as the container sees them."""
+        if self._proc is None:
+            return []
+        with suppress(OSError):
+            lines = (self._proc / "mountinfo").read_text(errors="replace").splitlines()
+            left_right = (line.split(" - ", 1) for line in lines)
+            return [(left.split()[4], right.split()[0]) for left, right in left_right]
+        return []
+
+    def _tmpfs(self) -> Mapping[str, str]:
+        return {
+            point: f"{self._proc}/root{point}"
+            for point, kind in self._mount_points
+            if kind == "tmpfs" and not point.startswith(("/proc", "/sys")) and point != "/dev"
+        }
+
+
+def look_inside(calls: ContainerCalls, details: Document, *, local: bool) -> EngineInside:
+    """Return what can be seen of a container's inside from here.
+
+    Args:
+        calls: the engine.
+        details: the container's inspect.
+        local: whether the engine's socket is on this host.
+    """
+    seen = local and os.geteuid() == 0 and _is_on_this_host(details)
+    return HostInside(calls, details) if seen else EngineInside(calls, details)
+
+
+def _is_on_this_host(details: Document) -> bool:
+    layers = (details.get("GraphDriver") or {}).get("Data") or {}
+    state = details["State"]
+    if not Path(layers.get("UpperDir") or "/nowhere").is_dir() or "LowerDir" not in layers:
+        return False
+    if not state["Running"]:
+        return True
+    with suppress(OSError):
+        return details["Id"] in Path(f"/proc/{state['Pid']}/cgroup").read_text()
+    return False
+
+
+def _walk(found: dict[str, Sign], place: str, root: str, ground: Ground) -> None:
+    with suppress(OSError):
+        top = Path(root).stat()
+        found[f"{place}/"] = (top.st_mode, top.st_uid, top.st_gid)
+    pending = [(place, root)]
+    while pending:
+        place, directory = pending.pop()
+        kept = place in ground.directories
+        with suppress(OSError):  # it has gone meanwhile
+            for entry in os.scandir(directory):
+                path = f"{place}/{entry.name}"
+                if entry.name == "__pycache__" or _SHARED_MEMORY.fullmatch(path):
+                    continue
+                with suppress(FileNotFoundError):
+                    look = entry.stat(follow_symlinks=False)
+                    name = entry.name + "/" * stat.S_ISDIR(look.st_mode)
+                    if kept and ground.owned.fullmatch(name):
+                        continue
+                    if not stat.S_ISDIR(look.st_mode):
+                        found[path] = _sign(look, runtime=path.startswith(_RUNTIME))
+                        continue
+                    found[path] = (look.st_mode, look.st_uid, look.st_gid, look.st_ino)
+                    if not kept:
+                        pending.append((path, entry.path))
+
+
+def _sign(look: os.stat_result, *, runtime: bool = False) -> Sign:
+    owner = (look.st_mode, look.st_uid, look.st_gid, look.st_rdev)
+    # Nobody can set the time of a change (ctime): it gives away every write, chmod and setfattr.
+    return owner if runtime else (*owner, look.st_ino, look.st_size, look.st_ctime_ns)
+
+
+def _alike(below: str, before: os.stat_result, above: str, now: os.stat_result) -> bool:
+    same_owner = (before.st_mode, before.st_uid, before.st_gid) == (
+        now.st_mode,
+        now.st_uid,
+        now.st_gid,
+    )
+    if not same_owner or _attributes(below) != _attributes(above):
+        return False
+    if stat.S_ISDIR(now.st_mode):
+        return True
+    if stat.S_ISLNK(now.st_mode):
+        return Path(below).readlink() == Path(above).readlink()
+    same = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+    return same and stat.S_ISREG(now.st_mode) and filecmp.cmp(below, above, shallow=False)
+
+
+def _attributes(path: str) -> dict[str, bytes]:
+    """Return extended attributes, of overlayfs's own the one that hides what lies below."""
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in os.listxattr(path, follow_symlinks=False)
+        if ".overlay." not in name or name.endswith("opaque")
+    }
+
+
+def _process(text: str) -> Process | None:
+    """Read /proc/PID/stat; None for a process that has ended and not been waited for."""
+    head, _, rest = text.rpartition(")")
+    pid, _, name = head.partition(" (")
+    state, parent, _, session, *fields = rest.split()
+    if state in "ZX":
+        return None
+    numbers = ["", "", "", "", *fields]
+    started, kin = int(numbers[_START_TIME]), numbers[_START_STACK]
+    return Process(int(pid), started, int(parent), int(session), kin, name, state in "tT")
+
+
+def _cgroup(process: Path) -> Path:
+    """Return the directory of a process's control group, of either version."""
+    root = Path("/sys/fs/cgroup")
+    for line in (process / "cgroup").read_text().splitlines():
+        _, controllers, place = line.split(":", 2)
+        if "pids" in controllers.split(","):
+            return root / controllers / place.lstrip("/")
+    return root / place.lstrip("/")

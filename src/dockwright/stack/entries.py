@@ -1,0 +1,101 @@
+"""Who came into a copy's containers from outside: commands run, files copied, signals sent.
+
+Whatever else changes inside a container is the doing of its own processes.
+"""
+
+from __future__ import annotations
+
+from dockwright.engine import Engine, Event
+from dockwright.engine.types import Document
+from dockwright.errors import EngineError
+from dockwright.stack.identity import COMPOSE_PROJECT
+from dockwright.wait.healthy import declared_healthcheck, probe_command
+from dockwright.wait.resident import is_probe
+
+_COMMAND = "exec_start"
+_ACTIONS = (_COMMAND, "extract-to-dir", "attach", "kill")
+
+
+class Entries:
+    """Collects the engine's events about the containers of one copy.
+
+    An engine's events may come late. `catch_up` asks for those that have not come yet, so that
+    nothing rests on their order. Where they cannot be had, everybody counts as having entered.
+
+    Args:
+        engine: where the copy is.
+        project: its name.
+    """
+
+    def __init__(self, engine: Engine, project: str) -> None:
+        self._engine = engine
+        self._project = project
+        self._subscription = engine.events.subscribe(
+            labels={COMPOSE_PROJECT: project}, actions=_ACTIONS
+        )
+        self._blind = engine.version().kind != "docker"  # Podman has no event for copied files
+        self._lost = False
+        self._commands: dict[str, dict[str, str]] = {}
+        self._copied: set[str] = set()
+        self._signalled: set[str] = set()
+
+    def catch_up(self) -> None:
+        """Take all events until now."""
+        while (event := self._subscription.get(0)) is not None:
+            self._take(event)
+        self._lost |= self._subscription.lost
+        try:
+            late = self._engine.events.recent()
+        except EngineError:
+            self._lost = True
+            return
+        for event in late:
+            mine = event.attributes.get(COMPOSE_PROJECT) == self._project
+            if mine and event.type == "container" and event.action.partition(":")[0] in _ACTIONS:
+                self._take(event)
+
+    def entered(self, container: str, details: Document) -> bool:
+        """Return whether somebody but us and health checks ran a command there or copied files.
+
+        Args:
+            container: its id.
+            details: its inspect.
+        """
+        commands = self._commands.get(container, {}).items()
+        foreign = (
+            not self._engine.made_exec(exec_id) and not self.is_check(command, details)
+            for exec_id, command in commands
+        )
+        return self._blind or self._lost or container in self._copied or any(foreign)
+
+    def signalled(self, container: str) -> bool:
+        """Return whether somebody sent a signal to its first process."""
+        return container in self._signalled
+
+    @staticmethod
+    def is_check(command: str, details: Document) -> bool:
+        """Return whether a command line is a health check, run by the engine or by a wait."""
+        healthcheck = declared_healthcheck(details["Config"])
+        argv = probe_command(healthcheck, details["Config"]) if healthcheck else []
+        return is_probe(command) or (bool(argv) and command == " ".join(argv).strip())
+
+    def forget(self) -> None:
+        """Forget what happened until now."""
+        self._commands.clear()
+        self._copied.clear()
+        self._signalled.clear()
+        self._lost = False
+
+    def close(self) -> None:
+        """Stop to listen."""
+        self._subscription.close()
+
+    def _take(self, event: Event) -> None:
+        action, _, command = event.action.partition(":")
+        if action == _COMMAND:
+            made = self._commands.setdefault(event.id, {})
+            made[event.attributes.get("execID", "")] = command.strip()
+        elif action == "kill":
+            self._signalled.add(event.id)
+        else:
+            self._copied.add(event.id)

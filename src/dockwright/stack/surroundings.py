@@ -1,0 +1,340 @@
+"""What is around a server: its container, which a reset in place promises to leave as it was.
+
+At the baseline each container that a reset keeps is looked at: its inspect, its files, its
+processes. After each exclusive lease it is looked at again. One that differs is to be replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dockwright.engine import batch
+from dockwright.engine.inside import EngineInside, Ground, Process, Sign
+from dockwright.engine.types import Document
+from dockwright.errors import NoSuchObjectError
+from dockwright.stack.entries import Entries
+from dockwright.stack.stack import Stack
+
+_LOOKS, _PAUSE_S = 3, 0.02
+"""A difference has to last: health checks come and go, and a loop's next command takes its time."""
+
+_FEW = 3
+_ENGINES_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+_RENEWED = ("EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "MacAddress", "IPv6Gateway",
+            "GlobalIPv6Address", "GlobalIPv6PrefixLen", "DNSNames", "GwPriority")  # fmt: skip
+"""What a container gets from each start of it."""
+
+
+Difference: TypeAlias = tuple[str, int]
+"""What differs, in words, and the pid where it is a process."""
+
+
+@dataclass
+class _Known:
+    """What one service's container is like at the baseline.
+
+    Attributes:
+        owned: the names of files in its data directory that its server writes; None: no strategy
+            knows what the service keeps.
+        details: its inspect.
+        stamp: when the engine last wrote down something about it; None: this host cannot see that.
+        ground: where its data is.
+        files: its files.
+        processes: its processes.
+        mounts: what is mounted inside.
+        churn: what the service was seen to change by itself.
+        restarted: whether it was started again since.
+    """
+
+    owned: re.Pattern[str] | None
+    details: Document
+    stamp: tuple[int, ...] | None
+    ground: Ground
+    files: dict[str, Sign]
+    processes: dict[int, Process]
+    mounts: frozenset[str]
+    churn: set[str] = field(default_factory=set)
+    restarted: bool = False
+
+    def __post_init__(self) -> None:
+        self.status: str = self.details["State"]["Status"]
+
+    def restart(self) -> None:
+        """Take note of a new start: its processes are others, and the engine has written files."""
+        self.restarted, self.processes = True, {}
+        for path in _ENGINES_FILES:
+            self.files.pop(path, None)
+
+    def sorted_out(self, processes: Mapping[int, Process]) -> tuple[dict[int, Process], set[int]]:
+        """Return the processes that are the service's own, and the pids of all others.
+
+        Its own are those of the baseline and what they forked. Unless a strategy knows the server,
+        the programs that they started count too; those stay in their session.
+        """
+        init = processes.get(int(self.details["State"]["Pid"]))
+        ids = {(each.pid, each.started) for each in self.processes.values()}
+        known = [each for each in processes.values() if (each.pid, each.started) in ids]
+        if init is not None and self.restarted:
+            known += [each for each in processes.values() if each.session == init.session]
+        kins = {each.kin for each in known}
+        sessions = {each.session for each in known} if self.owned is None else set()
+        own = {
+            pid: each
+            for pid, each in processes.items()
+            if each.kin in kins or each.session in sessions
+        }
+        return own, processes.keys() - own.keys()
+
+    def missing(self, own: Mapping[int, Process]) -> set[Difference]:
+        """Return the programs of the baseline that do not run any more."""
+        if self.restarted:
+            return set()
+        gone = Counter(each.name for each in self.processes.values())
+        gone.subtract(each.name for each in own.values())
+        return {(f"process {name}", 0) for name, count in gone.items() if count > 0}
+
+
+class Surroundings:
+    """Remembers what the containers of one copy are like, and finds those that differ.
+
+    Args:
+        stack: the copy, which is started.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._engine = stack.engine
+        self._entries = Entries(stack.engine, stack.identity.project)
+        self._known: dict[str, _Known] = {}
+        self._bridges: dict[str, Path] = {}
+        self._links: dict[str, frozenset[str]] = {}
+
+    def capture(self, owned: Mapping[str, re.Pattern[str] | None]) -> None:
+        """Remember what containers are like; nobody uses the stack.
+
+        Args:
+            owned: the services whose containers a reset keeps; each with the names of the files
+                that its server writes into its data directory, None where nothing knows them.
+        """
+        batch.run([partial(self._remember, *item) for item in owned.items()])
+
+    def settle(self) -> None:
+        """Take what is now as the baseline: the networks, and nobody who has entered."""
+        if not self._bridges:
+            names = list(self._networks())
+            found = batch.run([partial(self._engine.inspect_network, name) for name in names])
+            self._bridges = {name: _bridge(each) for name, each in zip(names, found, strict=True)}
+        self._links = {name: _links(bridge) for name, bridge in self._bridges.items()}
+        self._entries.forget()
+
+    def outside(self, names: Iterable[str]) -> dict[str, str]:
+        """Compare inspects; return in words what differs, by service.
+
+        Containers that do not belong to the copy are detached from its networks.
+        """
+        self._entries.catch_up()
+        self._detach_strangers()
+        names = [name for name in names if self._may_differ(name)]
+        reasons = batch.run([partial(self._compare_inspect, name) for name in names])
+        return {name: why for name, why in zip(names, reasons, strict=True) if why}
+
+    def stopped(self) -> bool:
+        """Return whether `outside` found a container in another state than at the baseline."""
+        return any(each.details["State"]["Status"] != each.status for each in self._known.values())
+
+    def inside(self, names: Collection[str]) -> dict[str, str]:
+        """Compare files and processes; return in words what differs, by service."""
+        reasons = [self._compare_inside(name) for name in names]
+        return {name: why for name, why in zip(names, reasons, strict=True) if why}
+
+    def close(self) -> None:
+        """Stop listening to the engine."""
+        self._entries.close()
+
+    # -- one container -----------------------------------------------------------------------
+
+    def _remember(self, name: str, owned: re.Pattern[str] | None) -> None:
+        details = self._engine.inspect_container(self._stack.container(name))
+        view = self._engine.inside(details)
+        ground = Ground(view.working_directories(), owned) if owned else Ground()
+        self._known[name] = _Known(
+            owned,
+            details,
+            _stamp(details),
+            ground,
+            view.files(ground),
+            _without_execs(view.processes(), details["State"]["Pid"]),
+            view.mounts(),
+        )
+
+    def _may_differ(self, name: str) -> bool:
+        known = self._known[name]
+        return known.stamp is None or _stamp(known.details) != known.stamp
+
+    def _compare_inspect(self, name: str) -> str | None:
+        known = self._known[name]
+        stamp = _stamp(known.details)  # first: what is written later is seen the next time
+        try:
+            details = self._engine.inspect_container(self._stack.container(name))
+        except NoSuchObjectError:
+            return "its container was removed"
+        restarted = known.details["State"]["StartedAt"] != details["State"]["StartedAt"]
+        was, now = (_facts(each, renewed=restarted) for each in (known.details, details))
+        changed = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
+        if changed:
+            return f"{_listed(changed)} changed"
+        if restarted:
+            known.restart()
+        known.details, known.stamp = details, stamp
+        return None
+
+    def _compare_inside(self, name: str) -> str | None:
+        lasting = self._look(name)
+        for _ in range(_LOOKS - 1):
+            if not lasting:
+                return None
+            time.sleep(_PAUSE_S)
+            lasting &= self._look(name)
+        return f"{_listed({what for what, _ in lasting})} changed" if lasting else None
+
+    def _look(self, name: str) -> set[Difference]:
+        """Return what differs inside; take over what the service changed by itself."""
+        known, container = self._known[name], self._stack.container(name)
+        view = self._engine.inside(known.details)
+        files, processes, mounts = view.files(known.ground), view.processes(), view.mounts()
+        own, strangers = known.sorted_out(processes)
+        changed: set[Difference] = {
+            (path, 0)
+            for path in files.keys() | known.files.keys()
+            if files.get(path) != known.files.get(path)
+            and (path in known.files or not view.like_the_image(path))
+        }
+        if changed:
+            changed -= {(path, 0) for path in view.open_files(own)}
+        if strangers:
+            strangers = self._without_checks(strangers, processes, view, name)
+        halted = {pid for pid, each in own.items() if each.halted}
+        changed |= {(f"process {processes[pid].name}", pid) for pid in strangers | halted}
+        changed |= {(f"mount {each}", 0) for each in mounts ^ known.mounts}
+        if known.owned is None:
+            changed = self._by_others(known, changed | known.missing(own), container)
+        if not changed:
+            known.files, known.processes, known.mounts = files, own, mounts
+        return changed
+
+    def _by_others(
+        self, known: _Known, changed: set[Difference], container: str
+    ) -> set[Difference]:
+        """Return what somebody else than the service itself may have changed."""
+        if self._entries.signalled(container) and not known.restarted:
+            return {*changed, ("signalled process", 0)}
+        changed = {(what, pid) for what, pid in changed if what not in known.churn}
+        if changed and not self._entries.entered(container, known.details):
+            known.churn |= {what for what, _ in changed}
+            return set()
+        return changed
+
+    def _without_checks(
+        self, pids: set[int], processes: Mapping[int, Process], view: EngineInside, name: str
+    ) -> set[int]:
+        """Leave out the processes of health checks, and of commands that we run ourselves."""
+        details = self._known[name].details
+        leaders = {processes[pid].session for pid in pids}
+        spared = {pid for pid in leaders if self._entries.is_check(view.command(pid), details)}
+        # A command that the runtime is about to start; nobody waits for it: a health check.
+        spared |= {pid for pid in pids if processes[pid].name.startswith("runc:[")}
+        spared |= self._engine.exec_pids(self._stack.container(name))
+        return {pid for pid in pids if processes[pid].session not in spared}
+
+    # -- networks ----------------------------------------------------------------------------
+
+    def _networks(self) -> list[str]:
+        names = self._stack.names
+        declared = names.declared("networks").items()
+        return [names.network(key) for key, each in declared if not each.get("external")]
+
+    def _detach_strangers(self) -> None:
+        """Detach other containers from the copy's networks."""
+        doubtful = [
+            name
+            for name, bridge in self._bridges.items()
+            if not bridge.exists() or _links(bridge) != self._links[name]
+        ]
+        found = batch.run([partial(self._engine.inspect_network, name) for name in doubtful])
+        own = set(self._stack.containers.values())
+        batch.run(
+            [
+                partial(self._engine.disconnect_network, name, container)
+                for name, details in zip(doubtful, found, strict=True)
+                for container in details.get("Containers") or {}
+                if container not in own
+            ]
+        )
+
+
+def _facts(details: Document, *, renewed: bool) -> dict[str, Any]:
+    """Return what of an inspect has to stay, by its place there.
+
+    Args:
+        details: the inspect.
+        renewed: leave out what a container gets from each start of it.
+    """
+    network = details["NetworkSettings"]
+    facts = {"name": details["Name"], "mounts": sorted(details["Mounts"], key=str)}
+    facts |= {f"HostConfig.{key}": value for key, value in details["HostConfig"].items()}
+    facts |= {f"Config.{key}": value for key, value in details["Config"].items()}
+    for name, endpoint in (network.get("Networks") or {}).items():
+        stay = (
+            endpoint.items()
+            if not renewed
+            else [(key, value) for key, value in endpoint.items() if key not in _RENEWED]
+        )
+        facts[f"network {name}"] = dict(stay)
+    return facts if renewed else {**facts, "published ports": network.get("Ports")}
+
+
+def _stamp(details: Document) -> tuple[int, ...] | None:
+    """Return when the engine last wrote down something about a container, where we can see that.
+
+    Docker writes these files whenever it changes a container: its state, its networks, its limits.
+    """
+    directory = Path(str(details.get("HostsPath") or "/nowhere/hosts")).parent
+    try:
+        looks = [(directory / name).stat() for name in ("config.v2.json", "hostconfig.json")]
+    except OSError:
+        return None
+    return tuple(number for look in looks for number in (look.st_ino, look.st_mtime_ns))
+
+
+def _without_execs(processes: Mapping[int, Process], init: int) -> dict[int, Process]:
+    """Leave out the commands that were run in the container from outside, such as health checks."""
+    roots = {pid for pid, each in processes.items() if each.parent not in processes and pid != init}
+    return {pid: each for pid, each in processes.items() if each.session not in roots}
+
+
+def _bridge(network: Document) -> Path:
+    """Return where this host lists what is plugged into a network, if it is on this host."""
+    options = network.get("Options") or {}
+    device = options.get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
+    return Path("/sys/class/net", str(device), "brif")
+
+
+def _links(bridge: Path) -> frozenset[str]:
+    try:
+        return frozenset(each.name for each in bridge.iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _listed(changed: Collection[str]) -> str:
+    """Return a few of many for a sentence."""
+    names = sorted(changed)
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
