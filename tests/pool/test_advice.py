@@ -77,3 +77,16 @@ def test_a_strategy_that_gave_way_is_reported_to_every_run_that_it_slows_down() 
     advice.replaced_after_all("shop", "db", 2.0)
     [text] = advice.drain()
     assert "no password\n  1 reset gave it a new container, 2.00 s each time" in text
+
+
+def test_a_service_that_tests_changed_beside_its_data_is_named_with_the_change() -> None:
+    advice = Advice()
+    for why in ("/tmp/x changed", "/tmp/x changed", "name changed"):
+        advice.differed("shop", "db", why, 2.0)
+    assert advice.drain() == (
+        "hint: 3 resets of stack shop gave db a new container, 2.00 s each, "
+        "because its tests change more than its data: /tmp/x changed\n"
+        "  a test that undoes this itself saves that time; "
+        "the reset strategies' reference has what is looked at",
+    )
+    assert advice.drain() == ()

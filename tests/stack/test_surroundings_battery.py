@@ -16,6 +16,7 @@ import pytest
 
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine, current_owner
+from dockwright.errors import StackBrokenError
 from dockwright.model import Ownership
 from dockwright.stack import Baseline, Identity, Stack, StackOptions
 from tests.reset.battery import Change, combinations, rows
@@ -111,9 +112,13 @@ class Bench:
         yield f"{service} {output.decode()}"
 
     def _processes(self, container: Container) -> list[str]:
+        """Return what runs each time that one looks: commands that come and go do not count."""
+        return sorted(set.intersection(*(self._running(container) for _ in range(3))))
+
+    def _running(self, container: Container) -> set[str]:
         passing = ("psql", "pg_isready", "redis-cli", "runc", "autovacuum", "sleep 0", " idle")
         names = (row[-1] for row in container.top(ps_args="-eo pid,args")["Processes"])
-        return sorted({name for name in names if not any(each in name for each in passing)})
+        return {name for name in names if not any(each in name for each in passing)}
 
     def _changes(self, container: Container) -> list[str]:
         diff: Any = container.diff()  # its stubs say otherwise
@@ -214,7 +219,10 @@ CHANGES: list[Change[Callable[[Bench], object]]] = [
     engines(
         "a COPY to a file", lambda bench: bench.sql("COPY (SELECT 1) TO '/tmp/x'"), always=True
     ),
-    engines("a COPY beside the data", lambda bench: bench.sql("COPY (SELECT 1) TO 'stray'")),
+    engines(
+        "a COPY beside the data",
+        lambda bench: bench.sql("COPY (SELECT 1) TO '/var/lib/postgresql/data/stray'"),
+    ),
     engines(
         "a COPY to a program",
         lambda bench: bench.sql("COPY (SELECT 1) TO PROGRAM 'sleep 600 >/dev/null 2>&1 &'"),
@@ -329,3 +337,24 @@ def test_nothing_of_a_combination_is_left(
         change.commands(bench)
     bench.baseline.reset()
     assert_same(at_baseline, bench.dump())
+
+
+def test_what_a_test_may_do_costs_no_container(bench: Bench) -> None:
+    before = dict(bench.stack.containers)
+    for _ in range(2):
+        bench.sql("CREATE TABLE t (x int); INSERT INTO t VALUES (1); CHECKPOINT")
+        bench.sh("cache", "redis-cli set key value && redis-cli save && redis-cli bgrewriteaof")
+        bench.sh("web", "ls /; touch /tmp/gone; rm /tmp/gone; cat /etc/passwd")
+        bench.baseline.reset()
+        assert bench.stack.containers == before
+
+
+def test_a_seeded_copy_is_refused_when_its_container_differs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.baseline, "_seeded", True)
+    bench.sh("web", "touch /tmp/x")
+    with pytest.raises(StackBrokenError, match=r"^service web: /tmp/x changed$"):
+        bench.baseline.reset()
+    monkeypatch.undo()
+    bench.baseline.reset()
