@@ -12,9 +12,9 @@ from bench.processes import Cost, run
 from bench.results import Row, cost, value
 from dockwright.measure import (
     Attempt,
-    Facts,
     Git,
-    Living,
+    RunInfo,
+    RunningCopy,
     RunStore,
     Sampler,
     Summary,
@@ -93,7 +93,7 @@ def _samples(bench: Bench) -> Iterator[Row]:
     try:
         for container in containers.values():
             bench.engine.start_container(container)
-        copy = Living("bench", containers)
+        copy = RunningCopy("bench", containers)
         sampler = Sampler(lambda: [copy], lambda: bench.engine)
         sampler.watch("main", 1)
         sampler.look(copy)  # finds where to read
@@ -114,13 +114,13 @@ def _record(bench: Bench) -> Iterator[Row]:
 def _conclude(bench: Bench, number: int) -> float:
     attempts = [_attempt(index) for index in range(_MANY)]
     store = RunStore(bench.directory / "many.sqlite3")
-    facts = Facts(f"{number}", 0.0, 0, Git(), this_machine(), now=_MANY * 0.1)
+    facts = RunInfo(f"{number}", 0.0, 0, Git(), this_machine(), now=_MANY * 0.1)
     return timed(lambda: store.add(assemble(facts, attempts, [], Summary())))
 
 
 def _attempt(index: int) -> Attempt:
     began = index * 0.1
-    pieces = [
+    raw_spans = [
         ["queue", "default", began + 0.01, 0.01, "", False, "dw-1"],
         ["fixture", "stack", began + 0.02, 0.01, "setup", False, ""],
         ["fixture", "client", began + 0.03, 0.01, "setup", False, ""],
@@ -132,4 +132,4 @@ def _attempt(index: int) -> Attempt:
         "teardown": (began + 0.08, began + 0.1),
     }
     nodeid = f"tests/test_{index % 100}.py::test_{index}"
-    return Attempt(nodeid, "main", stages, pieces, lane="stateful", stack="dw-1")
+    return Attempt(nodeid, "main", stages, raw_spans, lane="stateful", stack="dw-1")

@@ -1,4 +1,4 @@
-"""Where dockwright keeps things of this user on this host; how projects are told apart."""
+"""Where dockwright keeps this user's files, and how it identifies projects."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def home_directory() -> Path:
 
 
 def state_directory() -> Path:
-    """Return where dockwright keeps, for this user, what outlives a run.
+    """Return the directory for state that outlives a run.
 
     Raises:
-        SettingsError: there is no such place.
+        SettingsError: there is no such directory.
     """
     return _known(platformdirs.user_state_path, "XDG_STATE_HOME")
 
@@ -34,7 +34,7 @@ def config_directory() -> Path:
     """Return where this user's configuration is.
 
     Raises:
-        SettingsError: there is no such place.
+        SettingsError: there is no such directory.
     """
     return _known(platformdirs.user_config_path, "XDG_CONFIG_HOME")
 
@@ -43,7 +43,7 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     """Return where this user's caches are: ``DOCKWRIGHT_CACHE_DIR`` if that is set.
 
     Raises:
-        SettingsError: there is no such place, or it lies in the home of nobody.
+        SettingsError: there is no such directory, or its user has no home directory.
     """
     chosen = environ.get("DOCKWRIGHT_CACHE_DIR")
     if not chosen:
@@ -52,32 +52,32 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
         return Path(chosen).expanduser().absolute()
     except RuntimeError as failure:
         raise SettingsError(
-            f"DOCKWRIGHT_CACHE_DIR={chosen}: there is no such home directory",
+            f"DOCKWRIGHT_CACHE_DIR={chosen}: no such home directory",
             hint="write an absolute path",
         ) from failure
 
 
 def _known(find: Callable[[str], Path], variable: str) -> Path:
-    """Return a directory of this user, who needs a home for it."""
+    """Return a directory below this user's home directory."""
     try:
         directory = find("dockwright")
     except RuntimeError:  # so say newer versions of platformdirs; older ones return "~/..."
         directory = Path()
     if not directory.is_absolute():
         raise SettingsError(
-            "this user has no home directory, where dockwright would keep its files",
-            hint=f"set HOME, or {variable} to a directory that may be written to",
+            "this user has no home directory for dockwright's files",
+            hint=f"set HOME, or set {variable} to a writable directory",
         )
     return directory
 
 
 def baselines_directory(environ: Mapping[str, str]) -> Path:
-    """Return where this user's kept baselines are."""
+    """Return the directory of this user's baselines."""
     return cache_directory(environ) / "baselines"
 
 
 def runs_file(environ: Mapping[str, str], project: str) -> Path:
-    """Return where the past runs of a project, named by its hash, are kept."""
+    """Return the file with the recorded runs of a project, given by its hash."""
     return cache_directory(environ) / "runs" / f"{project}.sqlite3"
 
 
@@ -85,7 +85,7 @@ def project_hash(root: Path) -> str:
     """Return the label value that stands for a project's root directory.
 
     Raises:
-        SettingsError: its path is no text: labels, messages and reports could not name it.
+        SettingsError: its path is not valid UTF-8, which labels and reports need.
     """
     path = str(root.resolve())
     try:

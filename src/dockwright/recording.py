@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dockwright.markers import requirement_of
-from dockwright.measure import Open, Recorder
+from dockwright.measure import OpenSpan, Recorder
 from dockwright.measure.recorder import Attempt
 from dockwright.run import LEASES, REPORTED, RUN, surviving
 
@@ -44,13 +44,13 @@ class Hooks:
         self._config = config
         self._junit = junit
         self._recorder = recorder
-        self._reported = recorder.tape.clock()
+        self._reported = recorder.spans.clock()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
         """Note that tests may begin; fires once in each process that runs them."""
         with surviving(self._config, _WHAT):
-            self._reported = self._recorder.tape.clock()
+            self._reported = self._recorder.spans.clock()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -58,24 +58,24 @@ class Hooks:
     ) -> Generator[None, object, object]:
         """Note the time of a set-up and, by finalizers around the others, of the tear-down."""
         name, wide = fixturedef.argname, fixturedef.scope != "function"
-        teardown = Open("fixture", name, "teardown", shared=wide)
+        teardown = OpenSpan("fixture", name, "teardown", shared=wide)
         fixturedef.addfinalizer(partial(self._end, teardown))  # the first one is called last
         with ExitStack() as noting:
             with surviving(self._config, _WHAT):
                 setup = self._recorder.set_up(name, wide=wide)
-                if self._recorder.tape.begin(setup):
+                if self._recorder.spans.begin(setup):
                     noting.callback(self._end, setup)
             result = yield
         fixturedef.addfinalizer(partial(self._begin, teardown))
         return result
 
-    def _begin(self, what: Open) -> None:
+    def _begin(self, what: OpenSpan) -> None:
         with surviving(self._config, _WHAT):
-            self._recorder.tape.begin(what)
+            self._recorder.spans.begin(what)
 
-    def _end(self, what: Open) -> None:
+    def _end(self, what: OpenSpan) -> None:
         with surviving(self._config, _WHAT):
-            self._recorder.tape.end(what)
+            self._recorder.spans.end(what)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -84,7 +84,7 @@ class Hooks:
         """Note how long a stage of a test took and how it ended; fires after each of the three."""
         now = self._reported
         with surviving(self._config, _WHAT):
-            now = self._recorder.tape.clock()
+            now = self._recorder.spans.clock()
         report = yield
         with surviving(self._config, _WHAT):
             self._note(item, call, report, now)

@@ -89,7 +89,7 @@ _HINT = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a variable of this name sounds as if its value were a secret."""
+    """Return whether the name of a variable suggests that its value is a secret."""
     return bool(_SECRET_NAME.search(name)) and not _HARMLESS_NAME.search(name)
 
 
@@ -149,7 +149,7 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
 
 
 def _is_telling(secret: str) -> bool:
-    """Tell whether a known secret is to be taken out wherever it stands."""
+    """Return whether a known secret is long enough to be replaced everywhere."""
     plain = secret.isalpha() or secret.isdigit()
     return len(secret) >= (_LONG if plain else _SHORTEST) and secret != MASK
 

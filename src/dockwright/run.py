@@ -102,7 +102,7 @@ class Run:
             seed = self._find_seed()
             self._session = Session(self.settings, os.environ, seed=seed, run=self.id)
             if self.recorder is not None:  # every run is recorded: it was there first
-                self._session.record(self.recorder.tape, self.recorder.worker)
+                self._session.record(self.recorder.spans, self.recorder.worker)
             self._on_first_use()
         return self._session
 
@@ -122,7 +122,7 @@ class Run:
 
         self.recorder = Recorder(worker, self.began)
         if self._session is not None:
-            self._session.record(self.recorder.tape, worker)
+            self._session.record(self.recorder.spans, worker)
         return self.recorder
 
     def receive(self, attempts: Iterable[Sequence[Any]]) -> None:
@@ -133,18 +133,18 @@ class Run:
             self.recorder = Recorder("", self.began)
         self.recorder.receive(attempts)
 
-    def receive_farewell(self, told: Mapping[str, Any]) -> None:
+    def receive_worker_end(self, told: Mapping[str, Any]) -> None:
         """Take over, in xdist's main process, what a worker told at its end."""
         self.receive(told["attempts"])
         if self.recorder is not None:
             self.recorder.others.append(told)
 
-    def farewell(self) -> dict[str, Any] | None:
+    def worker_end(self) -> dict[str, Any] | None:
         """Return what a worker of xdist tells at its end; None: it does not record."""
         if self.recorder is None:
             return None
         self.recorder.collected = self.collected
-        return {**self.recorder.farewell(), "attempts": self.recorder.to_send()}
+        return {**self.recorder.worker_end(), "attempts": self.recorder.to_send()}
 
     def ask_git(self) -> GitQuestion | None:
         """Ask in the background which source was tested, if that is to be recorded."""
@@ -168,7 +168,7 @@ class Run:
 
         if recorder.worker:
             recorder.collected = self.collected
-            recorder.others.append(recorder.farewell())
+            recorder.others.append(recorder.worker_end())
         ending = Ending(self.began, exit_code, source)
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError, SettingsError, explained
-from dockwright.measure import Open, Summary, Tape
+from dockwright.measure import OpenSpan, SpanRecorder, Summary
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import (
     baselines_directory,
@@ -98,7 +98,7 @@ class Session:
         run: str = "",
     ) -> None:
         self.settings = settings
-        self._tape = Tape()  # notes nothing until there is another one
+        self._recorder = SpanRecorder()  # notes nothing until there is another one
         self._lane = ""
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
@@ -126,15 +126,15 @@ class Session:
                 self._engine = connect_engine(self.settings.engine, self._environ)
             return self._engine
 
-    def record(self, tape: Tape, lane: str) -> None:
-        """Note what this process does on a tape, and have what the stacks use sampled.
+    def record(self, spans: SpanRecorder, lane: str) -> None:
+        """Record what this process does, and sample what the stacks use.
 
         Args:
-            tape: takes it.
+            spans: takes the spans of this process.
             lane: the name of this process in the run's record.
         """
         with self._lock:
-            self._tape, self._lane = tape, lane
+            self._recorder, self._lane = spans, lane
             if self._pool is not None:
                 self._pool.record(lane)
 
@@ -164,11 +164,11 @@ class Session:
     def acquire(self, requirement: Requirement) -> Lease:
         """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
         pool = self._pool_for(requirement.stack)
-        waiting = Open("queue", requirement.stack, shared=requirement.scope != "function")
-        with self._tape.span(waiting):
+        waiting = OpenSpan("queue", requirement.stack, shared=requirement.scope != "function")
+        with self._recorder.span(waiting):
             lease = pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
             waiting.project = lease.facts.project
-        lease.tape = self._tape
+        lease.spans = self._recorder
         return lease
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
@@ -206,7 +206,7 @@ class Session:
         if self._keep_warm_s:
             notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
         calls = [_calls(engine)] if engine is not None else []
-        mine = Summary(notes=tuple(notes), told=tuple(calls))
+        mine = Summary(notes=tuple(notes), reports=tuple(calls))
         return Summary.added([mine, told])
 
     def _leave(self, pool: PoolClient) -> Summary:
@@ -318,7 +318,7 @@ class Session:
 
 
 def _calls(engine: Engine) -> dict[str, Json]:
-    """Return what was asked of the engine by this process itself, as a `Told` in JSON."""
+    """Return what was asked of the engine by this process itself, as a `BrokerReport` in JSON."""
     return {
         "engine_calls": [
             {"name": name, "count": total.count, "seconds": total.seconds}

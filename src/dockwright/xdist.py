@@ -61,4 +61,4 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
             run.summaries.append(Summary.from_json(output[WORKER_OUTPUT]))
         if WORKER_RECORD in output:
-            run.receive_farewell(output[WORKER_RECORD])
+            run.receive_worker_end(output[WORKER_RECORD])

@@ -65,7 +65,7 @@ def test_one_changed_byte_is_found_and_the_entry_rebuilt(
     path.write_bytes(content)
     with store.reading("key") as stored:
         assert stored is None
-    assert "kept baseline key is not used any more" in caplog.text
+    assert "discarding the kept baseline key" in caplog.text
     assert keys(store) == []
     assert put(store, "key")
     assert keys(store) == ["key"]

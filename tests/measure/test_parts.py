@@ -12,17 +12,17 @@ import pytest
 from dockwright.engine import CallStatistics
 from dockwright.measure import (
     Attempt,
+    BrokerReport,
     EngineCalls,
     Git,
     GitQuestion,
     Journal,
-    Open,
+    OpenSpan,
     Sample,
     Span,
+    SpanRecorder,
     StackRecord,
-    Tape,
     TestRecord,
-    Told,
     UnitRecord,
     WorkerRecord,
     calls_between,
@@ -48,69 +48,74 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tape(clock: Clock) -> Tape:
-    made = Tape(clock)
+def spans(clock: Clock) -> SpanRecorder:
+    made = SpanRecorder(clock)
     made.recording = True
     return made
 
 
-def seen(tape: Tape) -> list[tuple[str, float, float, bool]]:
-    return [(each[1], each[2], round(each[3], 6), each[5]) for each in tape.take()]
+def seen(spans: SpanRecorder) -> list[tuple[str, float, float, bool]]:
+    return [(each[1], each[2], round(each[3], 6), each[5]) for each in spans.take()]
 
 
-# -- the tape --------------------------------------------------------------------------------
+# -- the spans of a thread ------------------------------------------------------------------
 
 
-def test_what_is_inside_interrupts_what_is_around(tape: Tape, clock: Clock) -> None:
-    with tape.span(Open("fixture", "outer")):
+def test_what_is_inside_interrupts_what_is_around(spans: SpanRecorder, clock: Clock) -> None:
+    with spans.span(OpenSpan("fixture", "outer")):
         clock.tick(1)
-        with tape.span(Open("fixture", "inner")):
+        with spans.span(OpenSpan("fixture", "inner")):
             clock.tick(2)
         clock.tick(3)
-    assert seen(tape) == [
+    assert seen(spans) == [
         ("outer", 100.0, 1.0, False),
         ("inner", 101.0, 2.0, False),
         ("outer", 103.0, 3.0, False),
     ]
-    assert seen(tape) == []
+    assert seen(spans) == []
 
 
-def test_what_is_inside_of_something_shared_is_shared(tape: Tape, clock: Clock) -> None:
-    with tape.span(Open("fixture", "wide", shared=True)), tape.span(Open("queue", "default")):
+def test_what_is_inside_of_something_shared_is_shared(spans: SpanRecorder, clock: Clock) -> None:
+    with (
+        spans.span(OpenSpan("fixture", "wide", shared=True)),
+        spans.span(OpenSpan("queue", "default")),
+    ):
         clock.tick(1)
-    assert seen(tape) == [("default", 100.0, 1.0, True)]
+    assert seen(spans) == [("default", 100.0, 1.0, True)]
 
 
-def test_an_end_without_a_begin_is_none(tape: Tape, clock: Clock) -> None:
-    tape.end(Open("fixture", "never begun"))
-    outer, inner = Open("fixture", "outer"), Open("fixture", "inner")
-    tape.begin(outer)
-    tape.begin(inner)
+def test_an_end_without_a_begin_is_none(spans: SpanRecorder, clock: Clock) -> None:
+    spans.end(OpenSpan("fixture", "never begun"))
+    outer, inner = OpenSpan("fixture", "outer"), OpenSpan("fixture", "inner")
+    spans.begin(outer)
+    spans.begin(inner)
     clock.tick(1)
-    tape.end(outer)  # the inner one was never ended
+    spans.end(outer)  # the inner one was never ended
     clock.tick(1)
-    assert seen(tape) == [("inner", 100.0, 1.0, False)]
+    assert seen(spans) == [("inner", 100.0, 1.0, False)]
 
 
-def test_what_is_too_short_or_of_another_thread_is_not_noted(tape: Tape, clock: Clock) -> None:
-    with tape.span(Open("fixture", "quick")):
+def test_what_is_too_short_or_of_another_thread_is_not_noted(
+    spans: SpanRecorder, clock: Clock
+) -> None:
+    with spans.span(OpenSpan("fixture", "quick")):
         clock.tick(1e-6)
 
     def elsewhere() -> None:
-        with tape.span(Open("fixture", "elsewhere")):
+        with spans.span(OpenSpan("fixture", "elsewhere")):
             clock.tick(1)
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert seen(tape) == []
+    assert seen(spans) == []
 
 
 def test_a_tape_that_does_not_record(clock: Clock) -> None:
-    tape = Tape(clock)
-    with tape.span(Open("fixture", "x")):
+    spans = SpanRecorder(clock)
+    with spans.span(OpenSpan("fixture", "x")):
         clock.tick(1)
-    assert seen(tape) == []
+    assert seen(spans) == []
 
 
 # -- attempts --------------------------------------------------------------------------------
@@ -120,7 +125,7 @@ def test_an_attempt_becomes_a_record_without_holes() -> None:
     attempt = Attempt(
         "t", "gw0", {"setup": (10.0, 13.0), "call": (13.0, 18.0), "teardown": (18.5, 19.0)}
     )
-    attempt.pieces = [
+    attempt.raw_spans = [
         ["queue", "default", 10.5, 1.0, "", False, "p"],
         ["fixture", "wide", 11.5, 1.0, "setup", True, ""],
         ["fixture", "late", 14.0, 1.0, "setup", False, ""],
@@ -242,19 +247,19 @@ def test_a_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_several_processes_tell_is_merged() -> None:
     old, new = UnitRecord("db", "c1", 1.0), UnitRecord("db", "c1", 2.0)
-    first = Told(
+    first = BrokerReport(
         "docker 20",
         (StackRecord("p", "default", (Span("lease", "b", 7.0, 1.0),), (old,)),),
         (Sample(9.0, "gw0"),),
         (EngineCalls("start", 1, 1.0),),
     )
-    second = Told(
+    second = BrokerReport(
         "",
         (StackRecord("p", "", (Span("lease", "a", 6.0, 1.0),), (new,)),),
         (Sample(8.0, "gw0"),),
         (EngineCalls("start", 2, 3.0), EngineCalls("kill", 1, 9.0)),
     )
-    both = Told.added([Told.from_json(first.to_json()), second]).since(5.0)
+    both = BrokerReport.added([BrokerReport.from_json(first.to_json()), second]).since(5.0)
     assert both.engine == "docker 20"
     assert both.stacks == (
         StackRecord(

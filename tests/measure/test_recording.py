@@ -215,7 +215,7 @@ def test_a_damaged_store_fails_no_run(recorded: Recorded) -> None:
     result = recorded.run("--dockwright-record=on", "-W", "error")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["warning: the store of past runs was damaged; *set aside: *"])
+    result.stdout.fnmatch_lines(["warning: the store of past runs was damaged; *moved it to *"])
     assert recorded.last().exit_code == 0
 
 
@@ -226,7 +226,7 @@ def test_a_newer_store_fails_no_run(recorded: Recorded) -> None:
         connection.execute("PRAGMA user_version = 99")
     result = recorded.run("--dockwright-record=on")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["warning: this run is not kept: *newer dockwright*"])
+    result.stdout.fnmatch_lines(["warning: could not save this run: *newer dockwright*"])
 
 
 def test_a_secret_is_not_kept(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,4 +147,4 @@ def test_export_as_csv_to_a_file(store: RunStore, tmp_path: Path, capsys: Captur
 def test_a_store_that_cannot_be_read(store: RunStore, capsys: Capture) -> None:
     store.file.write_bytes(b"no database" * 100)
     assert run(["runs", "ls"]) == 1
-    assert "hint: move the file away: the next run makes a new one" in capsys.readouterr().err
+    assert "hint: move the file away; the next run creates a new one" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from dockwright.engine import Engine
-from dockwright.measure import Living, Sampler
+from dockwright.measure import RunningCopy, Sampler
 from dockwright.measure.gauges import (
     ControlGroups,
     GoneError,
@@ -89,7 +89,7 @@ class Machine:
     """A sampler on readings that a test gives."""
 
     def __init__(self) -> None:
-        self.copies = [Living("p", {"db": "c1"})]
+        self.copies = [RunningCopy("p", {"db": "c1"})]
         self.sampler = Sampler(lambda: self.copies, lambda: None, clock=lambda: 5.0)
         self.reading = Reading()
         self.gone = False

@@ -52,7 +52,9 @@ def test_where_nothing_was_kept_nothing_is_made(file: Path) -> None:
     assert store.runs() == []
     assert store.history() == []
     assert store.remove(["x"]) == 0
-    with pytest.raises(StoreError, match="no run x is kept\n  hint: `dockwright runs ls`"):
+    with pytest.raises(
+        StoreError, match="no recorded run x\n  hint: list the runs with `dockwright runs ls`"
+    ):
         store.load("x")
     assert not file.parent.exists()
 
@@ -139,7 +141,7 @@ def test_a_locked_store_is_told_of_after_a_while(file: Path) -> None:
     store.add(run("a"))
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match=r"cannot keep the run: .*: database is locked"):
+        with pytest.raises(StoreError, match=r"cannot save the run: .*: database is locked"):
             store.add(run("b"))
         assert [each.id for each in store.runs()] == ["a"]  # readers do not wait for writers
     store.add(run("b"))
@@ -148,7 +150,7 @@ def test_a_locked_store_is_told_of_after_a_while(file: Path) -> None:
 def test_a_store_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(StoreError, match="cannot keep the run"):
+    with pytest.raises(StoreError, match="cannot save the run"):
         RunStore(blocked / "runs.sqlite3").add(run("a"))
 
 

@@ -45,7 +45,7 @@ def test_on_a_full_disk_a_run_is_not_kept_and_no_other_is_lost(disk: Path) -> No
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    with pytest.raises(StoreError, match=r"cannot keep the run: .*full"):
+    with pytest.raises(StoreError, match=r"cannot save the run: .*full"):
         store.add(run("b", test=f"test_b.py::{'x' * 50_000}"))
     filler.unlink()
     assert [each.id for each in store.runs()] == ["a"]
@@ -57,9 +57,9 @@ def test_on_a_disk_that_is_read_only_a_run_is_not_kept(disk: Path) -> None:
     store = RunStore(disk / "runs.sqlite3")
     store.add(run("a"))
     _mount("-o", "remount,ro", str(disk))
-    with pytest.raises(StoreError, match="cannot keep the run: "):
+    with pytest.raises(StoreError, match="cannot save the run: "):
         store.add(run("b"))
-    with pytest.raises(StoreError, match="cannot keep the run: "):
+    with pytest.raises(StoreError, match="cannot save the run: "):
         RunStore(disk / "new" / "runs.sqlite3").add(run("b"))
 
 

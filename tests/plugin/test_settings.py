@@ -59,7 +59,7 @@ def test_command_line_over_environment_over_ini_over_default(
         ),
         (["--dockwright-keep-warm=10x"], "keep_warm = '10x': expected a duration, such as"),
         (["--dockwright-start-timeout="], "start_timeout = '': expected a duration, such as"),
-        (["--dockwright-start-timeout=0"], "start_timeout = 0: no stack becomes ready in no time"),
+        (["--dockwright-start-timeout=0"], "start_timeout must be greater than 0"),
         (["--dockwright-log-tail=-3"], "log_tail = '-3': expected a whole number, 0 or more"),
         (["--dockwright-poll-first=2s"], "polling needs 0 < poll_first <= poll_ceiling"),
         (["--dockwright-poll-first=0"], "polling needs 0 < poll_first <= poll_ceiling"),

@@ -123,7 +123,7 @@ def test_every_second_is_told_once(profiled: Profiled) -> None:
         phases = each["setup_s"] + each["call_s"] + each["teardown_s"]
         assert phases <= each["seconds"] + 1e-6  # between them pytest makes its reports
         assert sum(each["causes"].values()) == pytest.approx(each["seconds"], rel=1e-6)
-    assert "2 processes side by side" in seen.out
+    assert "2 parallel processes" in seen.out
 
 
 KILLED = """
@@ -175,7 +175,7 @@ def test_ctrl_c_ends_the_suite_and_not_the_report(profiled: Profiled) -> None:
 
     assert process.returncode == 2  # pytest's own
     assert "KeyboardInterrupt" in out
-    assert "Interrupted: this is what was seen until then." in out
+    assert "Interrupted: the profile covers the time until then." in out
     assert "time.sleep\n                      test_it.py:5 in test_long" in out
 
 
@@ -227,13 +227,13 @@ def test_b(shared):
     assert "  shared (module), set up 1 x\n" in seen.out
     assert " s  all 2 tests\n" in seen.out
     advice = seen.out.partition("What to change")[2].splitlines()
-    assert advice.count("     as in 1.") == 2
+    assert advice.count("     same remedy as in 1.") == 2
     assert max(map(len, advice)) <= 60
 
 
 def test_where_no_test_is_seen_it_is_said_why(profiled: Profiled) -> None:
     seen = profiled.run("sh", "-c", f"{sys.executable} -c pass; env -i {sys.executable} -m pytest")
-    assert "No test was seen to run." in seen.out
+    assert "No test was observed." in seen.out
 
 
 def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
@@ -259,7 +259,7 @@ def test_a_report_in_a_file_is_not_printed(profiled: Profiled, tmp_path: Path) -
     ("arguments", "told"),
     [
         ((), "Missing argument 'COMMAND...'"),
-        (("--", "no-such-command"), "'no-such-command' cannot be run: No such file or directory"),
+        (("--", "no-such-command"), "cannot run 'no-such-command': No such file or directory"),
         (("--json", "no/such/directory/file", "--", "true"), "there is no directory"),
         (("--rows", "0", "--", "true"), "0 is not in the range x>=1"),
     ],

@@ -132,7 +132,7 @@ def test_each_cause_is_named_and_advice_saves_what_it_says(
     advised = {
         "sleep": seen.saves("a fixed sleep at test_waste.py"),
         "grace": seen.saves("ignores its stop signal"),
-        "health": seen.saves("is looked at only once in a health interval"),
+        "health": seen.saves("is checked only once in a health check interval"),
     }
     if FULL:  # else the waste is so small that a busy engine's own work may come first
         assert seen.profile["advice"][0]["saves_s"] == max(advised.values())

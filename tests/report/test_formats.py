@@ -13,7 +13,7 @@ from dockwright.measure import RunRecord, RunStore, Span, StackRecord
 from dockwright.report import publish
 from dockwright.report.html import page
 from dockwright.report.markdown import LIMIT_BYTES, markdown
-from dockwright.report.summary import lane_shares, savings
+from dockwright.report.summary import process_shares, savings
 from dockwright.report.trace import trace
 from dockwright.settings import REPORTS
 from tests.report.runs import HOSTILE, past_of, run_of
@@ -22,7 +22,7 @@ RUN = run_of(40)
 
 
 def test_the_lanes_add_up_to_the_wall_time_of_all_processes() -> None:
-    total_s = sum(share.seconds for share in lane_shares(RUN))
+    total_s = sum(share.seconds for share in process_shares(RUN))
     assert total_s == pytest.approx(RUN.wall_s * len(RUN.workers), rel=0.02)
 
 
@@ -41,7 +41,7 @@ def test_a_report_that_cannot_be_written_is_told_and_no_more(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "report.html"
     (note,) = publish(RUN, [target], "", {}, RunStore(tmp_path / "runs.sqlite"))
-    assert note.startswith(f"warning: no report {target}: ")
+    assert note.startswith(f"warning: could not write the report {target}: ")
 
 
 def test_github_gets_a_step_summary_beside_what_is_there(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_summary_stays_below_githubs_limit() -> None:
     )
     text = markdown(replace(RUN, tests=long))
     assert len(text.encode()) < LIMIT_BYTES
-    assert text.endswith("has it all._\n")
+    assert text.endswith("`--dockwright-report=FILE.html`._\n")
 
 
 def test_a_hostile_name_stays_a_text() -> None:

@@ -16,7 +16,7 @@ RUN = run_of(40)
 def test_a_run_is_one_trace_of_tests_and_stacks() -> None:
     with collecting() as collector:
         note = send(RUN, collector.url, {})
-    assert note == f"report: {len(collector.spans)} spans to {collector.url}"
+    assert note == f"report: sent {len(collector.spans)} spans to {collector.url}"
     assert set(collector.paths) == {"/v1/traces"}
     spans = {span.span_id: span for span in collector.spans}
     assert len({span.trace_id for span in spans.values()}) == 1
@@ -61,7 +61,7 @@ def test_a_collector_that_refuses_is_told_without_its_password(
         address = collector.url.replace("//", "//me:hunter2-s3cret@")
         note = send(RUN, address, {})
     shown = collector.url.replace("//", "//me:***@")
-    assert note == f"warning: {shown} took 0 spans of this run, then no more"
+    assert note == f"warning: {shown} accepted only 0 spans of this run"
     assert "hunter2" not in caplog.text + "".join(capfd.readouterr())
     assert logging.getLogger("opentelemetry").propagate
 

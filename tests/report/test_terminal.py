@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dockwright.measure import RunRecord, Span, StackRecord, Summary, TestRecord, Told
+from dockwright.measure import BrokerReport, RunRecord, Span, StackRecord, Summary, TestRecord
 from dockwright.report import summary_lines
-from dockwright.report.summary import costliest_waits, kinds, lane_shares
+from dockwright.report.summary import costliest_waits, kinds, process_shares
 from tests.report.runs import run_of
 
 RUN = run_of(40)
@@ -33,7 +33,7 @@ def test_it_tells_five_things_and_how_long_it_took() -> None:
     ]
     assert headings(RUN) == [
         "time by phase",
-        "costliest waits",
+        "longest waits",
         "saved",
         "slowest tests",
         "leftovers: none (2 stacks removed)",
@@ -61,9 +61,9 @@ def test_the_shares_of_the_lanes_are_all_there_is() -> None:
 def test_a_tests_own_wait_is_on_its_lane_and_among_the_costliest() -> None:
     test = TestRecord("t.py::t", "main", 0.0, 3.0, "passed", spans=(_wait("restart db"),))
     run = replace(RUN, tests=(test,), stacks=())
-    (share,) = (each for each in lane_shares(run) if each.kind == "wait")
+    (share,) = (each for each in process_shares(run) if each.kind == "wait")
     assert (share.seconds, share.count) == (99.0, 1)
-    assert costliest_waits(run)[0].name == "a test awaited: restart db"
+    assert costliest_waits(run)[0].name == "a test waited for: restart db"
 
 
 def test_a_stack_that_stays_is_a_leftover() -> None:
@@ -93,12 +93,12 @@ def test_a_run_that_is_not_recorded_shows_what_happened_to_its_stacks() -> None:
         Span("reset", "", 7.0, 0.2),
         Span("reset", "db: sql", 7.0, 0.1),
     )
-    told = Told(stacks=(StackRecord("dw-shop-1", "shop", spans),)).to_json()
-    assert texts(None, replace(SUMMARY, told=(told,)))[1:] == [
+    report = BrokerReport(stacks=(StackRecord("dw-shop-1", "shop", spans),)).to_json()
+    assert texts(None, replace(SUMMARY, reports=(report,)))[1:] == [
         "wall time 12.50 s",
         "in the background, on the stacks",
-        "  start       1.50 s          1 x  until a stack could be used",
-        "  reset       0.20 s          1 x  bringing used stacks back to their baseline",
+        "  start       1.50 s          1 x  starting stacks until they can be used",
+        "  reset       0.20 s          1 x  resetting used stacks to their baseline",
     ]
 
 
@@ -124,7 +124,7 @@ def test_the_two_kinds_of_tests_are_compared_by_their_medians() -> None:
     run = replace(RUN, tests=(*others, *_tests(stateless=stateless, stateful=stateful)))
     lines = texts(run)
     at = lines.index("median test: stateless 0.020 s (5), stateful 0.030 s (6)")
-    assert lines[at + 1] == "  around its body: stateless 0.002 s, stateful 0.002 s"
+    assert lines[at + 1] == "  without the test body: stateless 0.002 s, stateful 0.002 s"
 
 
 def test_few_tests_of_a_kind_are_not_compared() -> None:

@@ -1,4 +1,4 @@
-"""Baselines that were expensive to make, kept on disk by what they were made from."""
+"""Baselines of stacks, saved on disk under a key of everything they were made from."""
 
 from typing import TYPE_CHECKING
 

@@ -59,7 +59,7 @@ class Key:
 
 
 def content_key(spec: StackSpec, surroundings: Surroundings) -> Key:
-    """Return the key under which the baseline of a stack is kept.
+    """Return the key of the baseline of a stack.
 
     Raises:
         NotCacheableError: the stack depends on something that no key can stand for, or its file
@@ -108,7 +108,7 @@ def _sources(spec: StackSpec) -> list[str]:
 
 
 def left_out(spec: StackSpec) -> list[str]:
-    """Return the services that say ``cache: false``: they initialise themselves in each copy."""
+    """Return the services that say ``cache: false``: they are initialised in each copy."""
     return [name for name, each in spec.services.items() if each.cache is False]
 
 
@@ -133,7 +133,7 @@ def _check_repeatable(spec: StackSpec) -> None:
     if spec.processes:
         raise NotCacheableError(
             f"the code of native process {next(iter(spec.processes))} is not part of the key; "
-            "x-dockwright: {cache: true} keeps the baseline all the same"
+            "set x-dockwright: {cache: true} to save the baseline anyway"
         )
     for service in spec.services.values():
         for dependency in service.depends_on:

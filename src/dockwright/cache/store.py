@@ -1,4 +1,13 @@
-"""What keeps a baseline from being kept or used; never the reason for a start to fail."""
+"""Baselines on disk: one directory per entry, named after its content key.
+
+    BASELINES/               mode 0700; locked while an entry is added or removed
+      KEY/0.tar.zst          a volume; readers hold a shared lock on KEY/
+      KEY/manifest.json      its modification time is when the entry was last used
+      .KEY.part/             being written, by the process that holds its lock
+
+A directory without a manifest is not an entry. Such directories, and dot directories that are not
+locked, were left by a killed process; the next writer removes them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +32,7 @@ from dockwright.errors import StoreError
 
 
 class NotCacheableError(StoreError):
-    """What a stack starts from, or leaves, cannot be kept: the message says why."""
+    """The baseline of a stack cannot be saved; the message says why."""
 
 
 class CorruptEntryError(StoreError):
@@ -95,7 +104,7 @@ class Manifest:
             parts = tuple(Part(**part) for part in fields.pop("parts"))
             return cls(**fields, parts=parts)
         except (AttributeError, KeyError, TypeError) as exc:
-            raise ValueError(f"no manifest of a baseline: {exc}") from exc
+            raise ValueError(f"not a baseline manifest: {exc}") from exc
 
 
 _log = logging.getLogger(__name__)
@@ -106,7 +115,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is kept for how long.
+    """How much is stored, and for how long.
 
     Attributes:
         size_bytes: of all entries together; the least recently used go first.
@@ -142,8 +151,8 @@ class BaselineStore:
 
     Args:
         directory: where they are; made when the first is written.
-        bounds: how much is kept for how long.
-        clock: tells the time, in seconds since the epoch.
+        bounds: how much is stored, and for how long.
+        clock: returns the time, in seconds since the epoch.
     """
 
     def __init__(
@@ -159,9 +168,9 @@ class BaselineStore:
 
     @contextmanager
     def reading(self, key: str) -> Iterator[Stored | None]:
-        """Yield an entry that is intact and stays meanwhile; None where there is none.
+        """Yield an intact entry that cannot be removed meanwhile, or None.
 
-        An entry with a wrong checksum ceases to be one, with a warning.
+        An entry with a wrong checksum is discarded, with a warning.
         """
         with locked(self.directory / key, shared=True) as held:
             yield self._intact(key) if held else None
@@ -206,8 +215,8 @@ class BaselineStore:
             return [key for key in keys if not _deleted(self.directory / key)]
 
     def discard(self, key: str, reason: object) -> None:
-        """Take an entry out of use, with a warning; it may still be read meanwhile."""
-        _log.warning("kept baseline %s is not used any more: %s", key, reason)
+        """Discard an entry, with a warning; others may still be reading it."""
+        _log.warning("discarding the kept baseline %s: %s", key, reason)
         (self.directory / key / MANIFEST).unlink(missing_ok=True)
 
     def _intact(self, key: str) -> Stored | None:
@@ -267,20 +276,20 @@ def _verify(stored: Stored, part: Part) -> None:
     for chunk in chunks_of(stored.directory / part.file):
         found.update(chunk)
     if found.hexdigest() != part.sha256:
-        raise CorruptEntryError(f"the checksum of {part.file} is wrong ({part.target})")
+        raise CorruptEntryError(f"checksum mismatch in {part.file} ({part.target})")
 
 
 def _deleted(directory: Path) -> bool:
-    """Delete a directory unless somebody has locked it; tell whether it is gone."""
+    """Delete a directory unless another process has locked it; return whether it is gone."""
     with locked(directory, timeout_s=0) as held:
         if held:
-            (directory / MANIFEST).unlink(missing_ok=True)  # first: a rest of it is no entry
+            (directory / MANIFEST).unlink(missing_ok=True)  # first: what is left is not an entry
             shutil.rmtree(directory, ignore_errors=True)
     return not directory.exists()
 
 
 _LEVEL = 1
-"""Quick: a suite of a few seconds is not to be over before its baseline is kept."""
+"""Fast, so that a suite of a few seconds does not end before its baseline is saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +355,7 @@ class Draft:
     def finish(
         self, describe: Callable[[tuple[Part, ...]], Manifest], *, wanted: Callable[[], bool]
     ) -> bool:
-        """Compress the volumes and describe them; the directory is then fit to be an entry.
+        """Compress the volumes and write the manifest; the directory is then ready to be an entry.
 
         Args:
             describe: makes the manifest.
@@ -396,5 +405,5 @@ def chunks_of(file: Path) -> Iterator[bytes]:
 
 
 def _created(file: Path) -> IO[bytes]:
-    # Not flushed to the disk: after a power cut the checksums tell, and the entry is made again.
+    # Not synced to disk: after a power failure the checksums do not match, and it is made again.
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

@@ -75,7 +75,7 @@ def ls(limit: int, root: Path, as_json: bool) -> None:
 @root_option
 @json_option
 def show(run: str, tests: int, root: Path, as_json: bool) -> None:
-    """Show where the time of a run went: of the last one, or of RUN, the begin of its name."""
+    """Show where the time of a run went: of the last run, or of RUN, a prefix of its name."""
     store = _store(root)
     record = store.load(_chosen(store, [run] if run else [])[0].id)
     if as_json:
@@ -95,7 +95,7 @@ def show(run: str, tests: int, root: Path, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All runs of the project.")
 @root_option
 def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Path) -> None:
-    """Forget recorded runs; RUN is the begin of a name."""
+    """Delete recorded runs; RUN is a prefix of a name."""
     if sum([bool(names), older_than is not None, everything]) != 1:
         raise UsageError(
             "say which runs: their names, --older-than or --all",
@@ -128,7 +128,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
 )
 @root_option
 def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> None:
-    """Print recorded runs for other programs, the oldest first; RUN is the begin of a name."""
+    """Print recorded runs for other programs, oldest first; RUN is a prefix of a name."""
     store = _store(root)
     chosen = _chosen(store, names) if names else store.runs()
     records = (store.load(each.id) for each in reversed(chosen))
@@ -147,7 +147,7 @@ def _store(root: Path) -> RunStore:
 
 
 def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:
-    """Return the runs whose names begin so; without names, the last one.
+    """Return the runs with these prefixes; without any, the last run.
 
     Raises:
         UsageError: there is none of a name, or several.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.measure.assembly import Facts, assemble, record_of
+    from dockwright.measure.assembly import RunInfo, assemble, record_of
     from dockwright.measure.finish import (
         Ending,
         GitQuestion,
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     )
     from dockwright.measure.gauges import GoneError, container_gauge
     from dockwright.measure.journal import Journal
-    from dockwright.measure.messages import Summary, Told, calls_between
+    from dockwright.measure.messages import BrokerReport, Summary, calls_between
     from dockwright.measure.record import (
         EngineCalls,
         Gap,
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
         UnitRecord,
         WorkerRecord,
     )
-    from dockwright.measure.recorder import Attempt, Open, Recorder, Tape
-    from dockwright.measure.sampler import Living, Sampler
+    from dockwright.measure.recorder import Attempt, OpenSpan, Recorder, SpanRecorder
+    from dockwright.measure.sampler import RunningCopy, Sampler
     from dockwright.measure.store import PastTest, RunStore, StoredRun, StoreOptions
 
 __all__ = [
     "Attempt",
+    "BrokerReport",
     "Ending",
     "EngineCalls",
-    "Facts",
     "Gap",
     "GapName",
     "Git",
@@ -52,27 +52,27 @@ __all__ = [
     "GoneError",
     "Journal",
     "Lane",
-    "Living",
     "Machine",
-    "Open",
+    "OpenSpan",
     "Outcome",
     "PastTest",
     "Phase",
     "Recorder",
+    "RunInfo",
     "RunRecord",
     "RunStore",
+    "RunningCopy",
     "Sample",
     "Sampler",
     "SharedCost",
     "Span",
     "SpanPhase",
+    "SpanRecorder",
     "StackRecord",
     "StoreOptions",
     "StoredRun",
     "Summary",
-    "Tape",
     "TestRecord",
-    "Told",
     "UnitRecord",
     "WorkerRecord",
     "assemble",
@@ -89,7 +89,7 @@ __getattr__ = lazily(
     __name__,
     {
         "assembly": (
-            "Facts",
+            "RunInfo",
             "assemble",
             "record_of",
         ),
@@ -108,7 +108,7 @@ __getattr__ = lazily(
         "journal": ("Journal",),
         "messages": (
             "Summary",
-            "Told",
+            "BrokerReport",
             "calls_between",
         ),
         "record": (
@@ -132,12 +132,12 @@ __getattr__ = lazily(
         ),
         "recorder": (
             "Attempt",
-            "Open",
+            "OpenSpan",
             "Recorder",
-            "Tape",
+            "SpanRecorder",
         ),
         "sampler": (
-            "Living",
+            "RunningCopy",
             "Sampler",
         ),
         "store": (

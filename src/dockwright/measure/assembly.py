@@ -1,4 +1,8 @@
-"""Makes the record of a run of what its processes have told."""
+"""Makes the record of a run from what its processes reported.
+
+A test's time is divided into spans without gaps and overlaps, its waiting time by what happened to
+the copy of the stack meanwhile, and a worker's time into its tests and gaps.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from dockwright.measure.messages import Summary, Told
+from dockwright.measure.messages import BrokerReport, Summary
 from dockwright.measure.record import (
     Gap,
     GapName,
@@ -21,12 +25,12 @@ from dockwright.measure.record import (
     TestRecord,
     WorkerRecord,
 )
-from dockwright.measure.recorder import SHORTEST_S, Attempt, Piece, uses_of
+from dockwright.measure.recorder import SHORTEST_S, Attempt, RawSpan, uses_of
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a run beside what its processes recorded.
+class RunInfo:
+    """What is known about a run in addition to what its processes recorded.
 
     Attributes:
         id: of the run.
@@ -53,9 +57,9 @@ class Facts:
 
 
 def assemble(
-    facts: Facts,
+    facts: RunInfo,
     attempts: Sequence[Attempt],
-    farewells: Iterable[Mapping[str, Any]],
+    worker_ends: Iterable[Mapping[str, Any]],
     summary: Summary,
 ) -> RunRecord:
     """Return the record of a run.
@@ -63,11 +67,11 @@ def assemble(
     Args:
         facts: what is known of it.
         attempts: at its tests, of all processes.
-        farewells: what each process that ran tests told at its end (`Recorder.farewell`).
+        worker_ends: what each process that ran tests reported at its end (`Recorder.worker_end`).
         summary: of all processes.
     """
-    told = Told.added(map(Told.from_json, summary.told)).since(facts.origin)
-    causes = Causes(told.stacks)
+    reported = BrokerReport.added(map(BrokerReport.from_json, summary.reports)).since(facts.origin)
+    causes = Causes(reported.stacks)
     tests = [record_of(each, facts.origin, causes.split) for each in attempts]
     return RunRecord(
         id=facts.id,
@@ -75,14 +79,14 @@ def assemble(
         wall_s=facts.wall_s,
         exit_code=facts.exit_code,
         git=facts.git,
-        machine=replace(facts.machine, engine=told.engine),
+        machine=replace(facts.machine, engine=reported.engine),
         settings=facts.settings,
-        workers=tuple(_workers(facts, tests, {each["worker"]: each for each in farewells})),
+        workers=tuple(_workers(facts, tests, {each["worker"]: each for each in worker_ends})),
         tests=tuple(sorted(tests, key=lambda test: test.began_s + test.elapsed_s)),
-        stacks=told.stacks,
-        samples=told.samples,
-        shared=(*_shared_fixtures(tests, uses_of(attempts)), *_boots(told.stacks, tests)),
-        engine_calls=told.engine_calls,
+        stacks=reported.stacks,
+        samples=reported.samples,
+        shared=(*_shared_fixtures(tests, uses_of(attempts)), *_boots(reported.stacks, tests)),
+        engine_calls=reported.engine_calls,
         counts=summary.counts,
         notes=summary.notes,
         problems=summary.problems,
@@ -90,16 +94,16 @@ def assemble(
 
 
 def _workers(
-    facts: Facts, tests: Sequence[TestRecord], farewells: Mapping[str, Mapping[str, Any]]
+    facts: RunInfo, tests: Sequence[TestRecord], worker_ends: Mapping[str, Mapping[str, Any]]
 ) -> Iterable[WorkerRecord]:
     lanes = by_worker(tests)
-    for name in sorted({*lanes, *farewells}, key=lambda each: (len(each), each)):
-        told = farewells.get(name)
-        if told is None:
+    for name in sorted({*lanes, *worker_ends}, key=lambda each: (len(each), each)):
+        end = worker_ends.get(name)
+        if end is None:
             yield lost(name, lanes[name], facts.wall_s)
             continue
-        marks = Marks(told["began"], told["recorded"], told["ended"], told["collected"])
-        worker = WorkerRecord(name, **told["use"])
+        marks = Marks(end["began"], end["recorded"], end["ended"], end["collected"])
+        worker = WorkerRecord(name, **end["use"])
         yield with_gaps(worker, marks.since(facts.origin), lanes.get(name, []), facts.wall_s)
 
 
@@ -125,19 +129,23 @@ def _boots(stacks: Iterable[StackRecord], tests: Sequence[TestRecord]) -> Iterab
 
 
 SplitQueue: TypeAlias = Callable[[Span, str], Iterable[Span]]
-"""Tells why a test waited for a stack: a ``queue`` span and a project, and the spans instead."""
+"""Divides a ``queue`` span, with the project of the stack, into spans by cause."""
 
 
 def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestRecord:
-    """Return what is to be kept of an attempt.
+    """Return the record of an attempt.
 
     Args:
         attempt: at a test.
-        origin: the begin of the run, on the monotonic clock.
-        split_queue: tells why it waited for a stack.
+        origin: the start of the run, on the monotonic clock.
+        split_queue: divides its waiting time by cause.
     """
     began, ended = attempt.began, attempt.ended
-    spans = [span for piece in attempt.pieces for span in _spans(piece, origin, split_queue, began)]
+    spans = [
+        span
+        for raw_span in attempt.raw_spans
+        for span in _spans(raw_span, origin, split_queue, began)
+    ]
     if "call" in attempt.stages:
         begin, end = attempt.stages["call"]
         spans += _rest(spans, begin - origin, end - origin)
@@ -156,8 +164,10 @@ def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestR
     )
 
 
-def _spans(piece: Piece, origin: float, split_queue: SplitQueue, earliest: float) -> Iterator[Span]:
-    phase, name, begin, seconds, step, shared, project = piece
+def _spans(
+    raw_span: RawSpan, origin: float, split_queue: SplitQueue, earliest: float
+) -> Iterator[Span]:
+    phase, name, begin, seconds, step, shared, project = raw_span
     if begin + seconds <= earliest:  # of a fixture that was closed between two tests
         return
     span = Span(phase, name, begin - origin, seconds, step, shared)
@@ -187,14 +197,14 @@ _CAUSES: Mapping[str, QueueCause] = {
     "reset": "resetting",
     "lease": "in use",
 }
-"""What happened to the copy, and how its waiter is told; the first that fits counts."""
+"""What happened to the copy, and the cause that it stands for."""
 
 _SLIVER_S = 0.0005
 """Shorter parts are those of the request itself, and of clocks read in another order."""
 
 
 class Causes:
-    """Splits waiting times by what the copies did meanwhile.
+    """Divides waiting times by what happened to the copies meanwhile.
 
     Args:
         stacks: the copies of the run.
@@ -208,7 +218,7 @@ class Causes:
     def split(self, waited: Span, project: str) -> Iterator[Span]:
         """Return the waiting time in parts, each with its cause as its name.
 
-        Waiting for a boot is shared: whoever had come first would have waited for it.
+        Waiting for a start is shared: any test that came first would have waited for it.
         """
         stack = self._stacks.get(project)
         if stack is None:
@@ -244,12 +254,12 @@ def _part(
 def _occasions(
     spans: Sequence[Span], begin: float, end: float
 ) -> Iterator[tuple[float, float, QueueCause]]:
-    """Return what happened to a copy within a stretch of time, cut to it, in order."""
+    """Return what happened to a copy within a period, clipped to it, in order."""
     found = sorted(
         (max(begin, span.began_s), min(end, span.began_s + span.seconds), _CAUSES[span.phase])
         for span in spans
         if span.phase in _CAUSES and span.began_s < end and span.began_s + span.seconds > begin
-        # A lease that did not end is no cause: it is the waiter's own, or shared with it.
+        # A lease that has not ended is not a cause: it is the test's own, or shared with it.
         if span.phase != "lease" or span.began_s + span.seconds <= end
     )
     for at, stop, cause in found:
@@ -291,7 +301,7 @@ def with_gaps(
 
     Args:
         worker: without gaps.
-        marks: of the worker, from the begin of the run.
+        marks: of the worker, counted from the start of the run.
         tests: its own, in the order in which they ran.
         wall_s: of the run.
     """
@@ -310,7 +320,7 @@ def with_gaps(
 
 
 def lost(name: str, tests: Sequence[TestRecord], wall_s: float) -> WorkerRecord:
-    """Return a worker that never told its end: it crashed."""
+    """Return a worker that crashed: it never reported its end."""
     first, last = tests[0], tests[-1]
     marks = Marks(0.0, first.began_s, last.began_s + last.elapsed_s)
     return with_gaps(WorkerRecord(name), marks, tests, wall_s)

@@ -1,4 +1,4 @@
-"""The end of a run: its record is made, without secrets, and kept."""
+"""The end of a run: makes its record, removes secrets, and saves it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from dockwright.errors import explained
-from dockwright.measure.assembly import Facts, assemble
+from dockwright.measure.assembly import RunInfo, assemble
 from dockwright.measure.messages import Summary
 from dockwright.measure.record import Git, Machine, RunRecord, TestRecord
 from dockwright.measure.recorder import Recorder
@@ -53,13 +53,13 @@ def make_record(
     """Return the record of a run, without secrets.
 
     Args:
-        recorder: of the main process, with what the others have told.
+        recorder: of the main process, with what the other processes reported.
         summaries: of all processes.
         settings: of the run.
         environ: the environment of the run: what in it sounds like a secret is one.
         ending: what else is known.
     """
-    facts = Facts(
+    facts = RunInfo(
         id=run_id(time.time() - (time.monotonic() - ending.origin)),
         origin=ending.origin,
         exit_code=ending.exit_code,
@@ -97,7 +97,7 @@ def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
 
 
 def store_of(settings: Settings, environ: Mapping[str, str]) -> RunStore:
-    """Return the kept runs of the project."""
+    """Return the store of the project's runs."""
     options = StoreOptions(settings.record_days, settings.record_runs)
     return RunStore(runs_file(environ, project_hash(settings.root)), options)
 
@@ -110,9 +110,9 @@ def keep(record: RunRecord, store: RunStore) -> str:
     try:
         aside = store.add(record)
     except Exception as failure:  # noqa: BLE001 - see above
-        return f"warning: this run is not kept: {explained(failure)}"
+        return f"warning: could not save this run: {explained(failure)}"
     if aside is not None:
-        return f"warning: the store of past runs was damaged; it was set aside: {aside}"
+        return f"warning: the store of past runs was damaged; moved it to {aside}"
     return ""
 
 
@@ -121,7 +121,7 @@ _GIT_TIMEOUT_S = 2.0
 
 
 class GitQuestion:
-    """Asks git about a work tree in the background: it is asked at the begin of a run.
+    """Asks git about a work tree, in the background from the start of a run.
 
     Args:
         root: a directory in the work tree.
@@ -144,7 +144,7 @@ class GitQuestion:
             return  # no git here
 
     def answer(self) -> Git:
-        """Return what git says; nothing where there is no work tree, or git takes too long."""
+        """Return git's answer; empty if there is no work tree, or if git takes too long."""
         if self._process is None:
             return Git()
         try:

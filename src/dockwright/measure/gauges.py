@@ -24,7 +24,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was used until now; None: nobody could tell. See `Sample`."""
+    """What was used until now; None: unknown. See `Sample`."""
 
     cpu_s: float | None = None
     memory_bytes: int | None = None
@@ -36,7 +36,7 @@ class Reading:
 
 
 class GoneError(Exception):
-    """What was to be read has ended."""
+    """The container or process has ended."""
 
 
 Gauge: TypeAlias = Callable[[], Reading]
@@ -148,7 +148,7 @@ class ControlGroups:
         return sum(int(each[0]) for each in used), sum(int(each[8]) for each in used)
 
     def _log_bytes(self) -> int | None:
-        with suppress(OSError):  # only root may look, and not every engine keeps a file
+        with suppress(OSError):  # needs root, and not every engine has a file
             return self._log.stat().st_size
         return None
 
@@ -191,7 +191,7 @@ def _service_bytes(text: str | None) -> tuple[int | None, int | None]:
 
 
 def _from_engine(stats: Mapping[str, Any]) -> Reading:
-    """Return what the Engine API's *ContainerStats* tells; its empty parts mean: it has ended."""
+    """Return the values of the Engine API's *ContainerStats*; they are empty once it has ended."""
     memory: Mapping[str, Any] = stats.get("memory_stats") or {}
     if not memory.get("usage"):
         raise GoneError
@@ -249,11 +249,11 @@ def _of_process(process: psutil.Process) -> Reading:
 
 def _storage_of(process: psutil.Process) -> tuple[int | None, int | None]:
     """Return the bytes that a process itself read from and wrote to storage."""
-    if not hasattr(process, "io_counters"):  # macOS does not tell
+    if not hasattr(process, "io_counters"):  # not on macOS
         return None, None
     with suppress(psutil.Error, OSError, NotImplementedError):
-        told = process.io_counters()
-        return told.read_bytes, told.write_bytes
+        counters = process.io_counters()
+        return counters.read_bytes, counters.write_bytes
     return None, None
 
 

@@ -1,4 +1,4 @@
-"""What happened to each copy of a stack, as the process that owns them notes it."""
+"""What happened to each copy of a stack, recorded by the broker."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dockwright.measure.record import Span, SpanPhase, StackRecord, UnitRecord
 
 _MOST_SPANS = 50_000
-"""Of what nobody came to read: a run of 5,000 tests makes half of it. Then the oldest go."""
+"""Of unread spans; a run of 5,000 tests makes half as many. Then the oldest are dropped."""
 
 
 class Journal:
     """A thread-safe list of spans by copy; times on the monotonic clock.
 
     Args:
-        clock: tells the time, in seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class Journal:
         self._spans: list[tuple[str, Span]] = []
 
     def knows(self, project: str, name: str) -> None:
-        """Note the declared stack's name of a copy."""
+        """Record the name of a copy's declared stack."""
         with self._lock:
             self._names[project] = name
 
@@ -49,7 +49,7 @@ class Journal:
             self.add(project, phase, name, began, self.clock() - began)
 
     def drain(self, units: Mapping[str, tuple[UnitRecord, ...]]) -> tuple[StackRecord, ...]:
-        """Return what was noted since the last time, so that each second is told once.
+        """Return what was recorded since the last call, so that each second is reported once.
 
         Args:
             units: what the units of each copy used until now, by project.

@@ -1,4 +1,7 @@
-"""What one process tells the run's main process: on the monotonic clock, which they share."""
+"""What the processes of a run report to its main process, at their end.
+
+Times are on the monotonic clock, which the processes of a machine share.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ from dockwright.model import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a broker, or a process that runs tests, has to tell beside its `Summary`.
+class BrokerReport:
+    """What a broker, or a process that runs tests, adds to the record of a run.
 
     Attributes:
-        engine: which one it used, e.g. ``docker 20.10.24``; empty: none.
-        stacks: what happened to copies.
-        samples: what was used.
-        engine_calls: what was asked of the engine.
+        engine: the engine that it used, e.g. ``docker 20.10.24``; empty: none.
+        stacks: what happened to the copies of stacks.
+        samples: what they used.
+        engine_calls: the calls to the engine.
     """
 
     engine: str = ""
@@ -39,22 +42,24 @@ class Told:
         return encoded(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Json]) -> Told:
+    def from_json(cls, values: Mapping[str, Json]) -> BrokerReport:
         """Read what `to_json` returned."""
         return decoded(cls, values)
 
     @classmethod
-    def added(cls, parts: Iterable[Told]) -> Told:
-        """Return what several have told: copies merged, calls summed, samples in order."""
-        told = list(parts)
+    def added(cls, parts: Iterable[BrokerReport]) -> BrokerReport:
+        """Return the sum of several reports: copies merged, calls added, samples in order."""
+        reports = list(parts)
         return cls(
-            engine=next((each.engine for each in told if each.engine), ""),
-            stacks=_merged(stack for each in told for stack in each.stacks),
-            samples=tuple(sorted((sample for each in told for sample in each.samples), key=_when)),
-            engine_calls=added_calls(call for each in told for call in each.engine_calls),
+            engine=next((each.engine for each in reports if each.engine), ""),
+            stacks=_merged(stack for each in reports for stack in each.stacks),
+            samples=tuple(
+                sorted((sample for each in reports for sample in each.samples), key=_when)
+            ),
+            engine_calls=added_calls(call for each in reports for call in each.engine_calls),
         )
 
-    def since(self, origin: float) -> Told:
+    def since(self, origin: float) -> BrokerReport:
         """Return the same with times that count from `origin`."""
         return replace(
             self,
@@ -79,7 +84,7 @@ def added_calls(calls: Iterable[EngineCalls]) -> tuple[EngineCalls, ...]:
 def calls_between(
     before: Mapping[str, CallStatistics], now: Mapping[str, CallStatistics]
 ) -> tuple[EngineCalls, ...]:
-    """Return what was asked of an engine between two looks at its statistics."""
+    """Return the calls to an engine between two states of its statistics."""
     nothing = CallStatistics(0, 0.0)
     found = []
     for name, total in now.items():
@@ -113,26 +118,25 @@ def _when(sample: Sample) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The sums of one process, or of all processes of a run.
+    """The totals of one process, or of all processes of a run.
 
     Attributes:
         counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``,
             ``engine_calls``.
-        notes: what a person should know beside that: a kept stack, what a Compose file holds in
-            vain.
+        notes: further information for the user: a kept stack, unused parts of a Compose file.
         problems: what could not be cleaned up.
-        told: what the run's record is made of, where it is recorded: each as a `Told` in JSON,
-            which only the process that makes the record reads.
+        reports: what the record of the run is made from, each a `BrokerReport` as JSON; only the
+            process that makes the record reads them.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    told: tuple[Mapping[str, Json], ...] = ()
+    reports: tuple[Mapping[str, Json], ...] = ()
 
     def stacks(self) -> tuple[StackRecord, ...]:
         """Return what happened to the copies of stacks; times on the monotonic clock."""
-        return Told.added(map(Told.from_json, self.told)).stacks
+        return BrokerReport.added(map(BrokerReport.from_json, self.reports)).stacks
 
     def to_json(self) -> dict[str, Json]:
         """Return it as plain values, to be sent to another process."""
@@ -140,7 +144,7 @@ class Summary:
             "counts": dict(self.counts),
             "notes": list(self.notes),
             "problems": list(self.problems),
-            "told": list(self.told),
+            "reports": list(self.reports),
         }
 
     @classmethod
@@ -150,7 +154,7 @@ class Summary:
             counts={name: int(count) for name, count in values["counts"].items()},
             notes=tuple(values["notes"]),
             problems=tuple(values["problems"]),
-            told=tuple(values["told"]),
+            reports=tuple(values["reports"]),
         )
 
     @classmethod
@@ -160,8 +164,8 @@ class Summary:
         names = {name: None for part in parts for name in part.counts}
         return cls(
             counts={name: sum(part.counts.get(name, 0) for part in parts) for name in names},
-            # Every worker reads the same Compose file: what it warns of is told once.
+            # Every worker reads the same Compose file: its warnings are shown once.
             notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
             problems=tuple(text for part in parts for text in part.problems),
-            told=tuple(each for part in parts for each in part.told),
+            reports=tuple(each for part in parts for each in part.reports),
         )

@@ -1,13 +1,13 @@
-"""What is known of one run: the frozen values that the store keeps and reports show.
+"""The record of one run: the frozen values that the store saves and the reports show.
 
-Three kinds of lanes hold a run's time:
+Three kinds of lanes divide the time of a run:
 
-    worker   its gaps and what its tests elapsed add up to the wall time of the run
-    test     its spans that are not shared add up to its `wall_s`; with the shared ones, to
-             `elapsed_s`, from the begin of its set-up to the end of its tear-down
-    stack    what happened to one copy, most of it behind the tests: it adds up to nothing
+    worker   its gaps and the elapsed time of its tests add up to the wall time of the run
+    test     its spans that are not shared add up to `wall_s`; with the shared ones, to
+             `elapsed_s`, from the start of its setup to the end of its teardown
+    stack    what happened to one copy, mostly in the background; the spans overlap
 
-All times are in seconds; `began_s` and `at_s` count from the begin of the run.
+All times are in seconds; `began_s` and `at_s` count from the start of the run.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Phase: TypeAlias = Literal["queue", "start", "wait", "fixture", "call", "reset",
 """What time is spent on, in the order of a test's life; `report.summary` has the words."""
 
 SpanPhase: TypeAlias = Phase | Literal["lease", "other"]
-"""The phases, the time for which a stack was leased, and what belongs to no phase."""
+"""The phases, the time during which a stack was leased, and the rest."""
 
 Lane: TypeAlias = Literal["stateless", "stateful", "module", "none"]
-"""How a test used a stack; ``none``: it used none, or through a fixture of its own."""
+"""How a test used a stack; ``none``: not at all, or through its own fixture."""
 
 Outcome: TypeAlias = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "rerun"]
 
@@ -38,17 +38,17 @@ GapName: TypeAlias = Literal["starting", "collection", "unrecorded", "between", 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time that was spent on one thing.
+    """A period of time that was spent on one thing.
 
     Attributes:
         phase: what kind of thing.
-        name: which: a fixture, a service, a `QueueCause`, the holder of a lease.
-        began_s: when.
-        seconds: how long, without what other spans inside of it tell.
-        step: ``setup`` or ``teardown`` of a fixture; else empty.
-        shared: whether others had their use of it too (a stack's boot, a fixture of a scope wider
-            than a test), so that it is not charged to the test in whose time it fell.
-        certain: whether it was measured; False: it was concluded from what else happened.
+        name: the fixture, service, `QueueCause` or holder of a lease.
+        began_s: when it began.
+        seconds: its duration, without the spans inside it.
+        step: ``setup`` or ``teardown`` of a fixture, otherwise empty.
+        shared: whether other tests used it as well (the start of a stack, a fixture with a wider
+            scope); shared time is not charged to the test during which it passed.
+        certain: whether it was measured; False: it is an estimate.
     """
 
     phase: SpanPhase
@@ -67,15 +67,15 @@ class TestRecord:
     Attributes:
         nodeid: pytest's name for it.
         worker: the process that ran it, as in `WorkerRecord`.
-        began_s: when its set-up began.
-        wall_s: from there to the end of its tear-down, without what is shared.
+        began_s: when its setup began.
+        wall_s: from then to the end of its teardown, without shared time.
         outcome: how it ended.
         lane: how it used a stack.
-        stack: the project of the copy that it leased, or an empty text.
-        spans: what its time went on, in order; `other` is one span for all that has no name.
+        stack: the project of the copy that it leased, or an empty string.
+        spans: how its time was spent, in order; everything unnamed is one `other` span.
     """
 
-    __test__ = False  # no test class, whatever pytest may think
+    __test__ = False  # pytest would collect it for its name
 
     nodeid: str
     worker: str
@@ -88,7 +88,7 @@ class TestRecord:
 
     @property
     def elapsed_s(self) -> float:
-        """From the begin of its set-up to the end of its tear-down, with what is shared."""
+        """From the start of its setup to the end of its teardown, with shared time."""
         return self.wall_s + sum(span.seconds for span in self.spans if span.shared)
 
 
@@ -97,9 +97,9 @@ class Gap:
     """Time of a worker in which it ran no test.
 
     Attributes:
-        name: what it did meanwhile; ``between`` is one gap for all those between two tests.
+        name: what it did instead; ``between`` is the sum of all gaps between tests.
         began_s: when the (first) gap began.
-        seconds: how long it was, or they were together.
+        seconds: its duration, or their sum.
     """
 
     name: GapName
@@ -113,12 +113,12 @@ class WorkerRecord:
 
     Attributes:
         name: ``main``, or xdist's id such as ``gw0``.
-        gaps: when it ran no test.
+        gaps: the times when it ran no test.
         cpu_s: processor time of the process.
-        children_cpu_s: that of the children for which it has waited.
-        peak_memory_bytes: the most that the process itself had; None: the system does not tell.
-        read_bytes: read from storage; None: the system does not tell.
-        written_bytes: written to storage; None: the system does not tell.
+        children_cpu_s: processor time of its child processes that have ended.
+        peak_memory_bytes: peak memory of the process itself; None: unknown.
+        read_bytes: read from storage; None: unknown.
+        written_bytes: written to storage; None: unknown.
     """
 
     name: str
@@ -132,18 +132,18 @@ class WorkerRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnitRecord:
-    """What one container, or native process, of a stack used; None: nobody could tell.
+    """What one container or native process of a stack used; None: unknown.
 
     Attributes:
-        unit: the service's or process's name.
+        unit: the name of the service or process.
         id: the container's id, or the pid.
         cpu_s: processor time.
-        peak_memory_bytes: the most memory seen, without what the page cache can give back.
+        peak_memory_bytes: highest memory sample, without reclaimable page cache.
         read_bytes: read from storage.
         written_bytes: written to storage.
         received_bytes: from the network.
         sent_bytes: to the network.
-        log_bytes: what it wrote to its log, as the engine keeps it.
+        log_bytes: size of its log.
     """
 
     unit: str
@@ -164,9 +164,9 @@ class StackRecord:
     Attributes:
         project: its Compose project name.
         name: the declared stack's name.
-        spans: its ``start``, its ``wait`` for each service, each ``lease`` (by holder), each
+        spans: its ``start``, the ``wait`` for each service, each ``lease`` (by holder), each
             ``reset`` and its ``cleanup``.
-        units: what its containers and processes used.
+        units: resources used by its containers and processes.
     """
 
     project: str
@@ -177,13 +177,13 @@ class StackRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What something had used until one moment; None: nobody could tell.
+    """What a container or process had used by one moment; None: unknown.
 
     Attributes:
         at_s: the moment.
-        subject: ``PROJECT/SERVICE``, or the name of a worker (with its children).
+        subject: ``PROJECT/SERVICE``, or the name of a worker (with its child processes).
         cpu_s: processor time until then.
-        memory_bytes: memory at that moment, without what the page cache can give back.
+        memory_bytes: memory at that moment, without reclaimable page cache.
         read_bytes: read from storage until then.
         written_bytes: written to storage until then.
         received_bytes: from the network until then.
@@ -202,13 +202,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class SharedCost:
-    """Something of which several tests had their use.
+    """Something that several tests used.
 
     Attributes:
-        phase: ``fixture``, or ``start`` for a stack's boot.
-        name: the fixture's, or the declared stack's.
-        lane: the worker, or the copy's project.
-        seconds: what it took, set-up and tear-down together.
+        phase: ``fixture``, or ``start`` for the start of a stack.
+        name: the name of the fixture or the declared stack.
+        lane: the worker, or the project of the copy.
+        seconds: its duration, setup and teardown together.
         tests: how many tests used it.
     """
 
@@ -230,7 +230,7 @@ class EngineCalls:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Which source was tested; `dirty`: with changes that are not committed (None: unknown)."""
+    """The tested source; `dirty`: with uncommitted changes (None: unknown)."""
 
     revision: str = ""
     branch: str = ""
@@ -239,7 +239,7 @@ class Git:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """On what it ran; runs on different machines are not compared."""
+    """The machine of a run; runs on different machines are not compared."""
 
     cpu: str = ""
     cores: int = 0
@@ -255,21 +255,21 @@ class RunRecord:
     """One pytest invocation.
 
     Attributes:
-        id: of the run, unique; sorts by time.
-        began_s: when, seconds since the epoch.
-        wall_s: how long it took, to the moment in which the record was made.
-        exit_code: pytest's.
-        git: the source.
+        id: unique; ids sort by time.
+        began_s: when the run began, in seconds since the epoch.
+        wall_s: its duration, until the record was made.
+        exit_code: pytest's exit code.
+        git: the tested source.
         machine: where it ran.
-        settings: dockwright's settings that are not default, as texts.
+        settings: dockwright's settings that are not default, as strings.
         workers: the processes that ran tests.
         tests: in the order in which they ended.
-        stacks: the copies.
-        samples: in the order of time.
-        shared: what tests had together.
-        engine_calls: the most expensive kind first.
+        stacks: the copies of the stacks.
+        samples: ordered by time.
+        shared: what several tests used.
+        engine_calls: most expensive kind first.
         counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``.
-        notes: what a person should know beside that.
+        notes: further information for the user.
         problems: what could not be cleaned up.
     """
 
@@ -291,14 +291,14 @@ class RunRecord:
     problems: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
-        """Return it as plain values."""
+        """Return it as JSON values."""
         return encoded(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Json]) -> RunRecord:
-        """Read what `to_json` returned, of this version or an older one.
+        """Return the record that `to_json` of this version, or an older one, describes.
 
         Raises:
-            ValueError: it is no run.
+            ValueError: `values` are not a run.
         """
         return decoded(cls, values)

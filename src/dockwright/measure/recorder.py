@@ -27,17 +27,17 @@ class Attempt:
         nodeid: pytest's name for the test.
         worker: the process that runs it.
         stages: begin and end of ``setup``, ``call`` and ``teardown``, as far as they took place.
-        pieces: what its process noted meanwhile (see `Tape`).
+        raw_spans: what its process recorded meanwhile (see `SpanRecorder`).
         outcome: how it ended so far.
         lane: how it uses a stack.
-        stack: the project of the copy that it leased, or an empty text.
+        stack: the project of the copy that it leased, or an empty string.
         uses: the fixtures of a wider scope that it uses.
     """
 
     nodeid: str
     worker: str
     stages: dict[str, tuple[float, float]] = field(default_factory=dict)
-    pieces: list[Piece] = field(default_factory=list)
+    raw_spans: list[RawSpan] = field(default_factory=list)
     outcome: Outcome = "passed"
     lane: Lane = "none"
     stack: str = ""
@@ -71,13 +71,13 @@ class Attempt:
     def to_plain(self) -> list[Any]:
         """Return what xdist can send."""
         stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
-        parts = (self.nodeid, self.worker, stages, self.pieces, self.outcome, self.lane)
+        parts = (self.nodeid, self.worker, stages, self.raw_spans, self.outcome, self.lane)
         return [*parts, self.stack, self.uses]
 
     @classmethod
-    def from_plain(cls, told: Sequence[Any]) -> Attempt:
-        """Read what `to_plain` returned."""
-        nodeid, worker, stages, *others = told
+    def from_plain(cls, values: Sequence[Any]) -> Attempt:
+        """Return the attempt that `to_plain` described."""
+        nodeid, worker, stages, *others = values
         return cls(nodeid, worker, {stage: (begin, end) for stage, begin, end in stages}, *others)
 
 
@@ -91,15 +91,15 @@ def uses_of(attempts: Iterable[Attempt]) -> Mapping[tuple[str, str], int]:
 
 
 SHORTEST_S = 50e-6
-"""A shorter stretch is not kept: it is part of what a test's ``other`` time is."""
+"""Shorter spans are dropped; they count as a test's ``other`` time."""
 
-Piece: TypeAlias = list[Any]
-"""A stretch as it travels: phase, name, begin (monotonic), seconds, step, shared, project."""
+RawSpan: TypeAlias = list[Any]
+"""A span as xdist sends it: phase, name, start (monotonic), seconds, step, shared, project."""
 
 
 @dataclass(slots=True)
-class Open:
-    """Something that is under way.
+class OpenSpan:
+    """A span that has not ended.
 
     Attributes:
         phase: what kind of thing.
@@ -116,26 +116,26 @@ class Open:
     project: str = ""
 
 
-class Tape:
-    """Notes what the thread that made it does; what other threads do is passed over.
+class SpanRecorder:
+    """Records what its own thread does, as spans without gaps and overlaps.
 
     Args:
-        clock: tells the time, in seconds; comparable between the processes of this machine.
+        clock: returns the time in seconds, comparable between the processes of this machine.
 
     Attributes:
-        recording: whether anything is noted; False until somebody wants it.
+        recording: whether spans are recorded; False at first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.recording = False
         self._thread = threading.get_ident()
-        self._open: list[Open] = []
+        self._open: list[OpenSpan] = []
         self._since = 0.0
-        self._pieces: list[Piece] = []
+        self._raw_spans: list[RawSpan] = []
 
     @contextmanager
-    def span(self, what: Open) -> Iterator[Open]:
+    def span(self, what: OpenSpan) -> Iterator[OpenSpan]:
         """Note the time inside; what is noted within it is taken out."""
         began = self.begin(what)
         try:
@@ -144,8 +144,8 @@ class Tape:
             if began:
                 self.end(what)
 
-    def begin(self, what: Open) -> bool:
-        """Note that something begins; tell whether it was noted."""
+    def begin(self, what: OpenSpan) -> bool:
+        """Record that something begins; return whether it was recorded."""
         if not self.recording or threading.get_ident() != self._thread:
             return False
         self._cut()
@@ -153,18 +153,18 @@ class Tape:
         self._open.append(what)
         return True
 
-    def end(self, what: Open) -> None:
+    def end(self, what: OpenSpan) -> None:
         """Note that it ends, and with it what began within it."""
         if what in self._open:
             self._cut()
             while self._open.pop() is not what:
                 pass
 
-    def take(self) -> list[Piece]:
+    def take(self) -> list[RawSpan]:
         """Return what was noted since the last time; what is under way goes on."""
         self._cut()
-        pieces, self._pieces = self._pieces, []
-        return pieces
+        raw_spans, self._raw_spans = self._raw_spans, []
+        return raw_spans
 
     def _cut(self) -> None:
         """End the stretch of what is under way, and begin its next one."""
@@ -172,7 +172,7 @@ class Tape:
         seconds = now - self._since
         if self._open and seconds >= SHORTEST_S:
             it = self._open[-1]
-            self._pieces.append(
+            self._raw_spans.append(
                 [it.phase, it.name, self._since, seconds, it.step, it.shared, it.project]
             )
         self._since = now
@@ -186,26 +186,26 @@ class Recorder:
         began: when pytest was configured here, on the monotonic clock.
 
     Attributes:
-        tape: notes what the process does.
-        attempts: the tests that have ended, as far as nobody took them away.
-        others: what the processes that ran tests told at their end.
+        spans: notes what the process does.
+        attempts: the tests that have ended and were not sent yet.
+        others: what the processes that ran tests reported at their end.
         collected: when the tests were collected; None: not seen.
     """
 
     def __init__(self, worker: str, began: float) -> None:
         self.worker = worker
-        self.tape = Tape()
-        self.tape.recording = True
+        self.spans = SpanRecorder()
+        self.spans.recording = True
         self.attempts: list[Attempt] = []
         self.others: list[Mapping[str, Any]] = []
         self._began = began
-        self._recorded = self.tape.clock()
+        self._recorded = self.spans.clock()
         self.collected: float | None = None
         self._current: Attempt | None = None
         self._wide: set[str] = set()
 
-    def set_up(self, fixture: str, *, wide: bool) -> Open:
-        """Return what the set-up of a fixture is to be noted as.
+    def set_up(self, fixture: str, *, wide: bool) -> OpenSpan:
+        """Return the span of the setup of a fixture.
 
         Args:
             fixture: its name.
@@ -213,7 +213,7 @@ class Recorder:
         """
         if wide:
             self._wide.add(fixture)
-        return Open("fixture", fixture, "setup", shared=wide)
+        return OpenSpan("fixture", fixture, "setup", shared=wide)
 
     def attempt(self, nodeid: str, stage: str) -> Attempt:
         """Return the attempt that a test is at; its set-up begins one.
@@ -234,10 +234,10 @@ class Recorder:
             attempt: at a test.
             fixtures: all those that the test uses.
         """
-        attempt.pieces = self.tape.take()
+        attempt.raw_spans = self.spans.take()
         uses = self._wide.intersection(fixtures)
         # Some are asked for by name, at run time.
-        uses.update(each[1] for each in attempt.pieces if each[0] == "fixture" and each[5])
+        uses.update(each[1] for each in attempt.raw_spans if each[0] == "fixture" and each[5])
         attempt.uses = tuple(uses)
         self.attempts.append(attempt)
         self._current = None
@@ -247,18 +247,18 @@ class Recorder:
         attempts, self.attempts = self.attempts, []
         return [each.to_plain() for each in attempts]
 
-    def receive(self, told: Iterable[Sequence[Any]]) -> None:
+    def receive(self, attempts: Iterable[Sequence[Any]]) -> None:
         """Take over attempts of another process."""
-        self.attempts += map(Attempt.from_plain, told)
+        self.attempts += map(Attempt.from_plain, attempts)
 
-    def farewell(self) -> dict[str, Any]:
+    def worker_end(self) -> dict[str, Any]:
         """Return what is known of this process at its end, beside its attempts."""
         return {
             "worker": self.worker,
             "began": self._began,
             "recorded": self._recorded,
             "collected": self.collected,
-            "ended": self.tape.clock(),
+            "ended": self.spans.clock(),
             "use": own_use(),
         }
 
@@ -279,7 +279,7 @@ def own_use() -> dict[str, int | float | None]:
 
 
 def _storage() -> dict[str, int]:
-    with suppress(OSError, ValueError):  # only Linux tells
+    with suppress(OSError, ValueError):  # only Linux has it
         lines = Path("/proc/self/io").read_text().splitlines()
         return {name: int(value) for name, value in (line.split(": ") for line in lines)}
     return {}

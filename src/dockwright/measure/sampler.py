@@ -33,8 +33,8 @@ _GROWING = ("cpu_s", "read_bytes", "written_bytes", "received_bytes", "sent_byte
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
-    """A copy whose use is to be sampled.
+class RunningCopy:
+    """A running copy of a stack that is sampled.
 
     Attributes:
         project: its project name.
@@ -95,17 +95,17 @@ class _Known:
 
 
 class Sampler:
-    """Looks at everything about once a second, in a thread of its own, while somebody wants it.
+    """Samples everything about once a second, in its own thread, while a run is recorded.
 
     Args:
-        living: tells which copies exist now.
+        living: returns the copies that exist now.
         engine: on which they are; None as long as there is none.
-        clock: tells the time, in seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(
         self,
-        living: Callable[[], Iterable[Living]],
+        living: Callable[[], Iterable[RunningCopy]],
         engine: Callable[[], Engine | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,7 +116,7 @@ class Sampler:
         self._known: dict[_Subject, _Known] = {}
         self._lanes: dict[str, int] = {}
         self._samples: list[Sample] = []
-        self._told: set[_Subject] = set()
+        self._sampled: set[_Subject] = set()
         self._every_s = _EVERY_S
         self._turn = 0
         self._wake = threading.Event()
@@ -125,7 +125,7 @@ class Sampler:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody records now."""
+        """Whether a run is being recorded."""
         return bool(self._lanes)
 
     def watch(self, lane: str, pid: int) -> None:
@@ -149,19 +149,19 @@ class Sampler:
         self._ended = True
         self._wake.set()
 
-    def look(self, copy: Living) -> None:
-        """Look at one copy now: what it used is about to be forgotten."""
+    def look(self, copy: RunningCopy) -> None:
+        """Sample one copy now, before its containers are removed."""
         if self.wanted:
             self._read(_subjects_of(copy))
 
     def drain(self) -> tuple[tuple[Sample, ...], Mapping[str, tuple[UnitRecord, ...]]]:
-        """Return the samples since the last time, and what the units of each copy used so far."""
+        """Return the samples since the last call, and what the units of each copy used so far."""
         living = set(self._subjects())
         with self._lock:
             samples, self._samples = self._samples, []
-            told, self._told = self._told, set()
+            sampled, self._sampled = self._sampled, set()
             units: dict[str, list[UnitRecord]] = {}
-            for subject in told:
+            for subject in sampled:
                 if subject.project:
                     units.setdefault(subject.project, []).append(
                         _unit(subject, self._known[subject])
@@ -171,7 +171,7 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._ended:
-            # What is waited for is the end, or somebody who wants samples.
+            # Wakes up early for `close` and `watch`.
             self._wake.wait(self._every_s if self.wanted else None)
             self._wake.clear()
             if self.wanted and not self._ended:
@@ -202,7 +202,7 @@ class Sampler:
             try:
                 reading = known.gauge()
             except GoneError:
-                # It may come back: a container that was stopped, or started anew.
+                # It may come back: a container that was stopped or restarted.
                 known.gauge = self._gauge(subject)
             except EngineError as failure:
                 _log.debug("no sample of %s: %s", subject.name, failure)
@@ -212,7 +212,7 @@ class Sampler:
     def _note(self, subject: _Subject, known: _Known, reading: Reading) -> None:
         with self._lock:
             known.note(reading)
-            self._told.add(subject)
+            self._sampled.add(subject)
             self._samples.append(_sample(self._clock(), subject, known.used()))
             if len(self._samples) > _MOST_SAMPLES:
                 del self._samples[::2]
@@ -228,7 +228,7 @@ class Sampler:
             return _gone
 
 
-def _subjects_of(copy: Living) -> list[_Subject]:
+def _subjects_of(copy: RunningCopy) -> list[_Subject]:
     containers = [_Subject(copy.project, *each) for each in copy.containers.items()]
     processes = [
         _Subject(copy.project, name, str(pid), is_process=True)

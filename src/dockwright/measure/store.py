@@ -1,7 +1,7 @@
-"""The runs of a project, kept in SQLite: many processes may write, any of them may be killed.
+"""The recorded runs of a project, in SQLite: many processes may write, and any may be killed.
 
-A run is written in one short transaction when it is over: it is there wholly or not at all. The
-write-ahead log makes what is committed outlive the death of any process.
+A run is written in one short transaction when it is over: it is stored completely or not at all.
+The write-ahead log preserves what is committed, whatever process dies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FILES = ("", "-wal", "-shm")
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How runs are kept.
+    """How long and how many runs are stored.
 
     Attributes:
         keep_days: the age at which a run goes; 0: none goes for its age.
@@ -46,11 +46,11 @@ class StoreOptions:
 
 
 class RunStore:
-    """The kept runs of one project.
+    """The recorded runs of one project.
 
     Args:
         file: the database; made, with its directory, by the first writer.
-        options: how runs are kept.
+        options: how long and how many runs are stored.
     """
 
     def __init__(self, file: Path, options: StoreOptions | None = None) -> None:
@@ -64,10 +64,10 @@ class RunStore:
             Where the store was set aside, if it was damaged; the run is in a new one.
 
         Raises:
-            StoreError: it cannot be written; tells why.
+            StoreError: it cannot be written; the message says why.
         """
         aside: Path | None = None
-        with self._translated("keep the run"):
+        with self._translated("save the run"):
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 self._add(record)
@@ -79,7 +79,7 @@ class RunStore:
         return aside
 
     def runs(self, limit: int | None = None) -> list[StoredRun]:
-        """Return the heads of the kept runs, the newest first."""
+        """Return the heads of the recorded runs, newest first."""
         with self._reading() as connection:
             if connection is None:
                 return []
@@ -90,7 +90,7 @@ class RunStore:
             return [stored(row) for row in rows]
 
     def load(self, run: str) -> RunRecord:
-        """Return a kept run.
+        """Return a recorded run.
 
         Raises:
             StoreError: there is no such run, or it cannot be read.
@@ -99,11 +99,13 @@ class RunStore:
             found = "SELECT document FROM runs WHERE id = ?"
             row = connection.execute(found, [run]).fetchone() if connection else None
         if row is None:
-            raise StoreError(f"no run {run} is kept", hint="`dockwright runs ls` shows them")
+            raise StoreError(
+                f"no recorded run {run}", hint="list the runs with `dockwright runs ls`"
+            )
         try:
             return RunRecord.from_json(json.loads(zlib.decompress(row[0])))
         except (ValueError, zlib.error) as exc:
-            raise StoreError(f"run {run} in {self.file} cannot be read: {exc}") from exc
+            raise StoreError(f"cannot read run {run} in {self.file}: {exc}") from exc
 
     def remove(self, runs: Iterable[str]) -> int:
         """Forget runs; return how many there were."""
@@ -142,7 +144,7 @@ class RunStore:
     # -- writing -----------------------------------------------------------------------------
 
     def _forget_dead_projects(self) -> None:
-        """Delete the stores beside a new one that nobody has written for as long as runs stay."""
+        """Delete stores of other projects that were not written for as long as runs are kept."""
         before = time.time() - self._options.keep_days * _DAY_S
         for other in self.file.parent.glob(f"*{self.file.suffix}"):
             with suppress(FileNotFoundError):  # another new store is about it too
@@ -196,7 +198,7 @@ class RunStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """Open the store; None where there is none yet."""
-        with self._translated("read the kept runs"):
+        with self._translated("read the recorded runs"):
             if not self.file.exists():
                 yield None
                 return
@@ -236,10 +238,10 @@ class RunStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Be the only one who sets the store aside.
+        """Hold the lock for renaming a damaged store.
 
         Raises:
-            StoreError: somebody else does, and does not end.
+            StoreError: another process holds it for too long.
         """
         lock = Path(f"{self.file}.lock")
         with locked(lock, create=True, timeout_s=self._options.busy_s) as held:
@@ -257,16 +259,16 @@ class RunStore:
                 hint="update dockwright, or move the file away",
             ) from exc
         except (sqlite3.Error, OSError, ValueError) as exc:
-            hint = "move the file away: the next run makes a new one" if _is_damage(exc) else None
+            hint = "move the file away; the next run creates a new one" if _is_damage(exc) else None
             reason = getattr(exc, "strerror", None) or exc
             raise StoreError(f"cannot {doing}: {self.file}: {reason}", hint=hint) from exc
 
 
 def _is_damage(failure: Exception, codes: Container[int] = _DAMAGE) -> bool:
-    """Tell whether a failure is of a store whose content is not what was written."""
+    """Return whether a failure means that the content of the store is damaged."""
     if isinstance(failure, ValueError):
-        return True  # a text that is no UTF-8, a number that is none
-    return getattr(failure, "sqlite_errorcode", 0) & 0xFF in codes  # the rest tells it more exactly
+        return True  # not UTF-8, or not a number
+    return getattr(failure, "sqlite_errorcode", 0) & 0xFF in codes  # the other bits are details
 
 
 def _is_suspect(failure: Exception) -> bool:
@@ -295,7 +297,7 @@ _FAILED = ("failed", "error")
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """The head of a kept run.
+    """The head of a recorded run.
 
     Attributes:
         id: of the run.
@@ -324,7 +326,7 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class PastTest:
-    """One attempt at a test in one kept run.
+    """One attempt at a test in one recorded run.
 
     Attributes:
         nodeid: of the test.
@@ -397,7 +399,7 @@ def _test_rows(run: str, tests: Sequence[TestRecord]) -> Iterator[Sequence[objec
 
 
 def drop_names(connection: sqlite3.Connection) -> None:
-    """Forget the names of tests that no kept run has."""
+    """Delete the names of tests that no recorded run contains."""
     connection.execute(
         "DELETE FROM names WHERE NOT EXISTS (SELECT 1 FROM tests WHERE tests.name = names.number)"
     )
@@ -470,10 +472,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version_of(connection) == len(MIGRATIONS):
         return
     if version_of(connection) > len(MIGRATIONS):
-        raise NewerStoreError(f"known are the versions up to {len(MIGRATIONS)}")
+        raise NewerStoreError(f"this version reads stores up to version {len(MIGRATIONS)}")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = version_of(connection)  # somebody may have been first
+        version = version_of(connection)  # another process may have been first
         for step in MIGRATIONS[version:]:
             for statement in _statements(step):
                 connection.execute(statement)
@@ -485,7 +487,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def is_sound(connection: sqlite3.Connection) -> bool:
-    """Tell whether a store has its tables and columns, and in them what belongs together.
+    """Return whether a store has its tables and columns, with consistent content.
 
     Raises:
         sqlite3.DatabaseError: it cannot be read at all.

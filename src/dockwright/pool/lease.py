@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
-from dockwright.measure import Open, Tape
+from dockwright.measure import OpenSpan, SpanRecorder
 from dockwright.model import Address, Requirement
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class LeasedStack:
     def _waiting(self, what: str, service: str | None) -> Iterator[Stack]:
         """Note the time inside as waiting, with its cause, for the run's record."""
         lease = self._held()
-        with lease.tape.span(Open("wait", f"{what} {service or 'all'}")):
+        with lease.spans.span(OpenSpan("wait", f"{what} {service or 'all'}")):
             yield lease.stack
 
     def _open(self) -> Stack:
@@ -220,7 +220,7 @@ class Lease:
         waited_s: how long the holder waited for it, in seconds.
         seeding: whether the holder is to seed the stack first, and to ask for a lease then.
         leased: the stack as the holder sees it.
-        tape: notes what its holder waits for.
+        spans: notes what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
         since_s: the same on the monotonic clock.
     """
@@ -231,7 +231,7 @@ class Lease:
     waited_s: float
     seeding: bool = False
     leased: LeasedStack = field(init=False)
-    tape: Tape = field(default_factory=Tape)
+    spans: SpanRecorder = field(default_factory=SpanRecorder)
     began_s: float = field(default_factory=time.time)
     since_s: float = field(default_factory=time.monotonic)
     _found: Stack | None = None

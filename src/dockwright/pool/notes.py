@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from dockwright.measure import Journal, Living
+from dockwright.measure import Journal, RunningCopy
 from dockwright.pool.advice import Advice
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
@@ -26,7 +26,7 @@ class Notes:
     def __init__(
         self,
         journal: Journal | None = None,
-        look: Callable[[Living], None] = lambda _: None,
+        look: Callable[[RunningCopy], None] = lambda _: None,
         advice: Advice | None = None,
     ) -> None:
         self._journal = journal or Journal()
@@ -99,11 +99,11 @@ class Notes:
             yield
 
 
-def living(copy: Copy) -> Living:
+def living(copy: Copy) -> RunningCopy:
     """Return what of a copy uses the machine now."""
     stack = copy.stack
     processes = {name: each.pid for name, each in stack.processes.items()}
-    return Living(
+    return RunningCopy(
         stack.identity.project,
         dict(stack.containers),
         {name: pid for name, pid in processes.items() if pid is not None},

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from dockwright.engine import Engine
 from dockwright.errors import CleanupError, PoolClosedError, UnknownServiceError
-from dockwright.measure import Living
+from dockwright.measure import RunningCopy
 from dockwright.model import Requirement
 from dockwright.pool.choice import Waiter, choose, client_of, still_taken, to_seed
 from dockwright.pool.copies import Copy, State, described
@@ -255,7 +255,7 @@ class Pool:
                 stacks=tuple(described(copy) for copy in self._holdings.copies),
             )
 
-    def living(self) -> list[Living]:
+    def living(self) -> list[RunningCopy]:
         """Return the containers and processes of the copies that exist now."""
         with self._changed:
             return [living(copy) for copy in self._holdings.copies]

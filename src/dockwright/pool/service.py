@@ -17,7 +17,7 @@ from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.measure import Journal, Living, Sampler, Summary, Told, calls_between
+from dockwright.measure import BrokerReport, Journal, RunningCopy, Sampler, Summary, calls_between
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import home_directory, project_hash, state_directory
 from dockwright.pool.advice import Advice
@@ -186,12 +186,12 @@ class PoolService:
         return self._pool.statistics() if self._pool is not None else None
 
     def report(self) -> Summary:
-        """Return what happened since the last report, so that each second is told once."""
+        """Return what happened since the last report, so that each second is reported once."""
         if self._pool is None or self._engine is None:
             return Summary()
         counts = self._pool.drain_counts()
-        told = (self._told(self._engine),)
-        return Summary(counts, self._advice.drain(), told=told)
+        reports = (self._broker_report(self._engine),)
+        return Summary(counts, self._advice.drain(), reports=reports)
 
     def record(self, lane: str, pid: int) -> None:
         """Sample what the stacks and this process, which runs tests, use; see `report`."""
@@ -218,16 +218,16 @@ class PoolService:
                 ending.callback(pool.close)
             self._sampler.close()
 
-    def _living(self) -> list[Living]:
+    def _living(self) -> list[RunningCopy]:
         return self._pool.living() if self._pool is not None else []
 
-    def _told(self, engine: Engine) -> dict[str, Json]:
+    def _broker_report(self, engine: Engine) -> dict[str, Json]:
         """Return what a run's record is made of, since the last time."""
         samples, units = self._sampler.drain()
         before, now = self._told_calls, dict(engine.statistics().by_call)
         self._told_calls = now
         version = engine.version()
-        return Told(
+        return BrokerReport(
             engine=f"{version.kind} {version.server} (API {version.api})",
             stacks=self._journal.drain(units),
             samples=samples,

@@ -29,7 +29,7 @@ INSIDE = Path(__file__).parent / "inside"
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _TURN_S = 1.0
-_CANNOT_RUN = "is there a virtual environment that is not active, or a typing error?"
+_CANNOT_RUN = "check the spelling, and that the right virtual environment is active"
 
 
 def run_command(
@@ -56,7 +56,7 @@ def run_command(
             )
         except (FileNotFoundError, PermissionError) as failure:
             raise UsageError(
-                f"{command[0]!r} cannot be run: {failure.strerror}", hint=_CANNOT_RUN
+                f"cannot run {command[0]!r}: {failure.strerror}", hint=_CANNOT_RUN
             ) from failure
         with signals.forwarded_to(process):
             code = _ended(process)
@@ -72,7 +72,7 @@ def run_command(
 def profiled_environment(environ: Mapping[str, str], records: Path) -> dict[str, str]:
     """Return the environment of a command whose Python processes load the probe."""
     path = os.pathsep.join(part for part in (str(INSIDE), environ.get("PYTHONPATH")) if part)
-    # What is run from within a test of another run is no part of that test.
+    # A command that a test of another run starts is not part of that test.
     kept = {key: text for key, text in environ.items() if key != "PYTEST_CURRENT_TEST"}
     return {**kept, "PYTHONPATH": path, DIRECTORY_VARIABLE: str(records)}
 
@@ -141,7 +141,7 @@ class EngineWatch:
         self._lost = False
 
     def __enter__(self) -> Self:
-        # The engine's clock and the probe's are told apart by one look at both.
+        # Converts the engine's clock into the probe's.
         self._ahead_s = time.time() - time.monotonic()
         self._subscription: Subscription = self._engine.events.subscribe(
             types=("container", "network", "volume", "image"), actions=_ACTIONS

@@ -21,7 +21,7 @@ def render(profile: Profile, *, colours: bool = False, rows: int = 10, width: in
     """Return the report.
 
     Args:
-        profile: what is told.
+        profile: what to show.
         colours: whether headings and savings are coloured.
         rows: how many rows a table of call sites, tests, fixtures or advice has at most.
         width: of the terminal; sentences are wrapped at it, or earlier.
@@ -57,7 +57,7 @@ class _Paint:
 
 def _head(profile: Profile, paint: _Paint, width: int) -> Iterator[str]:
     yield paint.heading(f"Profile of: {profile.command}")
-    lanes = f"{profile.lanes} processes side by side" if profile.lanes > 1 else "one process"
+    lanes = f"{profile.lanes} parallel processes" if profile.lanes > 1 else "one process"
     yield (
         f"{profile.wall_s:.2f} s of wall time, {counted(len(profile.tests), 'test')}, {lanes}, "
         f"exit code {profile.exit_code}"
@@ -69,16 +69,19 @@ def _head(profile: Profile, paint: _Paint, width: int) -> Iterator[str]:
 def _notes(profile: Profile) -> Iterator[str]:
     """Yield what a reader has to know of how it was seen."""
     if profile.interrupted:
-        yield "Interrupted: this is what was seen until then."
+        yield "Interrupted: the profile covers the time until then."
     if profile.engine == "no":
-        yield "No engine was watched: stop graces and health intervals are not told apart."
+        yield (
+            "No engine was observed, so stop grace periods and health check intervals are not "
+            "shown separately."
+        )
     elif profile.engine == "incomplete":
-        yield "Some of the engine's events were lost: graces and intervals may be missing."
+        yield "Some engine events were lost; grace periods and health intervals may be missing."
     if not profile.processes:
         yield "No Python process could be observed (python -I, -E and -S switch the probe off)."
     elif not profile.tests:
         yield (
-            "No test was seen to run. What empties the environment keeps the probe out: with tox, "
+            "No test was observed. Tools that clear the environment keep the probe out; with tox, "
             "add -x testenv.pass_env+=PYTHONPATH,DOCKWRIGHT_PROFILE_DIR"
         )
 
@@ -86,7 +89,7 @@ def _notes(profile: Profile) -> Iterator[str]:
 def _causes(profile: Profile, paint: _Paint) -> Iterator[str]:
     whole_s = profile.wall_s * profile.lanes
     over = f", {profile.lanes} x {profile.wall_s:.2f} s" if profile.lanes > 1 else ""
-    yield paint.heading(f"Where the time went (each second once{over})")
+    yield paint.heading(f"Where the time went (each second counted once{over})")
     for total in profile.causes:
         if total.seconds < _LEAST_SHOWN_S:
             continue
@@ -106,7 +109,7 @@ def _sites(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
     sites = [each for each in profile.sites if each.seconds >= _LEAST_SHOWN_S]
     if not sites:
         return
-    yield paint.heading("Call sites that cost most")
+    yield paint.heading("Most expensive call sites")
     for each in sites[:rows]:
         about = " " if each.certain_s >= each.seconds * 0.99 else "~"
         what = f"{CAUSES[each.cause].title}: {each.what}"
@@ -118,7 +121,7 @@ def _sites(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
 def _tests(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
     if not profile.tests:
         return
-    yield paint.heading("Slowest tests (seconds: set-up + body + teardown; of them waste)")
+    yield paint.heading("Slowest tests (seconds = setup + body + teardown, avoidable seconds)")
     for each in profile.tests[:rows]:
         yield _test(each, each.test)
     yield from _rest(len(profile.tests), rows)
@@ -147,7 +150,7 @@ def _fixtures(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
     fixtures = [each for each in profile.fixtures if each.seconds >= _LEAST_SHOWN_S]
     if not fixtures:
         return
-    yield paint.heading("Fixtures (seconds without those that they ask for; of them waste)")
+    yield paint.heading("Fixtures (seconds without the fixtures they request, avoidable seconds)")
     for each in fixtures[:rows]:
         set_up = f"set up {each.setups} x"
         yield f"  {each.seconds:8.2f} s {each.waste_s:8.2f} s  {each.fixture}, {set_up}"
@@ -155,13 +158,13 @@ def _fixtures(profile: Profile, rows: int, paint: _Paint) -> Iterator[str]:
 
 
 def _advice(profile: Profile, rows: int, paint: _Paint, width: int) -> Iterator[str]:
-    yield paint.heading("What to change, the largest saving first")
+    yield paint.heading("What to change (largest saving first)")
     if not profile.advice:
-        yield "  Nothing: no waste was seen that is worth a change."
-    told: dict[str, int] = {}
+        yield "  Nothing: found no waste that is worth a change."
+    first_of: dict[str, int] = {}
     for number, each in enumerate(profile.advice[:rows], 1):
         yield from _one(number, each, profile.lanes, paint, width)
-        yield from _how(each, told.setdefault(each.how, number), number, width)
+        yield from _how(each, first_of.setdefault(each.how, number), number, width)
     yield from _rest(len(profile.advice), rows)
 
 
@@ -178,9 +181,9 @@ def _one(number: int, advice: Advice, lanes: int, paint: _Paint, width: int) -> 
 
 
 def _how(advice: Advice, first: int, number: int, width: int) -> Iterator[str]:
-    """Yield the remedy; where several are cured alike, it is told once."""
+    """Yield the remedy; if several pieces of advice share it, only the first shows it."""
     if first < number:
-        yield f"     as in {first}."
+        yield f"     same remedy as in {first}."
         return
     yield from _wrapped(advice.how, width)
     yield f"     see {advice.page}"

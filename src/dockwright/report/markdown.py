@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dockwright.measure import RunRecord
 from dockwright.report.summary import (
-    BEHIND,
     FAILURES,
-    ON_LANES,
+    IN_BACKGROUND,
+    IN_PROCESSES,
     WAITING,
-    behind_shares,
+    background_shares,
     kinds,
-    lane_shares,
     leftovers,
     most_waiting,
     outcome_counts,
+    process_shares,
     queue_shares,
     savings,
     slowest,
@@ -26,9 +26,7 @@ from dockwright.untrusted import printable
 LIMIT_BYTES = 1024 * 1024
 """Of a step's summary; GitHub drops a longer one as a whole."""
 
-_NOTE = (
-    "\n\n_Cut here: GitHub takes no longer summary. `--dockwright-report=FILE.html` has it all._\n"
-)
+_NOTE = "\n\n_Truncated to fit GitHub's limit. The full report: `--dockwright-report=FILE.html`._\n"
 _MOST_FAILURES = 5000
 _MOST_TESTS = 10
 
@@ -56,11 +54,11 @@ def _lines(run: RunRecord) -> Iterator[str]:
             for test in failed[:_MOST_FAILURES]
         ),
     )
-    shares = [(each, ON_LANES) for each in lane_shares(run)]
-    shares += [(each, BEHIND) for each in behind_shares(run.stacks)]
+    shares = [(each, IN_PROCESSES) for each in process_shares(run)]
+    shares += [(each, IN_BACKGROUND) for each in background_shares(run.stacks)]
     yield from _table(
         "Where the time went",
-        ("phase", "what", "s", "times"),
+        ("phase", "what", "s", "count"),
         (
             (each.kind, words[each.kind], f"{each.seconds:.2f}", str(each.count))
             for each, words in shares
@@ -68,7 +66,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
     )
     yield from _table(
         "What tests waited for",
-        ("cause", "s", "times"),
+        ("cause", "s", "count"),
         (
             (WAITING.get(each.name, each.name), f"{each.seconds:.2f}", str(each.count))
             for each in queue_shares(run)
@@ -80,7 +78,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
         ((_code(test.nodeid), f"{test.wall_s:.2f}") for test in slowest(run.tests, _MOST_TESTS)),
     )
     yield from _table(
-        "Most waiting tests",
+        "Tests that waited longest",
         ("test", "s"),
         (
             (_code(test.nodeid), f"{waited_s(test):.2f}")
@@ -91,8 +89,8 @@ def _lines(run: RunRecord) -> Iterator[str]:
         yield f"\n{compared.whole}; {compared.around}"
     yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
     if left := leftovers(run):
-        told = f"leftovers: {_cell(left.text)}"
-        yield f"\n{told}" if left.none else f"\n**{told}**"
+        text = f"leftovers: {_cell(left.text)}"
+        yield f"\n{text}" if left.none else f"\n**{text}**"
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -105,7 +103,7 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> It
 
 
 def _cell(text: str) -> str:
-    """Return a text that a table's cell can hold, and that is no HTML."""
+    """Return a text escaped for a table cell."""
     safe = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(safe.split())
 

@@ -69,11 +69,11 @@ def send(run: RunRecord, url: str, environ: Mapping[str, str]) -> str:
             spans, sent = _Trace(run, environ).spans(), 0
             while batch := list(islice(spans, _BATCH)):
                 if exporter.export(batch) is not SpanExportResult.SUCCESS:
-                    return f"warning: {shown} took {sent} spans of this run, then no more"
+                    return f"warning: {shown} accepted only {sent} spans of this run"
                 sent += len(batch)
         finally:
             exporter.shutdown()  # type: ignore[no-untyped-call]  # the exporter's own omission
-    return f"report: {sent} spans to {shown}"
+    return f"report: sent {sent} spans to {shown}"
 
 
 def endpoint(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes the reports that were asked for; whatever is wrong with one, the run is not."""
+"""Writes the requested reports, the JSON report and JUnit properties; no failure fails the run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dockwright.measure import Attempt, PastTest, RunRecord, RunStore, record_of
 from dockwright.model import Json
 from dockwright.report.summary import (
     Share,
-    behind_shares,
-    lane_shares,
+    background_shares,
     outcome_counts,
     phases_of,
+    process_shares,
     queue_shares,
     savings,
 )
@@ -73,7 +73,7 @@ def publish(
 
     Args:
         run: its record, without secrets.
-        files: where to; the end of the name tells the format (see `settings.REPORTS`).
+        files: where to write; the extension selects the format (see `settings.REPORTS`).
         collector: the address that takes spans, or an empty text.
         environ: the environment of the run.
         store: has the earlier runs.
@@ -129,8 +129,8 @@ def document(run: RunRecord) -> str:
     """Return the report as one JSON text."""
     sums: Mapping[str, Json] = {
         "outcomes": outcome_counts(run),
-        "lanes": [_share(each) for each in lane_shares(run)],
-        "behind": [_share(each) for each in behind_shares(run.stacks)],
+        "lanes": [_share(each) for each in process_shares(run)],
+        "behind": [_share(each) for each in background_shares(run.stacks)],
         "queue": [_share(each) for each in queue_shares(run)],
         "savings": [asdict(each) for each in savings(run)],
     }

@@ -1,4 +1,7 @@
-"""Sums of a run's record that every report shows: where its time went, and on what."""
+"""What every report shows of a run: where its time went, what it saved, what it left behind.
+
+Every number is a sum of the record's spans and is defined here once.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,42 @@ from statistics import median
 from dockwright._text import counted
 from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
 
-ON_LANES: Mapping[str, str] = {
+IN_PROCESSES: Mapping[str, str] = {
     "queue": "waiting for a stack",
-    "wait": "waiting for services, within tests",
+    "wait": "waiting for services, in tests",
     "fixture": "fixtures",
     "call": "test bodies",
-    "other": "pytest and other plugins, within tests",
-    "gap": "outside of tests",
+    "other": "pytest and other plugins, in tests",
+    "gap": "outside tests",
 }
-"""What the time of the processes that run tests goes on, in the order of a test's life."""
+"""What the processes that run tests spend their time on, in the order of a test's life.
 
-BEHIND: Mapping[str, str] = {
-    "start": "until a stack could be used",
-    "wait": "until a service was ready, within that",
-    "reset": "bringing used stacks back to their baseline",
+Together they are the wall time multiplied by the number of processes.
+"""
+
+IN_BACKGROUND: Mapping[str, str] = {
+    "start": "starting stacks until they can be used",
+    "wait": "waiting for services, part of start",
+    "reset": "resetting used stacks to their baseline",
     "cleanup": "removing stacks",
 }
-"""What happens to stacks, most of it while tests run."""
+"""What happens to stacks, mostly while tests run; ``wait`` is part of ``start``."""
 
 WAITING: Mapping[str, str] = {
     "starting": "for a stack to start",
     "resetting": "for a reset",
-    "in use": "for a stack that others used",
+    "in use": "for a stack that other tests used",
     "asking": "for the pool's answer",
 }
-"""Why tests wait for a stack: the names of their ``queue`` spans."""
+"""What tests wait for if they wait for a stack: the names of their ``queue`` spans."""
 
 GAPS: Mapping[str, str] = {
-    "starting": "before it began",
+    "starting": "starting pytest",
     "collection": "collecting tests",
     "unrecorded": "before the first stack",
     "between": "between tests",
     "closing": "removing stacks",
-    "ending": "waiting for the end",
+    "ending": "waiting for other processes",
 }
 """What a process does while it runs no test."""
 
@@ -55,8 +61,8 @@ class Share:
     Attributes:
         kind: a phase, or ``gap``.
         name: which of that kind; empty: all of them.
-        seconds: together.
-        count: how often.
+        seconds: the sum.
+        count: the number of spans, tests or processes in the sum.
     """
 
     kind: str
@@ -65,18 +71,18 @@ class Share:
     count: int
 
 
-def lane_shares(run: RunRecord) -> list[Share]:
-    """Return where the processes' time went; with all of them, wall time times processes.
+def process_shares(run: RunRecord) -> list[Share]:
+    """Return where the time of the processes went; the sum is wall time multiplied by processes.
 
-    The count is that of the tests, and of the processes.
+    Counts are the numbers of tests that spent such time, and for ``gap`` of processes.
     """
     parts = [(phase, s) for test in run.tests for phase, s in phases_of(test).items()]
     parts += [("gap", sum(gap.seconds for gap in worker.gaps)) for worker in run.workers]
-    return _shares(((kind, "", seconds) for kind, seconds in parts), ON_LANES)
+    return _shares(((kind, "", seconds) for kind, seconds in parts), IN_PROCESSES)
 
 
 def phases_of(test: TestRecord, *, shared: bool = True) -> dict[str, float]:
-    """Return the seconds of each phase of a test, with or without what is shared."""
+    """Return the seconds of each phase of a test, with or without shared time."""
     found: dict[str, float] = {}
     for span in test.spans:
         if shared or not span.shared:
@@ -84,11 +90,15 @@ def phases_of(test: TestRecord, *, shared: bool = True) -> dict[str, float]:
     return found
 
 
-def behind_shares(stacks: Iterable[StackRecord]) -> list[Share]:
-    """Return what happened to stacks; these times overlap each other and the tests."""
+def background_shares(stacks: Iterable[StackRecord]) -> list[Share]:
+    """Return what happened on stacks; these times overlap with each other and with the tests."""
     return _shares(
-        ((span.phase, "", span.seconds) for span in whole_spans(stacks) if span.phase in BEHIND),
-        BEHIND,
+        (
+            (span.phase, "", span.seconds)
+            for span in whole_spans(stacks)
+            if span.phase in IN_BACKGROUND
+        ),
+        IN_BACKGROUND,
     )
 
 
@@ -101,25 +111,25 @@ def whole_spans(stacks: Iterable[StackRecord]) -> Iterator[Span]:
 
 
 def queue_shares(run: RunRecord) -> list[Share]:
-    """Return for what tests waited, by cause, the longest first."""
+    """Return what tests waited for, by cause, longest first."""
     return _named("queue", run.tests, unnamed="asking")
 
 
 def unit_waits(run: RunRecord) -> list[Share]:
-    """Return how long each service was awaited, over all stacks, the longest first."""
+    """Return how long stacks waited for each service, longest first."""
     return _named("wait", run.stacks)
 
 
 def test_waits(run: RunRecord) -> list[Share]:
-    """Return what tests themselves awaited (a restart, a stop), by cause, the longest first."""
+    """Return what tests themselves waited for (a restart, a stop), by cause, longest first."""
     return _named("wait", run.tests)
 
 
 def costliest_waits(run: RunRecord) -> list[Share]:
-    """Return all waits with their causes in words, the longest first."""
+    """Return all waits with their causes in words, longest first."""
     found = [
         *(replace(each, name=f"tests waited {_why(each.name)}") for each in queue_shares(run)),
-        *(replace(each, name=f"a test awaited: {each.name}") for each in test_waits(run)),
+        *(replace(each, name=f"a test waited for: {each.name}") for each in test_waits(run)),
         *(
             replace(each, name=f"starting stacks waited for {each.name}")
             for each in unit_waits(run)
@@ -133,13 +143,13 @@ def _why(cause: str) -> str:
 
 
 def gap_shares(run: RunRecord) -> list[Share]:
-    """Return what processes did outside of tests, the longest first."""
+    """Return what processes did outside tests, longest first."""
     gaps = (("gap", gap.name, gap.seconds) for worker in run.workers for gap in worker.gaps)
     return sorted(_shares(gaps, {"gap": ""}), key=_longest)
 
 
 def reset_parts(run: RunRecord) -> list[Share]:
-    """Return what resets took by service and strategy, the longest first."""
+    """Return the time of resets by service and strategy, longest first."""
     return [share for share in _named("reset", run.stacks) if share.name]
 
 
@@ -149,7 +159,7 @@ def waited_s(test: TestRecord) -> float:
 
 
 def outcome_counts(run: RunRecord) -> dict[str, int]:
-    """Return how many tests ended how, failures first."""
+    """Return the number of tests by outcome, failures first."""
     counts: dict[str, int] = {}
     for test in run.tests:
         counts[test.outcome] = counts.get(test.outcome, 0) + 1
@@ -158,12 +168,12 @@ def outcome_counts(run: RunRecord) -> dict[str, int]:
 
 
 def slowest(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
-    """Return the tests that took longest by themselves."""
+    """Return the tests that took longest, without shared time."""
     return sorted(tests, key=lambda test: -test.wall_s)[:most]
 
 
 def most_waiting(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
-    """Return the tests that waited longest for a stack; none that did not wait."""
+    """Return the tests that waited longest for a stack."""
     found = [test for test in tests if waited_s(test) > 0]
     return sorted(found, key=lambda test: -waited_s(test))[:most]
 
@@ -171,7 +181,7 @@ def most_waiting(tests: Iterable[TestRecord], most: int) -> list[TestRecord]:
 def _named(
     phase: str, records: Iterable[TestRecord | StackRecord], *, unnamed: str = ""
 ) -> list[Share]:
-    """Return what the spans of one phase took by name, the longest first."""
+    """Return the time of the spans of one phase by name, longest first."""
     parts = (
         (phase, span.name or unnamed, span.seconds)
         for record in records
@@ -205,13 +215,12 @@ _BODY = ("call", "wait")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The passed tests of one kind that used a stack.
+    """The passed tests of one kind (stateless or stateful).
 
     Attributes:
         count: how many there were.
-        whole_s: the median of their whole times: fixtures, waits and body, without what they share
-            with others.
-        around_s: the median of the same without their bodies.
+        whole_s: the median of their times, with fixtures and waits, without shared time.
+        around_s: the median of the same times without the test bodies.
     """
 
     count: int
@@ -233,7 +242,7 @@ class Kinds:
 
     @property
     def whole(self) -> str:
-        """The whole times; their ratio tells something where the bodies are alike."""
+        """The whole times; comparable if the two kinds of tests do similar things."""
         reads, writes = self.stateless, self.stateful
         return (
             f"median test: stateless {reads.whole_s:.3f} s ({reads.count}), "
@@ -242,15 +251,16 @@ class Kinds:
 
     @property
     def around(self) -> str:
-        """What of it the tests did not do themselves."""
+        """The times without the bodies: fixtures, waiting for a stack, pytest itself."""
         reads, writes = self.stateless, self.stateful
         return (
-            f"around its body: stateless {reads.around_s:.3f} s, stateful {writes.around_s:.3f} s"
+            f"without the test body: stateless {reads.around_s:.3f} s, "
+            f"stateful {writes.around_s:.3f} s"
         )
 
 
 def kinds(run: RunRecord) -> Kinds | None:
-    """Return the comparison; None where a kind has too few tests for it."""
+    """Return the comparison; None if there are too few tests of a kind."""
     stateless, stateful = _kind(run, "stateless"), _kind(run, "stateful")
     return Kinds(stateless, stateful) if stateless and stateful else None
 
@@ -272,12 +282,12 @@ _WORTH_TELLING_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Time that a run did not take.
+    """Time that the run saved.
 
     Attributes:
         seconds: how much.
-        what: against what.
-        how: from which measurements that follows.
+        what: compared with what.
+        how: the calculation, from times measured in the same run.
     """
 
     seconds: float
@@ -289,30 +299,30 @@ class Saving:
 
 
 def savings(run: RunRecord) -> list[Saving]:
-    """Return what can be told, the largest first."""
-    found = [*_sharing(run), *_resets_behind(run)]
+    """Return the savings worth showing, largest first."""
+    found = [*_sharing(run), *_background_resets(run)]
     worth = [saving for saving in found if saving.seconds >= _WORTH_TELLING_S]
     return sorted(worth, key=lambda saving: -saving.seconds)
 
 
 def _sharing(run: RunRecord) -> Iterator[Saving]:
-    """Compare with a stack of its own for each lease, started as these were."""
+    """Compare with a new stack for each lease."""
     boots = [boot.seconds for stack in run.stacks for boot in starts(stack)]
     leases = sum(span.phase == "lease" for stack in run.stacks for span in stack.spans)
     resets = [span.seconds for span in _whole_resets(run)]
     if not boots or leases <= len(boots):
         return
     boot_s, reset_s = median(boots), sum(resets)
-    how = f"{leases} leases of {len(boots)} started (median {boot_s:.2f} s)"
+    how = f"{leases} leases used {counted(len(boots), 'stack')} (median start {boot_s:.2f} s)"
     if resets:
-        how += f", less {reset_s:.2f} s for {len(resets)} resets"
+        how += f", minus {reset_s:.2f} s for {counted(len(resets), 'reset')}"
     yield Saving(
-        (leases - len(boots)) * boot_s - reset_s, "of starting a new stack for each lease", how
+        (leases - len(boots)) * boot_s - reset_s, "compared with a new stack for each lease", how
     )
 
 
-def _resets_behind(run: RunRecord) -> Iterator[Saving]:
-    """Compare with resets that the next test waits for."""
+def _background_resets(run: RunRecord) -> Iterator[Saving]:
+    """Compare with resets for which the next test would wait."""
     total_s = sum(span.seconds for span in _whole_resets(run))
     waited_s = sum(
         span.seconds
@@ -322,13 +332,13 @@ def _resets_behind(run: RunRecord) -> Iterator[Saving]:
     )
     yield Saving(
         total_s - waited_s,
-        "of waiting for resets",
-        f"they took {total_s:.2f} s, and tests waited {waited_s:.2f} s for them",
+        "by resetting stacks in the background",
+        f"resets took {total_s:.2f} s, and tests waited {waited_s:.2f} s for them",
     )
 
 
 def starts(stack: StackRecord) -> list[Span]:
-    """Return how long it took each time until the stack could be used."""
+    """Return the spans until the stack could be used, one for each start."""
     return [span for span in stack.spans if span.phase == "start" and not span.name]
 
 
@@ -339,11 +349,11 @@ def _whole_resets(run: RunRecord) -> Iterator[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What a run has left behind.
+    """What a run left behind.
 
     Attributes:
-        text: it, in words.
-        none: whether that is nothing.
+        text: in words.
+        none: whether it left nothing.
     """
 
     text: str
@@ -351,7 +361,7 @@ class Leftovers:
 
 
 def leftovers(run: RunRecord) -> Leftovers | None:
-    """Return what is left of the run; None where the pool's end was not awaited."""
+    """Return what the run left behind; None if it did not wait for the end of the pool."""
     if not run.stacks:
         return None
     stay = _staying(run)
@@ -364,7 +374,7 @@ def leftovers(run: RunRecord) -> Leftovers | None:
 
 
 def _staying(run: RunRecord) -> list[str]:
-    """Return the projects of the copies that nobody has removed."""
+    """Return the projects of the copies that were not removed."""
     return [
         stack.project
         for stack in run.stacks

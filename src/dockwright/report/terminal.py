@@ -1,4 +1,4 @@
-"""The summary at the end of a run: what to know of it at a glance, in 80 columns."""
+"""The summary at the end of a run, in 80 columns."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Literal
 from dockwright._text import counted
 from dockwright.measure import RunRecord, Summary, TestRecord
 from dockwright.report.summary import (
-    BEHIND,
     GAPS,
-    ON_LANES,
+    IN_BACKGROUND,
+    IN_PROCESSES,
     Share,
-    behind_shares,
+    background_shares,
     costliest_waits,
     gap_shares,
     kinds,
-    lane_shares,
     leftovers,
+    process_shares,
     savings,
     slowest,
 )
@@ -38,7 +38,7 @@ class Line:
 
     Attributes:
         text: without colours.
-        style: what it is, for whoever has colours.
+        style: how it is shown in colours.
     """
 
     text: str
@@ -46,16 +46,16 @@ class Line:
 
 
 def summary_lines(summary: Summary, wall_s: float, run: RunRecord | None = None) -> list[Line]:
-    """Return the lines that tell where the time went.
+    """Return the lines that show where the time went.
 
     Args:
         summary: of all processes of the run.
         wall_s: how long the run took, in seconds.
-        run: its record; None: it was not recorded, and less can be told.
+        run: its record; None: it was not recorded, and only its stacks are shown.
     """
     processes = len(run.workers) if run else 1
     beside = f" in {processes} processes" if processes > 1 else ""
-    parts = _of_record(run) if run else _behind(behind_shares(summary.stacks()))
+    parts = _of_record(run) if run else _background(background_shares(summary.stacks()))
     heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}"]
     return [*map(Line, heads), *parts, *_notes(summary)]
 
@@ -73,15 +73,15 @@ def _counts(summary: Summary) -> Iterator[str]:
 def _of_record(run: RunRecord) -> Iterator[Line]:
     whole_s = run.wall_s * len(run.workers)
     yield Line("time by phase", "heading")
-    for share in lane_shares(run):
-        words = _outside(run) if share.kind == "gap" else ON_LANES[share.kind]
+    for share in process_shares(run):
+        words = _outside(run) if share.kind == "gap" else IN_PROCESSES[share.kind]
         yield Line(_phase(share, words, whole_s))
-    yield from _behind(behind_shares(run.stacks))
+    yield from _background(background_shares(run.stacks))
     if compared := kinds(run):
         yield Line(compared.whole)
         yield Line(f"  {compared.around}")
     waits = costliest_waits(run)[:_MOST_WAITS]
-    yield from _listed("costliest waits", (_wait(share) for share in waits))
+    yield from _listed("longest waits", (_wait(share) for share in waits))
     yield from _saved(run)
     tests = [test for test in slowest(run.tests, _MOST_TESTS) if test.wall_s >= _WORTH_TELLING_S]
     yield from _listed("slowest tests", map(_slow, tests))
@@ -89,11 +89,11 @@ def _of_record(run: RunRecord) -> Iterator[Line]:
         yield Line(f"leftovers: {left.text}", "heading" if left.none else "bad")
 
 
-def _behind(shares: Sequence[Share]) -> Iterator[Line]:
-    """Tell what happened to stacks meanwhile: it is no part of the tests' time."""
+def _background(shares: Sequence[Share]) -> Iterator[Line]:
+    """Show what happened on the stacks; it is not part of the tests' time."""
     if shares:
         yield Line("in the background, on the stacks")
-        yield from (Line(_phase(share, BEHIND[share.kind])) for share in shares)
+        yield from (Line(_phase(share, IN_BACKGROUND[share.kind])) for share in shares)
 
 
 def _phase(share: Share, words: str, whole_s: float = 0.0) -> str:
@@ -104,14 +104,14 @@ def _phase(share: Share, words: str, whole_s: float = 0.0) -> str:
 
 
 def _outside(run: RunRecord) -> str:
-    """Tell what processes did outside of tests, the longest first, as far as there is room."""
-    told = ""
+    """Say what processes did outside tests, longest first, as far as it fits."""
+    words = ""
     for share in gap_shares(run):
-        more = f"{told}, {_gap(share)}" if told else _gap(share)
+        more = f"{words}, {_gap(share)}" if words else _gap(share)
         if len(more) > _ROOM_FOR_WORDS:
             break
-        told = more
-    return told
+        words = more
+    return words
 
 
 def _gap(share: Share) -> str:
@@ -133,7 +133,7 @@ def _slow(test: TestRecord) -> str:
 
 
 def _ending(text: str, room: int) -> str:
-    """Return a text, or its end where there is no room: there stands the test's own name."""
+    """Return a text, or its end if it is too long: the test's name is at the end."""
     return text if len(text) <= room else "..." + text[len(text) - room + 3 :]
 
 
@@ -142,9 +142,9 @@ def _saved(run: RunRecord) -> Iterator[Line]:
     if found:
         yield Line("saved", "heading")
     for saving in found:
-        told = textwrap.wrap(f"{saving.what}: {saving.how}", _WIDTH - len(_ROOM))
-        heads = [f"  {saving.seconds:7.2f} s  ", *[_ROOM] * (len(told) - 1)]
-        yield from (Line(head + text) for head, text in zip(heads, told, strict=True))
+        lines = textwrap.wrap(f"{saving.what}: {saving.how}", _WIDTH - len(_ROOM))
+        heads = [f"  {saving.seconds:7.2f} s  ", *[_ROOM] * (len(lines) - 1)]
+        yield from (Line(head + text) for head, text in zip(heads, lines, strict=True))
 
 
 def _listed(title: str, rows: Iterable[str]) -> Iterator[Line]:

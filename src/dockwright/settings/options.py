@@ -11,7 +11,7 @@ COMPATIBLE = ("pytest-docker",)
 """The plugins whose fixtures can be had on dockwright's stacks."""
 
 RECORD = ("auto", "on", "off")
-"""When what a run did is recorded and kept; ``auto``: where it uses a stack."""
+"""When runs are recorded; ``auto``: if they use a stack."""
 
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The ends of a report's name, each for a format."""
@@ -21,7 +21,7 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 def parse_bool(text: str) -> bool:
-    """Read ``true``, ``no``, ``on``, ``0`` and the like; an empty text is no."""
+    """Read ``true``, ``no``, ``on``, ``0`` and the like; an empty string is no."""
     lowered = text.strip().lower()
     if lowered in _TRUE:
         return True
@@ -61,7 +61,7 @@ def parse_record(text: str) -> str:
 
 
 def parse_report(text: str) -> str:
-    """Read the name of a report, whose end tells its format."""
+    """Read the file name of a report; its extension selects the format."""
     if not text.endswith(REPORTS):
         raise ValueError(f"expected a file whose name ends with one of: {', '.join(REPORTS)}")
     return text
@@ -151,13 +151,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "keep_warm",
         parse_duration,
-        "how long the stacks stay after the run, for the next one, e.g. 10m; 0: not; never in CI",
+        "how long to keep the stacks for the next run, e.g. 10m; 0: remove them; ignored in CI",
         metavar="DURATION",
     ),
     Option(
         "cache_baselines",
         parse_bool,
-        "keep what a first start initialised (initdb, init files), so that later ones skip it",
+        "reuse what a first start initialised (initdb, init scripts), so that later starts skip it",
         metavar="BOOL",
     ),
     Option(
@@ -175,19 +175,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "log_tail",
         parse_natural,
-        "how many last log lines of each service a failed test's report shows; 0: none",
+        "how many log lines of each service to show for a failed test; 0: none",
         metavar="LINES",
     ),
     Option(
         "compat",
         parse_compat,
-        "offer another plugin's fixtures, so that its suites run unchanged: pytest-docker",
+        "provide another plugin's fixtures, so that its suites run unchanged: pytest-docker",
         metavar="PLUGIN",
     ),
     Option(
         "seed_inputs",
         str,
-        "files or patterns that dockwright_seed hooks read; given, seeded volumes are kept for "
+        "files or patterns that dockwright_seed hooks read; with them, seeded volumes are kept for "
         "later runs",
         many=True,
         metavar="FILE",
@@ -195,20 +195,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "record",
         parse_record,
-        "record where the time goes, and keep it for `dockwright runs`: auto (runs that use a "
-        "stack), on, off",
+        "record where the time goes, for `dockwright runs`: auto (runs that use a stack), on, off",
         metavar="WHEN",
     ),
     Option(
         "record_days",
         parse_natural,
-        "for how many days a recorded run is kept; 0: for ever",
+        "how many days to keep a recorded run; 0: forever",
         metavar="DAYS",
     ),
     Option(
         "record_runs",
         parse_natural,
-        "how many recorded runs are kept at most; 0: all",
+        "how many recorded runs to keep; 0: all",
         metavar="N",
     ),
     Option(

@@ -33,7 +33,7 @@ class Settings:
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
         record: when runs are recorded (see `RECORD`).
-        record_days: for how many days a recorded run is kept; 0: for ever.
+        record_days: how many days a recorded run is kept; 0: forever.
         record_runs: how many recorded runs are kept at most; 0: all.
         report: reports to write, each in the format that its name ends with (see `REPORTS`).
         otlp: where the run goes as OTLP spans, or an empty text.
@@ -68,7 +68,7 @@ class Settings:
 
     @property
     def recorded(self) -> bool:
-        """Whether what a run does may be recorded: somebody wants to know it."""
+        """Whether the run may be recorded."""
         return self.record != "off" or self.reported
 
     @property
@@ -214,7 +214,7 @@ def _path(text: str, source: Source) -> Path:
 def _check_times(settings: Settings) -> None:
     if settings.start_timeout <= 0:
         raise SettingsError(
-            "start_timeout = 0: no stack becomes ready in no time", hint="leave it out, or say 2m"
+            "start_timeout must be greater than 0", hint="leave it out for the default of 2m"
         )
     if settings.poll_first <= 0 or settings.poll_ceiling < settings.poll_first:
         raise SettingsError(

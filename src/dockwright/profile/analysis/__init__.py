@@ -59,7 +59,7 @@ def attribute(
         processes: all that left records.
         began_s: when the command was started, by the machine's monotonic clock.
         ended_s: when it ended.
-        facts: what the engine told; None: it was not watched.
+        facts: what the engine reported; None: it was not observed.
         redact: takes secrets out of the names of tests.
 
     Returns:
@@ -91,7 +91,7 @@ def analyse(
     Args:
         records: the directory that the probe wrote to.
         run: the command and its end.
-        facts: what the engine told; None: it was not watched.
+        facts: what the engine reported; None: it was not observed.
         redact: takes secrets out of what is shown.
     """
     processes = read_processes(records)
@@ -123,7 +123,7 @@ def _actors(processes: Sequence[Process]) -> list[Process]:
 
 
 def _is_part_of_a_test(process: Process, processes: Sequence[Process]) -> bool:
-    """Tell whether a test started it, be it through processes that say nothing of it."""
+    """Return whether a test started it, directly or through other processes."""
     parents = [
         each for each in processes if each.pid == process.parent and each.begin < process.begin
     ]

@@ -46,7 +46,7 @@ class _Remedy:
 
 
 def advise(slices: Sequence[Slice], wall_s: float, lanes: int) -> tuple[Advice, ...]:
-    """Return what to change, the largest saving first; what saves next to nothing is left out."""
+    """Return what to change, largest saving first; tiny savings are left out."""
     least_s = max(_LEAST_S, _LEAST_SHARE * wall_s * lanes)
     found = [each for remedy in _REMEDIES for each in _applied(remedy, slices, lanes)]
     return tuple(
@@ -106,7 +106,7 @@ def _starts(piece: Slice) -> bool:
 
 
 def _is_life(piece: Slice) -> bool:
-    """Tell whether a call makes, starts, stops or removes a container, and not what runs in it."""
+    """Return whether a call creates, starts, stops or removes a container."""
     if piece.command is not None:
         return piece.command.removes or _starts(piece)
     return bool(_LIFE.match(piece.path))
@@ -142,18 +142,18 @@ _REMEDIES = (
         _site,
         "a fixed sleep at {0}",
         _all,
-        "wait for what the sleep hopes for: dockwright.wait_for(target, Log/Http/Tcp/...), "
-        "or a poll_for_* function; it ends with the event",
+        "wait for the condition instead: dockwright.wait_for(target, Log/Http/Tcp/...) or a "
+        "poll_for_* function returns as soon as it holds",
         _WAITS,
         "at most",
     ),
     _Remedy(
         ("polling",),
         _site,
-        "a poll loop that notices late, at {0}",
+        "a poll loop that notices late at {0}",
         _all,
-        "replace the loop by dockwright.wait_for or a poll_for_* function: events first, then "
-        "adaptive polling",
+        "replace the loop with dockwright.wait_for or a poll_for_* function: they react to "
+        "events, and poll adaptively otherwise",
         _WAITS,
     ),
     _Remedy(
@@ -161,34 +161,34 @@ _REMEDIES = (
         _container,
         "{0} ignores its stop signal until it is killed",
         _all,
-        "nobody needs the grace of a disposable container: the `stack` fixture kills; elsewhere "
+        "a disposable container needs no grace period: the `stack` fixture kills it; elsewhere "
         "set `init: true` or `stop_signal: SIGKILL`, or use `docker rm -f`, `down --timeout 0`",
         "docs/explanation/starting-fast.md",
     ),
     _Remedy(
         ("health",),
         _container,
-        "{0} is looked at only once in a health interval",
+        "{0} is checked only once in a health check interval",
         _all,
-        "use the `stack` fixture, which runs the declared check at once and then ever more "
-        "rarely; elsewhere set a short `interval:`",
+        "use the `stack` fixture, which runs the declared check at once and then less and "
+        "less often; elsewhere set a short `interval:`",
         "docs/explanation/starting-fast.md",
         "at most",
     ),
     _Remedy(
         ("compose",),
         _project,
-        "the compose project {0} is brought up and down again and again",
+        "the Compose project {0} is brought up and down repeatedly",
         _but_first_starts,
         "mark tests that only read `stateless` and let them share one `stack`; for the others "
-        "dockwright resets a stack in the background instead of starting one anew",
+        "dockwright resets a stack in the background instead of starting a new one",
         "docs/how-to/reset-state.md",
         "at most",
     ),
     _Remedy(
         ("engine", "docker"),
         _everything,
-        "containers are started and removed again and again",
+        "containers are started and removed repeatedly",
         _but_first_starts,
         "declare them in a Compose file and share one `stack`: `stateless` for tests that only "
         "read, a reset in the background for the others",
@@ -199,15 +199,15 @@ _REMEDIES = (
     _Remedy(
         ("client",),
         _everything,
-        "a Docker client is made again and again",
+        "a Docker client is created repeatedly",
         _all_but_one,
-        "make one in a fixture of scope `session`, or ask for dockwright's `docker_client`",
+        "create one in a session-scoped fixture, or use dockwright's `docker_client`",
         "docs/how-to/use-stacks-in-your-own-fixtures.md",
     ),
     _Remedy(
         ("statistics",),
         _site,
-        "a statistics sample that waits for a second one, at {0}",
+        "a statistics call that waits for a second sample at {0}",
         _but_one_shots,
         "ask docker-py for one sample: `stats(stream=False, one_shot=True)`; `docker stats` always "
         "takes two",
@@ -216,18 +216,18 @@ _REMEDIES = (
     _Remedy(
         ("cleanup",),
         _site,
-        "a cleanup that finds nothing to clean, at {0}",
+        "a cleanup that finds nothing to remove at {0}",
         _all,
-        "clean up after use, not before: dockwright's stacks have names of their own and are "
-        "removed whatever dies",
+        "clean up after use, not before: dockwright's stacks have unique names and are "
+        "removed even if the tests are killed",
         "docs/how-to/clean-up-leftovers.md",
     ),
     _Remedy(
         ("pull",),
         _site,
-        "an image is pulled, at {0}",
+        "an image is pulled at {0}",
         _all,
-        "pull before the tests, once a machine, and keep the images",
+        "pull images before the tests, once per machine",
         "docs/how-to/work-offline.md",
     ),
 )

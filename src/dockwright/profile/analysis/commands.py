@@ -62,7 +62,7 @@ class Command:
 
 
 def read_command(argv: Sequence[str], *, shell: bool = False) -> Command:
-    """Tell what a command line does.
+    """Return what a command line does.
 
     Args:
         argv: its words.
@@ -74,15 +74,15 @@ def read_command(argv: Sequence[str], *, shell: bool = False) -> Command:
         if words
     ]
     for wanted in ("compose", "docker", "pull", "statistics", "sleep"):
-        told = [command for command in line if command.cause == wanted]
-        if told:
-            chosen = max(told, key=lambda command: command.removes)  # `ps -q | xargs rm` removes
+        found = [command for command in line if command.cause == wanted]
+        if found:
+            chosen = max(found, key=lambda command: command.removes)  # `ps -q | xargs rm` removes
             return _with_sleeps(chosen, line)
     return _with_sleeps(line[0], line) if line else Command("subprocess", "", _WORDLESS)
 
 
 def _with_sleeps(chosen: Command, line: Sequence[Command]) -> Command:
-    """Add what a line sleeps beside the command that tells most of it."""
+    """Add the sleeps of a command line to its main command."""
     sleeps_s = [_seconds(each) for each in line if each is not chosen]
     return replace(chosen, asleep_s=sum(sleeps_s), asleep_first=_seconds(line[0]) > 0)
 

@@ -14,10 +14,10 @@ from dockwright.profile.analysis.records import (
     SLACK_S,
     Container,
     EngineFacts,
+    EventIndex,
     Happening,
     Loss,
     Process,
-    Told,
 )
 from dockwright.profile.analysis.result import CAUSES
 from dockwright.profile.analysis.timeline import EVENT_WAIT, CallKey, Loop, Reader, Slice
@@ -124,7 +124,7 @@ def covered(
     Args:
         slices: in the order of time.
         covers: in any order.
-        applies: tells whether a slice may be covered.
+        applies: returns whether a slice may be covered.
     """
     waiting = deque(sorted(covers, key=lambda each: each.begin))
     active: list[Slice] = []
@@ -193,7 +193,7 @@ def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
 
     Args:
         lanes: the slices of each.
-        facts: what the engine told; None: it was not watched.
+        facts: what the engine reported; None: it was not observed.
     """
     split = [list(with_late_polls(lane, facts)) for lane in lanes]
     vain = [list(with_vain_cleanups(lane, facts)) for lane in split]
@@ -205,7 +205,7 @@ def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
     for loss in facts.losses():
         found = _who_waited(loss, calls)
         if found is None:
-            continue  # nobody waited for it: it passed behind the tests, or is another run's
+            continue  # no call waited for it
         call, certain = found
         covers[call.lane].append(_cover(loss, call, certain=certain))
         awaiting[call.lane].append(call)
@@ -216,7 +216,7 @@ def with_engine(lanes: Sequence[Lane], facts: EngineFacts | None) -> list[Lane]:
 
 
 def _is_part_of(calls: Iterable[_Call], piece: Slice) -> bool:
-    """Tell whether a slice is one of some call, or a look that a poll loop takes between sleeps."""
+    """Return whether a slice is part of a call, or a check between sleeps of a poll loop."""
     return any(
         piece.call == call.piece.call
         or (call.piece.polls and call.begin <= piece.begin and piece.end <= call.end)
@@ -296,14 +296,14 @@ def with_vain_cleanups(lane: Iterable[Slice], facts: EngineFacts | None) -> Iter
     for each in pieces:
         begin, end = ends.get(each.call, (each.begin, each.end))
         ends[each.call] = min(begin, each.begin), max(end, each.end)
-    gone = Told(facts, _GONE)
+    gone = EventIndex(facts, _GONE)
     for each in pieces:
         begin, end = ends[each.call]
         yield replace(each, cause="cleanup") if _is_vain(each, begin, end, gone) else each
 
 
-def _is_vain(piece: Slice, begin: float, end: float, gone: Told) -> bool:
-    """Tell whether a cleanup from `begin` to `end` found nothing."""
+def _is_vain(piece: Slice, begin: float, end: float, gone: EventIndex) -> bool:
+    """Return whether a cleanup from `begin` to `end` found nothing."""
     if piece.path.startswith("DELETE "):
         return piece.status == 404
     if piece.command is None or not piece.command.removes or not gone.complete:
@@ -314,7 +314,7 @@ def _is_vain(piece: Slice, begin: float, end: float, gone: Told) -> bool:
 
 
 def _concerns(cleanup: Command, gone: Happening) -> bool:
-    """Tell whether a cleanup may have been what let something go."""
+    """Return whether a cleanup may have removed something."""
     if cleanup.project:
         return gone.is_of(cleanup.project)
     if cleanup.cause == "compose" or cleanup.action.endswith("prune") or not cleanup.names:

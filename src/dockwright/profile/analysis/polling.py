@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockwright.profile.analysis.records import Container, EngineFacts, Happening, Told
+from dockwright.profile.analysis.records import Container, EngineFacts, EventIndex, Happening
 from dockwright.profile.analysis.timeline import CallKey, Slice
 
-_TELLING = frozenset({"start", "die", "destroy", "health_status", "oom"})
+_STATE_EVENTS = frozenset({"start", "die", "destroy", "health_status", "oom"})
 
 
 def with_late_polls(lane: Sequence[Slice], facts: EngineFacts | None) -> Iterator[Slice]:
     """Split each run of a poll loop where what it waited for came true: after that it was late."""
     runs = _runs(lane)
-    telling = Told(facts, _TELLING)
+    events = EventIndex(facts, _STATE_EVENTS)
     truths: dict[CallKey, tuple[float, bool]] = {}
     for piece in lane:
         run = runs.get(id(piece))
@@ -22,7 +22,7 @@ def with_late_polls(lane: Sequence[Slice], facts: EngineFacts | None) -> Iterato
             yield piece
             continue
         if run.key not in truths:
-            truths[run.key] = run.true_at(telling)
+            truths[run.key] = run.true_at(events)
         true_at, certain = truths[run.key]
         piece = replace(
             piece,
@@ -43,7 +43,7 @@ class _Run:
     sleeps: list[Slice]
     looks: list[Slice] = field(default_factory=list)  # since the last sleep
     refs: set[str] = field(default_factory=set)
-    by_state: bool = True  # what it looks at are states, of which the engine tells each change
+    by_state: bool = True  # it checks states, whose changes are engine events
 
     @property
     def key(self) -> CallKey:
@@ -72,17 +72,17 @@ class _Run:
     def _take(self, piece: Slice) -> None:
         self.refs.update(_looked_at(piece))
         if piece.path and not piece.path.partition("?")[0].endswith("/json"):
-            self.by_state = False  # a log, or what a command says: no event tells of that
+            self.by_state = False  # a log or the output of a command: there is no event
 
-    def true_at(self, telling: Told) -> tuple[float, bool]:
-        """Return when it came true, and whether the engine told; else half of a sleep was late."""
-        told = [
+    def true_at(self, events: EventIndex) -> tuple[float, bool]:
+        """Return when it came true, and whether an event shows it; if not, after half a sleep."""
+        times = [
             each.at_s
-            for each in telling.between(self.sleeps[0].begin, self.last.end)
+            for each in events.between(self.sleeps[0].begin, self.last.end)
             if self.by_state and self._looked_at(each)
         ]
-        if told:
-            return max(told), True
+        if times:
+            return max(times), True
         return (self.last.begin + self.last.end) / 2, False
 
     def _looked_at(self, happening: Happening) -> bool:

@@ -180,7 +180,7 @@ class Happening:
     project: str = ""
 
     def is_of(self, project: str) -> bool:
-        """Tell whether the object is one of a Compose project, by its label or its name."""
+        """Return whether the object belongs to a Compose project, by its label or name."""
         return self.project == project or self.name.startswith((f"{project}_", f"{project}-"))
 
 
@@ -203,7 +203,7 @@ class Container:
         return f"a container of {self.image}" if self.image else f"container {self.id[:12]}"
 
     def is_named(self, ref: str) -> bool:
-        """Tell whether it is what somebody calls by this name, or by the begin of its id."""
+        """Return whether a command means it by this name or prefix of its id."""
         return bool(ref) and (ref == self.name or (len(ref) >= 3 and self.id.startswith(ref)))
 
 
@@ -218,7 +218,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Time that the engine let pass, whoever waited for it.
+    """Time that the engine let pass.
 
     Attributes:
         cause: ``grace`` or ``health``.
@@ -286,7 +286,7 @@ class EngineFacts:
             yield Loss("grace", self.container(kill), first.at_s, kill.at_s, certain=True)
 
     def _interval(self, start: Happening, healthy: Happening) -> Iterator[Loss]:
-        """Between two probes nobody looks: readiness came somewhere in the last interval.
+        """Between two health checks it became ready: somewhere in the last interval.
 
         The first probe comes one interval after the start. Where it succeeded, a probe at the
         start might have done so as well, and all of the interval may have been lost; where
@@ -313,7 +313,7 @@ SLACK_S = 0.02
 """How far an event may lie outside the call that it belongs to: two clocks are compared."""
 
 
-class Told:
+class EventIndex:
     """The events of some actions, found by their time."""
 
     def __init__(self, facts: EngineFacts | None, actions: Collection[str]) -> None:

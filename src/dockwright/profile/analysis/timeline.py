@@ -101,7 +101,7 @@ def _can_end_early(loop: _Loop) -> bool:
 
 
 def _leaves(node: ast.AST) -> bool:
-    """Tell whether a statement may leave the loop that it stands in."""
+    """Return whether a statement may leave the loop that contains it."""
     if isinstance(node, ast.Break | ast.Return):
         return True
     if isinstance(node, _Function | ast.ClassDef | _Loop):
@@ -180,7 +180,7 @@ class Reader:
     Attributes:
         directory: what paths are shown relative to.
         redact: takes secrets out of the names of tests.
-        loops: tells polling from fixed sleeps.
+        loops: distinguishes polling from fixed sleeps.
     """
 
     directory: Path
@@ -193,7 +193,7 @@ class Reader:
         return self._slices(process, process.thread, process.begin, process.end)
 
     def other_threads(self, process: Process) -> list[Slice]:
-        """Return what blocked other threads, for those who waited for them."""
+        """Return what blocked other threads, for the threads that waited for them."""
         threads = {span.thread for span in process.spans} - {process.thread}
         slices = [
             each

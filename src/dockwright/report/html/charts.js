@@ -15,7 +15,7 @@ function rates(line) {
 function showUse() {
   const body = byId("use-body");
   if (!data.series.length && !data.stacks.some((stack) => stack.units.length)) {
-    body.append(element("p", { class: "muted" }, "Nothing was sampled in this run."));
+    body.append(element("p", { class: "muted" }, "No samples were taken in this run."));
     return;
   }
   const lines = data.series.map((line) => ({
@@ -28,7 +28,7 @@ function showUse() {
   shown.forEach((line, i) => { line.colour = LINE_COLOURS[i]; });
   if (shown.length) {
     const more = lines.length - shown.length;
-    if (more > 0) body.append(element("p", { class: "muted" }, "The " + shown.length + " with the most memory, of " + lines.length + "."));
+    if (more > 0) body.append(element("p", { class: "muted" }, "Showing the " + shown.length + " with the most memory, out of " + lines.length + "."));
     body.append(element("div", { class: "series", role: "group", "aria-label": "Lines shown" }, ...shown.map(lineButton)));
     body.append(chart("Memory", shown, "memory", bytes), chart("CPU", shown, "cpu", (cores) => cores.toFixed(2) + (Math.abs(cores - 1) < 0.005 ? " core" : " cores")));
     drawCharts();
@@ -36,7 +36,7 @@ function showUse() {
   const units = data.stacks.flatMap((stack) => stack.units.map((unit) => [stack.project + "/" + unit.unit, unit]));
   if (units.length) {
     body.append(smallTable("Containers and processes of the stacks",
-      ["Which", "CPU", "Peak memory", "Read", "Written", "Received", "Sent", "Log"],
+      ["Name", "CPU", "Peak memory", "Read", "Written", "Received", "Sent", "Log"],
       units.slice(0, 100).map(([name, unit]) => [name, unit.cpu_s === null ? "–" : duration(unit.cpu_s), ...["peak_memory_bytes",
         "read_bytes", "written_bytes", "received_bytes", "sent_bytes", "log_bytes"].map((field) => bytes(unit[field]))])));
   }
@@ -53,7 +53,7 @@ function lineButton(line) {
 }
 
 function chart(title, lines, field, format) {
-  const readout = element("p", { class: "readout", role: "status", "aria-live": "polite" }, "Arrow keys or the pointer read the values.");
+  const readout = element("p", { class: "readout", role: "status", "aria-live": "polite" }, "Use the arrow keys or the pointer to read values.");
   const canvas = element("canvas", { tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-label": title + " over time" });
   const made = { canvas, lines, field, format, readout, at: null, left: 64, top: 26, height: 190 };
   const read = (at) => { made.at = Math.max(0, Math.min(wallTicks, at)); tellChart(made); drawChart(made); };
@@ -77,7 +77,7 @@ function tellChart(made) {
     for (const [at, value] of line[made.field]) { if (at > made.at) break; found = value; }
     return found === null ? null : line.subject + " " + made.format(found);
   }).filter(Boolean);
-  made.readout.textContent = "At " + seconds(made.at) + ": " + (values.join(", ") || "nothing was sampled yet") + ".";
+  made.readout.textContent = "At " + seconds(made.at) + ": " + (values.join(", ") || "no samples yet") + ".";
 }
 
 const drawCharts = () => charts.forEach(drawChart);

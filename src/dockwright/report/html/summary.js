@@ -1,7 +1,7 @@
 // The head of the page, the sums, and what is known of the run itself.
 const PHASE_WORDS = {
   queue: "waiting for a stack", fixture: "fixture", call: "body of the test", other: "other",
-  gap: "outside of tests", start: "stack starts", wait: "service becomes ready",
+  gap: "outside tests", start: "stack starts", wait: "service becomes ready",
   lease: "leased", reset: "reset", cleanup: "removal",
 };
 const FAILED = new Set(["failed", "error"]);
@@ -15,7 +15,7 @@ function showHead() {
   verdict.textContent = failed ? failed + " failed" : good ? "passed" : "exit code " + run.exit;
   verdict.classList.add(good ? "good" : "bad");
   document.title = verdict.textContent + " – dockwright run " + run.id;
-  const source = [run.git.branch, run.git.revision.slice(0, 10), run.git.dirty ? "with changes" : ""];
+  const source = [run.git.branch, run.git.revision.slice(0, 10), run.git.dirty ? "uncommitted changes" : ""];
   byId("about").textContent = [
     new Date(run.began * 1000).toLocaleString(), source.filter(Boolean).join(" "), "run " + run.id,
   ].filter(Boolean).join(" · ");
@@ -44,23 +44,23 @@ function showSums() {
   const total = digest.lanes.reduce((sum, share) => sum + share[2], 0);
   const processes = data.workers.length;
   byId("time-sum").textContent = duration(run.wall) + " of wall time" +
-    (processes > 1 ? " in each of " + processes + " processes" : "") + ", " + duration(total) + " in all: each second stands once in the first table.";
+    (processes > 1 ? " in each of " + processes + " processes" : "") + ", " + duration(total) + " in total; the first table counts each second once.";
   byId("bar").append(...digest.lanes.map(([kind, words, sum]) =>
     element("i", { title: words, style: "flex:" + sum + " 0 0;background:var(--" + kind + ")" })));
   const shares = (rows) => rows.map(([kind, words, sum, count]) =>
     [[dot(kind), kind === "gap" ? words : kind + ": " + words], duration(sum), percent(sum, total), kind === "gap" ? "–" : String(count)]);
   fill("lanes-table", digest.lanes, () => smallTable(
-    "On the lanes of the tests", ["Phase", "Time", "Share", "Tests"], shares(digest.lanes)));
+    "In the test processes", ["Phase", "Time", "Share", "Tests"], shares(digest.lanes)));
   fill("behind-table", digest.behind, () => smallTable(
-    "On the lanes of the stacks, most of it behind the tests", ["Phase", "Time", "Times"],
+    "On the stacks, mostly in the background", ["Phase", "Time", "Count"],
     digest.behind.map(([kind, words, sum, count]) => [[dot(kind), kind + ": " + words], duration(sum), String(count)])));
   fill("queue-table", digest.queue, () => smallTable(
-    "What tests waited for", ["Cause", "Time", "Times"],
+    "What tests waited for", ["Cause", "Time", "Count"],
     digest.queue.map(([words, sum, count]) => [words, duration(sum), String(count)])));
-  const parts = [...digest.units.map(([name, ...rest]) => [name + " becomes ready", ...rest]),
+  const parts = [...digest.units.map(([name, ...rest]) => ["waiting for " + name, ...rest]),
     ...digest.resets.map(([name, ...rest]) => ["reset of " + name, ...rest])];
   fill("units-table", parts, () => smallTable(
-    "Services", ["What", "Time", "Times"],
+    "Services", ["What", "Time", "Count"],
     parts.slice(0, 14).map(([name, sum, count]) => [name, duration(sum), String(count)])));
   byId("savings").append(...digest.savings.map((saving) => element("li", {},
     element("strong", {}, "Saved " + duration(saving.seconds)), " " + saving.what + ": " + saving.how + ".")));
@@ -80,7 +80,7 @@ function showRun() {
   body.append(smallTable("Processes", ["Process", "CPU", "Children's CPU", "Peak memory"], data.workers.map((worker) =>
     [worker.name, duration(worker.cpu_s), duration(worker.children_cpu_s), bytes(worker.peak_memory_bytes)])));
   if (run.shared.length) {
-    body.append(smallTable("Shared, and charged to no test", ["What", "Time", "Tests"], run.shared.slice(0, 30).map((cost) =>
+    body.append(smallTable("Shared, not charged to any test", ["What", "Time", "Tests"], run.shared.slice(0, 30).map((cost) =>
       [cost.phase + " " + cost.name + " on " + cost.lane, duration(cost.seconds), String(cost.tests)])));
   }
   if (run.calls.length) {

@@ -39,7 +39,7 @@ function refresh() {
   const pages = Math.max(1, Math.ceil(listing.found.length / PAGE));
   listing.page = Math.max(0, Math.min(pages - 1, listing.page));
   const sum = listing.found.reduce((total, test) => total + test.wall, 0);
-  byId("found").textContent = listing.found.length + " of " + tests.length + " tests, " + seconds(sum) + " together";
+  byId("found").textContent = listing.found.length + " of " + tests.length + " tests, " + seconds(sum) + " in total";
   byId("page").textContent = "page " + (listing.page + 1) + " of " + pages;
   byId("previous").disabled = listing.page === 0;
   byId("next").disabled = listing.page === pages - 1;
@@ -108,12 +108,12 @@ function detail(test) {
   box.append(element("div", { class: "bar", "aria-hidden": "true", style: "height:14px;margin:.3rem 0" }, ...parts.map((span) =>
     element("i", { style: "flex:" + span.length + " 0 0;background:var(--" + span.phase + ")" }))));
   const remarks = (span) => [span.flags & SETUP ? "set-up" : "", span.flags & TEARDOWN ? "tear-down" : "",
-    span.flags & SHARED ? "shared" : "", span.flags & UNCERTAIN ? "concluded" : ""].filter(Boolean).join(", ");
-  box.append(smallTable("Its parts" + (test.stack ? ", on stack " + test.stack : "") + " (" + test.lane + ")", ["Part", "Time", "Share", ""], parts.map((span) =>
+    span.flags & SHARED ? "shared" : "", span.flags & UNCERTAIN ? "estimated" : ""].filter(Boolean).join(", ");
+  box.append(smallTable("Parts" + (test.stack ? ", on stack " + test.stack : "") + " (" + test.lane + ")", ["Part", "Time", "Share", ""], parts.map((span) =>
     [[dot(span.phase), span.phase + (span.name ? " " + span.name : "")], seconds(span.length), percent(span.length, total), remarks(span)])));
   const past = pastOf(test);
   if (past.length) {
-    box.append(smallTable("Earlier runs", ["Run", "Time", "Against now"], past.slice(-8).reverse().map(([place, wall, failed]) =>
+    box.append(smallTable("Earlier runs", ["Run", "Time", "Now / then"], past.slice(-8).reverse().map(([place, wall, failed]) =>
       [new Date(HISTORY.runs[place] * 1000).toLocaleString() + (failed ? ", failed" : ""), seconds(wall), wall ? (test.wall / wall).toFixed(2) + " ×" : "–"])));
   }
   return box;
@@ -159,7 +159,7 @@ function showTests() {
     const button = element("button", { type: "button" }, column.title);
     button.addEventListener("click", () => sortBy(column.id, column.id === listing.sort ? !listing.ascending : !!column.ascending));
     head.append(element("th", { scope: "col", class: column.id, "data-id": column.id }, button));
-    const words = { wall: "Time (slowest first)", waiting: "Waiting (longest first)", history: "Change against earlier runs" };
+    const words = { wall: "Time (slowest first)", waiting: "Waiting (longest first)", history: "Change from earlier runs" };
     byId("sort").append(element("option", { value: column.id }, words[column.id] || column.title));
   }
   for (const [id, field] of [["outcome", "outcome"], ["mode", "lane"]]) {

@@ -142,7 +142,7 @@ function tellChosen() {
     const detail = [...parts].map(([phase, length]) => phase + " " + seconds(length)).join(", ");
     byId("piece").textContent = where + item.test.file + "::" + item.test.name + ", " + item.test.outcome + ", " + when + " (" + detail + ")";
   } else {
-    byId("piece").textContent = where + (PHASE_WORDS[item.phase] || item.phase) + (item.label ? " – " + item.label : "") + ", " + when + (item.flags & UNCERTAIN ? " (concluded, not measured)" : "");
+    byId("piece").textContent = where + (PHASE_WORDS[item.phase] || item.phase) + (item.label ? " – " + item.label : "") + ", " + when + (item.flags & UNCERTAIN ? " (estimated)" : "");
   }
 }
 

@@ -1,4 +1,4 @@
-"""The probe: notes in each Python process of a profiled run what it waited for.
+"""The probe: records what each Python process of a profiled run waited for.
 
 It stands alone: standard library only, any Python from 3.8 on, nothing of dockwright. It changes no
 result: every wrapper calls what it wraps with the same arguments and hands on what comes of it;

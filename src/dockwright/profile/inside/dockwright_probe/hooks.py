@@ -1,4 +1,4 @@
-"""The hooks that note pytest's phases; the one file here that imports pytest, once it is there."""
+"""The hooks that record pytest's phases; the only file here that imports pytest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _wrapper = pytest.hookimpl(hookwrapper=True, tryfirst=True)
 
 
 class Hooks:
-    """A plugin that takes note and changes nothing.
+    """A plugin that records and changes nothing.
 
     Args:
         ended: is called when the session is over.
@@ -30,7 +30,7 @@ class Hooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: Any) -> None:
-        """Tell what kind of pytest process this is."""
+        """Record what kind of pytest process this is."""
         config = session.config
         worker = getattr(config, "workerinput", {})
         detail = {
