@@ -98,7 +98,7 @@ def test_what_fails_below_a_hook_is_one_line(suite: Suite, broken: str, line: st
     [
         ("dockwright.run:Run.receive", "collect what a worker recorded"),
         ("dockwright.run:Run.receive_farewell", "collect what a worker did"),
-        ("dockwright.run:Run.farewell", "hand over what a worker did"),
+        ("dockwright.run:Run.worker_end", "hand over what a worker did"),
         ("dockwright.measure:Recorder.attempt", "record this run"),
         ("dockwright.session:Session.close", "wait until its stacks are removed: *"),
     ],
@@ -115,7 +115,7 @@ def test_what_fails_in_a_worker_is_one_line(suite: Suite, broken: str, what: str
 @pytest.mark.parametrize(
     ("broken", "line"),
     [
-        ("dockwright.measure.store:RunStore.add", "warning: this run is not kept: OSError: *"),
+        ("dockwright.measure.store:RunStore.add", "warning: could not save this run: OSError: *"),
         ("dockwright.measure.store:RunStore.history", "report: *report.html"),
         (
             "dockwright.measure.record:RunRecord.to_json",
