@@ -104,7 +104,7 @@ def _written(run: RunRecord, file: Path, past: _Past) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(write(run, past), "utf-8")
     except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
-        return f"warning: no report {file}: {_reason(failure)}"
+        return f"warning: could not write the report {file}: {_reason(failure)}"
     return f"report: {file}"
 
 
@@ -113,7 +113,7 @@ def _appended(run: RunRecord, file: Path, past: _Past) -> list[str]:
         with file.open("a", encoding="utf-8") as summary:
             summary.write(_markdown(run, past))
     except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
-        return [f"warning: no step summary in {file}: {_reason(failure)}"]
+        return [f"warning: could not write the step summary to {file}: {_reason(failure)}"]
     return []
 
 
