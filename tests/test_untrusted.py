@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dockwright._text import parse_duration
 from dockwright.cli._output import plain_table
 from dockwright.cli.app import dockwright
 from dockwright.cli.exits import run
@@ -77,3 +78,9 @@ def test_warnings_are_not_echoed_raw(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     assert "is not set" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1e999d", "nan", "inf", "-1", "9" * 400 + "h", ""])
+def test_a_duration_is_a_finite_number(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration, such as 250ms"):
+        parse_duration(text)

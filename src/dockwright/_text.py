@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_MOST_CHARACTERS = 50
 _DURATION_UNITS_S = {
     "ns": 1e-9,
     "us": 1e-6,
@@ -25,6 +26,8 @@ def parse_duration(text: str) -> float:
         ValueError: the text is not a duration; the message gives examples.
     """
     stripped = text.strip().lower()
+    if len(stripped) > _MOST_CHARACTERS:  # longer numbers are infinite
+        raise ValueError("expected a duration, such as 250ms, 30s, 10m or 1h30m")
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         return float(stripped)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", stripped)
