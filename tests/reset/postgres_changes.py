@@ -21,7 +21,7 @@ _ALWAYS = {
     "rows": "UPDATE customers SET name = name || '!' WHERE id < 9; DELETE FROM invoices",
     "rule": "CREATE RULE r AS ON INSERT TO invoices DO ALSO INSERT INTO scratch VALUES (5);"
     "ALTER TABLE invoices ENABLE ALWAYS RULE r; INSERT INTO invoices (customer) VALUES (1)",
-    "idle transaction left by exec": _LEFT_BEHIND.format("DELETE FROM sales.customers"),
+    "idle transaction left by exec": _LEFT_BEHIND.format("DELETE FROM customers"),
 }
 
 _CHANGES = {
@@ -175,7 +175,7 @@ _CHANGES = {
     "log switch": "SELECT pg_switch_wal(); CHECKPOINT; DELETE FROM customers",
     "counters": "SELECT pg_stat_reset(), pg_stat_reset_shared('bgwriter'); DELETE FROM customers",
     "session left with a lock": _LEFT_BEHIND.format("SELECT pg_advisory_lock(5)"),
-    "session left in the middle": _LEFT_BEHIND.format("SELECT * FROM sales.customers"),
+    "session left in the middle": _LEFT_BEHIND.format("SELECT * FROM customers"),
 }  # fmt: skip
 
 CHANGES = [
