@@ -133,7 +133,7 @@ CHANGES: list[Change[Sequence[Step]]] = [
     _row("account locked", "ALTER USER app@'%' ACCOUNT LOCK"),
     _row("privileges", "GRANT ALL ON *.* TO app@'%'"),
     _row("column privileges", "REVOKE INSERT (total) ON shop.orders FROM app@'%'"),
-    _row("role", "REVOKE reader FROM app@'%'", "DROP ROLE reader"),
+    _row("role", "CREATE ROLE writer", "GRANT writer TO app@'%'"),
     _row("default role", "SET DEFAULT ROLE reader FOR app@'%'"),
     _row("privileges by rows", "UPDATE mysql.db SET Select_priv = 'N'", "FLUSH PRIVILEGES"),
     _row(
