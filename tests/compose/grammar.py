@@ -12,10 +12,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.compose.schema import PROJECT
-from dockwright.compose.schema_service import SERVICE
-from dockwright.compose.schema_values import NEWER
-from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
+from dockwright.compose.schema import PROJECT, SERVICE
+from dockwright.compose.shapes import NEWER, AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
 from tests.compose.vocabulary import (
     ENVIRONMENT,
     EXCLUSIVE,

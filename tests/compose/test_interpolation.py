@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockwright.compose.interpolation import RequiredError, TemplateError, substitute
+from dockwright.compose.interpolate import RequiredError, TemplateError, substitute
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 PLAIN = st.text(st.characters(exclude_characters="$"))

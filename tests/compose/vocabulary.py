@@ -6,8 +6,8 @@ Left out on purpose is what dockwright is known to take otherwise than Compose
 
 from __future__ import annotations
 
-from dockwright.compose.patterns import Patterns
 from dockwright.compose.shapes import Scalar
+from dockwright.compose.source import Patterns
 
 Texts = tuple[str, ...]
 

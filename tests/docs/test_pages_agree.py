@@ -13,7 +13,7 @@ import pytest
 
 import dockwright
 from dockwright.cli.stack import stack
-from dockwright.compose.support import _IGNORED, _NEWER, _REFUSED
+from dockwright.compose.checks import _IGNORED, _NEWER, _REFUSED
 from tests.docs.pages import DOCS, ROOT, Command, File, Page, Step
 
 

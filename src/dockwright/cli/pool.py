@@ -15,7 +15,7 @@ from dockwright.cli._engine import engine_url
 from dockwright.cli._output import note, print_json, print_table
 from dockwright.cli._pytest_settings import project_settings
 from dockwright.cli._types import duration
-from dockwright.compose.discovery import discover
+from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UnknownServiceError
 from dockwright.model import Requirement
 from dockwright.pool import NoBrokerError, PoolClient

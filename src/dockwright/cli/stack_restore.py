@@ -28,7 +28,7 @@ from dockwright.cli._output import note, print_json
 from dockwright.cli._start import timeout_option
 from dockwright.cli._transfer import transfer_shown
 from dockwright.compose import LoadOptions, load
-from dockwright.compose.discovery import discover
+from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (
     Archive,

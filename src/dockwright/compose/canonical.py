@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockwright.compose.kinds import (
+from dockwright.compose.canonical_values import (
     ARGV,
     COMPLETE_NATURAL,
     COMPLETE_SIZE,

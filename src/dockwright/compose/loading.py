@@ -1,39 +1,180 @@
-"""Loads a Compose project: from files, variables and profiles to a `StackSpec`."""
+"""Load a Compose project: find its files, read, merge, interpolate, check and normalise them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockwright.compose.consistency import check_consistency
-from dockwright.compose.discovery import discover
-from dockwright.compose.document import Scope, check_shape, complete, documents
-from dockwright.compose.dotenv import with_env_files
-from dockwright.compose.environment import fill_variables, read_env_files, read_label_files
-from dockwright.compose.extends import apply_extends
-from dockwright.compose.include import apply_include
-from dockwright.compose.interpolate import interpolate
-from dockwright.compose.merge import drop, merge
-from dockwright.compose.normalise import give_contexts, normalise, prune
-from dockwright.compose.options import LoadOptions
-from dockwright.compose.paths import absolute, cleaned, rebase
-from dockwright.compose.profiles import is_enabled
-from dockwright.compose.project_name import (
-    check_name,
-    name_of_directory,
-    normalise_name,
+from dockwright.compose.checks import check_consistency, check_newer, check_support
+from dockwright.compose.documents import (
+    Scope,
+    apply_extends,
+    apply_include,
+    check_shape,
+    complete,
+    documents,
 )
-from dockwright.compose.reading import read
-from dockwright.compose.secret_variables import ProjectPlace, with_variables
-from dockwright.compose.source import Origins, Tree
-from dockwright.compose.spec import build_spec, check_values
-from dockwright.compose.support import check_newer, check_support
-from dockwright.compose.unique import uniquify
-from dockwright.compose.warnings import Warnings
-from dockwright.errors import ComposeError
+from dockwright.compose.dotenv import (
+    fill_variables,
+    read_env_files,
+    read_label_files,
+    with_env_files,
+)
+from dockwright.compose.interpolate import interpolate
+from dockwright.compose.merge import drop, merge, uniquify
+from dockwright.compose.normalise import give_contexts, normalise, prune
+from dockwright.compose.paths import absolute, cleaned, rebase
+from dockwright.compose.read_yaml import read
+from dockwright.compose.source import Origins, Tree, Warnings
+from dockwright.compose.spec import ProjectPlace, build_spec, check_values, with_variables
+from dockwright.errors import ComposeError, NoComposeFileError
 from dockwright.model import StackSpec
 from dockwright.untrusted import is_file
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (  # Compose's order, which is not that of the names above
+    *("compose.override.yml", "compose.override.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml"),
+)
+
+
+def discover(
+    start: Path,
+    environ: Mapping[str, str],
+    current: Path | None = None,
+    *,
+    required: bool = True,
+) -> tuple[Path, ...]:
+    """Return the Compose files that apply in a directory, in merge order.
+
+    Args:
+        start: the directory; its parents are searched when it has none.
+        environ: ``COMPOSE_FILE`` (separated by ``COMPOSE_PATH_SEPARATOR``) wins over searching.
+        current: what relative paths in ``COMPOSE_FILE`` mean; default: `start`.
+        required: whether it is an error that the directory and its parents have none.
+
+    Raises:
+        NoComposeFileError: there is none.
+        ComposeError: ``COMPOSE_FILE`` is empty or names a missing file.
+    """
+    start = start.absolute()
+    listed = environ.get("COMPOSE_FILE")
+    if listed is not None:
+        separator = environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        return _listed(listed.split(separator), (current or start).absolute())
+    for directory in (start, *start.parents):
+        found = [directory / name for name in NAMES if is_file(directory / name)]
+        if found:
+            return (found[0], *_override(directory))
+    if not required:
+        return ()
+    raise NoComposeFileError(
+        f"no Compose file in {start} or above it{_no_files(start)}",
+        hint=f"call it {NAMES[0]}, or name one: with dockwright_compose in pytest's settings, with "
+        "-f for `dockwright stack`, or with COMPOSE_FILE for both",
+    )
+
+
+def _listed(names: list[str], base: Path) -> tuple[Path, ...]:
+    if "" in names:
+        raise ComposeError("COMPOSE_FILE is empty, or has an empty part", hint="unset it")
+    files = tuple(cleaned(Path(name), base) for name in names)
+    for file in files:
+        if not is_file(file):
+            raise ComposeError("no such file", file=file, hint="COMPOSE_FILE names it")
+    return files
+
+
+def _override(directory: Path) -> tuple[Path, ...]:
+    return tuple(directory / name for name in _OVERRIDES if is_file(directory / name))[:1]
+
+
+def _no_files(directory: Path) -> str:
+    """Name what is called like a Compose file and is none."""
+    found = [directory / name for name in NAMES if os.path.lexists(directory / name)]
+    return "".join(f"; {each.name} is {_kind(each)}" for each in found)
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "a directory"
+    return "a link that leads nowhere" if path.is_symlink() else "not a file"
+
+
+_VALID = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def normalise_name(text: str) -> str:
+    """Return a name with the characters that Compose allows, in lower case."""
+    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
+
+
+def name_of_directory(directory: Path) -> str:
+    """Return a project name made from a directory's name.
+
+    A name without a letter or digit of ASCII (which Compose refuses) is represented by a hash.
+    """
+    name = normalise_name(directory.name)
+    digest = hashlib.sha256(directory.name.encode(errors="surrogateescape")).hexdigest()
+    return name or f"project-{digest[:8]}"
+
+
+def check_name(name: str) -> str:
+    """Return a name that was given on purpose, or say what is wrong with it.
+
+    Raises:
+        ComposeError: it holds something else than lower-case letters, digits, ``-`` and ``_``.
+    """
+    if not _VALID.fullmatch(name):
+        raise ComposeError(
+            f"invalid project name {name!r}",
+            hint="use lower-case letters, digits, '-' and '_', beginning with a letter or digit",
+        )
+    return name
+
+
+def is_enabled(service: Tree, active: Iterable[str]) -> bool:
+    """Tell whether a service has no profile, or one that is active; ``*`` activates all."""
+    wanted = service.get("profiles") or []
+    chosen = set(active)
+    return not wanted or "*" in chosen or bool(chosen & set(wanted))
+
+
+def _process_environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Which files make up the project, and under which name and circumstances.
+
+    Attributes:
+        files: the Compose files in merge order; empty: ``COMPOSE_FILE``, else found from `start`.
+        project_name: the name; None: ``COMPOSE_PROJECT_NAME``, the files' ``name:``, the directory.
+        working_dir: what relative paths mean; None: the directory of the first file.
+        profiles: the active profiles, ``*`` for all; empty: those of ``COMPOSE_PROFILES``.
+        env_files: files with variables for interpolation; empty: ``.env`` in the project directory.
+        environ: the caller's environment; its variables win over all others.
+        values: variables that win over those of `env_files`.
+        start: where discovery begins; None: the current directory.
+        resolve_env_files: move the variables of ``env_file`` into ``environment``.
+        runnable: refuse what dockwright cannot run; False: only warn, to show the project.
+    """
+
+    files: tuple[Path, ...] = ()
+    project_name: str | None = None
+    working_dir: Path | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[Path, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=_process_environment)
+    values: Mapping[str, str] = field(default_factory=dict)
+    start: Path | None = None
+    resolve_env_files: bool = True
+    runnable: bool = True
 
 
 def load(options: LoadOptions | None = None) -> StackSpec:

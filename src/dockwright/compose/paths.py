@@ -7,9 +7,8 @@ import posixpath
 from collections.abc import Callable
 from pathlib import Path
 
-from dockwright.compose.mounts import is_file_path
-from dockwright.compose.patterns import Patterns
-from dockwright.compose.source import DocPath, Origins, Tree, is_extension
+from dockwright.compose.normalise import is_file_path
+from dockwright.compose.source import DocPath, Origins, Patterns, Tree, is_extension
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.untrusted import exists, is_directory
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from dockwright.compose.source import DocPath, Tree
+from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.errors import ComposeError
 
 
 class Report(Protocol):
@@ -203,3 +204,76 @@ def _check_struct(
     for name in () if partial else shape.required:
         if name not in value:
             raise report(path, f"needs the key {name!r}")
+
+
+NEWER_POLICY = r"refresh|daily|weekly|every_([0-9]+[wdhms])+"
+NEWER = Anything()
+"""What Compose 2.26 does not know yet: any value, of which `support` says what is made of it."""
+
+NAME = re.compile(r"[a-zA-Z0-9._-]+")
+STR = Scalar(("string",))
+INT = Scalar(("integer", "string"))
+NUMBER = Scalar(("number", "string"))
+BOOL = Scalar(("boolean", "string"))
+NULL = Scalar(("null",))
+LIST = ListOf(STR)
+DISTINCT = ListOf(STR, unique=True)
+ONE_OR_MORE = AnyOf((STR, LIST))
+PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), LIST))
+DISTINCT_PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), DISTINCT))
+OPTIONS = MapOf(Scalar(("string", "number")))
+COMMAND = AnyOf((NULL, STR, LIST))
+HOSTS = AnyOf((MapOf(AnyOf((STR, LIST))), DISTINCT))
+LIMIT = AnyOf((INT, Struct({"hard": INT, "soft": INT}, required=("soft", "hard"))))
+LIMITS = MapOf(LIMIT, re.compile(r"[a-z]+"))
+MOUNTS = ListOf(
+    AnyOf((STR, Struct({"source": STR, "target": STR, "uid": STR, "gid": STR, "mode": NUMBER})))
+)
+HOOK = Struct(
+    {
+        "command": COMMAND,
+        "user": STR,
+        "privileged": BOOL,
+        "working_dir": STR,
+        "environment": DISTINCT_PAIRS,
+        "per_replica": NEWER,
+    }
+)
+
+
+def choice(*choices: str, pattern: str = "") -> Shape:
+    """Return the shape of a word that is one of these, or matches the pattern."""
+    return Scalar(("string",), choices, pattern=re.compile(pattern) if pattern else None)
+
+
+_FORMER = {
+    "dockerfile": "write it under 'build:'",
+    "log_driver": "write 'driver' under 'logging:'",
+    "log_opt": "write 'options' under 'logging:'",
+    "net": "write 'network_mode:', or 'networks:'",
+    "volume_driver": "write 'driver' below the volume's name under the top-level 'volumes:'",
+}
+
+
+def reporter(origins: Origins, tree: Tree = None) -> Report:
+    """Return what makes the errors of a check.
+
+    Args:
+        origins: where the values stand.
+        tree: the whole document, to recognise one of version 1.
+    """
+
+    def report(path: DocPath, message: str, *, unknown: str | None = None) -> ComposeError:
+        hint = None
+        if len(path) == 2 and path[0] == "services" and unknown in _FORMER:
+            hint = _FORMER[unknown]
+            message = f"the key {unknown!r} of older Compose files is not known any more"
+        elif not path and unknown and _is_service(tree.get(unknown)):
+            hint = "a file of version 1? Write 'services:' above its services"
+        return origins.error(path, message, key=unknown, hint=hint)
+
+    return report
+
+
+def _is_service(value: Tree) -> bool:
+    return isinstance(value, dict) and bool({"image", "build"} & value.keys())

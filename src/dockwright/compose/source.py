@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from dockwright.errors import ComposeError
+from dockwright.model import SpecWarning
 
 Tree: TypeAlias = Any
 """A YAML value: dict, list or scalar. `schema` has checked its shape before others read it."""
@@ -111,3 +112,40 @@ class Origins:
         """Make the error for a wrong value at `path`, or for the key `key` in it."""
         file, line = self.find((*path, key) if key else path)
         return kind(message, file=file, line=line, path=show(path) or None, hint=hint)
+
+
+class Warnings:
+    """The warnings of one load, in the order in which they came up."""
+
+    def __init__(self) -> None:
+        self._found: dict[SpecWarning, None] = {}
+
+    def add(self, path: DocPath, message: str, origins: Origins) -> None:
+        """Note one warning about the value at `path`."""
+        file, line = origins.find(path)
+        self._found[SpecWarning(show(path), message, file=file, line=line)] = None
+
+    def all(self) -> tuple[SpecWarning, ...]:
+        """Return what was noted."""
+        return tuple(self._found)
+
+
+Rule = TypeVar("Rule")
+
+
+class Patterns(Generic[Rule]):
+    """Rules by dotted path pattern; ``*`` stands for any one key or index."""
+
+    def __init__(self, rules: Iterable[tuple[str, Rule]]) -> None:
+        self._by_end: dict[tuple[int, str | int], list[tuple[tuple[str, ...], Rule]]] = {}
+        for pattern, rule in rules:
+            parts = tuple(pattern.split("."))
+            self._by_end.setdefault((len(parts), parts[-1]), []).append((parts, rule))
+
+    def find(self, path: DocPath) -> Rule | None:
+        """Return the rule whose pattern matches the whole path, or None."""
+        for end in (path[-1], "*") if path else ():
+            for parts, rule in self._by_end.get((len(path), end), ()):
+                if all(part in ("*", have) for part, have in zip(parts, path, strict=True)):
+                    return rule
+        return None

@@ -15,12 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from dockwright.compose.complaints import reporter
-from dockwright.compose.consistency import check_cycles
-from dockwright.compose.mappings import pairs
+from dockwright.compose.checks import check_cycles
+from dockwright.compose.normalise import pairs
 from dockwright.compose.paths import absolute
-from dockwright.compose.schema_values import LIST, PAIRS, STR
-from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Struct, check
+from dockwright.compose.shapes import (
+    LIST,
+    PAIRS,
+    STR,
+    AnyOf,
+    Anything,
+    ListOf,
+    MapOf,
+    Scalar,
+    Struct,
+    check,
+    reporter,
+)
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import parse_duration
 from dockwright.model import Dependency, DependencyCondition, Json, ProcessSpec, ServiceSpec

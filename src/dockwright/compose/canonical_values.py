@@ -1,21 +1,106 @@
-"""The kinds of values in the canonical form, and how each is read and written.
-
-A kind turns a YAML value into what ``docker compose config`` prints for it, or into `ABSENT` where
-Compose leaves the key out.
-"""
+"""How single values are written in the canonical form: kinds, order of keys, shell words."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cmp_to_key
+from itertools import takewhile
 from typing import Any, Final, Literal, TypeAlias
 
-from dockwright.compose import casts, shellwords
-from dockwright.compose.ordering import ordered
-from dockwright.compose.scalars import Moment, go_text
+from dockwright.compose import interpolate
+from dockwright.compose.read_yaml import Moment, go_text
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import format_duration, parse_bytes, parse_duration
+
+_MOST_DIGITS = 1000
+
+
+def ordered(names: Iterable[str], form: Literal["json", "yaml"]) -> list[str]:
+    """Return names in the order in which they are printed."""
+    return sorted(names) if form == "json" else sorted(names, key=cmp_to_key(_compare))
+
+
+def _compare(left: str, right: str) -> int:
+    """Compare as Go's yaml.v3 does: at the first difference, numbers count as numbers."""
+    for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return -1 if _before(left, right, index) else 1
+    return len(left) - len(right)
+
+
+def _before(left: str, right: str, index: int) -> bool:
+    a, b = left[index], right[index]
+    if a.isalpha() and b.isalpha():
+        return a < b
+    if a.isalpha() or b.isalpha():
+        in_number = index > 0 and left[index - 1].isdecimal()
+        return a.isalpha() if in_number else b.isalpha()
+    lead = _significant_digit_before(left, index) if "0" in (a, b) else ""
+    first, second = _digits(left, index), _digits(right, index)
+    numbers = _number(lead + first), _number(lead + second)
+    if numbers[0] != numbers[1]:
+        return numbers[0] < numbers[1]
+    if len(first) != len(second):
+        return len(first) < len(second)
+    return a < b
+
+
+def _number(digits: str) -> int:
+    return int(digits[:_MOST_DIGITS] or "0")
+
+
+def _digits(text: str, index: int) -> str:
+    return "".join(takewhile(str.isdecimal, text[index:]))
+
+
+def _significant_digit_before(text: str, index: int) -> str:
+    """Return ``1`` where a digit other than 0 stands in the same number before `index`."""
+    before = list(takewhile(str.isdecimal, reversed(text[:index])))
+    return "1" if any(digit != "0" for digit in before) else ""
+
+
+_ENDS = ";&|<>"
+_SPACE = " \t\r\n"
+_CLOSING = {"'": "'", '"': '"', "`": "`", "(": ")"}
+
+
+def split(text: str) -> list[str]:
+    """Return the words of `text`.
+
+    Raises:
+        ValueError: a quote or bracket is not closed, or one is opened where it means nothing.
+    """
+    words: list[str] = []
+    word: str | None = None
+    closing = ""
+    escaped = False
+    for char in text:
+        if escaped:
+            word, escaped = (word or "") + char, False
+        elif char == "\\" and closing != "'":
+            escaped = True
+        elif closing:
+            if char == closing:
+                closing = ""
+            if char not in "'\"" or closing:
+                word = (word or "") + char
+        elif char in _SPACE:
+            words += [word] if word is not None else []
+            word = None
+        elif char in _ENDS:
+            word = None if char == ">" and word and word[0].isdigit() else word
+            break
+        elif char in "()" and not (char == "(" and (word or "").endswith("$")):
+            raise ValueError(f"{char!r} must be quoted")
+        else:
+            closing = _CLOSING.get(char, "")
+            word = (word or "") + ("" if char in "'\"" else char)
+    if closing or escaped:
+        raise ValueError(f"{'a backslash' if escaped else repr(closing)} is missing its other half")
+    return words + ([word] if word is not None else [])
+
 
 Form: TypeAlias = Literal["json", "yaml"]
 ABSENT: Final[Any] = object()
@@ -49,11 +134,11 @@ def _reading(read: Callable[[Tree], Any], *, keep_zero: bool) -> Kind:
 
 
 def _flag(value: Tree) -> bool:
-    return casts.to_bool(value) if isinstance(value, str) else bool(value)
+    return interpolate.to_bool(value) if isinstance(value, str) else bool(value)
 
 
 def _whole(value: Tree) -> int:
-    return casts.to_int(value) if isinstance(value, str) else int(value)
+    return interpolate.to_int(value) if isinstance(value, str) else int(value)
 
 
 def _natural(value: Tree) -> int:
@@ -65,7 +150,7 @@ def _natural(value: Tree) -> int:
 
 def _real(value: Tree) -> int | float:
     """Round to single precision, and print the fewest digits that give the same number."""
-    number = casts.to_float(value) if isinstance(value, str) else float(value)
+    number = interpolate.to_float(value) if isinstance(value, str) else float(value)
     single = struct.unpack("f", struct.pack("f", number))[0]
     for digits in range(1, 10):
         short = float(f"{single:.{digits}g}")
@@ -91,7 +176,7 @@ def _text(value: Tree) -> str:
 
 def _argv(value: Tree) -> Any:
     if isinstance(value, str):
-        return shellwords.split(_text(value))
+        return split(_text(value))
     return value and [_text(word) for word in value]
 
 

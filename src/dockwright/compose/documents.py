@@ -1,0 +1,273 @@
+"""The documents of a project: one file with what it includes and extends."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dockwright.compose.dotenv import with_env_files
+from dockwright.compose.interpolate import interpolate
+from dockwright.compose.merge import drop, merge, uniquify
+from dockwright.compose.normalise import lengthen
+from dockwright.compose.paths import absolute, missing_file, rebase
+from dockwright.compose.read_yaml import Document, read
+from dockwright.compose.schema import PROJECT
+from dockwright.compose.shapes import check, describe, reporter
+from dockwright.compose.source import DocPath, Origins, Tree, Warnings
+from dockwright.compose.x_dockwright import KEY
+from dockwright.errors import ComposeError
+from dockwright.untrusted import exists, is_directory, is_file
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the files of one project (or of one include) share.
+
+    Attributes:
+        directory: what relative paths mean.
+        variables: what interpolation sees.
+        warnings: where warnings go.
+        chain: the files whose inclusion led here, outermost first.
+        included: how often a file was included until now, in all of the project.
+    """
+
+    directory: Path
+    variables: Mapping[str, str]
+    warnings: Warnings
+    chain: tuple[Path, ...] = ()
+    included: Iterator[int] = field(default_factory=itertools.count)
+
+
+def documents(file: Path, scope: Scope) -> list[Document]:
+    """Read a file: every document interpolated, but neither checked nor in long form yet.
+
+    There is none in a file that holds nothing but comments.
+
+    Raises:
+        ComposeError: missing, not YAML, not a mapping, or a wrong variable.
+    """
+    found = read(file)
+    for document in found:
+        if not isinstance(document.tree, dict):
+            message = f"a Compose file must be a mapping, not {describe(document.tree)}"
+            raise document.origins.error((), message)
+        document.tree = interpolate(
+            document.tree, scope.variables, document.origins, scope.warnings
+        )
+    return found
+
+
+def complete(tree: Tree, origins: Origins) -> Tree:
+    """Check one document's keys and types, and return it in long form.
+
+    Required keys may be missing and values may be null: a merge may still bring them.
+    """
+    check_shape(tree, origins, partial=True)
+    return uniquify(lengthen(tree, origins))
+
+
+def check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
+    """Raise for the first unknown key or wrong type in a project."""
+    check(tree, PROJECT, (), reporter(origins, tree), partial=partial)
+
+
+_MAX_CHAIN = 50
+_Seen = tuple[tuple[Path, str], ...]
+
+
+def apply_extends(document: Document, scope: Scope) -> None:
+    """Resolve every ``extends`` of a document in long form, in place.
+
+    Raises:
+        ComposeError: the base is missing, or the chain leads back to itself.
+    """
+    services = document.tree.get("services", {})
+    if services is None:
+        raise document.origins.error(("services",), "must be a mapping, not empty")
+    resolver = _Resolver(scope)
+    for name in services:
+        services[name] = resolver.resolve(name, document, document.origins.file, ())
+
+
+class _Resolver:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._files: dict[Path, Document] = {}
+
+    def resolve(self, name: str, document: Document, file: Path, seen: _Seen) -> Tree:
+        """Return one service with everything that it extends merged under it."""
+        service = document.tree["services"][name]
+        if not isinstance(service, dict) or not service.get("extends"):
+            return service
+        path = ("services", name)
+        if (file, name) in seen:
+            raise self._cycle(document.origins, name, (*seen, (file, name)))
+        if len(seen) > _MAX_CHAIN:
+            message = f"services extend each other in a chain of more than {_MAX_CHAIN}"
+            raise document.origins.error((*path, "extends"), message)
+        reference = service["extends"]
+        wanted = reference.get("service")
+        if not wanted:
+            raise document.origins.error((*path, "extends"), "needs the key 'service'")
+        base_file = self._file(reference) or file
+        other = document if base_file == file else self._read(base_file, wanted, document, name)
+        if wanted not in (other.tree.get("services") or {}):
+            raise document.origins.error(
+                (*path, "extends"), f"there is no service {wanted!r} in {base_file}"
+            )
+        base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
+        if base is None:  # as in Compose, which then prints 'extends'
+            return service
+        self._count(base, document.origins, path)
+        copied = {"services": {name: copy.deepcopy(base)}}
+        drop(copied, document.resets)
+        rest = {key: value for key, value in service.items() if key != "extends"}
+        document.origins.graft(other.origins, ("services", wanted), path)
+        copied["services"][name].pop("extends", None)
+        return merge(copied["services"][name], rest, document.origins, path)
+
+    def _count(self, value: Tree, origins: Origins, path: DocPath) -> None:
+        """Count what is about to be copied."""
+        origins.spend(path, len(value) if isinstance(value, str) else 0)
+        for entry in value.values() if isinstance(value, dict) else ():
+            self._count(entry, origins, path)
+        for entry in value if isinstance(value, list) else ():
+            self._count(entry, origins, path)
+
+    def _file(self, reference: Tree) -> Path | None:
+        file = reference.get("file")
+        return Path(absolute(file, self._scope.directory)) if file else None
+
+    def _read(self, file: Path, wanted: str, user: Document, name: str) -> Document:
+        """Read another file; only the service that is wanted from it is checked."""
+        if file not in self._files:
+            try:
+                self._files[file] = _joined(documents(file, self._scope), file)
+            except ComposeError as exc:
+                if exists(file):
+                    raise
+                path = ("services", name, "extends", "file")
+                written = user.tree["services"][name]["extends"]["file"]
+                raise missing_file(user.origins, path, written, file) from exc
+        raw = self._files[file]
+        chosen = _needed(raw.tree, wanted)
+        tree = rebase(complete({"services": chosen}, raw.origins), file.parent)
+        return Document(tree, raw.origins, raw.resets)
+
+    def _cycle(self, origins: Origins, name: str, seen: _Seen) -> ComposeError:
+        chain = " -> ".join(service for _, service in seen)
+        return origins.error(("services", name, "extends"), f"services extend each other: {chain}")
+
+
+def _joined(found: list[Document], file: Path) -> Document:
+    first = found[0] if found else Document({}, Origins(file))
+    for document in found[1:]:
+        drop(first.tree, document.resets)
+        first.tree = merge(first.tree, document.tree, first.origins)
+        first.origins.absorb(document.origins)
+    return first
+
+
+def _needed(tree: Tree, wanted: str) -> Tree:
+    """Return the service that is wanted and those of the same file that it extends in turn."""
+    services = tree.get("services")
+    services = services if isinstance(services, dict) else {}
+    needed: dict[str, Tree] = {}
+    while wanted in services and wanted not in needed:
+        needed[wanted] = services[wanted]
+        wanted = _base_in_same_file(services[wanted]) or ""
+    return needed
+
+
+def _base_in_same_file(service: Tree) -> str | None:
+    extends = service.get("extends") if isinstance(service, dict) else None
+    if isinstance(extends, dict):
+        extends = None if extends.get("file") else extends.get("service")
+    return extends if isinstance(extends, str) else None
+
+
+_MAX_INCLUDED = 200
+
+LoadFiles = Callable[[tuple[Path, ...], Scope], tuple[Tree, Origins]]
+"""Loads the files of an included project: its merged tree and where its values stand."""
+
+_SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
+
+
+def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> None:
+    """Bring what a document in long form includes into it, in place.
+
+    Raises:
+        ComposeError: a missing file, a file that includes itself, or a name that both define
+            differently.
+    """
+    for index, entry in enumerate(document.tree.pop("include", None) or ()):
+        path = ("include", index)
+        files = tuple(Path(absolute(text, scope.directory)) for text in entry.get("path") or ())
+        if not files:
+            raise document.origins.error(path, "names no path")
+        for text, file in zip(entry["path"], files, strict=True):
+            if not is_file(file):
+                raise missing_file(document.origins, path, text, file)
+        if files[0] in scope.chain:
+            chain = " -> ".join(str(file) for file in (*scope.chain, files[0]))
+            raise document.origins.error(path, f"files include each other: {chain}")
+        if next(scope.included) >= _MAX_INCLUDED:
+            message = f"files are included more than {_MAX_INCLUDED} times in this project"
+            raise document.origins.error(path, message)
+        inner = _inner_scope(entry, files[0], scope, document.origins, path)
+        tree, origins = load_files(files, inner)
+        _import(tree, origins, document, path, scope.warnings)
+
+
+def _inner_scope(
+    entry: Tree, main: Path, scope: Scope, origins: Origins, path: tuple[str | int, ...]
+) -> Scope:
+    directory = main.parent
+    if entry.get("project_directory"):
+        directory = Path(absolute(entry["project_directory"], scope.directory))
+    env_files = [Path(absolute(text, scope.directory)) for text in entry.get("env_file") or ()]
+    for file in env_files:
+        if not exists(file):
+            raise origins.error((*path, "env_file"), f"there is no file {file}")
+    if not env_files and is_file(directory / ".env"):
+        env_files = [directory / ".env"]
+    if not is_directory(directory):  # as Compose has it
+        directory = directory.parent
+    variables = with_env_files(dict(scope.variables), tuple(env_files))
+    return replace(scope, directory=directory, variables=variables)
+
+
+def _import(
+    tree: Tree,
+    origins: Origins,
+    document: Document,
+    path: tuple[str | int, ...],
+    warnings: Warnings,
+) -> None:
+    if KEY in tree:
+        warnings.add((KEY,), "is not used in an included file", origins)
+    for section in _SECTIONS:
+        for name, value in (tree.get(section) or {}).items():
+            own = document.tree.get(section)
+            own = document.tree[section] = {} if own is None else own
+            if name in own and own[name] != value:
+                raise _conflict(document.origins, section, name, path)
+            own[name] = value
+            document.origins.graft(origins, (section, name), (section, name))
+
+
+def _conflict(
+    origins: Origins, section: str, name: str, path: tuple[str | int, ...]
+) -> ComposeError:
+    file, line = origins.find(path)
+    return ComposeError(
+        f"is defined here and, differently, in what {file.name} line {line} includes",
+        file=origins.find((section, name))[0],
+        line=origins.find((section, name))[1],
+        path=f"{section}.{name}",
+        hint="override included services in a second file, not in the one that includes them",
+    )
