@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.model import Json
 
 _PAUSE_S = 0.005
@@ -57,7 +57,7 @@ class Floor:
             partial(self.engine.create_volume, f"{self.name}-db", {"Labels": labels}),
             partial(self.engine.create_volume, f"{self.name}-cache", {"Labels": labels}),
         ]
-        batch.run(tasks)
+        parallel.run(tasks)
         with ThreadPoolExecutor(3) as workers:
             web = workers.submit(self._create, "web", 8000, self._web())
             backends = [
@@ -72,7 +72,7 @@ class Floor:
         """Remove everything that exists of it."""
         containers = self.engine.list_containers(self.labels)
         mine = [each["Id"] for each in containers if each["Names"][0].startswith(f"/{self.name}-")]
-        batch.run([partial(self.engine.remove_container, each) for each in mine])
+        parallel.run([partial(self.engine.remove_container, each) for each in mine])
         self.engine.remove_network(self.name)
         for volume in ("db", "cache"):
             self.engine.remove_volume(f"{self.name}-{volume}")

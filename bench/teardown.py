@@ -10,7 +10,7 @@ from bench.bench import HERE, Bench, alternately, timed
 from bench.composed import composed
 from bench.results import Row, cost, speedup
 from bench.shop import load_stack, new_stack
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.model import StackSpec
 from dockwright.stack import Stack
 
@@ -77,8 +77,8 @@ def _bare_removal(stack: Stack) -> partial[None]:
     volumes = [each["Name"] for each in engine.list_volumes(labels)]
 
     def remove() -> None:
-        batch.run([partial(engine.remove_container, each) for each in containers])
-        batch.run(
+        parallel.run([partial(engine.remove_container, each) for each in containers])
+        parallel.run(
             [
                 *(partial(engine.remove_network, each) for each in networks),
                 *(partial(engine.remove_volume, each) for each in volumes),

@@ -181,7 +181,7 @@ def test_a_directory_whose_name_is_no_text(
 
 _AS_SOMEBODY_ELSE = """
 import os, sys
-import docker.transport, dockwright.cli.clean, dockwright.engine.adapters  # while they can be read
+import docker.transport, dockwright.cli.clean, dockwright.engine.http  # while they can be read
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 from dockwright.cli import main

@@ -7,16 +7,16 @@ from functools import partial
 
 import pytest
 
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import ConflictError, EngineError
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    assert batch.run([partial(int, str(number)) for number in range(20)]) == list(range(20))
+    assert parallel.run([partial(int, str(number)) for number in range(20)]) == list(range(20))
 
 
 def test_nothing_to_do_is_fine() -> None:
-    assert batch.run([]) == []
+    assert parallel.run([]) == []
 
 
 def test_no_more_than_the_bound_run_at_once() -> None:
@@ -33,7 +33,7 @@ def test_no_more_than_the_bound_run_at_once() -> None:
         with lock:
             running -= 1
 
-    batch.run([task] * 9, max_parallel=3)
+    parallel.run([task] * 9, max_parallel=3)
     assert most == 3
 
 
@@ -46,7 +46,7 @@ def test_all_tasks_run_though_some_fail_and_all_failures_are_told() -> None:
         done.append(number)
 
     with pytest.raises(ExceptionGroup, match="3 of 6 engine calls failed") as caught:
-        batch.run([partial(task, number) for number in range(6)], max_parallel=2)
+        parallel.run([partial(task, number) for number in range(6)], max_parallel=2)
     assert [str(error) for error in caught.value.exceptions] == ["task 1", "task 3", "task 5"]
     assert sorted(done) == [0, 2, 4]
 
@@ -57,4 +57,4 @@ def test_a_single_failure_is_raised_itself(others: int) -> None:
         raise EngineError("alone")
 
     with pytest.raises(EngineError, match="alone"):
-        batch.run([fail, *[lambda: None] * others])
+        parallel.run([fail, *[lambda: None] * others])

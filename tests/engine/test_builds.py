@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import BuildRequest, Engine
-from dockwright.engine.buildx import arguments, has_buildx
-from dockwright.engine.dockerfile import buildkit_feature
+from dockwright.engine.build import arguments, buildkit_feature, has_buildx
 from dockwright.errors import EngineError, EngineTimeoutError, ImageBuildError
 from tests.support import Owned
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dockwright.engine import Endpoint, Engine, TlsFiles, batch, connect
-from dockwright.engine.adapters import PoolAdapter, ssh_command
+from dockwright.engine import Endpoint, Engine, TlsFiles, connect, parallel
+from dockwright.engine.http import PoolAdapter, ssh_command
 from dockwright.errors import (
     EngineError,
     EnginePermissionError,
@@ -77,7 +77,7 @@ def test_all_calls_of_a_thread_share_one_connection(own_engine: Engine) -> None:
 
 @pytest.mark.engine
 def test_threads_share_the_pool(own_engine: Engine) -> None:
-    batch.run([own_engine.ping] * 64, max_parallel=8)
+    parallel.run([own_engine.ping] * 64, max_parallel=8)
     assert _open_connections(own_engine) <= 8
 
 
@@ -95,7 +95,7 @@ def _open_connections(engine: Engine) -> int:
 @pytest.mark.engine
 def test_every_call_is_counted_by_kind(own_engine: Engine) -> None:
     before = own_engine.statistics()
-    batch.run([own_engine.ping] * 10)
+    parallel.run([own_engine.ping] * 10)
     own_engine.list_volumes({})
     after = own_engine.statistics()
     assert after.calls - before.calls == 11

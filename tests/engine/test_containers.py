@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import (
     ConflictError,
     EngineError,
@@ -61,7 +61,7 @@ def test_removing_is_done_when_it_is_gone_or_being_removed(
     engine: Engine, owned: Owned, scratch: str
 ) -> None:
     container = owned.run(scratch, "sleep", "600")
-    batch.run([lambda: engine.remove_container(container)] * 6)
+    parallel.run([lambda: engine.remove_container(container)] * 6)
     engine.remove_container(container)
     with pytest.raises(NoSuchObjectError) as caught:
         engine.inspect_container(container)
@@ -177,10 +177,10 @@ def test_a_command_that_does_not_exist_is_told(engine: Engine, owned: Owned, scr
 
 
 def test_sixteen_starts_at_once(engine: Engine, owned: Owned, scratch: str) -> None:
-    containers = batch.run([lambda: owned.create(scratch, "sleep", "600")] * 16)
-    batch.run([partial(engine.start_container, each) for each in containers])
+    containers = parallel.run([lambda: owned.create(scratch, "sleep", "600")] * 16)
+    parallel.run([partial(engine.start_container, each) for each in containers])
     assert len(engine.list_containers(owned.labels, all=False)) == 16
-    batch.run([partial(engine.remove_container, each) for each in containers])
+    parallel.run([partial(engine.remove_container, each) for each in containers])
     assert owned.left() == []
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Endpoint, resolve_endpoint, usual_sockets
-from dockwright.engine.endpoint import TlsFiles
-from dockwright.engine.resolve import first_answering
+from dockwright.engine.endpoint import TlsFiles, first_answering
 from dockwright.errors import SettingsError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockwright.engine.failures import build_failed, refused
+from dockwright.engine.errors import build_failed, refused
 from dockwright.errors import (
     AddressPoolError,
     ConflictError,

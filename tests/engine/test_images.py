@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dockwright.engine import Endpoint, Engine, PullProgress, connect
-from dockwright.engine.references import registry_of, split_reference
+from dockwright.engine.types import registry_of, split_reference
 from dockwright.errors import DiskFullError, EngineError, ImageMissingError
 from tests.engine.answering import VERSION, answering, reply
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dockwright.engine import Engine, host_tar
+from dockwright.engine import Engine, volumes
 from dockwright.errors import DiskFullError, EngineError
 from tests.support import Owned
 
@@ -218,7 +218,7 @@ def test_a_full_disk_is_told(small_disk: Path) -> None:
         entry.size = 4_000_000
         tar.addfile(entry, io.BytesIO(os.urandom(entry.size)))
     with pytest.raises(DiskFullError, match=r"cannot fill it: .*big: Wrote only"):
-        host_tar.unpack(small_disk, "root", [buffer.getvalue()], "fill it")
+        volumes.unpack(small_disk, "root", [buffer.getvalue()], "fill it")
 
 
 def children_named(name: str) -> list[str]:

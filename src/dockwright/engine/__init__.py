@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.engine import batch
-    from dockwright.engine.build_request import BuildRequest
+    from dockwright.engine import parallel
+    from dockwright.engine.build import BuildRequest
     from dockwright.engine.client import Engine, connect
-    from dockwright.engine.endpoint import Endpoint, TlsFiles
+    from dockwright.engine.endpoint import Endpoint, TlsFiles, resolve_endpoint, usual_sockets
     from dockwright.engine.events import EventHub, Subscription
-    from dockwright.engine.exec_session import ExecSession
-    from dockwright.engine.execs import ExecStream
+    from dockwright.engine.exec import ExecSession, ExecStream
+    from dockwright.engine.images import PullProgress
     from dockwright.engine.labels import (
         PREFIX,
         current_owner,
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
         parse_ownership,
     )
     from dockwright.engine.logs import LogStream
-    from dockwright.engine.pulls import PullProgress
-    from dockwright.engine.resolve import resolve_endpoint, usual_sockets
-    from dockwright.engine.timestamps import parse_time
     from dockwright.engine.types import (
         CallStatistics,
         EngineStatistics,
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
         Event,
         ExecResult,
         LogLine,
+        parse_time,
     )
 
 __all__ = [
@@ -50,11 +48,11 @@ __all__ = [
     "PullProgress",
     "Subscription",
     "TlsFiles",
-    "batch",
     "connect",
     "current_owner",
     "owner_is_alive",
     "ownership_labels",
+    "parallel",
     "parse_ownership",
     "parse_time",
     "resolve_endpoint",
@@ -64,7 +62,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "build_request": ("BuildRequest",),
+        "build": ("BuildRequest",),
         "client": (
             "Engine",
             "connect",
@@ -72,13 +70,18 @@ __getattr__ = lazily(
         "endpoint": (
             "Endpoint",
             "TlsFiles",
+            "resolve_endpoint",
+            "usual_sockets",
         ),
         "events": (
             "EventHub",
             "Subscription",
         ),
-        "exec_session": ("ExecSession",),
-        "execs": ("ExecStream",),
+        "exec": (
+            "ExecSession",
+            "ExecStream",
+        ),
+        "images": ("PullProgress",),
         "labels": (
             "PREFIX",
             "current_owner",
@@ -87,12 +90,6 @@ __getattr__ = lazily(
             "parse_ownership",
         ),
         "logs": ("LogStream",),
-        "pulls": ("PullProgress",),
-        "resolve": (
-            "resolve_endpoint",
-            "usual_sockets",
-        ),
-        "timestamps": ("parse_time",),
         "types": (
             "CallStatistics",
             "EngineStatistics",
@@ -100,6 +97,7 @@ __getattr__ = lazily(
             "Event",
             "ExecResult",
             "LogLine",
+            "parse_time",
         ),
     },
 )

@@ -6,26 +6,23 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from dockwright.engine.builds import BuildCalls
-from dockwright.engine.calls import Call
+import docker
+
+from dockwright.engine.build import BuildCalls
 from dockwright.engine.containers import ContainerCalls
-from dockwright.engine.endpoint import Endpoint
+from dockwright.engine.endpoint import Endpoint, resolve_endpoint
 from dockwright.engine.events import EventHub
-from dockwright.engine.exec_session import ExecSessionCalls
-from dockwright.engine.execs import ExecCalls
-from dockwright.engine.images import ImageCalls
+from dockwright.engine.exec import ExecCalls, ExecSessionCalls
+from dockwright.engine.http import Call
+from dockwright.engine.images import ImageCalls, PullCalls
 from dockwright.engine.logs import LogCalls
 from dockwright.engine.networks import NetworkCalls
-from dockwright.engine.pulls import PullCalls
-from dockwright.engine.resolve import resolve_endpoint
 from dockwright.engine.types import Document, EngineStatistics, EngineVersion
-from dockwright.engine.volume_files import VolumeFileCalls
+from dockwright.engine.volumes import VolumeFileCalls
 from dockwright.places import home_directory
 
 if TYPE_CHECKING:
-    import docker
-
-    from dockwright.engine.transport import Transport
+    from dockwright.engine.http import Transport
 
 
 class Engine(
@@ -60,8 +57,6 @@ class Engine(
     @property
     def sdk(self) -> docker.DockerClient:
         """docker-py's client on the same connections, for a user's own calls in one thread."""
-        from dockwright.engine.sdk import sdk_client
-
         with self._lock:
             if self._sdk is None:
                 self._sdk = sdk_client(self._http)
@@ -110,7 +105,7 @@ def connect(
         EnginePermissionError: this user may not use it.
         SettingsError: the environment or the docker command's configuration is wrong.
     """
-    from dockwright.engine.transport import Transport  # the Docker SDK: 0.1 s, only when needed
+    from dockwright.engine.http import Transport  # the Docker SDK: 0.1 s, only when needed
 
     where = endpoint or resolve_endpoint(os.environ, home_directory())
     key = (os.getpid(), where)
@@ -121,3 +116,15 @@ def connect(
                 Transport(where, timeout_s=timeout_s, pool_size=pool_size)
             )
         return engine
+
+
+def sdk_client(transport: Transport) -> docker.DockerClient:
+    """Return a client that shares the transport's connections and API version."""
+    # The address is replaced below: docker-py has no way to be given an adapter.
+    client = docker.DockerClient(
+        base_url="tcp://localhost:2375",
+        version=transport.version.api,
+        timeout=int(transport.timeout_s),
+    )
+    client.api.base_url = transport.mount(client.api)
+    return client

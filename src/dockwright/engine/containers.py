@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
+from typing import TYPE_CHECKING
 
-from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path, short
-from dockwright.engine.group import EngineCalls
+from dockwright.engine.http import Call, LabelFilter, label_filter, matching, path, short
 from dockwright.engine.inside import EngineInside, look_inside
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError, NoSuchObjectError
 from dockwright.model import Json
+
+if TYPE_CHECKING:
+    from dockwright.engine.http import Transport
+
+_LONGEST_S = 60.0
+
+
+class Standstill:
+    """Counts who holds which container; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, container: str) -> Iterator[None]:
+        """Have `wait` block for this container inside the block."""
+        with self._changed:
+            self._held[container] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held[container] -= 1
+                self._changed.notify_all()
+
+    def wait(self, container: str) -> None:
+        """Wait until nobody holds the container, or for a minute."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held[container], _LONGEST_S)
+
+
+class EngineCalls:
+    """A group of calls; `Engine` is made of them.
+
+    Args:
+        transport: the connections to the engine.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._http = transport
+        self._standstill = Standstill()
+
 
 _STOP_MARGIN_S = 30.0
 """How much longer than its grace a stop may take before the call counts as hanging."""

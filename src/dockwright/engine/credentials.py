@@ -11,7 +11,7 @@ from docker import auth
 from docker.credentials.errors import StoreError
 from docker.errors import DockerException
 
-from dockwright.engine.references import registry_of
+from dockwright.engine.types import registry_of
 from dockwright.errors import EngineError
 
 

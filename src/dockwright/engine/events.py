@@ -13,15 +13,14 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from dockwright.engine.calls import Call
-from dockwright.engine.closing import Closing
+from dockwright.engine.http import Call
+from dockwright.engine.parallel import Closing
 from dockwright.engine.streams import ByteStream, json_lines
-from dockwright.engine.timestamps import parse_time
-from dockwright.engine.types import Document, Event
+from dockwright.engine.types import Document, Event, parse_time
 from dockwright.errors import EngineError
 
 if TYPE_CHECKING:
-    from dockwright.engine.transport import Transport
+    from dockwright.engine.http import Transport
 
 log = logging.getLogger(__name__)
 

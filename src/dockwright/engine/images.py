@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
-from dockwright.engine.group import EngineCalls
-from dockwright.engine.references import split_reference
-from dockwright.engine.types import Document
-from dockwright.errors import ImageMissingError, NoSuchObjectError
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dockwright.engine.containers import EngineCalls
+from dockwright.engine.errors import pull_failed
+from dockwright.engine.http import Call, LabelFilter, label_filter, matching, path
+from dockwright.engine.parallel import Unwanted, ending
+from dockwright.engine.streams import ByteStream, json_lines
+from dockwright.engine.types import Document, split_reference
+from dockwright.errors import (
+    EngineError,
+    EngineUnreachableError,
+    ImageMissingError,
+    NoSuchObjectError,
+)
 
 
 class ImageCalls(EngineCalls):
@@ -64,3 +76,154 @@ class ImageCalls(EngineCalls):
         """Return the images that have all `labels`; a value of None means any."""
         call = Call("GET", "/images/json", "list images", params={"filters": label_filter(labels)})
         return matching(self._http.documents(call), labels)
+
+
+_SILENCE_TIMEOUT_S = 300.0
+"""How long an engine may say nothing during a pull: unpacking one large layer is silent."""
+
+_ASK_TIMEOUT_S = 20.0
+
+_REPORT_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a pull is.
+
+    Attributes:
+        image: the reference being pulled.
+        layers: how many layers are known by now.
+        done: how many of them are there.
+        received_bytes: what was downloaded of those whose size is known.
+        total_bytes: their size; both grow while the engine learns of more layers.
+    """
+
+    image: str
+    layers: int
+    done: int
+    received_bytes: int
+    total_bytes: int
+
+
+OnPull: TypeAlias = Callable[[PullProgress], None]
+
+
+class PullCalls(EngineCalls):
+    """The call that fetches an image."""
+
+    def pull_image(
+        self,
+        reference: str,
+        *,
+        platform: str | None = None,
+        on_progress: OnPull | None = None,
+        unwanted: Unwanted | None = None,
+    ) -> None:
+        """Fetch an image, even if the engine has one of this name.
+
+        Args:
+            reference: ``name``, ``name:tag`` or ``name@digest``; without both: ``latest``.
+            platform: e.g. ``linux/arm64``; None: the engine's own.
+            on_progress: called about ten times a second, and once at the end.
+            unwanted: tells that the pull is to end; it is asked from another thread.
+
+        Raises:
+            ImageMissingError: it cannot be had; the message says why.
+        """
+        from dockwright.engine.credentials import pull_headers  # loads the Docker SDK
+
+        name, version = split_reference(reference)
+        call = Call(
+            "POST",
+            "/images/create",
+            "pull image",
+            reference,
+            params={"fromImage": name, "tag": version, "platform": platform},
+            headers=pull_headers(name),
+            timeout_s=_SILENCE_TIMEOUT_S,
+        )
+        progress = _Progress(reference, on_progress)
+        try:
+            with self._http.stream(call) as stream, ending(unwanted, stream.close):
+                for message in _messages(stream):
+                    progress.note(message)
+        except EngineUnreachableError:
+            raise
+        except EngineError as exc:
+            # Old engines refuse with a status, newer ones with a line in the stream: one error.
+            reason = exc.message.removeprefix(f"cannot {call.action}: ")
+            raise pull_failed(reference, reason) from exc
+        progress.report(final=True)
+
+    def remote_digest(self, reference: str) -> str:
+        """Return the digest that the image's registry has under this name now; nothing is pulled.
+
+        Raises:
+            ImageMissingError: it cannot be had; the message says why.
+        """
+        from dockwright.engine.credentials import pull_headers  # loads the Docker SDK
+
+        call = Call(
+            "GET",
+            path("distribution", reference, "json"),
+            "ask the registry for",
+            reference,
+            headers=pull_headers(split_reference(reference)[0]),
+            timeout_s=_ASK_TIMEOUT_S,
+        )
+        try:
+            return str(self._http.document(call)["Descriptor"]["digest"])
+        except EngineUnreachableError:
+            raise
+        except EngineError as exc:
+            raise pull_failed(
+                reference, exc.message.removeprefix(f"cannot {call.action}: ")
+            ) from exc
+
+
+def _messages(stream: ByteStream) -> Iterator[Document]:
+    for message in json_lines(stream):
+        if error := message.get("error") or message.get("errorDetail", {}).get("message"):
+            raise EngineError(str(error))
+        yield message
+
+
+class _Progress:
+    """Sums up the messages of all layers, and tells of it now and then."""
+
+    def __init__(self, reference: str, listener: OnPull | None) -> None:
+        self._reference = reference
+        self._listener = listener
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._done: set[str] = set()
+        self._reported = 0.0
+
+    def note(self, message: Document) -> None:
+        layer, status = message.get("id"), str(message.get("status", ""))
+        if not layer or status.startswith("Pulling from"):
+            return
+        if status in {"Pull complete", "Already exists"}:
+            self._done.add(layer)
+        detail = message.get("progressDetail") or {}
+        received, total = self._layers.get(layer, (0, 0))
+        if status == "Downloading" and detail.get("total"):
+            received, total = int(detail.get("current") or 0), int(detail["total"])
+        elif status in {"Download complete", "Pull complete"}:
+            received = total
+        self._layers[layer] = (received, total)
+        self.report()
+
+    def report(self, *, final: bool = False) -> None:
+        now = time.monotonic()
+        if self._listener is None or (not final and now - self._reported < _REPORT_INTERVAL_S):
+            return
+        self._reported = now
+        self._listener(
+            PullProgress(
+                image=self._reference,
+                layers=len(self._layers),
+                done=len(self._done),
+                received_bytes=sum(received for received, _ in self._layers.values()),
+                total_bytes=sum(total for _, total in self._layers.values()),
+            )
+        )

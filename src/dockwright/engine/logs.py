@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockwright.engine.calls import Call, path
-from dockwright.engine.closing import Closing
-from dockwright.engine.group import EngineCalls
+from dockwright.engine.containers import EngineCalls
+from dockwright.engine.http import Call, path
+from dockwright.engine.parallel import Closing
 from dockwright.engine.streams import CHUNK_BYTES, ByteStream, StreamName, frames
-from dockwright.engine.timestamps import split_time
-from dockwright.engine.types import LogLine
+from dockwright.engine.types import LogLine, split_time
 
 _LONGEST_LINE_BYTES = CHUNK_BYTES
 

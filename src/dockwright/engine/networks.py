@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from dockwright.engine.calls import Call, LabelFilter, label_filter, matching, path
-from dockwright.engine.group import EngineCalls
+from dockwright.engine.containers import EngineCalls
+from dockwright.engine.http import Call, LabelFilter, label_filter, matching, path
 from dockwright.engine.types import Document
 from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.model import Json

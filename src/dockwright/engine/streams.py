@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from dockwright.engine.closing import Closing
-from dockwright.engine.failures import lost_connection
+from dockwright.engine.errors import lost_connection
+from dockwright.engine.parallel import Closing
 from dockwright.engine.types import Document
 
 if TYPE_CHECKING:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 Document: TypeAlias = dict[str, Any]
@@ -107,3 +109,47 @@ class Event:
     id: str
     attributes: Mapping[str, str]
     time_s: float
+
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ?")
+
+
+def split_time(text: str) -> tuple[float | None, str]:
+    """Take a time off the front of `text`.
+
+    Returns:
+        Seconds since the epoch, or None where `text` does not begin with a time; and the rest.
+    """
+    found = _TIME.match(text)
+    if found is None:
+        return None, text
+    seconds = datetime.fromisoformat(found[1] + found[3]).timestamp() + float(found[2] or 0)
+    return seconds, text[found.end() :]
+
+
+def parse_time(text: str) -> float | None:
+    """Return a time in seconds since the epoch; None for no time, and for Go's zero time."""
+    seconds, _ = split_time(text)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return an image's repository and its tag or digest (``latest`` where it has neither)."""
+    name, at, digest = reference.partition("@")
+    if at:
+        return _split_tag(name)[0], digest
+    name, tag = _split_tag(name)
+    return name, tag or "latest"
+
+
+def registry_of(reference: str) -> str:
+    """Return the host that an image comes from; ``docker.io`` where the name does not tell."""
+    first, slash, _ = reference.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    return first if is_host else "docker.io"
+
+
+def _split_tag(name: str) -> tuple[str, str]:
+    # A colon before the last slash is a registry's port.
+    head, colon, tag = name.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (name, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockwright import __version__
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import ImageMissingError, StackError, UsageError
 from dockwright.lifecycle.archive_codec import ZSTD, Codec
 from dockwright.lifecycle.archive_write import Draft, draft_path, drafted
@@ -160,7 +160,7 @@ def images_of(stack: Stack) -> dict[str, ImageOf]:
     """Return the images of all services: those of their containers, or those by their names."""
     names = list(stack.spec.services)
     return dict(
-        zip(names, batch.run([partial(_image_of, stack, name) for name in names]), strict=True)
+        zip(names, parallel.run([partial(_image_of, stack, name) for name in names]), strict=True)
     )
 
 

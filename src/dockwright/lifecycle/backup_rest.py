@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import EngineError
 from dockwright.lifecycle.journal import Journal
 from dockwright.model import Address, ServiceSpec
@@ -41,12 +41,12 @@ def at_rest(
         for name, document in _inspected(stack).items()
         if document["State"]["Running"] and not document["State"]["Paused"]
     }
-    batch.run([partial(_to_disk, stack, name, each) for name, each in running.items()])
+    parallel.run([partial(_to_disk, stack, name, each) for name, each in running.items()])
     writers = [each["Id"] for each in running.values() if _writes(each, volumes)]
     journal.write({"kind": BACKUP, "paused": writers, "draft": str(draft)})
     try:
         with ExitStack() as paused:
-            batch.run(
+            parallel.run(
                 [partial(paused.enter_context, stack.engine.standstill(each)) for each in writers]
             )
             yield
@@ -71,14 +71,14 @@ def _leave(stack: Stack, paused: Collection[str], journal: Journal) -> None:
 
 def let_go_on(engine: Engine, containers: Collection[str]) -> None:
     """Unpause containers; those that are not paused, or gone, are left alone."""
-    # They are not inspected first: see `dockwright.engine.standstill`.
-    batch.run([partial(engine.unpause_container, each) for each in containers])
+    # They are not inspected first: see `dockwright.engine.containers`.
+    parallel.run([partial(engine.unpause_container, each) for each in containers])
 
 
 def _inspected(stack: Stack) -> dict[str, Mapping[str, Any]]:
     names = list(stack.containers)
     inspect = stack.engine.inspect_container
-    found = batch.run([partial(inspect, stack.containers[name]) for name in names])
+    found = parallel.run([partial(inspect, stack.containers[name]) for name in names])
     return dict(zip(names, found, strict=True))
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, DockwrightError
 from dockwright.lifecycle.findings import Finding, check_state, engine_findings
 from dockwright.lifecycle.home import ConfigHome
@@ -51,7 +51,7 @@ def check_stack(spec: StackSpec, engine: Engine, identity: Identity) -> Iterator
     except ComposeError as failure:
         yield Finding("services", "fail", failure.message, failure.hint or "change it")
     yield from _check_ports(spec, engine, identity)
-    yield from batch.run(
+    yield from parallel.run(
         [partial(_check_image, spec, service, engine) for service in spec.services.values()]
     )
 

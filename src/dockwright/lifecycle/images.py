@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import ImageMissingError, NoSuchObjectError
 from dockwright.model import StackSpec
 from dockwright.places import state_directory
@@ -112,7 +112,7 @@ def get_images(
             raise
         listener(UnitEvent(name, "ready", stopwatch.elapsed_s, "image ready"))
 
-    batch.run([partial(get, name) for name in services if name in stack.spec.services])
+    parallel.run([partial(get, name) for name in services if name in stack.spec.services])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from dockwright import __version__
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import (
     DiskFullError,
     DockwrightError,
@@ -127,7 +127,7 @@ def _get_images(stack: Stack, manifest: Manifest, listener: Listener) -> None:
             was = f"; at the backup it was {known[0]}" if known else ""
             raise ImageMissingError(f"{exc.message}{was}", hint=exc.hint) from exc
 
-    batch.run([partial(get, name) for name in stack.spec.services])
+    parallel.run([partial(get, name) for name in stack.spec.services])
 
 
 def restore_stack(restore: Restore, progress: Progress, *, start: bool | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import ImageMissingError, NoSuchObjectError
 from dockwright.stack import COMPOSE_SERVICE, Identity, Stack, injected_targets
 
@@ -22,7 +22,7 @@ def described(stack: Stack) -> dict[str, Any]:
     """Return what there is of a stack, enough to make it again but for its volumes' content."""
     engine, labels = stack.engine, stack.identity.selector()
     found = [each["Id"] for each in engine.list_containers(labels)]
-    containers = batch.run([partial(engine.inspect_container, each) for each in found])
+    containers = parallel.run([partial(engine.inspect_container, each) for each in found])
     listed = engine.list_volumes(stack.identity.data_selector())
     volumes = [engine.inspect_volume(each["Name"]) for each in listed]
     return {
@@ -61,7 +61,7 @@ def _injected(stack: Stack, document: Document) -> dict[str, str]:
 
 def made_volumes(engine: Engine, before: Document) -> None:
     """Create the volumes again, empty."""
-    batch.run([partial(engine.create_volume, each["Name"], each) for each in before["volumes"]])
+    parallel.run([partial(engine.create_volume, each["Name"], each) for each in before["volumes"]])
 
 
 def made_containers(engine: Engine, before: Document) -> list[str]:
@@ -149,11 +149,11 @@ def remove_all(engine: Engine, identity: Identity, *, keep_networks: Iterable[st
     """
     labels = identity.selector()
     found = [each["Id"] for each in engine.list_containers(labels)]
-    batch.run([partial(engine.remove_container, each) for each in found])
+    parallel.run([partial(engine.remove_container, each) for each in found])
     volumes = engine.list_volumes(identity.data_selector())
     kept = set(keep_networks)
     networks = [each["Id"] for each in engine.list_networks(labels) if each["Id"] not in kept]
-    batch.run(
+    parallel.run(
         [partial(engine.remove_volume, each["Name"]) for each in volumes]
         + [partial(engine.remove_network, each) for each in networks]
     )

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, StackBusyError, StackError
 from dockwright.lifecycle.archive_read import Archive, open_archive
 from dockwright.lifecycle.archive_write import sweep
@@ -116,7 +116,7 @@ def _put_back(stack: Stack, before: Mapping[str, Any], journal: Journal) -> list
 def _fill_from(safety: Archive, stack: Stack, before: Mapping[str, Any]) -> None:
     mounts = before["mounts"]
     with helper(stack.engine, stack.identity, before["image"], mounts, writable=True) as writer:
-        batch.run([partial(_fill, writer, safety, part) for part in safety.manifest.volumes])
+        parallel.run([partial(_fill, writer, safety, part) for part in safety.manifest.volumes])
 
 
 def _fill(writer: Helper, safety: Archive, part: Part) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import EngineError
 from dockwright.lifecycle.health import Health, health_of
 from dockwright.measure.gauges import (
@@ -67,7 +67,7 @@ class Looker:
         before = {key: used for key, used in self._used.items() if key in running}
         first = self._readings(stack, {k: u for k, u in running.items() if k not in before})
         # Health is asked for between the two readings, so that the wait costs nothing.
-        healths = batch.run([partial(health_of, stack, unit) for unit in units])
+        healths = parallel.run([partial(health_of, stack, unit) for unit in units])
         if first:
             began = max(used.at_s for used in first.values())
             # Nothing happens that could be waited for: a rate needs time to pass.
@@ -114,7 +114,7 @@ class Looker:
 
 def _batched(tasks: Mapping[str, Callable[[], _Used | None]]) -> dict[str, _Used]:
     """Run tasks at the same time; return what they gave, without those that gave nothing."""
-    results = batch.run(list(tasks.values()))
+    results = parallel.run(list(tasks.values()))
     return {key: each for key, each in zip(tasks, results, strict=True) if each is not None}
 
 

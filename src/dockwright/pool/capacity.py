@@ -10,7 +10,7 @@ from typing import cast
 
 import psutil
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.measure import GoneError, container_gauge
 from dockwright.model import Json, ServiceSpec, StackSpec
 
@@ -35,7 +35,7 @@ def declared_bytes(spec: StackSpec) -> int:
 
 def measured_bytes(engine: Engine, containers: Iterable[str]) -> int:
     """Return what running containers take now, with a margin for work."""
-    used = batch.run([partial(_memory_bytes, engine, container) for container in containers])
+    used = parallel.run([partial(_memory_bytes, engine, container) for container in containers])
     return int(sum(used) * _MARGIN)
 
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from dockwright.cache import FileDigests, Surroundings, start_key
 from dockwright.engine import BuildRequest, Engine
-from dockwright.engine.dockerfile import base_images
+from dockwright.engine.build import base_images
 from dockwright.errors import ImageBuildError, ImageMissingError, NoSuchObjectError
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.stack.images import build_request
@@ -56,7 +56,7 @@ class Freshness:
 
     def _build(self, request: BuildRequest, ids: dict[str, str]) -> str:
         """Return what stands for an image that is built from a context."""
-        from dockwright.engine.classic import context_files
+        from dockwright.engine.build import context_files
 
         try:
             text = request.dockerfile_text()

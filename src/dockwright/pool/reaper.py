@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from dockwright.engine import PREFIX, Engine, batch, owner_is_alive, parse_ownership
+from dockwright.engine import PREFIX, Engine, owner_is_alive, parallel, parse_ownership
 from dockwright.errors import CleanupError
 from dockwright.model import Ownership
 from dockwright.places import state_directory
@@ -186,10 +186,10 @@ def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
     # First what tests made themselves: it may hang on what is labelled.
     failures = [failure for estate in doomed for failure in _end_journal(estate, engine)]
     kill_processes(marked.process for estate in doomed for marked in estate.processes)
-    batch.run(
+    parallel.run(
         [partial(engine.remove_container, each) for estate in doomed for each in estate.containers]
     )
-    batch.run(
+    parallel.run(
         [partial(engine.remove_network, each) for estate in doomed for each in estate.networks]
         + [partial(engine.remove_volume, each) for estate in doomed for each in estate.volumes]
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from dockwright.engine import PREFIX, Engine, batch, parse_ownership, parse_time
+from dockwright.engine import PREFIX, Engine, parallel, parse_ownership, parse_time
 from dockwright.errors import CleanupError, DockwrightError, ImageMissingError, NoSuchObjectError
 from dockwright.pool.disk import remove_path
 from dockwright.pool.journal import KINDS, ON_ENGINE, Journal, Kind, Trace
@@ -183,7 +183,7 @@ def dispose(found: Present, engine: Engine | None) -> list[CleanupError]:
         ]
         # A directory may lie in another one: the deepest goes first.
         at_once = 1 if kind == "directory" else 8
-        failures += [each for some in batch.run(attempts, max_parallel=at_once) for each in some]
+        failures += [each for some in parallel.run(attempts, max_parallel=at_once) for each in some]
     return failures
 
 

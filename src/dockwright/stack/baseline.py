@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import STRATEGIES, Detected, Manner, Strategy, choose
@@ -88,7 +88,7 @@ class Baseline:
         Raises:
             StackError: a strategy cannot; tells of which service, and why.
         """
-        batch.run([partial(self._capture, name) for name in self._strategies])
+        parallel.run([partial(self._capture, name) for name in self._strategies])
         self._await_dependents(
             set(self._having("in place"))
         )  # a template ends its clients' sessions
@@ -114,7 +114,7 @@ class Baseline:
         in_place = [
             name for name in self._kept(without=different) if self._manner(name) == "in place"
         ]
-        lost = batch.run([partial(self._reset_in_place, name) for name in in_place])
+        lost = parallel.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
         # What a command brings back is told from what it leaves only when it is done.
         different |= self._surroundings.inside(self._kept(without=different, knowing=False))
@@ -195,7 +195,7 @@ class Baseline:
         replaced = self._stack.recreate(wanted, fill=self._fill)
         # What shares a volume or a namespace with them was made anew as well.
         renewed = set(replaced) & set(self._having("in place"))
-        batch.run([partial(self._capture, name) for name in renewed])
+        parallel.run([partial(self._capture, name) for name in renewed])
         for name in replaced:
             asked = name not in self._strategies or self._manner(name) == "recreate"
             manner = "recreate" if asked else "replaced"
@@ -258,4 +258,4 @@ class Baseline:
         dependents = [
             name for name in self._stack.graph.with_dependents(changed) if name not in changed
         ]
-        batch.run([partial(self._stack.await_ready, name) for name in dependents])
+        parallel.run([partial(self._stack.await_ready, name) for name in dependents])

@@ -25,7 +25,7 @@ from dockwright.cache import (
     Surroundings,
     content_key,
 )
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, StackBrokenError, WaitCancelledError
 from dockwright.stack.own_volumes import OwnVolume, OwnVolumes
 from dockwright.stack.progress import Listener, StartTimes
@@ -175,7 +175,7 @@ class CachedStart:
         def pour(part: Part) -> None:
             volumes.fill(OwnVolume(part.service, PurePosixPath(part.target)), stored.chunks(part))
 
-        batch.run([partial(pour, part) for part in stored.manifest.parts])
+        parallel.run([partial(pour, part) for part in stored.manifest.parts])
 
     # -- once the copy is ready --------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import (
     ConflictError,
     DockwrightError,
@@ -59,7 +59,7 @@ def start_whole(
         services = [name for name in names if name in stack.spec.services]
         require_runnable(stack.spec, services, stack.engine)
         if remove_orphans:
-            batch.run([partial(_set_container_aside, stack, each) for each in _orphans(stack)])
+            parallel.run([partial(_set_container_aside, stack, each) for each in _orphans(stack)])
         _set_aside(stack, _outdated(stack, names, before, listener))
         times = stack.start(names, listener=listener)
         _check_still_up(stack, names)
@@ -72,7 +72,7 @@ def start_whole(
         if isinstance(failure, ConflictError | PortInUseError):
             raise _explained(stack, failure) from failure
         raise
-    batch.run(
+    parallel.run(
         [
             partial(
                 stack.engine.remove_container, each.id, volumes=each.service in stack.spec.services
@@ -196,7 +196,7 @@ def _outdated(
 ) -> set[str]:
     existing = [name for name in names if name in stack.containers]
     stopwatch = Stopwatch()
-    batch.run([partial(stack.ensure_image, name, listener, stopwatch) for name in existing])
+    parallel.run([partial(stack.ensure_image, name, listener, stopwatch) for name in existing])
     changed = {
         name
         for name in existing
@@ -264,7 +264,7 @@ def _remove_new_processes(stack: Stack, before: _Existing) -> None:
 
 def _remove_new_containers(stack: Stack, before: _Existing) -> None:
     new = [each.id for each in _containers(stack) if each.id not in before.containers]
-    batch.run([partial(stack.engine.remove_container, each) for each in new])
+    parallel.run([partial(stack.engine.remove_container, each) for each in new])
     restore_set_aside(stack)
 
 
@@ -289,7 +289,7 @@ def _start_old_processes(stack: Stack, before: _Existing) -> None:
 def _remove_new_networks_and_volumes(stack: Stack, before: _Existing) -> None:
     now = _Existing.of(stack)
     networks, volumes = now.networks - before.networks, now.volumes - before.volumes
-    batch.run(
+    parallel.run(
         [partial(stack.engine.remove_network, each) for each in networks]
         + [partial(stack.engine.remove_volume, each) for each in volumes]
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import cast
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.model import Json, ServiceSpec, StackSpec
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.body import BodyContext, container_body, endpoint_config, networks_of
@@ -76,7 +76,7 @@ class Creator:
             if not declared.get("external") and name not in existing.volumes:
                 body = self._volume(key, declared)
                 tasks.setdefault(f"volume {name}", _call(self.engine.create_volume, name, body))
-        batch.run(list(tasks.values()))
+        parallel.run(list(tasks.values()))
 
     def volumes_of(self, service: ServiceSpec, image: ReadyImage) -> dict[str, str]:
         """Return the engine's names of the volumes that this copy owns, by mount target."""

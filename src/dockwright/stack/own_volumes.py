@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dockwright.cache import NotCacheableError, left_out
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.errors import EngineError, StackBrokenError
 from dockwright.reset import bring_to_disk
 from dockwright.stack.baseline import ServiceOfStack
@@ -82,7 +82,7 @@ class OwnVolumes:
             self._check_repeatable(name, container)
         for volume in self:
             _check_mounts(volume, containers[volume.service])
-        batch.run([partial(self._bring_to_disk, name) for name in containers])
+        parallel.run([partial(self._bring_to_disk, name) for name in containers])
         with ExitStack() as paused:
             for container in containers.values():
                 if any(mount.get("Name") in self._named for mount in container["Mounts"]):
@@ -92,7 +92,7 @@ class OwnVolumes:
     def _inspected(self) -> dict[str, Mapping[str, Any]]:
         names = list(self._stack.containers)
         inspect = self._stack.engine.inspect_container
-        found = batch.run([partial(inspect, self._stack.containers[name]) for name in names])
+        found = parallel.run([partial(inspect, self._stack.containers[name]) for name in names])
         return dict(zip(names, found, strict=True))
 
     @contextmanager

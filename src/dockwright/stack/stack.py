@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from dockwright.engine import Engine, batch
+from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, EngineError, StackBrokenError, WaitCancelledError
 from dockwright.model import StackSpec
 from dockwright.stack.body import stop_grace_s
@@ -106,7 +106,7 @@ class Stack(StackView):
     def stop(self, units: Iterable[str] | None = None) -> None:
         """Stop units, dependents first, with the stop signal and grace that they declare."""
         for wave in reversed(self.graph.waves(self.known(units))):
-            batch.run([partial(self._stop_unit, name) for name in wave])
+            parallel.run([partial(self._stop_unit, name) for name in wave])
 
     def restart(
         self, units: Iterable[str] | None = None, *, listener: Listener = ignore
@@ -120,7 +120,7 @@ class Stack(StackView):
 
     def kill(self, units: Iterable[str] | None = None) -> None:
         """Kill units at once, without their stop grace; what does not run stays as it is."""
-        batch.run([partial(self._kill_unit, name) for name in self.known(units)])
+        parallel.run([partial(self._kill_unit, name) for name in self.known(units)])
 
     def launch(self, units: Iterable[str]) -> None:
         """Start exactly these existing units, in order, and wait until they are ready."""
@@ -170,12 +170,12 @@ class Stack(StackView):
             All that were replaced, in start order.
         """
         names = self.graph.ordered(entangled(self.spec, self.known(units)))
-        batch.run([partial(self._remove_unit, name) for name in names])
+        parallel.run([partial(self._remove_unit, name) for name in names])
         volumes = {volume for name in names for volume in self.volumes_of(name).values()}
-        batch.run([partial(self.engine.remove_volume, volume) for volume in volumes])
+        parallel.run([partial(self.engine.remove_volume, volume) for volume in volumes])
         self._create(names, ignore, Stopwatch())
         if fill is not None:
-            batch.run([partial(fill, name) for name in names if name in self.containers])
+            parallel.run([partial(fill, name) for name in names if name in self.containers])
         self._launch(names, ignore, Stopwatch())
         return names
 
@@ -195,7 +195,7 @@ class Stack(StackView):
             for process in self.processes.values():
                 process.kill()
                 process.remove_log()
-        batch.run([partial(self.engine.remove_container, container) for container in doomed])
+        parallel.run([partial(self.engine.remove_container, container) for container in doomed])
         self.containers.clear()
         tasks = [
             # Whatever a test has attached to a copy's network must not keep it from going.
@@ -207,7 +207,7 @@ class Stack(StackView):
                 partial(self.engine.remove_volume, found["Name"])
                 for found in self.engine.list_volumes(labels)
             ]
-        batch.run(tasks)
+        parallel.run(tasks)
 
     def cancel(self) -> None:
         """End a start that is under way in another thread, and all later ones, at once."""
@@ -234,10 +234,10 @@ class Stack(StackView):
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
         require_runnable(self.spec, missing, self.engine)
-        batch.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
+        parallel.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
         self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):
-            batch.run(
+            parallel.run(
                 [
                     partial(self._create_one, name, listener, stopwatch)
                     for name in wave

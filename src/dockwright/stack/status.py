@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from dockwright.engine import batch, parse_time
+from dockwright.engine import parallel, parse_time
 from dockwright.errors import DockwrightError
 from dockwright.stack.view import StackView
 from dockwright.wait import ContainerTarget, Healthy, wait_for
@@ -44,7 +44,7 @@ class UnitStatus:
 
 def statuses(stack: StackView) -> list[UnitStatus]:
     """Return the state of every unit of an attached stack, in start order."""
-    return batch.run(
+    return parallel.run(
         [
             partial(_process if name in stack.processes else _service, stack, name)
             for name in stack.graph.ordered()

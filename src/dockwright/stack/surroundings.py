@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dockwright.engine import batch
+from dockwright.engine import parallel
 from dockwright.engine.inside import EngineInside, Ground, Process, Sign
 from dockwright.engine.types import Document
 from dockwright.errors import NoSuchObjectError
@@ -123,13 +123,13 @@ class Surroundings:
             owned: the services whose containers a reset keeps; each with the names of the files
                 that its server writes into its data directory, None where nothing knows them.
         """
-        batch.run([partial(self._remember, *item) for item in owned.items()])
+        parallel.run([partial(self._remember, *item) for item in owned.items()])
 
     def settle(self) -> None:
         """Take what is now as the baseline: the networks, and nobody who has entered."""
         if not self._bridges:
             names = list(self._networks())
-            found = batch.run([partial(self._engine.inspect_network, name) for name in names])
+            found = parallel.run([partial(self._engine.inspect_network, name) for name in names])
             self._bridges = {name: _bridge(each) for name, each in zip(names, found, strict=True)}
         self._links = {name: _links(bridge) for name, bridge in self._bridges.items()}
         self._entries.forget()
@@ -142,7 +142,7 @@ class Surroundings:
         self._entries.catch_up()
         self._detach_strangers()
         names = [name for name in names if self._may_differ(name)]
-        reasons = batch.run([partial(self._compare_inspect, name) for name in names])
+        reasons = parallel.run([partial(self._compare_inspect, name) for name in names])
         return {name: why for name, why in zip(names, reasons, strict=True) if why}
 
     def stopped(self) -> bool:
@@ -267,9 +267,9 @@ class Surroundings:
             for name, bridge in self._bridges.items()
             if not bridge.exists() or _links(bridge) != self._links[name]
         ]
-        found = batch.run([partial(self._engine.inspect_network, name) for name in doubtful])
+        found = parallel.run([partial(self._engine.inspect_network, name) for name in doubtful])
         own = set(self._stack.containers.values())
-        batch.run(
+        parallel.run(
             [
                 partial(self._engine.disconnect_network, name, container)
                 for name, details in zip(doubtful, found, strict=True)

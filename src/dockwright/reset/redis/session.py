@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
-from dockwright.engine.deadline import expiring
+from dockwright.engine.parallel import expiring
 from dockwright.errors import StackError
 from dockwright.reset.base import Resettable
 from dockwright.reset.environment import Environment

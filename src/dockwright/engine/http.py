@@ -1,28 +1,33 @@
-"""Calls to one engine: over a shared pool of connections, timed, counted, errors translated."""
+"""HTTP to the engine: pooled connections, timeouts, and the book of calls."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import re
+import socket
+import subprocess
 import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any, TypeAlias
+from urllib.parse import SplitResult, quote, urlsplit
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
-from dockwright.engine.adapters import LOCAL_URL, adapter_for
-from dockwright.engine.calls import Call
 from dockwright.engine.endpoint import Endpoint
-from dockwright.engine.failures import refused, unreachable
+from dockwright.engine.errors import refused, unreachable
 from dockwright.engine.streams import ByteStream
 from dockwright.engine.types import (
     CallStatistics,
@@ -32,6 +37,203 @@ from dockwright.engine.types import (
     parse_api,
 )
 from dockwright.errors import EngineError
+from dockwright.model import Json
+
+LOCAL_URL = "http+docker://localhost"
+"""What stands before the path where the address is not part of the URL (sockets and ssh)."""
+
+_KEEPALIVE = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+
+
+def adapter_for(endpoint: Endpoint, *, pool_size: int) -> tuple[str, HTTPAdapter]:
+    """Return the URL to put before API paths, and the adapter that reaches `endpoint`."""
+    scheme, rest = endpoint.url.split("://", 1)
+    if scheme == "unix":
+        return LOCAL_URL, PoolAdapter(_UnixPool(rest, pool_size))
+    if scheme == "ssh":
+        return LOCAL_URL, PoolAdapter(_SshPool(ssh_command(urlsplit(endpoint.url)), pool_size))
+    http = "https" if endpoint.tls else "http"
+    return f"{http}://{rest}", _TcpAdapter(pool_connections=1, pool_maxsize=pool_size)
+
+
+def ssh_command(target: SplitResult) -> list[str]:
+    """Return the command that the docker CLI runs for ``ssh://[user@]host[:port]``."""
+    command = ["ssh", "-o", "ConnectTimeout=30", "-T"]
+    if target.username:
+        command += ["-l", target.username]
+    if target.port:
+        command += ["-p", str(target.port)]
+    return [*command, "--", target.hostname or "", "docker", "system", "dial-stdio"]
+
+
+class _TcpAdapter(HTTPAdapter):
+    """Notices a peer that vanished: streams have no read timeout, so the kernel has to probe."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # requests' own signature
+        super().init_poolmanager(*args, socket_options=_KEEPALIVE, **kwargs)
+
+
+class PoolAdapter(HTTPAdapter):
+    """Sends everything over one pool, whatever the URL says about the host."""
+
+    def __init__(self, pool: urllib3.HTTPConnectionPool) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Return the one pool (requests asks for each request)."""
+        return self.pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ARG002
+        """Return the path alone: no proxy is ever in between."""
+        return request.path_url
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        super().close()
+        self.pool.close()
+
+
+class _UnixConnection(HTTPConnection):
+    path: str
+
+    def connect(self) -> None:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(_seconds(self.timeout))
+            connected.connect(self.path)
+        except OSError:
+            connected.close()
+            raise
+        self.sock = connected
+
+
+class _UnixPool(urllib3.HTTPConnectionPool):
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__("localhost", maxsize=size)
+        self._path = path
+
+    def _new_conn(self) -> _UnixConnection:
+        connection = _UnixConnection("localhost")
+        connection.path = self._path
+        return connection
+
+
+class _SshConnection(HTTPConnection):
+    """An HTTP connection whose other end is the standard input and output of one ssh process.
+
+    A socket pair instead of pipes: timeouts and `shutdown` then work as on any other connection.
+    """
+
+    command: list[str]
+    _process: subprocess.Popen[bytes] | None = None
+    _pid = 0
+
+    def connect(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self._pid = os.getpid()
+            with theirs:
+                # A session of its own: Ctrl-C must not cut the connection that cleans up.
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    start_new_session=True,
+                )
+        except OSError:
+            ours.close()
+            raise
+        ours.settimeout(_seconds(self.timeout))
+        self.sock = ours
+
+    def close(self) -> None:
+        super().close()
+        process, self._process = self._process, None
+        if process is not None and self._pid == os.getpid():  # a forked child's copy is not its own
+            process.terminate()
+            process.wait()
+
+
+class _SshPool(urllib3.HTTPConnectionPool):
+    def __init__(self, command: list[str], size: int) -> None:
+        super().__init__("localhost", maxsize=size)
+        self._command = command
+
+    def _new_conn(self) -> _SshConnection:
+        connection = _SshConnection("localhost")
+        connection.command = self._command
+        return connection
+
+
+def _seconds(timeout: object) -> float | None:
+    return float(timeout) if isinstance(timeout, int | float) else None
+
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+LabelFilter: TypeAlias = Mapping[str, str | None]
+"""Labels that an object must have: with this value, or with any where it is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the Engine API.
+
+    Attributes:
+        method: the HTTP method.
+        path: its path below the API version; build it with `path`, which quotes.
+        name: what it does, e.g. ``start container``: for statistics and messages.
+        subject: to what, for messages.
+        params: the query; None values are left out.
+        json: the body as a JSON document.
+        data: the body as bytes or as chunks.
+        headers: more headers.
+        timeout_s: how long the engine may be silent, instead of the engine's default.
+    """
+
+    method: str
+    path: str
+    name: str
+    subject: str = ""
+    params: Mapping[str, str | int | bool | list[str] | None] = field(default_factory=dict)
+    json: Mapping[str, Json] | None = None
+    data: bytes | Iterable[bytes] | IO[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+    @property
+    def action(self) -> str:
+        """The call in words, for messages."""
+        return f"{self.name} {self.subject}".rstrip()
+
+
+def path(*parts: str) -> str:
+    """Return an API path of `parts`, quoted except for the slashes and colons of image names."""
+    return "".join(f"/{quote(part, safe='/:@')}" for part in parts)
+
+
+def short(container: str) -> str:
+    """Return a container's id as people know it; a name stays."""
+    return container[:12] if _ID.fullmatch(container) else container
+
+
+def label_filter(labels: LabelFilter) -> str:
+    """Return `labels` as the query parameter ``filters``."""
+    wanted = [key if value is None else f"{key}={value}" for key, value in labels.items()]
+    return json.dumps({"label": wanted} if wanted else {})
+
+
+def matching(documents: list[Document], labels: LabelFilter) -> list[Document]:
+    """Return those that really have `labels`: some engines' own filters had bugs (Podman)."""
+    return [document for document in documents if _has(document.get("Labels") or {}, labels)]
+
+
+def _has(found: Mapping[str, str], wanted: LabelFilter) -> bool:
+    return all(
+        key in found and (value is None or found[key] == value) for key, value in wanted.items()
+    )
+
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockwright.engine.references import registry_of
+from dockwright.engine.types import registry_of
 from dockwright.errors import (
     AddressPoolError,
     ConflictError,
