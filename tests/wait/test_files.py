@@ -15,8 +15,8 @@ from dockwright.wait import (
     Target,
     WaitOptions,
     WaitReport,
-    file_watch,
     wait_for,
+    watchers,
 )
 from dockwright.wait.strategy import Strategy
 
@@ -80,7 +80,7 @@ def test_polling_is_enough_where_nothing_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for source in ("_by_inotify", "_by_kqueue"):
-        monkeypatch.setattr(file_watch, source, lambda *_: None, raising=False)
+        monkeypatch.setattr(watchers, source, lambda *_: None, raising=False)
     path = tmp_path / "ready"
     soon(path.touch)
     assert wait_for(Target(), File(path), timeout_s=10).attempts > 2

@@ -20,11 +20,11 @@ from dockwright.wait import (
     Healthy,
     Ready,
     WaitOptions,
-    resident,
     until,
     wait_for,
 )
-from dockwright.wait.healthy import declared_healthcheck, probe_command
+from dockwright.wait import health as resident
+from dockwright.wait.health import declared_healthcheck, probe_command
 from tests.support import Owned
 
 pytestmark = pytest.mark.engine

@@ -19,8 +19,8 @@ from dockwright.wait import (
     Target,
     WaitOptions,
     poll_for_process_exit,
-    process_exit,
     wait_for,
+    watchers,
 )
 from dockwright.wait.processes import find_processes
 
@@ -57,7 +57,7 @@ def test_polling_is_enough_where_nothing_is_reported(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for source in ("_open_pidfd", "_open_kqueue"):
-        monkeypatch.setattr(process_exit, source, lambda _: None, raising=False)
+        monkeypatch.setattr(watchers, source, lambda _: None, raising=False)
     popen = start()
     threading.Timer(0.1, popen.kill).start()
     assert poll_for_process_exit(popen.pid, timeout=10)

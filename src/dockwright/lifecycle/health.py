@@ -18,7 +18,7 @@ from dockwright.errors import DockwrightError
 from dockwright.model import Address, Json, ProcessSpec, ServiceSpec
 from dockwright.stack import Stack, UnitStatus
 from dockwright.wait import Ready
-from dockwright.wait.tcp import connect_once
+from dockwright.wait.network import connect_once
 
 _LIMIT_S = 1.0
 

@@ -9,8 +9,7 @@ from dockwright.engine import Engine, Event
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError
 from dockwright.stack.identity import COMPOSE_PROJECT
-from dockwright.wait.healthy import declared_healthcheck, probe_command
-from dockwright.wait.resident import is_probe
+from dockwright.wait.health import declared_healthcheck, is_probe, probe_command
 
 _COMMAND = "exec_start"
 _ACTIONS = (_COMMAND, "extract-to-dir", "attach", "kill")

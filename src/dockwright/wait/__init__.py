@@ -5,29 +5,34 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.wait.cadence import Cadence
-    from dockwright.wait.clock import CancelToken, Clock, SystemClock
-    from dockwright.wait.combine import AllOf, AnyOf, all_of, any_of
-    from dockwright.wait.command import Exec
-    from dockwright.wait.exits import Exited, Running
-    from dockwright.wait.files import File, FileDeleted
-    from dockwright.wait.healthy import Healthy
-    from dockwright.wait.http import Http
+    from dockwright.wait.exits import Exec, Exited, Running
+    from dockwright.wait.health import Healthy
     from dockwright.wait.listening import PATIENCE_S, Listening, SilentPorts
     from dockwright.wait.log import Log
-    from dockwright.wait.loop import WaitOptions, WaitReport, until
-    from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
+    from dockwright.wait.loop import (
+        Cadence,
+        CancelToken,
+        Clock,
+        Continue,
+        Failed,
+        Outcome,
+        Ready,
+        SystemClock,
+        WaitOptions,
+        WaitReport,
+        until,
+    )
+    from dockwright.wait.network import Http, Tcp
     from dockwright.wait.polls import (
         poll_for_container_stop,
         poll_for_file_deletion,
         poll_for_process_exit,
         poll_for_service_health,
     )
-    from dockwright.wait.processes import ProcessExited
-    from dockwright.wait.ready import parse_ready
+    from dockwright.wait.processes import File, FileDeleted, ProcessExited
+    from dockwright.wait.ready import AllOf, AnyOf, all_of, any_of, parse_ready
     from dockwright.wait.strategy import Check, Strategy, Wait, wait_for
     from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
-    from dockwright.wait.tcp import Tcp
 
 __all__ = [
     "PATIENCE_S",
@@ -75,45 +80,34 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "cadence": ("Cadence",),
-        "clock": (
-            "CancelToken",
-            "Clock",
-            "SystemClock",
-        ),
-        "combine": (
-            "AllOf",
-            "AnyOf",
-            "all_of",
-            "any_of",
-        ),
-        "command": ("Exec",),
         "exits": (
+            "Exec",
             "Exited",
             "Running",
         ),
-        "files": (
-            "File",
-            "FileDeleted",
-        ),
-        "healthy": ("Healthy",),
-        "http": ("Http",),
+        "health": ("Healthy",),
         "listening": (
-            "PATIENCE_S",
             "Listening",
+            "PATIENCE_S",
             "SilentPorts",
         ),
         "log": ("Log",),
         "loop": (
-            "WaitOptions",
-            "WaitReport",
-            "until",
-        ),
-        "outcome": (
+            "Cadence",
+            "CancelToken",
+            "Clock",
             "Continue",
             "Failed",
             "Outcome",
             "Ready",
+            "SystemClock",
+            "WaitOptions",
+            "WaitReport",
+            "until",
+        ),
+        "network": (
+            "Http",
+            "Tcp",
         ),
         "polls": (
             "poll_for_container_stop",
@@ -121,8 +115,18 @@ __getattr__ = lazily(
             "poll_for_process_exit",
             "poll_for_service_health",
         ),
-        "processes": ("ProcessExited",),
-        "ready": ("parse_ready",),
+        "processes": (
+            "File",
+            "FileDeleted",
+            "ProcessExited",
+        ),
+        "ready": (
+            "AllOf",
+            "AnyOf",
+            "all_of",
+            "any_of",
+            "parse_ready",
+        ),
         "strategy": (
             "Check",
             "Strategy",
@@ -134,6 +138,5 @@ __getattr__ = lazily(
             "ProcessTarget",
             "Target",
         ),
-        "tcp": ("Tcp",),
     },
 )

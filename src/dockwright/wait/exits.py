@@ -1,11 +1,13 @@
-"""Waiting for a container or process to run, or to exit."""
+"""Conditions on containers and commands: it runs, it exited, a command succeeds in it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockwright.wait.outcome import Continue, Outcome, Ready
+from dockwright.wait.loop import Continue, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.worker import begin_probing
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,54 @@ class Exited:
             return wait.target.failure(state)
 
         return check
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A command, run again and again in the container, exits with a code.
+
+    Of a native process: it is run on this host.
+
+    Args:
+        argv: the command and its arguments, or one string for ``/bin/sh -c``.
+        code: the exit code that is wanted.
+        attempt_s: how long one run may take, in seconds.
+    """
+
+    argv: Sequence[str] | str
+    code: int = 0
+    attempt_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.argv:
+            raise ValueError("a command needs at least a program")
+
+    @property
+    def survives_exit(self) -> bool:
+        """Nothing can be run in a container that exited."""
+        return False
+
+    def __str__(self) -> str:
+        shown = self.argv if isinstance(self.argv, str) else " ".join(self.argv)
+        return f"to run {shown[:80]!r} with exit code {self.code}"
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to run the command repeatedly."""
+        argv = ["/bin/sh", "-c", self.argv] if isinstance(self.argv, str) else list(self.argv)
+
+        def probe() -> Outcome:
+            limit_s = max(0.1, min(self.attempt_s, wait.remaining_s()))
+            result = wait.target.run(argv, timeout_s=limit_s)
+            if result is None:
+                return Continue(f"the command took longer than {limit_s:.1f} s")
+            if result.exit_code == self.code:
+                return Ready(result.output)
+            return Continue(describe_exit(result.exit_code, result.output))
+
+        return begin_probing(wait, "exec", probe)
+
+
+def describe_exit(code: int, output: str) -> str:
+    """Say how a command ended, with the end of its output."""
+    end = " ".join(output[-200:].split())
+    return f"exit code {code}: {end}" if end else f"exit code {code}, without output"

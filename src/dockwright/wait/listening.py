@@ -10,11 +10,10 @@ from pathlib import Path
 
 from dockwright.engine.types import Document
 from dockwright.errors import UsageError
-from dockwright.wait.cadence import Cadence
-from dockwright.wait.outcome import Continue, Outcome, Ready
+from dockwright.wait.loop import Cadence, Continue, Outcome, Ready
+from dockwright.wait.network import connect_once
 from dockwright.wait.strategy import Check, Wait
 from dockwright.wait.target import ContainerTarget
-from dockwright.wait.tcp import connect_once
 from dockwright.wait.worker import begin_probing
 
 _log = logging.getLogger(__name__)

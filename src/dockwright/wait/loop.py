@@ -2,17 +2,136 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from dockwright._text import duration
 from dockwright.errors import WaitCancelledError, WaitFailedError, WaitTimeoutError
-from dockwright.wait.cadence import Cadence
-from dockwright.wait.clock import CancelToken, Clock, SystemClock
-from dockwright.wait.outcome import Continue, Failed, Outcome, Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The condition does not hold yet; `message` says what was seen instead."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The condition holds; `value` is what the check found, if it found something of use."""
+
+    value: Any = None  # each check's own: a log line, a status code...
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The condition cannot come true any more; `message` says why."""
+
+    message: str
+    hint: str | None = None
+
+
+Outcome: TypeAlias = Continue | Ready | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """The pauses of a wait, so that it ends at most `share` late and does not burn a processor.
+
+    Args:
+        first_s: the shortest pause, in seconds.
+        ceiling_s: the longest pause, in seconds.
+        share: the pause as a part of the time waited so far.
+    """
+
+    first_s: float = 0.020
+    ceiling_s: float = 0.250
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_s <= self.ceiling_s < math.inf:
+            raise ValueError(
+                f"a cadence needs 0 < first_s <= ceiling_s, not {self.first_s} and {self.ceiling_s}"
+            )
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"a cadence's share is between 0 and 1, not {self.share}")
+
+    def pause_s(self, elapsed_s: float, *, cost_s: float = 0.0) -> float:
+        """Return how long to pause, in seconds.
+
+        Args:
+            elapsed_s: how long it was waited so far, in seconds.
+            cost_s: how long the last check took: the pause is as long, up to the ceiling, so that
+                an expensive check keeps a processor at most half busy.
+        """
+        return min(max(self.first_s, self.share * elapsed_s, cost_s), self.ceiling_s)
+
+
+class Clock(Protocol):
+    """What a wait reads the time from and sleeps by; tests have one that never sleeps."""
+
+    def now(self) -> float:
+        """Return the time in seconds, from any fixed start; it never goes back."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Sleep until `event` is set, at most `timeout_s` seconds; tell whether it was set."""
+
+
+class SystemClock:
+    """The machine's monotonic clock, also in tests that have stopped it."""
+
+    # freezegun replaces the function in every module, but not in a class: a wait has to time out.
+    _monotonic = staticmethod(time.monotonic)
+
+    def now(self) -> float:
+        """Return seconds since some fixed moment."""
+        return self._monotonic()
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        """Sleep until `event` is set, at most `timeout_s` seconds; tell whether it was set."""
+        return event.wait(timeout_s)
+
+
+class CancelToken:
+    """Ends waits from another thread: all that were given it, now and later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wakeups: list[threading.Event] = []
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the waits were called off; None: they were not."""
+        return self._reason
+
+    def cancel(self, reason: str) -> None:
+        """Call off every wait that bears this token; the first reason stays.
+
+        Args:
+            reason: why, for the error's message: ``the run is ending``.
+        """
+        with self._lock:
+            self._reason = self._reason or reason
+            for wakeup in self._wakeups:
+                wakeup.set()
+
+    @contextlib.contextmanager
+    def waking(self, wakeup: threading.Event) -> Iterator[None]:
+        """Set `wakeup` when the token is cancelled meanwhile."""
+        with self._lock:
+            self._wakeups.append(wakeup)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wakeups.remove(wakeup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +246,34 @@ def _cancelled(subject: str, reason: str, elapsed_s: float) -> WaitCancelledErro
         f"called off the wait for {subject} after {duration(elapsed_s)}: {reason}",
         elapsed_s=elapsed_s,
     )
+
+
+T = TypeVar("T")
+
+
+class Course:
+    """One running wait, as whatever observes the target needs it.
+
+    Attributes:
+        options: the cadence, cancel token and clock.
+        wakeup: to be set, from any thread, when it is worth checking again.
+        closing: what to close when the wait ends, however it ends.
+    """
+
+    def __init__(self, timeout_s: float, options: WaitOptions) -> None:
+        self.options = options
+        self.wakeup = threading.Event()
+        self.closing = ExitStack()
+        self._ends = options.clock.now() + timeout_s
+        self._shared: dict[type[Any], Any] = {}
+
+    def remaining_s(self) -> float:
+        """Return how long the wait still lasts, in seconds; never negative."""
+        return max(0.0, self._ends - self.options.clock.now())
+
+    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
+        """Return the wait's one object of this kind, made by the first who asks."""
+        if kind not in self._shared:
+            self._shared[kind] = make()
+        found: T = self._shared[kind]
+        return found

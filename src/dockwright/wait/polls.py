@@ -11,14 +11,12 @@ from dockwright.engine import connect
 from dockwright.errors import NoSuchObjectError, WaitFailedError, WaitTimeoutError
 from dockwright.model import Address
 from dockwright.wait.exits import Exited, Running
-from dockwright.wait.files import FileDeleted
-from dockwright.wait.healthy import Healthy
-from dockwright.wait.http import Http
+from dockwright.wait.health import Healthy
 from dockwright.wait.loop import require_duration
-from dockwright.wait.processes import ProcessExited, ProcessLike
+from dockwright.wait.network import Http, Tcp
+from dockwright.wait.processes import FileDeleted, ProcessExited, ProcessLike
 from dockwright.wait.strategy import Strategy, wait_for
 from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
-from dockwright.wait.tcp import Tcp
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

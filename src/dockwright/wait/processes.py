@@ -6,13 +6,14 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import psutil
 
-from dockwright.wait.outcome import Continue, Outcome, Ready
-from dockwright.wait.process_exit import wake_on_exit
+from dockwright.wait.loop import Continue, Failed, Outcome, Ready
 from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.watchers import wake_on_change, wake_on_exit
 
 ProcessLike: TypeAlias = (
     "int | str | subprocess.Popen[bytes] | subprocess.Popen[str] | psutil.Process"
@@ -144,3 +145,56 @@ def _require_process(process: object) -> None:
         raise ValueError(f"a pid is a positive number, not {pid}")
     if pid == os.getpid():
         raise ValueError(f"process {pid} is the caller itself: it cannot wait for its own end")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file or directory on this host exists (a link also has to lead somewhere)."""
+
+    path: str | Path
+
+    @property
+    def survives_exit(self) -> bool:
+        """The file may be what an ended process leaves."""
+        return False
+
+    def __str__(self) -> str:
+        return f"to make the file {self.path}"
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to observe the file's directory."""
+        path = (wait.target.cwd / self.path).absolute()
+        wait.closing.callback(wake_on_change(path, wait.wakeup.set))
+        return lambda: _look(path, wanted=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    """A file or directory on this host is gone, or never was."""
+
+    path: str | Path
+
+    @property
+    def survives_exit(self) -> bool:
+        """An ending process often deletes its files."""
+        return True
+
+    def __str__(self) -> str:
+        return f"to delete the file {self.path}"
+
+    def begin(self, wait: Wait) -> Check:
+        """Start to observe the file's directory."""
+        path = (wait.target.cwd / self.path).absolute()
+        wait.closing.callback(wake_on_change(path, wait.wakeup.set))
+        return lambda: _look(path, wanted=False)
+
+
+def _look(path: Path, *, wanted: bool) -> Outcome:
+    try:
+        # A link that leads nowhere does not exist as a file, and is not deleted either.
+        path.stat(follow_symlinks=wanted)
+    except (FileNotFoundError, NotADirectoryError):
+        return Continue(f"{path} does not exist") if wanted else Ready(path)
+    except OSError as error:
+        return Failed(f"{path} cannot be looked at: {error.strerror}")
+    return Ready(path) if wanted else Continue(f"{path} still exists")

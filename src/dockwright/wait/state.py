@@ -11,7 +11,7 @@ from dockwright.errors import NoSuchObjectError
 if TYPE_CHECKING:
     from dockwright.engine import Engine, Event
     from dockwright.engine.types import Document
-    from dockwright.wait.course import Course
+    from dockwright.wait.loop import Course
 
 BACKSTOP_S = 1.0
 """After this time the state is read even if no event came: engines lose some."""

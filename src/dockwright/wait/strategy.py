@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from dockwright.errors import WaitTimeoutError
-from dockwright.wait.course import Course
-from dockwright.wait.loop import WaitOptions, WaitReport, require_duration, until
-from dockwright.wait.outcome import Continue, Outcome
+from dockwright.wait.loop import (
+    Continue,
+    Course,
+    Outcome,
+    WaitOptions,
+    WaitReport,
+    require_duration,
+    until,
+)
 
 if TYPE_CHECKING:
     from dockwright.wait.target import Target

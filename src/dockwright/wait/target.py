@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from dockwright.errors import ConflictError, EngineError, EngineTimeoutError, UsageError
 from dockwright.model import Address
-from dockwright.wait.log_sources import ContainerLog, FileLog, LogSource
-from dockwright.wait.outcome import Failed
-from dockwright.wait.process_exit import wake_on_exit
+from dockwright.wait.log import ContainerLog, FileLog, LogSource
+from dockwright.wait.loop import Failed
 from dockwright.wait.state import State, StateWatch, container_state
+from dockwright.wait.watchers import wake_on_exit
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
-    from dockwright.wait.course import Course
+    from dockwright.wait.loop import Course
 
 TAIL_LINES = 20
 

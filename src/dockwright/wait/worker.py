@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dockwright.errors import ConflictError, NoSuchObjectError
-from dockwright.wait.outcome import Continue, Outcome
+from dockwright.wait.loop import Continue, Outcome
 
 if TYPE_CHECKING:
-    from dockwright.wait.cadence import Cadence
-    from dockwright.wait.course import Course
+    from dockwright.wait.loop import Cadence, Course
     from dockwright.wait.strategy import Check
 
 NOT_NOW = (ConflictError, NoSuchObjectError)

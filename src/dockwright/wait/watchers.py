@@ -1,14 +1,46 @@
-"""Learning at once that a file was made, changed or deleted: inotify on Linux, kqueue on macOS."""
+"""What wakes a wait early: changes of files, readable descriptors, the end of a process."""
 
 from __future__ import annotations
 
 import os
 import select
+import selectors
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dockwright.wait.fd_watch import Close, watch_fd
+Close = Callable[[], None]
+"""Ends an observation; to be called once."""
+
+
+def watch_fd(fd: int, on_readable: Callable[[], bool], close_fd: Callable[[], None]) -> Close:
+    """Call `on_readable` whenever `fd` has something to read, until closed or it returns False.
+
+    Args:
+        fd: a pidfd, an inotify or a kqueue descriptor.
+        on_readable: called in the thread; reads what there is, or the thread would spin.
+        close_fd: closes `fd`, after the thread's end.
+    """
+    stop_reader, stop_writer = os.pipe()
+
+    def listen() -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(fd, selectors.EVENT_READ)
+            selector.register(stop_reader, selectors.EVENT_READ)
+            while all(key.fd == fd for key, _ in selector.select()) and on_readable():
+                pass
+
+    thread = threading.Thread(target=listen, name="dockwright-fd", daemon=True)
+    thread.start()
+
+    def close() -> None:
+        os.close(stop_writer)  # the reader sees the end of the pipe
+        thread.join()
+        os.close(stop_reader)
+        close_fd()
+
+    return close
 
 
 def wake_on_change(path: Path, wake: Callable[[], None]) -> Close:
@@ -85,3 +117,53 @@ if sys.platform == "linux":
             return True
 
         return watch_fd(inotify.fileno(), tell, inotify.close)
+
+
+def wake_on_exit(pid: int, wake: Callable[[], None]) -> Close:
+    """Call `wake` once the process `pid` has ended, and where that cannot be observed, never.
+
+    It is a wakeup, not a verdict: the caller looks at the process after this call and after each
+    wake, and now and then in any case.
+    """
+    opened: tuple[int, Callable[[], None]] | None = None
+    if sys.platform == "linux":
+        opened = _open_pidfd(pid)
+    elif sys.platform == "darwin":
+        opened = _open_kqueue(pid)
+    if opened is None:
+        return lambda: None
+    fd, close_fd = opened
+
+    def tell() -> bool:
+        wake()
+        return False  # a pidfd stays readable after the exit
+
+    return watch_fd(fd, tell, close_fd)
+
+
+if sys.platform == "darwin":
+
+    def _open_kqueue(pid: int) -> tuple[int, Callable[[], None]] | None:
+        queue = select.kqueue()
+        event = select.kevent(
+            pid,
+            filter=select.KQ_FILTER_PROC,
+            flags=select.KQ_EV_ADD | select.KQ_EV_ONESHOT,
+            fflags=select.KQ_NOTE_EXIT,
+        )
+        try:
+            queue.control([event], 0)
+        except OSError:  # it has ended already: the caller's next look tells
+            queue.close()
+            return None
+        return queue.fileno(), queue.close
+
+
+if sys.platform == "linux":
+
+    def _open_pidfd(pid: int) -> tuple[int, Callable[[], None]] | None:
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:  # it has ended already, or the kernel is older than 5.3
+            return None
+        return fd, lambda: os.close(fd)
