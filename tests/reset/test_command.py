@@ -10,7 +10,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.errors import ComposeError, StackBrokenError
 from dockwright.model import Json, ServiceSpec
-from dockwright.reset.command import CommandReset
+from dockwright.reset.generic import CommandReset
 from tests.reset.services import RealService
 from tests.support import Owned
 

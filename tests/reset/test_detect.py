@@ -9,7 +9,7 @@ import pytest
 from dockwright.errors import ComposeError
 from dockwright.model import Json, ServiceSpec
 from dockwright.reset import STRATEGIES, choose
-from dockwright.reset.detect import by_environment, by_image
+from dockwright.reset.registry import by_environment, by_image
 from tests.reset.postgres_states import psql
 from tests.reset.services import RealService, start
 from tests.support import Owned

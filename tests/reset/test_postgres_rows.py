@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dockwright.reset.polling import until_none
+from dockwright.reset.base import until_none
 from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import Session
 from tests.reset.comparing import assert_same

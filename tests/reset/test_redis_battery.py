@@ -10,8 +10,7 @@ import pytest
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.redis import RedisReset
-from dockwright.reset.redis.driver import DriverSession
-from dockwright.reset.redis.session import Access, Command, Session
+from dockwright.reset.redis.session import Access, Command, DriverSession, Session
 from tests.reset.battery import Change, combinations, rows
 from tests.reset.redis_changes import CHANGES, OTHER_PORT, SEED, Held, Step
 from tests.reset.services import RealService, start

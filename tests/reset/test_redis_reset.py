@@ -9,8 +9,7 @@ import pytest
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.redis import RedisReset
-from dockwright.reset.redis.cli import CliSession
-from dockwright.reset.redis.session import Access, Command, Reply
+from dockwright.reset.redis.session import Access, CliSession, Command, Reply
 from tests.reset.services import RealService, start
 from tests.support import Owned
 

@@ -1,9 +1,8 @@
 """Strategies that bring one service of a dirty stack back to its baseline."""
 
 from dockwright.reset.base import Maker, Manner, Resettable, Strategy
-from dockwright.reset.detect import Detected
-from dockwright.reset.registry import GROUP, Registry, choose
-from dockwright.reset.rest import bring_to_disk
+from dockwright.reset.generic import bring_to_disk
+from dockwright.reset.registry import GROUP, Detected, Registry, choose
 
 STRATEGIES = Registry()
 """The strategies by the name that ``x-dockwright: reset:`` gives them."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from string import Template
 from typing import Literal, Protocol
 
 from dockwright.engine import Engine
+from dockwright.errors import ComposeError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
 
 Manner = Literal["nothing", "in place", "recreate"]
@@ -105,3 +111,91 @@ class Maker(Protocol):
 
     def __call__(self, service: Resettable) -> Strategy:
         """Return the strategy for `service`."""
+
+
+def wrong_options(service: Resettable, message: str) -> ComposeError:
+    """Return the error for options that cannot be meant."""
+    return ComposeError(message, path=f"services.{service.spec.name}.x-dockwright.options")
+
+
+def check_options(service: Resettable, *known: str) -> None:
+    """Refuse options that the strategy does not know.
+
+    Raises:
+        ComposeError: there is one; lists those that it knows.
+    """
+    for name in service.spec.options:
+        if name not in known:
+            raise wrong_options(
+                service, f"there is no option {name!r}; the options are: {', '.join(known)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The variables and the command line of a container, the image's own ones included."""
+
+    service: Resettable
+    variables: Mapping[str, str]
+    words: Sequence[str]
+
+    @classmethod
+    def of(cls, service: Resettable) -> Environment:
+        """Read them from the container."""
+        config = service.engine.inspect_container(service.container())["Config"]
+        pairs = (entry.partition("=") for entry in config.get("Env") or ())
+        command = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+        # "sh -c 'redis-server --requirepass ...'" is one word to the engine.
+        words = [word for part in command for word in (part.split() if " " in part else [part])]
+        return cls(service, {name: value for name, _, value in pairs}, words)
+
+    def argument(self, option: str) -> str | None:
+        """Return what follows `option` on the command line, with variables filled in."""
+        for word, following in pairwise(self.words):
+            if word == option:
+                return Template(following.strip("'\"")).safe_substitute(self.variables)
+        return None
+
+    def first(self, *names: str) -> str | None:
+        """Return the first of these variables that is set; ``NAME_FILE`` counts as ``NAME``.
+
+        Raises:
+            StackError: the file that a ``NAME_FILE`` names cannot be read.
+        """
+        for name in names:
+            if value := self.variables.get(name):
+                return value
+            if file := self.variables.get(f"{name}_FILE"):
+                return self._content(file)
+        return None
+
+    def _content(self, file: str) -> str:
+        result = self.service.engine.exec(self.service.container(), ["cat", file], user="0")
+        if result.exit_code:
+            raise StackError(
+                f"service {self.service.spec.name}: cannot read {file} in its container: "
+                f"{result.stderr.decode(errors='replace').strip()}"
+            )
+        return result.stdout.decode().rstrip("\n")
+
+
+TIMEOUT_S = 10.0
+_PAUSE_S = 0.001
+
+
+def until_none(count: Callable[[], int], what: str) -> None:
+    """Ask until the answer is 0.
+
+    Args:
+        count: asks.
+        what: what is counted, for the message.
+
+    Raises:
+        StackBrokenError: it takes longer than 10 s.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    pause = threading.Event()
+    while left := count():
+        if time.monotonic() > deadline:
+            raise StackBrokenError(f"there are still {left} {what} after {TIMEOUT_S:g} s")
+        pause.wait(_PAUSE_S)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from dockwright.reset.mysql.session import Session
+from dockwright.errors import EngineError, StackError
+from dockwright.reset.mysql.server import Server, empty_logs
+from dockwright.reset.mysql.session import Access, Session
+from dockwright.reset.mysql.strategy import shows_locks
 
 OURS = "dockwright"
 """The schema that holds the copies of tables."""
@@ -89,7 +92,7 @@ def definitions(session: Session, schema: str) -> dict[str, str]:
     return found
 
 
-def tables(session: Session, schemas: Collection[str]) -> list[Table]:
+def tables_of(session: Session, schemas: Collection[str]) -> list[Table]:
     """Return the tables in schemas, and those that hold users and privileges."""
     triggered = {
         (schema, name)
@@ -150,7 +153,7 @@ def counters(session: Session) -> dict[tuple[str, str], str]:
     }
 
 
-def sequences(session: Session) -> list[str]:
+def sequences_of(session: Session) -> list[str]:
     """Return the full names of the sequences, which only MariaDB has."""
     return [
         f"{quoted(schema)}.{quoted(name)}"
@@ -192,3 +195,196 @@ def quoted(name: str) -> str:
 def text(value: str) -> str:
     """Return a text as SQL has it."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_DUMP = (
+    'umask 077; file=$1; shift; exec "$(command -v mariadb-dump || command -v mysqldump)"'
+    ' --no-defaults "$@" > "$file"'
+)
+_LOAD = (
+    'file=$1; shift; exec "$(command -v mariadb || command -v mysql)" --no-defaults "$@" < "$file"'
+)
+_ACTIVE = "-active"
+_TIMEOUT_S = 600.0
+
+
+class Dumps:
+    """Writes and loads them.
+
+    Args:
+        access: how the server is reached.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def save(self, schema: str) -> None:
+        """Dump how a schema and all that is in it is defined.
+
+        Rows are not dumped: as texts, some would lose digits.
+
+        Raises:
+            StackError: the program is missing, or failed.
+        """
+        options = ("--no-data", "--databases", schema)
+        self._run(
+            _DUMP, schema, "", "--add-drop-database", "--routines", "--skip-triggers", *options
+        )
+        self._run(_DUMP, schema, _ACTIVE, "--no-create-info", "--triggers", "--events", *options)
+
+    def load(self, schema: str) -> None:
+        """Replace a schema by what was dumped; its tables are empty, nothing happens by itself.
+
+        Raises:
+            StackError: the dump is gone, or cannot be loaded.
+        """
+        self._run(_LOAD, schema, "")
+
+    def activate(self, schema: str) -> None:
+        """Load the schema's triggers and events, once its tables have their rows."""
+        self._run(_LOAD, schema, _ACTIVE)
+
+    def _run(self, script: str, schema: str, part: str, *options: str) -> None:
+        access = self._access
+        file = f"/tmp/dockwright-{schema.encode().hex()}{part}.sql"  # noqa: S108 - in the container
+        command = ["sh", "-c", script, "sh", file, f"--user={access.user}", *options]
+        environment = {"MYSQL_PWD": access.password} if access.password else {}
+        try:
+            result = access.service.engine.exec(
+                access.service.container(), command, env=environment, timeout_s=_TIMEOUT_S
+            )
+        except EngineError as exc:
+            raise StackError(f"schema {schema}: {exc.message}") from exc
+        if result.exit_code:
+            said = result.stderr.decode(errors="replace").strip()
+            raise StackError(f"schema {schema}: {said or f'exit code {result.exit_code}'}")
+
+
+_EXPEL = f"""
+CREATE PROCEDURE {OURS}.expel()
+BEGIN
+  DECLARE finished BOOLEAN DEFAULT FALSE;
+  DECLARE victim BIGINT UNSIGNED;
+  DECLARE others CURSOR FOR SELECT id FROM information_schema.processlist
+    WHERE id <> CONNECTION_ID() AND command NOT IN ('Daemon', 'Binlog Dump')
+    AND user NOT IN ('system user', 'event_scheduler');
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET finished = TRUE;
+  DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;  -- it has gone by itself
+  OPEN others;
+  victims: LOOP
+    FETCH others INTO victim;
+    IF finished THEN LEAVE victims; END IF;
+    KILL victim;
+  END LOOP;
+  CLOSE others;
+END
+"""
+
+
+_SETTINGS = {
+    # Values are copied as they are...
+    "sql_mode": "'NO_AUTO_VALUE_ON_ZERO'",
+    "time_zone": "'+00:00'",  # elsewhere an hour of each year comes twice
+    "foreign_key_checks": "0",
+    "unique_checks": "0",
+    "check_constraint_checks": "0",
+    "innodb_strict_mode": "0",
+    "default_storage_engine": "'InnoDB'",
+    "system_versioning_insert_history": "1",
+    # ... all of them...
+    "sql_safe_updates": "0",
+    "sql_select_limit": "18446744073709551615",
+    "group_concat_max_len": "1073741824",
+    "information_schema_stats_expiry": "0",
+    # ... and nothing stops us, or lets us wait for ever.
+    "autocommit": "1",
+    "tx_read_only": "0",
+    "transaction_read_only": "0",
+    "max_statement_time": "0",
+    "max_execution_time": "0",
+    "wait_timeout": "28800",
+    "lock_wait_timeout": "30",
+    "innodb_lock_wait_timeout": "30",
+}
+"""The variables of our own sessions; one that a server does not have is left out."""
+
+_SHOW_LOCKS = """
+BEGIN NOT ATOMIC
+  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;  -- not every image has this plugin
+  INSTALL SONAME 'metadata_lock_info';
+  DELETE FROM mysql.plugin WHERE name = 'METADATA_LOCK_INFO';
+END
+"""
+"""Lets MariaDB show who holds a `GET_LOCK`, until it is restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the server was.
+
+    Attributes:
+        definitions: by schema, how everything in it is defined.
+        copies: the tables with contents, each with the name of its copy.
+        checksums: of their contents.
+        counters: the next AUTO_INCREMENT values, by schema and table.
+        variables: the global variables.
+        sequences: the next value of each, by full name.
+        server: what was added to the server itself.
+    """
+
+    definitions: dict[str, dict[str, str]]
+    copies: dict[Table, str]
+    checksums: dict[Table, str]
+    counters: dict[tuple[str, str], str]
+    variables: dict[str, str]
+    sequences: dict[str, str]
+    server: Server
+
+
+def prepare(session: Session) -> None:
+    """Make a session fit for copying rows as they are, whatever the global variables say."""
+    known = {name for name, _ in session.rows("SHOW SESSION VARIABLES")}
+    settings = [f"{name} = {value}" for name, value in _SETTINGS.items() if name in known]
+    session.rows(f"SET SESSION {', '.join(settings)}")
+    [(version,)] = session.rows("SELECT VERSION()")
+    if "MariaDB" in version and not shows_locks(session):
+        session.rows(_SHOW_LOCKS)
+
+
+def capture(session: Session, dumps: Dumps) -> Baseline:
+    """Copy and dump everything; log tables are emptied.
+
+    Raises:
+        StackError: there are prepared transactions, or something cannot be dumped.
+    """
+    if session.rows("XA RECOVER"):
+        raise StackError("prepared transactions (XA) cannot be kept")
+    prepare(session)
+    session.rows(f"DROP DATABASE IF EXISTS {OURS}")
+    session.rows(f"CREATE DATABASE {OURS}")
+    session.rows(_EXPEL)
+    names = schema_names(session)
+    sequences = {each: _settled(session, each) for each in sequences_of(session)}
+    for name in names:
+        dumps.save(name)
+    tables = tables_of(session, names)
+    copies = {table: f"{OURS}.copy_{number}" for number, table in enumerate(tables)}
+    for table, copy in copies.items():
+        columns = ", ".join(map(quoted, table.columns))
+        session.rows(f"CREATE TABLE {copy} AS SELECT {columns} FROM {table.rows}")
+    empty_logs(session)
+    return Baseline(
+        definitions={name: definitions(session, name) for name in names},
+        copies=copies,
+        checksums=checksums(session, tables),
+        counters=counters(session),
+        variables=variables(session),
+        sequences=sequences,
+        server=Server.take(session),
+    )
+
+
+def _settled(session: Session, sequence: str) -> str:
+    [(value,)] = session.rows(f"SELECT NEXTVAL({sequence})")
+    restart(session, sequence, value)
+    return value

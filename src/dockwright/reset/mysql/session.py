@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from dockwright.errors import EngineError, StackError
-from dockwright.reset.base import Resettable
-from dockwright.reset.environment import Environment
+from dockwright.reset.base import Environment, Resettable
 
 log = logging.getLogger(__name__)
 

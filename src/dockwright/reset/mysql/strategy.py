@@ -9,15 +9,245 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from dataclasses import dataclass
 
 from dockwright.errors import StackBrokenError, StackError
-from dockwright.reset.base import Manner, Resettable
-from dockwright.reset.mysql.baseline import Baseline, capture
-from dockwright.reset.mysql.dumps import Dumps
-from dockwright.reset.mysql.pulse import Pulse
-from dockwright.reset.mysql.restore import Restoration
+from dockwright.reset.base import Manner, Resettable, check_options, until_none
+from dockwright.reset.mysql import schemas
+from dockwright.reset.mysql.schemas import (
+    OURS,
+    VOLATILE,
+    Baseline,
+    Dumps,
+    Table,
+    capture,
+    prepare,
+    quoted,
+    text,
+)
+from dockwright.reset.mysql.server import empty_logs
 from dockwright.reset.mysql.session import Access, ConnectionLostError, Session
-from dockwright.reset.options import check_options
+
+_KILLED = """
+SELECT COUNT(*) FROM information_schema.processlist
+WHERE id <> CONNECTION_ID() AND command = 'Killed'
+"""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+class Restoration:
+    """One way back.
+
+    Args:
+        session: root's session at the dirty server.
+        dumps: what the schemas were.
+        baseline: what the rest was.
+    """
+
+    def __init__(self, session: Session, dumps: Dumps, baseline: Baseline) -> None:
+        self._session = session
+        self._dumps = dumps
+        self._baseline = baseline
+        self._tables = list(baseline.copies)
+
+    def expel(self) -> None:
+        """End all connections but ours, and with them transactions and locks."""
+        prepare(self._session)
+        self._session.rows(f"CALL {OURS}.expel()")
+        until_none(lambda: int(self._session.rows(_KILLED)[0][0]), "connections")
+        for form, length, _, data in self._session.rows("XA RECOVER"):
+            name, branch = data[: int(length)], data[int(length) :]
+            self._session.rows(f"XA ROLLBACK {text(name)}, {text(branch)}, {form}")
+
+    def restore_variables(self) -> None:
+        """Set global variables back.
+
+        Raises:
+            StackBrokenError: one cannot be set while the server runs.
+        """
+        wanted = self._baseline.variables
+        for name, value in schemas.variables(self._session).items():
+            if wanted.get(name, value) != value:
+                literal = wanted[name] if _NUMBER.fullmatch(wanted[name]) else text(wanted[name])
+                self._session.rows(f"SET GLOBAL {name} = {literal}")
+        now = schemas.variables(self._session)
+        if changed := [name for name in wanted if now.get(name) != wanted[name]]:
+            raise StackBrokenError(f"variables were changed for good: {', '.join(changed)}")
+
+    def run(self, *, same_definitions: bool) -> bool:
+        """Bring everything back; nobody is connected.
+
+        Args:
+            same_definitions: whether it is known that no definition was changed.
+
+        Returns:
+            Whether a dump was loaded.
+
+        Raises:
+            StackBrokenError: something was changed that cannot be undone.
+            StackError: the server refused, or is gone.
+        """
+        self._baseline.server.put_back(self._session)
+        self._copy_rows(self._changed([each for each in self._tables if each.holds_users]))
+        stale = set() if same_definitions else self._changed_schemas()
+        present = [each for each in self._tables if not each.holds_users]
+        changed = self._changed([each for each in present if each.schema not in stale])
+        stale |= {table.schema for table in changed if not table.plain or self._unreadable(table)}
+        self._copy_rows([table for table in changed if table.schema not in stale])
+        self._load(sorted(stale), [table for table in present if table.schema in stale])
+        self._restore_counters()
+        for sequence, value in self._baseline.sequences.items():
+            if schemas.next_value(self._session, sequence) != value:
+                schemas.restart(self._session, sequence, value)
+        empty_logs(self._session)
+        return bool(stale)
+
+    def _changed_schemas(self) -> set[str]:
+        wanted = self._baseline.definitions
+        existing = schemas.schema_names(self._session)
+        for name in existing:
+            if name not in wanted:
+                self._session.rows(f"DROP DATABASE {quoted(name)}")
+        return {name for name in wanted if name not in existing or not self._is_as_it_was(name)}
+
+    def _is_as_it_was(self, schema: str) -> bool:
+        return schemas.definitions(self._session, schema) == self._baseline.definitions[schema]
+
+    def _changed(self, tables: list[Table]) -> list[Table]:
+        now = schemas.checksums(self._session, tables)
+        return [each for each in tables if now[each] != self._baseline.checksums[each]]
+
+    def _unreadable(self, table: Table) -> bool:
+        """Return whether its rows are out of reach, as after DISCARD TABLESPACE."""
+        return schemas.checksums(self._session, [table])[table] == "NULL"
+
+    def _load(self, names: list[str], tables: list[Table]) -> None:
+        for schema in names:
+            self._dumps.load(schema)
+        self._copy_rows(tables)
+        for schema in names:
+            self._dumps.activate(schema)
+            if not self._is_as_it_was(schema):
+                raise StackBrokenError(f"schema {schema} could not be made what it was")
+        if different := self._changed(tables):
+            lost = ", ".join(table.full_name for table in different)
+            raise StackBrokenError(f"rows could not be made what they were: {lost}")
+
+    def _copy_rows(self, tables: list[Table]) -> None:
+        if not tables:
+            return
+        self._session.rows("START TRANSACTION")
+        for table in tables:
+            columns = ", ".join(map(quoted, table.columns))
+            self._session.rows(f"DELETE FROM {table.full_name}")
+            self._session.rows(
+                f"INSERT INTO {table.full_name} ({columns})"
+                f" SELECT {columns} FROM {self._baseline.copies[table]}"
+            )
+        self._session.rows("COMMIT")
+        if any(table.holds_users for table in tables):
+            self._session.rows("FLUSH PRIVILEGES")
+
+    def _restore_counters(self) -> None:
+        now = schemas.counters(self._session)
+        for (schema, name), value in self._baseline.counters.items():
+            if schema in self._baseline.definitions and now.get((schema, name)) != value:
+                self._session.rows(
+                    f"ALTER TABLE {quoted(schema)}.{quoted(name)} AUTO_INCREMENT = {value}"
+                )
+
+
+_READING = (
+    "select|show_.*|explain_.*|explain|help|do|call_procedure|change_db|empty_query|admin_commands|"
+    "set_option|begin|commit|rollback|savepoint|release_savepoint|rollback_to_savepoint|"
+    "stmt_.*|prepare_sql|execute_sql|execute_immediate|dealloc_sql|multi|unlock_tables|"
+    "kill|signal|resignal|get_diagnostics|compound_sql|check|checksum|binlog|"
+    "create_temporary_table|drop_temporary_table"
+)
+"""Statements that only read, or whose effect shows in variables or transactions.
+
+Those that write rows are not among them: ``DELETE`` without ``WHERE`` empties tables of some
+engines without counting a row.
+"""
+
+_COUNTERS = f"""
+SELECT LOWER(g.variable_name), g.variable_value - s.variable_value
+FROM information_schema.global_status g
+JOIN information_schema.session_status s ON g.variable_name = s.variable_name
+WHERE g.variable_name RLIKE '^(com_|handler_(write|update|delete)$)'
+AND LOWER(g.variable_name) NOT RLIKE '^com_({_READING})$'
+"""
+_DEFINING = ("com_create", "com_alter", "com_drop", "com_rename", "com_install", "com_uninstall")
+
+_VARIABLES = f"""
+SELECT MD5(GROUP_CONCAT(variable_name, '=', variable_value ORDER BY variable_name))
+FROM information_schema.global_variables
+WHERE LOWER(variable_name) NOT RLIKE '^({VOLATILE})'
+"""
+
+# InnoDB shows its transactions as they were before, to who asks more often than ten times a second:
+# those of connections that have ended meanwhile do not count, prepared ones (0) do.
+_BUSY = """
+SELECT (SELECT COUNT(*) FROM information_schema.innodb_trx
+        WHERE trx_mysql_thread_id = 0 OR trx_mysql_thread_id IN
+          (SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID()))
+     + (SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID()
+        AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump'))
+"""
+_SHOWS_LOCKS = """
+SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO'
+"""
+_LOCKED = """
+SELECT COUNT(*) FROM information_schema.metadata_lock_info
+WHERE lock_type = 'User lock' AND thread_id <> CONNECTION_ID()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What others have done since the server's start.
+
+    Every row that is written, in a table of any kind, counts as a `handler_...`; every statement
+    that changes a definition counts as a `com_...`. MariaDB keeps the counters of a connection
+    until it ends, and adds all up when it is asked: nothing is late or lost.
+
+    Attributes:
+        writes: counters of what changes rows and all else.
+        definitions: counters of what changes definitions.
+        variables: a hash of the global variables.
+    """
+
+    writes: tuple[tuple[str, str], ...]
+    definitions: tuple[tuple[str, str], ...]
+    variables: str
+
+    @classmethod
+    def take(cls, session: Session) -> Pulse | None:
+        """Return it; None while others are at work, or where it was not shown to be sure."""
+        [(version,)] = session.rows("SELECT VERSION()")
+        if "MariaDB" not in version:
+            return None
+        rows = sorted((name, value) for name, value in session.rows(_COUNTERS))
+        [(busy,)] = session.rows(_BUSY)
+        if busy != "0" or _locked(session):
+            return None
+        [(variables,)] = session.rows(_VARIABLES)
+        defining = [row for row in rows if row[0].startswith(_DEFINING)]
+        return cls(
+            writes=tuple(row for row in rows if row not in defining),
+            definitions=tuple(defining),
+            variables=variables,
+        )
+
+
+def shows_locks(session: Session) -> bool:
+    """Return whether the server shows who holds a `GET_LOCK`."""
+    return bool(session.rows(_SHOWS_LOCKS))
+
+
+def _locked(session: Session) -> bool:
+    return shows_locks(session) and session.rows(_LOCKED) != [("0",)]
+
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dockwright.errors import StackError
-from dockwright.reset.postgres import catalogs
-from dockwright.reset.postgres.cluster import Cluster, spare_name, template_name
-from dockwright.reset.postgres.contents import Contents
-from dockwright.reset.postgres.session import Access, Session, not_a_superuser
-from dockwright.reset.postgres.sql import array
+from dockwright.reset.postgres import survey as catalogs
+from dockwright.reset.postgres.cluster import Cluster, Contents, spare_name, template_name
+from dockwright.reset.postgres.rows import POSITION
+from dockwright.reset.postgres.session import Access, Session, array, not_a_superuser
 from dockwright.reset.postgres.survey import (
     ALTERED_SETTINGS,
     PREFIX,
@@ -21,7 +20,6 @@ from dockwright.reset.postgres.survey import (
     Identity,
     Survey,
 )
-from dockwright.reset.postgres.wal import POSITION
 
 _OLDEST = 120000
 _TWO_WAYS = 150000  # the first version that lets one choose how a database is copied

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dockwright.errors import StackBrokenError
-from dockwright.reset.postgres import catalogs
+from dockwright.reset.postgres import survey
 from dockwright.reset.postgres.baseline import Baseline, Kept, make_spare
 from dockwright.reset.postgres.cluster import (
     Cluster,
     spare_name,
     trash_name,
 )
-from dockwright.reset.postgres.sql import identifier
+from dockwright.reset.postgres.rows import POSITION
+from dockwright.reset.postgres.session import identifier
 from dockwright.reset.postgres.survey import PREFIX, SETTINGS, Database, Glance, Survey
-from dockwright.reset.postgres.wal import POSITION
 
 
 class Restoration:
@@ -131,16 +131,16 @@ class Restoration:
             for each in dirty
         ]
         fresh = self._fresh_oids()
-        statements += catalogs.detach([*fresh.values(), *(each.oid for each in dirty)])
+        statements += survey.detach([*fresh.values(), *(each.oid for each in dirty)])
         for name, kept in self.changed.items():
             oid = fresh[kept.original]
             statements += [
                 f"ALTER DATABASE {spare_name(kept.original)} RENAME TO {identifier(name)}",
-                *catalogs.adopt(oid, kept.original),
+                *survey.adopt(oid, kept.original),
             ]
         for name in self._baseline.names:
             if self._survey.catalogs[name] != self._baseline.survey.catalogs[name]:
-                statements.append(catalogs.put_back(name))
+                statements.append(survey.put_back(name))
         transaction, self.position = self._session.ask(*statements, POSITION)
         for kept in self.changed.values():
             kept.oid, kept.spare = fresh[kept.original], None

@@ -8,15 +8,14 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dockwright.engine import ExecSession
 from dockwright.errors import EngineError, StackError
 from dockwright.model import Address
-from dockwright.reset.base import Resettable
-from dockwright.reset.environment import Environment
+from dockwright.reset.base import Environment, Resettable
 
 if TYPE_CHECKING:
     import psycopg
@@ -301,3 +300,18 @@ class PsqlSession:
                 return output[: -len(end)].decode(errors="replace")
         told = complaints.decode(errors="replace").strip() or output.decode(errors="replace")
         raise ConnectionLostError(f"psql in the container ended: {told.strip()}")
+
+
+def identifier(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL has it, whatever the settings for strings say."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def array(numbers: Collection[int]) -> str:
+    """Return numbers as an array in SQL."""
+    return "'{" + ",".join(map(str, numbers)) + "}'"

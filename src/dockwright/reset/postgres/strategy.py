@@ -16,16 +16,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dockwright.errors import StackBrokenError, StackError
-from dockwright.reset.base import Manner, Resettable
-from dockwright.reset.options import check_options
+from dockwright.reset.base import Manner, Resettable, check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, make_spare, open_own_database
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.restore import Restoration
-from dockwright.reset.postgres.rows import RowRestoration
+from dockwright.reset.postgres.rows import RowRestoration, Visits, WriteAheadLog
 from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
 from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
-from dockwright.reset.postgres.visits import Visits
-from dockwright.reset.postgres.wal import WriteAheadLog
 
 log = logging.getLogger(__name__)
 

@@ -1,15 +1,70 @@
-"""Lets the user's own command bring a service back."""
+"""Strategies for any service: put its volumes back, or run a command of its own."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 from dockwright.compose.units import parse_duration
 from dockwright.errors import EngineError, StackBrokenError
 from dockwright.model import Json
-from dockwright.reset.base import Manner, Resettable
-from dockwright.reset.options import check_options, wrong_options
+from dockwright.reset.base import Manner, Resettable, check_options, wrong_options
+from dockwright.reset.redis.session import Access, connect
+from dockwright.reset.redis.strategy import Vitals
+from dockwright.reset.registry import by_environment, by_image
+
+_CHUNK_BYTES = 1 << 20
+
+
+class VolumeRollback:
+    """Keeps a tar of each volume that the service owns; pours them into its next container.
+
+    The service is paused while its volumes are read, so that they are as after a power cut:
+    databases recover from that. Works on any engine, also a remote one.
+    """
+
+    manner: Manner = "recreate"
+
+    def __init__(self, service: Resettable) -> None:
+        self._service = service
+
+    def capture(self) -> None:
+        """Save the volumes to the scratch directory, streamed."""
+        self._service.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._service.engine.standstill(self._service.container()):
+            for target, name in self._service.volumes().items():
+                container = self._service.container()
+                chunks = self._service.engine.volume_out(name, container, target)
+                with self._file(target).open("wb") as file:
+                    file.writelines(chunks)
+
+    def reset(self) -> bool:
+        """Fill the volumes of the new container, which has not started yet.
+
+        Returns:
+            True: clients of the old container have lost it.
+        """
+        for target, name in self._service.volumes().items():
+            container, chunks = self._service.container(), _chunks(self._file(target))
+            self._service.engine.volume_in(name, container, target, chunks)
+        return True
+
+    def close(self) -> None:
+        """Do nothing: the files go with the scratch directory."""
+
+    def _file(self, target: str) -> Path:
+        digest = hashlib.sha256(f"{self._service.spec.name}:{target}".encode()).hexdigest()
+        return self._service.scratch / f"{digest[:16]}.tar"
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
 
 _TIMEOUT_S = 60.0
 _SHOWN_CHARACTERS = 2000
@@ -112,3 +167,29 @@ class CommandReset:
             return parse_duration(str(timeout)) / 1e9
         except ValueError as exc:
             raise wrong_options(self._service, f"timeout: {exc}") from exc
+
+
+def bring_to_disk(service: Resettable) -> bool:
+    """Have a running service write what it would lose with its process; no-op for most.
+
+    Returns:
+        Whether its volumes hold everything now; False: it has none to write to.
+
+    Raises:
+        StackError: it could not.
+    """
+    config = service.engine.inspect_container(service.container())["Config"]
+    kind = by_image(service.spec.image or "") or by_environment(config.get("Env") or ())
+    return _save_redis(service) if kind == "redis" else True
+
+
+def _save_redis(service: Resettable) -> bool:
+    session = connect(Access.of(service))
+    try:
+        if not Vitals.take(session).databases:
+            return True
+        if service.volumes():
+            session.call(("SAVE",))
+        return bool(service.volumes())
+    finally:
+        session.close()
