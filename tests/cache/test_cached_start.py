@@ -108,7 +108,7 @@ def image(engine: Engine, scratch: str, unique_name: str) -> Iterator[Image]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small volumes take long to read on a busy machine, compared to a start that does nothing."""
-    monkeypatch.setattr("dockwright.stack.cached._WORTH", 100.0)
+    monkeypatch.setattr("dockwright.stack.cached_start._WORTH", 100.0)
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def test_reading_ends_at_once_when_it_takes_too_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("dockwright.stack.cached._WORTH", 0.0)
+    monkeypatch.setattr("dockwright.stack.cached_start._WORTH", 0.0)
     stack, _ = start(box)
     assert "reading its volumes takes too long to be worth it" in caplog.text
     assert not engine.inspect_container(stack.container("box"))["State"]["Paused"]

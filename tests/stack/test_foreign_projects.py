@@ -13,7 +13,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.errors import ComposeError
 from dockwright.stack import COMPOSE_PROJECT
-from dockwright.stack.names import Names
+from dockwright.stack.naming import Names
 from tests.stack.conftest import StackMaker
 from tests.support import Owned
 

@@ -9,9 +9,8 @@ import pytest
 
 from dockwright.errors import StackError, WaitCancelledError
 from dockwright.model import Dependency
-from dockwright.stack.launch import Launch, Unit
-from dockwright.stack.order import Graph
-from dockwright.stack.progress import Stopwatch, UnitEvent
+from dockwright.stack.graph import Graph
+from dockwright.stack.start import Launch, Stopwatch, Unit, UnitEvent
 from dockwright.wait import CancelToken
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dockwright.model import Dependency, Json, ServiceSpec, StackSpec
-from dockwright.stack.order import Graph, creation_waves, entangled
+from dockwright.stack.graph import Graph, creation_waves, entangled
 
 
 def spec_of(**services: tuple[dict[str, Json], list[str]]) -> StackSpec:

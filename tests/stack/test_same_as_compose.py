@@ -16,8 +16,8 @@ from dockwright.engine import Engine
 from dockwright.model import Ownership, StackSpec
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, Stack, StackOptions
 from dockwright.stack.create import Creator, Existing
+from dockwright.stack.graph import creation_waves
 from dockwright.stack.images import Images, ImageWatch
-from dockwright.stack.order import creation_waves
 from tests.compose.reference import reference_tool
 
 pytestmark = [

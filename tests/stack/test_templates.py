@@ -6,7 +6,7 @@ import pytest
 
 from dockwright.errors import UnknownServiceError
 from dockwright.model import Address
-from dockwright.stack.templates import fill
+from dockwright.stack.native import fill
 
 
 def lookup(name: str, port: int | None) -> Address:

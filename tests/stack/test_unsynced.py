@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dockwright.compose import LoadOptions, load
-from dockwright.stack.body import BodyContext, container_body
+from dockwright.stack.container_config import BodyContext, container_body
+from dockwright.stack.fsync_off import unsynced
 from dockwright.stack.images import ReadyImage
-from dockwright.stack.names import Names
-from dockwright.stack.unsynced import unsynced
+from dockwright.stack.naming import Names
 from tests.stack.conftest import StackMaker
 
 OFFICIAL = {

@@ -23,8 +23,7 @@ from dockwright.lifecycle.images import (
 )
 from dockwright.lifecycle.kept_names import keeping_names, remove_unnamed
 from dockwright.stack import COMPOSE_SERVICE, Listener, Stack, UnitEvent, start_whole
-from dockwright.stack.identity import COMPOSE_CONFIG_HASH, config_hash
-from dockwright.stack.names import is_set_aside
+from dockwright.stack.naming import COMPOSE_CONFIG_HASH, config_hash, is_set_aside
 from dockwright.wait import ContainerTarget, Healthy, wait_for
 
 _OLD_READY_S = 60.0

@@ -22,7 +22,7 @@ from dockwright.pool.traces import inspect
 from dockwright.resources.ending import raise_or_note
 from dockwright.resources.holding import Holding
 from dockwright.stack import Identity
-from dockwright.stack.process import label_environment
+from dockwright.stack.native import label_environment
 
 ProcessLike: TypeAlias = "int | subprocess.Popen[Any] | psutil.Process"
 

@@ -6,22 +6,21 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.stack.baseline import Baseline
-    from dockwright.stack.cached import CachedStart
-    from dockwright.stack.change import restore_set_aside, start_whole
-    from dockwright.stack.create import injected_targets
+    from dockwright.stack.cached_start import CachedStart
+    from dockwright.stack.create import injected_targets, require_runnable, sole_reason
     from dockwright.stack.engine_needs import engine_warnings
-    from dockwright.stack.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
     from dockwright.stack.images import Images, ImageWatch
-    from dockwright.stack.process import (
+    from dockwright.stack.naming import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
+    from dockwright.stack.native import (
         MarkedProcess,
         NativeProcess,
         kill_processes,
         marked_processes,
     )
-    from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
-    from dockwright.stack.runnable import require_runnable, sole_reason
     from dockwright.stack.stack import Stack
+    from dockwright.stack.start import Listener, StartTimes, Stopwatch, UnitEvent
     from dockwright.stack.status import UnitStatus, statuses
+    from dockwright.stack.upgrade import restore_set_aside, start_whole
     from dockwright.stack.view import CommandResult, StackOptions
 
 __all__ = [
@@ -57,33 +56,42 @@ __getattr__ = lazily(
     __name__,
     {
         "baseline": ("Baseline",),
-        "cached": ("CachedStart",),
-        "change": ("restore_set_aside", "start_whole"),
-        "create": ("injected_targets",),
+        "cached_start": ("CachedStart",),
+        "create": (
+            "injected_targets",
+            "require_runnable",
+            "sole_reason",
+        ),
         "engine_needs": ("engine_warnings",),
-        "identity": (
+        "images": (
+            "ImageWatch",
+            "Images",
+        ),
+        "naming": (
             "COMPOSE_PROJECT",
             "COMPOSE_SERVICE",
             "Identity",
         ),
-        "images": ("ImageWatch", "Images"),
-        "process": (
+        "native": (
             "MarkedProcess",
             "NativeProcess",
             "kill_processes",
             "marked_processes",
         ),
-        "progress": (
+        "stack": ("Stack",),
+        "start": (
             "Listener",
             "StartTimes",
             "Stopwatch",
             "UnitEvent",
         ),
-        "runnable": ("require_runnable", "sole_reason"),
-        "stack": ("Stack",),
         "status": (
             "UnitStatus",
             "statuses",
+        ),
+        "upgrade": (
+            "restore_set_aside",
+            "start_whole",
         ),
         "view": (
             "CommandResult",

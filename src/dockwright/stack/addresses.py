@@ -10,9 +10,9 @@ from typing import Any, cast
 from dockwright.engine import Engine
 from dockwright.errors import StackError, UnknownServiceError
 from dockwright.model import Address, Json, StackSpec
-from dockwright.stack.body import port_keys
-from dockwright.stack.names import references
-from dockwright.stack.process import NativeProcess
+from dockwright.stack.container_config import port_keys
+from dockwright.stack.naming import references
+from dockwright.stack.native import NativeProcess
 
 _LOOPBACK = "127.0.0.1"
 _NEAR_S = 0.25  # a host with a route to a container is the container's own

@@ -12,7 +12,7 @@ from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import STRATEGIES, Detected, Manner, Strategy, choose
-from dockwright.stack.order import entangled
+from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dockwright.engine import EngineVersion
 from dockwright.errors import ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, SpecWarning, StackSpec
-from dockwright.stack.body import networks_of
+from dockwright.stack.container_config import networks_of
 
 
 @dataclass(frozen=True, slots=True)

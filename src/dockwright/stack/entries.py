@@ -8,7 +8,7 @@ from __future__ import annotations
 from dockwright.engine import Engine, Event
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError
-from dockwright.stack.identity import COMPOSE_PROJECT
+from dockwright.stack.naming import COMPOSE_PROJECT
 from dockwright.wait.health import declared_healthcheck, is_probe, probe_command
 
 _COMMAND = "exec_start"

@@ -9,16 +9,13 @@ from functools import partial
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, EngineError, StackBrokenError, WaitCancelledError
 from dockwright.model import StackSpec
-from dockwright.stack.body import stop_grace_s
-from dockwright.stack.create import Creator, Existing
-from dockwright.stack.identity import COMPOSE_PROJECT, Identity
+from dockwright.stack.container_config import stop_grace_s
+from dockwright.stack.create import Creator, Existing, require_runnable
+from dockwright.stack.graph import creation_waves, entangled
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
-from dockwright.stack.launch import Launch
-from dockwright.stack.order import creation_waves, entangled
-from dockwright.stack.process import kill_processes, marked_processes
-from dockwright.stack.progress import Listener, StartTimes, Stopwatch, UnitEvent
-from dockwright.stack.runnable import require_runnable
-from dockwright.stack.units import Units
+from dockwright.stack.naming import COMPOSE_PROJECT, Identity
+from dockwright.stack.native import kill_processes, marked_processes
+from dockwright.stack.start import Launch, Listener, StartTimes, Stopwatch, UnitEvent, Units
 from dockwright.stack.view import StackOptions, StackView
 from dockwright.wait import CancelToken
 

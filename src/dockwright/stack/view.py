@@ -11,11 +11,10 @@ from dockwright.engine import Engine, LogStream
 from dockwright.errors import ConflictError, NoSuchObjectError, UnknownServiceError
 from dockwright.model import Address, StackSpec
 from dockwright.stack.addresses import Addresses
-from dockwright.stack.identity import COMPOSE_SERVICE, Identity, config_hash
+from dockwright.stack.graph import Graph
 from dockwright.stack.images import Images
-from dockwright.stack.names import Names, is_set_aside
-from dockwright.stack.order import Graph
-from dockwright.stack.process import NativeProcess, marked_processes
+from dockwright.stack.naming import COMPOSE_SERVICE, Identity, Names, config_hash, is_set_aside
+from dockwright.stack.native import NativeProcess, marked_processes
 from dockwright.wait import Cadence, SilentPorts
 
 

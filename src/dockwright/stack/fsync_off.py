@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from dockwright.model import Json, ServiceSpec
+from dockwright.stack.container_config import volume_entries
 from dockwright.stack.images import ReadyImage
-from dockwright.stack.mounts import volume_entries
-from dockwright.stack.names import Names
+from dockwright.stack.naming import Names
 
 _POSTGRES = "postgres"
 _INITDB = "POSTGRES_INITDB_ARGS"

@@ -1,18 +1,15 @@
-"""Native processes of a stack: started in a session of their own, ended as a group.
-
-Every process bears what a container bears as labels in its environment, so that its children,
-whatever they do, are found and removed with it, also after its owner has died.
-"""
+"""Native processes of a stack: started beside its containers, found again, and ended."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,9 @@ from pathlib import Path
 import psutil
 
 from dockwright.engine import ownership_labels, parse_ownership
-from dockwright.errors import StackError, WaitTimeoutError
-from dockwright.model import Ownership, ProcessSpec
-from dockwright.stack.identity import Identity
+from dockwright.errors import StackError, UnknownServiceError, WaitTimeoutError
+from dockwright.model import Address, Ownership, ProcessSpec
+from dockwright.stack.naming import Identity
 from dockwright.wait import Cadence, Continue, Outcome, Ready, WaitOptions, until
 from dockwright.wait.processes import has_ended
 
@@ -339,3 +336,42 @@ def tail(file: Path, count: int, limit_bytes: int = 65_536) -> list[str]:
     with file.open("rb") as stream:
         stream.seek(max(0, file.stat().st_size - limit_bytes))
         return stream.read().decode(errors="replace").splitlines()[-count:]
+
+
+Lookup = Callable[[str, int | None], Address]
+"""Gives the address of a unit's port; None asks for the host alone."""
+
+_TEMPLATE = re.compile(r"(\{?)\{([A-Za-z0-9_-]+)\.([a-z]+)(?::(\d+))?\}(\}?)")
+_WITH_PORT = ("port", "address", "url")
+
+
+def fill(text: str, where: str, lookup: Lookup) -> str:
+    """Return `text` with its templates filled.
+
+    Args:
+        text: one argument or value.
+        where: its place in the file, for messages.
+        lookup: gives addresses.
+
+    Raises:
+        UnknownServiceError: a template is misspelt or names what is not there.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        opening, name, kind, port, closing = match.groups()
+        if opening and closing:
+            return match.group(0)[1:-1]
+        if not (kind == "host" and port is None) and not (kind in _WITH_PORT and port):
+            raise UnknownServiceError(
+                f"{where}: {match.group(0)} is no template",
+                hint="use {NAME.host}, {NAME.port:8000}, {NAME.address:8000} or {NAME.url:8000}; "
+                "double the braces to keep the text",
+            )
+        return opening + _value(kind, lookup(name, int(port) if port else None)) + closing
+
+    return _TEMPLATE.sub(replaced, text)
+
+
+def _value(kind: str, address: Address) -> str:
+    values = {"host": address.host, "port": str(address.port), "url": f"http://{address}"}
+    return values.get(kind, str(address))

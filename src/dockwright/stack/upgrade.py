@@ -16,12 +16,17 @@ from dockwright.errors import (
     PortInUseError,
     StackError,
 )
-from dockwright.stack.identity import COMPOSE_CONFIG_HASH, COMPOSE_SERVICE, config_hash
-from dockwright.stack.names import SET_ASIDE, is_set_aside
-from dockwright.stack.order import entangled
-from dockwright.stack.process import StartedProcess, kill_processes, marked_processes
-from dockwright.stack.progress import Listener, StartTimes, Stopwatch
-from dockwright.stack.runnable import require_runnable
+from dockwright.stack.create import require_runnable
+from dockwright.stack.graph import entangled
+from dockwright.stack.naming import (
+    COMPOSE_CONFIG_HASH,
+    COMPOSE_SERVICE,
+    SET_ASIDE,
+    config_hash,
+    is_set_aside,
+)
+from dockwright.stack.native import StartedProcess, kill_processes, marked_processes
+from dockwright.stack.start import Listener, StartTimes, Stopwatch
 
 if TYPE_CHECKING:
     from dockwright.stack.stack import Stack

@@ -8,8 +8,8 @@ from graphlib import TopologicalSorter
 from typing import cast
 
 from dockwright.model import Dependency, StackSpec
-from dockwright.stack.mounts import volume_entries
-from dockwright.stack.names import references
+from dockwright.stack.container_config import volume_entries
+from dockwright.stack.naming import references
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,377 @@
+"""Start a stack in the order of its dependencies, and wait until all is ready."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
+
+from dockwright.errors import (
+    DockwrightError,
+    EngineError,
+    StackError,
+    WaitCancelledError,
+    WaitError,
+)
+from dockwright.model import Address, Dependency, DependencyCondition
+from dockwright.stack.container_config import declared_ports
+from dockwright.stack.graph import Graph
+from dockwright.stack.native import fill
+from dockwright.stack.view import StackView
+from dockwright.wait import (
+    AnyOf,
+    Cadence,
+    CancelToken,
+    ContainerTarget,
+    Exited,
+    Healthy,
+    Listening,
+    ProcessTarget,
+    Running,
+    Strategy,
+    Target,
+    WaitOptions,
+    parse_ready,
+    wait_for,
+)
+
+UnitState: TypeAlias = Literal["image", "create", "start", "wait", "ready", "failed", "called off"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitEvent:
+    """One unit (service or native process) reached a state.
+
+    Attributes:
+        unit: its name.
+        state: what it does now.
+        elapsed_s: seconds since the start of the whole stack.
+        message: what a person should know beside that, e.g. pull progress.
+    """
+
+    unit: str
+    state: UnitState
+    elapsed_s: float
+    message: str = ""
+
+
+Listener: TypeAlias = Callable[[UnitEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimes:
+    """Where the time of one start went, in seconds; the two add up to the whole.
+
+    Attributes:
+        start_s: while at least one engine call created or started something.
+        wait_s: while all that was left was waiting for something to become ready.
+    """
+
+    start_s: float
+    wait_s: float
+
+
+class Stopwatch:
+    """Splits a stretch of time into working and only waiting, over many threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began = clock()
+        self._busy = 0
+        self._busy_since = 0.0
+        self._busy_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the stopwatch was made."""
+        return self._clock() - self._began
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count the time inside as work, once, however many threads work at the same time."""
+        with self._lock:
+            if self._busy == 0:
+                self._busy_since = self._clock()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+                if self._busy == 0:
+                    self._busy_s += self._clock() - self._busy_since
+
+    def times(self) -> StartTimes:
+        """Return the split so far."""
+        with self._lock:
+            return StartTimes(start_s=self._busy_s, wait_s=self.elapsed_s - self._busy_s)
+
+
+_SIGNAL_S = 0.2  # a wait without end may miss a signal that arrives just before it begins
+
+
+class DependencyFailedError(StackError):
+    """A unit was not started because one that it depends on failed; that one has its own error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What the launch may do with one service or native process.
+
+    Attributes:
+        name: its name.
+        start: starts it; returns once it runs.
+        wait_ready: blocks until it is ready; no-op where nothing is declared.
+        wait_completed: blocks until it has exited with 0.
+    """
+
+    name: str
+    start: Callable[[], None]
+    wait_ready: Callable[[], None]
+    wait_completed: Callable[[], None]
+
+
+class Launch:
+    """One start of some units of a stack.
+
+    Args:
+        graph: who waits for whom.
+        units: what to start, by name.
+        cancel: set by the launch when a unit fails, so that the waits of the others end at once.
+        listener: is told what happens.
+        stopwatch: splits the time into starting and waiting.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        units: Iterable[Unit],
+        *,
+        cancel: CancelToken,
+        listener: Listener,
+        stopwatch: Stopwatch,
+    ) -> None:
+        self._graph = graph
+        self._units = {unit.name: unit for unit in units}
+        self._cancel = cancel
+        self._listener = listener
+        self._stopwatch = stopwatch
+        self._milestones: dict[tuple[str, DependencyCondition], Future[None]] = {
+            (name, condition): Future()
+            for name in self._units
+            for condition in (
+                "service_started",
+                "service_healthy",
+                "service_completed_successfully",
+            )
+        }
+
+    def run(self) -> None:
+        """Start everything and return when everything is ready.
+
+        Raises:
+            StackError: a unit failed; the message says which, why, and its last log lines.
+        """
+        if not self._units:
+            return
+        with ThreadPoolExecutor(len(self._units), thread_name_prefix="dockwright-launch") as pool:
+            jobs = [pool.submit(self._unit, unit) for unit in self._units.values()]
+            try:
+                while wait(jobs, timeout=_SIGNAL_S).not_done:
+                    pass
+            except BaseException:  # Ctrl-C: end the waits of the threads, then let it pass
+                self._cancel.cancel("the start was interrupted")
+                raise
+        self._raise_failures(jobs)
+
+    def _raise_failures(self, jobs: list[Future[None]]) -> None:
+        failures = [failure for job in jobs if (failure := job.exception())]
+        # One failure ends the other waits and starts; those explain nothing.
+        causes = [
+            failure
+            for failure in failures
+            if not isinstance(failure, DependencyFailedError | WaitCancelledError)
+        ]
+        for failure in causes or failures:
+            raise failure
+
+    def _unit(self, unit: Unit) -> None:
+        try:
+            for dependency in self._graph.dependencies[unit.name]:
+                self._await(unit, dependency)
+            self._tell(unit, "start")
+            with self._stopwatch.working():
+                unit.start()
+            self._reach(unit, "service_started")
+            self._tell(unit, "wait")
+            self._finish(unit)
+            self._tell(unit, "ready")
+        except BaseException as failure:
+            self._fail(unit, failure)
+            raise
+
+    def _finish(self, unit: Unit) -> None:
+        if self._graph.awaited_to_completion(unit.name):
+            unit.wait_completed()
+            self._reach(unit, "service_completed_successfully")
+        else:
+            unit.wait_ready()
+        self._reach(unit, "service_healthy")
+
+    def _await(self, unit: Unit, dependency: Dependency) -> None:
+        milestone = self._milestones.get((dependency.service, dependency.condition))
+        if milestone is None:  # it is not part of this launch: it runs already
+            return
+        failure = milestone.exception()
+        if failure is not None and dependency.required:
+            raise DependencyFailedError(
+                f"{unit.name} was not started: it depends on {dependency.service}, which failed"
+            ) from failure
+
+    def _reach(self, unit: Unit, condition: DependencyCondition) -> None:
+        self._milestones[unit.name, condition].set_result(None)
+
+    def _fail(self, unit: Unit, failure: BaseException) -> None:
+        # It did not fail itself where another one's failure, or Ctrl-C, ended it.
+        called_off = isinstance(failure, DependencyFailedError | WaitCancelledError)
+        message = str(failure) if isinstance(failure, DockwrightError) else ""
+        self._tell(unit, "called off" if called_off else "failed", message)
+        self._cancel.cancel(f"{unit.name} failed")
+        for (name, _), milestone in self._milestones.items():
+            if name == unit.name and not milestone.done():
+                milestone.set_exception(failure)
+
+    def _tell(self, unit: Unit, state: UnitState, message: str = "") -> None:
+        self._listener(UnitEvent(unit.name, state, self._stopwatch.elapsed_s, message))
+
+
+class Units:
+    """Makes the units of one stack for one launch.
+
+    Args:
+        stack: whose units.
+        timeout_s: how long one may take to become ready, in seconds.
+        cadence: how waits poll.
+        cancel: ends the waits.
+    """
+
+    def __init__(
+        self, stack: StackView, *, timeout_s: float, cadence: Cadence, cancel: CancelToken
+    ) -> None:
+        self._stack = stack
+        self._timeout_s = timeout_s
+        self._options = WaitOptions(cadence=cadence, cancel=cancel)
+
+    def unit(self, name: str) -> Unit:
+        """Return the unit called `name`."""
+        if name in self._stack.processes:
+            return self._process(name)
+        return self._service(name)
+
+    def _service(self, name: str) -> Unit:
+        return Unit(
+            name,
+            start=partial(self._start_container, name),
+            wait_ready=partial(self._await_container, name, self._readiness(name)),
+            wait_completed=partial(self._await_container, name, Exited(0)),
+        )
+
+    def _process(self, name: str) -> Unit:
+        spec = self._stack.processes[name].spec
+        return Unit(
+            name,
+            start=partial(self._start_process, name),
+            wait_ready=lambda: self._await_process(
+                name, self._process_readiness(name), spec.ready_timeout_s
+            ),
+            wait_completed=lambda: self._await_process(name, Exited(0), self._timeout_s),
+        )
+
+    def _readiness(self, name: str) -> Strategy:
+        spec = self._stack.spec.services[name]
+        if spec.ready:
+            return parse_ready(spec.ready, f"services.{name}.x-dockwright.ready")
+        if spec.healthcheck is not None:
+            return Healthy()
+        # Nothing declares when it is ready; a job that has done its work already is fine as well.
+        listening = Listening(declared_ports(spec), self._stack.options.silent_ports)
+        usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
+        return AnyOf((usable, Exited(0)), "to be ready")
+
+    def _process_readiness(self, name: str) -> Strategy:
+        spec = self._stack.processes[name].spec
+        if not spec.ready:
+            return Running()
+        where, lookup = f"x-dockwright.processes.{name}.ready", partial(self._lookup, name)
+        filled = {
+            key: fill(value, where, lookup) if isinstance(value, str) else value
+            for key, value in spec.ready.items()
+        }
+        return parse_ready(filled, where)
+
+    def _start_container(self, name: str) -> None:
+        try:
+            self._stack.engine.start_container(self._stack.container(name))
+        except EngineError as exc:  # it names the container by its id
+            raise type(exc)(f"service {name}: {exc.message}", hint=exc.hint) from exc
+        self._stack.addresses.forget(name)
+
+    def _await_container(self, name: str, strategy: Strategy) -> None:
+        target = ContainerTarget(
+            self._stack.engine,
+            self._stack.container(name),
+            name=name,
+            address_of=partial(self._stack.address, name),
+        )
+        self._await(target, strategy, self._timeout_s)
+
+    def _start_process(self, name: str) -> None:
+        process = self._stack.processes[name]
+        if process.running:
+            return
+        where, lookup = f"x-dockwright.processes.{name}", partial(self._lookup, name)
+        command = [fill(text, f"{where}.command", lookup) for text in process.spec.command]
+        environment = {
+            key: fill(value, f"{where}.environment.{key}", lookup)
+            for key, value in process.spec.environment.items()
+        }
+        process.start(command, environment)
+
+    def _lookup(self, name: str, unit: str, port: int | None) -> Address:
+        """Return the address of a unit for a template of the process `name`."""
+        unit = name if unit == "self" else unit
+        self._stack.known([unit])
+        if port is None:
+            return Address(self._stack.addresses.host(unit), 0)
+        return self._stack.addresses.of(unit, port)
+
+    def _await_process(self, name: str, strategy: Strategy, timeout_s: float) -> None:
+        process = self._stack.processes[name]
+        child = process.child
+        if child is None:  # an earlier command started it and saw it ready
+            return
+        target = ProcessTarget(
+            child,
+            name,
+            log_file=process.log,
+            address_of=partial(self._stack.address, name),
+            cwd=process.spec.cwd,
+        )
+        self._await(target, strategy, timeout_s)
+
+    def _await(self, target: Target, strategy: Strategy, timeout_s: float) -> None:
+        try:
+            wait_for(target, strategy, timeout_s=timeout_s, options=self._options)
+        except WaitCancelledError:
+            raise  # another unit's failure explains it
+        except WaitError as failure:
+            project = self._stack.identity.project
+            raise StackError(
+                f"stack {self._stack.spec.name} ({project}): {failure.message}", hint=failure.hint
+            ) from failure
