@@ -282,7 +282,7 @@ def test_an_unexpected_failure_at_the_end_of_the_broker_is_told(
         import sys
 
         if "dockwright.pool.broker" in " ".join(sys.orig_argv):
-            from dockwright.pool.workspace import Workspace
+            from dockwright.pool.journal import Workspace
 
             def remove(self):
                 raise OSError(5, "Input/output error")

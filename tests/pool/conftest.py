@@ -12,7 +12,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool
-from dockwright.pool.notes import Notes
+from dockwright.pool.timeline import Notes
 from dockwright.wait import Cadence, Continue, Outcome, Ready, until
 from tests.support import leftovers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockwright.pool.advice import Advice
+from dockwright.pool.timeline import Advice
 
 
 def test_a_reset_that_replaces_several_services_counts_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockwright.pool.policy import Pace
+from dockwright.pool.sizing import Pace
 
 
 def wanted(pace: Pace, *, at_once: int = 1, limit: int = 4) -> int:

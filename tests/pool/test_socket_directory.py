@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import LeaseError
-from dockwright.pool import socket_directory
-from dockwright.pool.socket_directory import runtime_directory
+from dockwright.pool import runtime
+from dockwright.pool.runtime import runtime_directory
 
 NAME = f"dockwright-{os.getuid()}"
 
@@ -21,7 +21,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory for temporary files, and none for sockets."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(socket_directory, "_DIRECTORY_LIMIT", len(str(tmp_path / NAME)) + 10)
+    monkeypatch.setattr(runtime, "_DIRECTORY_LIMIT", len(str(tmp_path / NAME)) + 10)
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_used_gives_way(
 
 
 def test_where_there_is_no_place_each_is_told(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_directory, "_DIRECTORY_LIMIT", 3)
+    monkeypatch.setattr(runtime, "_DIRECTORY_LIMIT", 3)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     with pytest.raises(LeaseError) as caught:
         runtime_directory()

@@ -12,12 +12,11 @@ import pytest
 
 from dockwright.engine import current_owner
 from dockwright.errors import ResourceError
-from dockwright.pool.kept import KeptStacks
-from dockwright.pool.workspace import Workspace
+from dockwright.pool.journal import KeptStacks, Workspace
 
 _DIE_WITH_A_WORKSPACE = """
 import os, pathlib, sys
-from dockwright.pool.workspace import Workspace
+from dockwright.pool.journal import Workspace
 Workspace.create(pathlib.Path(sys.argv[1]), "dead")
 os._exit(0)
 """

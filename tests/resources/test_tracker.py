@@ -16,9 +16,8 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.errors import AlreadyTrackedError, CleanupError, ConflictError
 from dockwright.model import Json
 from dockwright.pool import KeptStacks
-from dockwright.pool.disk import remove_path
-from dockwright.pool.journal import Journal
-from dockwright.pool.workspace import JOURNAL
+from dockwright.pool.journal import JOURNAL, Journal
+from dockwright.pool.reaper import remove_path
 from dockwright.resources import ArtifactTracker, TestArtifactTracker
 from dockwright.wait import Continue, Outcome, Ready, poll_for_process_exit, until
 from tests.resources.conftest import workspaces
@@ -200,7 +199,7 @@ def test_a_process_of_ones_own_is_tracked_by_pid_unless_it_is_older(state: Path)
 def test_failures_are_gathered_and_the_rest_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockwright.pool.traces.remove_path", refuse("stubborn"))
+    monkeypatch.setattr("dockwright.pool.reaper.remove_path", refuse("stubborn"))
     tracker = ArtifactTracker()
     for name in ("stubborn1", "stubborn2", "good"):
         tracker.track_file(tmp_path / name).touch()
@@ -217,7 +216,7 @@ def test_failures_are_gathered_and_the_rest_goes(
 def test_a_failed_clean_up_never_hides_the_tests_own_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockwright.pool.traces.remove_path", refuse("stubborn"))
+    monkeypatch.setattr("dockwright.pool.reaper.remove_path", refuse("stubborn"))
     with pytest.raises(ValueError, match="the test's own") as caught, ArtifactTracker() as tracker:
         tracker.track_file(tmp_path / "stubborn").touch()
         raise ValueError("the test's own")

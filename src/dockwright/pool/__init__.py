@@ -7,13 +7,10 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
     from dockwright.pool.factory import Factory, FactoryOptions
-    from dockwright.pool.kept import KeptStacks
-    from dockwright.pool.lease import Lease, LeasedStack
-    from dockwright.pool.pool import Pool
+    from dockwright.pool.journal import KeptStacks, Workspace
+    from dockwright.pool.lease import Lease, LeasedStack, Seed
+    from dockwright.pool.pool import Pool, PoolStatistics
     from dockwright.pool.reaper import Estate, reap, remove, survey
-    from dockwright.pool.seed import Seed
-    from dockwright.pool.statistics import PoolStatistics
-    from dockwright.pool.workspace import Workspace
 
 __all__ = [
     "Estate",
@@ -46,20 +43,24 @@ __getattr__ = lazily(
             "Factory",
             "FactoryOptions",
         ),
-        "kept": ("KeptStacks",),
+        "journal": (
+            "KeptStacks",
+            "Workspace",
+        ),
         "lease": (
             "Lease",
             "LeasedStack",
+            "Seed",
         ),
-        "pool": ("Pool",),
+        "pool": (
+            "Pool",
+            "PoolStatistics",
+        ),
         "reaper": (
             "Estate",
             "reap",
             "remove",
             "survey",
         ),
-        "seed": ("Seed",),
-        "statistics": ("PoolStatistics",),
-        "workspace": ("Workspace",),
     },
 )

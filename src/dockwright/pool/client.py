@@ -19,17 +19,18 @@ from dockwright import __version__
 from dockwright.errors import DockwrightError, LeaseError
 from dockwright.measure import Summary
 from dockwright.model import Requirement, StackSpec
-from dockwright.pool.codec import facts_from_json, load_options_to_json, ownership_from_json
-from dockwright.pool.lease import Lease
+from dockwright.pool.lease import Lease, Seed
 from dockwright.pool.protocol import (
     PROTOCOL,
     Connection,
     Message,
     error_from_json,
     error_to_json,
+    facts_from_json,
+    load_options_to_json,
+    ownership_from_json,
 )
 from dockwright.pool.runtime import BrokerPlace, connect_or_start
-from dockwright.pool.seed import Seed
 from dockwright.wait import Cadence
 
 if TYPE_CHECKING:

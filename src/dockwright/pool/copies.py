@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dockwright.model import Json
+from dockwright.errors import LeaseError
+from dockwright.model import Json, Requirement
 from dockwright.stack import Baseline, CachedStart, Stack
 
 
@@ -105,3 +107,85 @@ def described(copy: Copy) -> dict[str, Json]:
         "for_s": round(time.monotonic() - copy.since_s, 1),
         "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
     }
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One who has no stack yet.
+
+    Attributes:
+        key: which declared stack is asked for.
+        exclusive: whether nobody else may have it meanwhile.
+        client: which process asks.
+        since_s: since when, on the monotonic clock.
+    """
+
+    key: str
+    exclusive: bool
+    client: str
+    since_s: float = field(default_factory=time.monotonic)
+
+
+def client_of(holder: str) -> str:
+    """Return the part of a holder's name that stands for its process."""
+    return holder.partition(" ")[0]
+
+
+def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> Copy | None:
+    """Return the copy that a waiter gets now, or None where it has to wait on.
+
+    Args:
+        copies: those of the stack that is asked for.
+        waiter: who asks.
+        waiters: all who wait.
+    """
+    if not waiter.exclusive and _writer_comes_first(copies, waiter, waiters):
+        return None
+    admitting = [copy for copy in copies if copy.admits(exclusive=waiter.exclusive)]
+    # Readers gather on one stack, so that the clean ones are left to those who change state;
+    # those take the one that has rested longest, so that the others are reset meanwhile.
+    return min(
+        admitting, key=lambda copy: (copy.state is not State.SHARED, copy.since_s), default=None
+    )
+
+
+def to_seed(copies: Sequence[Copy]) -> Copy | None:
+    """Return a copy that its next user has to seed, unless another one comes by itself."""
+    if any(copy.coming for copy in copies):
+        return None
+    return next((copy for copy in copies if copy.state is State.UNSEEDED), None)
+
+
+def _writer_comes_first(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> bool:
+    """Tell whether one who needs a stack alone waits longer, and readers hold all there are."""
+    older = any(
+        each.exclusive and each.key == waiter.key and each.since_s < waiter.since_s
+        for each in waiters
+    )
+    return older and bool(copies) and all(copy.state is State.SHARED for copy in copies)
+
+
+def is_stuck(copies: Sequence[Copy], waiters: Sequence[Waiter]) -> bool:
+    """Tell whether all who hold a stack wait for another one: nobody would let go."""
+    holding = {client_of(holder) for copy in copies for holder in copy.holders}
+    waiting = {waiter.client for waiter in waiters}
+    return all(copy.holders for copy in copies) and holding <= waiting
+
+
+def still_taken(requirement: Requirement, copies: Sequence[Copy], sole: str = "") -> LeaseError:
+    """Return the error for one who has waited long enough; it tells what the copies are doing.
+
+    Args:
+        requirement: what was asked for.
+        copies: those of that stack.
+        sole: why there can be one copy only, if so.
+    """
+    states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in copies)
+    holders = ", ".join(sorted(holder for copy in copies for holder in copy.holders))
+    return LeaseError(
+        f"no stack {requirement.stack.partition('@')[0]!r} became free for {requirement.holder} "
+        f"({states or 'none exists'}; held by: {holders or 'nobody'})",
+        hint=f"there can be one copy only: {sole}"
+        if sole
+        else "raise dockwright_max_stacks or dockwright_start_timeout",
+    )

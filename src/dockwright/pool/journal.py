@@ -8,14 +8,70 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from dockwright.engine import current_owner, owner_is_alive
+from dockwright.errors import ResourceError
 from dockwright.model import Owner, Ownership
-from dockwright.pool.workspace import JOURNAL, Workspace
+
+_OWNER_FILE = "owner.json"
+JOURNAL = "journal.jsonl"
+"""The file of a workspace that tells what its owner made elsewhere (see `Journal`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A directory for baselines and logs, mode 0700, that names its owner.
+
+    Attributes:
+        directory: the directory itself.
+    """
+
+    directory: Path
+
+    @classmethod
+    def create(cls, state: Path, session: str) -> Workspace:
+        """Make the workspace of one session, owned by this process.
+
+        Raises:
+            ResourceError: it cannot be written: no space, no permission.
+        """
+        directory = state / "sessions" / session
+        try:
+            directory.mkdir(parents=True, mode=0o700)
+            (directory / _OWNER_FILE).write_text(json.dumps(asdict(current_owner())))
+        except OSError as exc:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise ResourceError(
+                f"cannot write to {directory}: {exc.strerror}",
+                hint="make room there, or set XDG_STATE_HOME to a directory that can be written",
+            ) from exc
+        return cls(directory)
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def reap(state: Path) -> int:
+        """Delete the workspaces of dead owners; return how many.
+
+        One with a journal stays: what it tells of has to go first (`dockwright.pool.reaper`).
+        """
+        count = 0
+        for file in (state / "sessions").glob(f"*/{_OWNER_FILE}"):
+            with suppress(OSError, ValueError, TypeError):  # half written, or going away just now
+                owner = Owner(**json.loads(file.read_text()))
+                if not owner_is_alive(owner) and not (file.parent / JOURNAL).exists():
+                    shutil.rmtree(file.parent, ignore_errors=True)
+                    count += 1
+        return count
+
 
 Kind: TypeAlias = Literal["process", "container", "network", "volume", "image", "file", "directory"]
 """The kinds of things, in the order in which they are removed."""
@@ -126,3 +182,30 @@ class Journal:
     @property
     def _file(self) -> Path:
         return self.workspace.directory / JOURNAL
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStacks:
+    """A directory with one empty file for each kept copy, named as its Compose project.
+
+    Attributes:
+        directory: is created when the first one is kept.
+    """
+
+    directory: Path
+
+    def add(self, project: str) -> None:
+        """Remember that a copy is to be spared."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.directory / project).touch(mode=0o600)
+
+    def forget(self, project: str) -> None:
+        """Spare it no longer."""
+        with suppress(FileNotFoundError):
+            (self.directory / project).unlink()
+
+    def names(self) -> frozenset[str]:
+        """Return the project names of all kept copies."""
+        with suppress(FileNotFoundError):
+            return frozenset(file.name for file in self.directory.iterdir())
+        return frozenset()

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
 from dockwright.measure import OpenSpan, SpanRecorder
-from dockwright.model import Address, Requirement
+from dockwright.model import Address, Json, Requirement
 
 if TYPE_CHECKING:
     from dockwright.stack import CommandResult, Stack
@@ -254,3 +254,37 @@ class Lease:
         if self._found is not None:
             return self._found.addresses.published(unit)
         return self.facts.published.get(unit, {})
+
+
+@dataclass(frozen=True, slots=True)
+class SeedKey:
+    """What a broker knows of a seed.
+
+    Attributes:
+        digest: stands for what it does: copies that were seeded otherwise are other stacks.
+        lasting: whether the digest covers all that it reads, so that what it wrote to volumes may
+            be kept for later runs; else every new copy is seeded anew.
+    """
+
+    digest: str
+    lasting: bool
+
+    def to_json(self) -> Json:
+        """Return it as plain values."""
+        return {"digest": self.digest, "lasting": self.lasting}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any] | None) -> SeedKey | None:
+        """Read what `to_json` returned."""
+        return None if values is None else cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed(SeedKey):
+    """What a client knows of it.
+
+    Attributes:
+        run: seeds a stack, given with its declared name; raises `DockwrightError` if it cannot.
+    """
+
+    run: Callable[[LeasedStack, str], None]

@@ -12,25 +12,256 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 from dockwright.engine import Engine
-from dockwright.errors import CleanupError, PoolClosedError, UnknownServiceError
+from dockwright.errors import (
+    CleanupError,
+    EngineError,
+    PoolClosedError,
+    UnknownServiceError,
+    explained,
+)
 from dockwright.measure import RunningCopy
-from dockwright.model import Requirement
-from dockwright.pool.choice import Waiter, choose, client_of, still_taken, to_seed
-from dockwright.pool.copies import Copy, State, described
-from dockwright.pool.disturbance import DisturbanceWatch
-from dockwright.pool.factory import Factory
-from dockwright.pool.holdings import Holdings
+from dockwright.model import Json, Requirement
+from dockwright.pool.copies import (
+    Copy,
+    State,
+    Waiter,
+    choose,
+    client_of,
+    described,
+    still_taken,
+    to_seed,
+)
+from dockwright.pool.factory import Factory, measured_bytes
 from dockwright.pool.lease import Facts, Lease
-from dockwright.pool.notes import Notes, living
-from dockwright.pool.statistics import PoolStatistics, Teller
-from dockwright.pool.upkeep import Upkeep
+from dockwright.pool.sizing import Holdings
+from dockwright.pool.timeline import Notes, living
 
 _log = logging.getLogger(__name__)
+
+_PERSISTENCE_S = 5.0  # how long a removal that fails is tried again
+_PAUSE_S = 0.25
+
+
+class Upkeep:
+    """Works on one copy at a time, in the caller's thread.
+
+    Args:
+        factory_of: returns the factory of a copy.
+        notes: takes the times.
+    """
+
+    def __init__(self, factory_of: Callable[[Copy], Factory], notes: Notes) -> None:
+        self._factory_of = factory_of
+        self._notes = notes
+
+    def start(self, copy: Copy) -> Exception | None:
+        """Start a copy, from a kept baseline if there is one."""
+        factory = self._factory_of(copy)
+        first = copy.start = factory.start_of(copy.stack)
+
+        def start() -> None:
+            first.run(self._notes.waits_of(copy))
+            if not factory.keeps_seed:
+                first.read()
+
+        return _attempt(start)
+
+    def awaits_seed(self, copy: Copy) -> bool:
+        """Tell whether a started copy has to be seeded."""
+        return copy.start is not None and self._factory_of(copy).awaits_seed(copy.start)
+
+    def complete(self, copy: Copy) -> Exception | None:
+        """Capture the baseline of a copy that is started, and seeded if it has to be."""
+
+        def complete() -> None:
+            if copy.start is not None and self._factory_of(copy).keeps_seed:
+                # What strategies add to the volumes when they capture is of this copy alone.
+                copy.start.read()
+            copy.baseline.capture()
+
+        return _attempt(complete)
+
+    def keep(self, copy: Copy, *, wanted: Callable[[], bool]) -> None:
+        """Keep for later runs what was read of a copy; it may be used meanwhile."""
+        if copy.start is not None:
+            copy.start.keep(wanted=wanted)
+
+    def measure(self, copy: Copy) -> None:
+        """Find out behind everything how much memory a copy takes, once for all of its stack.
+
+        Older engines take a second to answer: neither a baseline nor the end of a run waits for it.
+        """
+        factory = self._factory_of(copy)
+        if not factory.measured:
+            containers = list(copy.stack.containers.values())
+            threading.Thread(
+                target=_measure, args=(factory, containers), name="dockwright-measure", daemon=True
+            ).start()
+
+    def reset(self, copy: Copy) -> Exception | None:
+        """Bring a copy back to its baseline."""
+        thorough, copy.disturbed = copy.disturbed, False
+
+        def reset() -> None:
+            with self._notes.resetting(copy):
+                copy.baseline.reset(thorough=thorough)
+
+        return _attempt(reset)
+
+    def discard(self, copy: Copy) -> None:
+        """Remove a copy; what cannot be removed bears our labels: the reaper takes it later."""
+        failure = _attempt(partial(self._remove, copy))
+        if failure is not None:
+            _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
+
+    def remove_all(self, copies: Sequence[Copy]) -> None:
+        """Remove copies at once.
+
+        Raises:
+            CleanupError: something could not be removed; everything else was.
+        """
+        with ThreadPoolExecutor(max(1, len(copies))) as workers:
+            jobs = [workers.submit(_attempt, partial(self._remove, copy)) for copy in copies]
+        failures = [failure for job in jobs if (failure := job.result())]
+        if failures:
+            raise CleanupError(
+                "could not remove every stack:\n  "
+                + "\n  ".join(_all_reasons(failure) for failure in failures),
+                hint="run `dockwright clean` to try again",
+            ) from ExceptionGroup("removals that failed", failures)
+
+    def _remove(self, copy: Copy) -> None:
+        with self._notes.removing(copy):
+            failure = _attempt(copy.baseline.close)
+            if failure is not None:
+                _log.warning("what resets held open is not closed: %s", explained(failure))
+            _persistently(copy.stack.remove)
+        self._factory_of(copy).discard(copy.stack)
+
+
+def _all_reasons(failure: BaseException) -> str:
+    """Return why something was not removed; of several removals, why each was not."""
+    if isinstance(failure, BaseExceptionGroup):
+        return "\n  ".join(map(_all_reasons, failure.exceptions))
+    return explained(failure)
+
+
+def _measure(factory: Factory, containers: Iterable[str]) -> None:
+    def measure() -> None:
+        factory.measured = measured_bytes(factory.engine, containers)
+
+    failure = _attempt(measure)
+    if failure is not None:  # most of all: the copy was removed meanwhile
+        _log.debug("could not measure a copy of %s: %s", factory.name, failure)
+
+
+def _persistently(remove: Callable[[], None]) -> None:
+    """Remove something, also where a busy engine needs some more time.
+
+    A container whose removal is under way still holds its networks and volumes for a moment, and
+    a loaded engine may miss a deadline: nobody wants a run to fail for that.
+    """
+    deadline = time.monotonic() + _PERSISTENCE_S
+    pauses = threading.Event()
+    while (failure := _attempt(remove)) is not None:
+        if time.monotonic() > deadline:
+            raise failure
+        _log.info("a removal is tried again: %s", explained(failure))
+        pauses.wait(_PAUSE_S)
+
+
+def _attempt(work: Callable[[], None]) -> Exception | None:
+    try:
+        work()
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters must hear of it
+        return failure
+    return None
+
+
+_ACTIONS = ("die", "oom", "pause", "start", "destroy", "health_status: unhealthy")
+_LOOK_S = 1.0  # how soon the watching thread notices that it is to end
+
+
+class DisturbanceWatch:
+    """Tells of containers to which something happened.
+
+    Args:
+        engine: whose events are listened to.
+        on_event: called, in the watch's thread, with the container's id; None: some may have been
+            missed, every container is in doubt.
+    """
+
+    def __init__(self, engine: Engine, on_event: Callable[[str | None], None]) -> None:
+        self._on_event = on_event
+        self._closed = threading.Event()
+        self._subscription = engine.events.subscribe(actions=_ACTIONS)
+        self._thread = threading.Thread(
+            target=self._listen, name="dockwright-disturbance", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the watch."""
+        self._closed.set()
+        self._subscription.close()
+        self._subscription.interrupt()
+        self._thread.join(timeout=2 * _LOOK_S)
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                event = self._subscription.get(_LOOK_S)
+            except EngineError as failure:
+                _log.warning("the engine's events are not to be had: %s", failure)
+                return
+            if self._subscription.lost:
+                self._on_event(None)
+            if event is not None:
+                self._on_event(event.id)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """What a pool did so far, and what it holds now.
+
+    Attributes:
+        started: stacks that became ready.
+        resets: dirty stacks that came back clean.
+        replaced: stacks that were given up because a reset failed.
+        leases: leases that were given.
+        engine_calls: calls that were made to the engine.
+        stacks: for each stack that exists: its project name, stack, state and holders.
+    """
+
+    started: int
+    resets: int
+    replaced: int
+    leases: int
+    engine_calls: int
+    stacks: tuple[Mapping[str, Json], ...] = ()
+
+
+class Teller:
+    """Tells counts once."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+
+    def news(self, now: PoolStatistics) -> dict[str, int]:
+        """Return by how much each count has grown since the last call."""
+        names = ("started", "resets", "replaced", "leases", "engine_calls")
+        totals = Counter({name: getattr(now, name) for name in names})
+        news = {name: totals[name] - self._told[name] for name in names}
+        self._told = totals
+        return news
+
 
 _KEEPING_S = 2.0  # what is kept saves about as much of every later run
 _CALLED_OFF_S = 0.5  # how long what is called off may take to end by itself

@@ -20,17 +20,13 @@ from dockwright.errors import DockwrightError
 from dockwright.measure import BrokerReport, Journal, RunningCopy, Sampler, Summary, calls_between
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.places import home_directory, project_hash, state_directory
-from dockwright.pool.advice import Advice
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
-from dockwright.pool.kept import KeptStacks
-from dockwright.pool.lease import Lease
-from dockwright.pool.notes import Notes
-from dockwright.pool.pool import Pool
+from dockwright.pool.journal import KeptStacks, Workspace
+from dockwright.pool.lease import Lease, SeedKey
+from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
-from dockwright.pool.seed import SeedKey
-from dockwright.pool.statistics import PoolStatistics
-from dockwright.pool.workspace import Workspace
+from dockwright.pool.timeline import Advice, Notes
 from dockwright.stack import engine_warnings
 from dockwright.wait import Cadence
 

@@ -19,12 +19,11 @@ from dockwright.model import Ownership
 from dockwright.places import project_hash, state_directory
 from dockwright.pool import KeptStacks
 from dockwright.pool.journal import Journal, Trace
-from dockwright.pool.reaper import reap_journals
-from dockwright.pool.traces import Present, dispose, present
+from dockwright.pool.reaper import Present, dispose, present, reap_journals
 
 _BEAT_S = 5.0
 """How often a living owner says so. What is made later than a minute after the last sign of life is
-not taken for the dead owner's; see `dockwright.pool.traces`."""
+not taken for the dead owner's; see `dockwright.pool.reaper`."""
 
 
 class Holding:

@@ -18,7 +18,7 @@ from dockwright.engine import Engine, connect
 from dockwright.errors import ConflictError
 from dockwright.model import Json
 from dockwright.pool.journal import Kind, Trace
-from dockwright.pool.traces import inspect
+from dockwright.pool.reaper import inspect
 from dockwright.resources.ending import raise_or_note
 from dockwright.resources.holding import Holding
 from dockwright.stack import Identity
