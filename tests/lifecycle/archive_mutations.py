@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dockwright.lifecycle.archive_codec import GZIP, PLAIN, ZSTD
-from dockwright.lifecycle.archive_read import open_archive
+from dockwright.lifecycle.archive.layout import GZIP, PLAIN, ZSTD
+from dockwright.lifecycle.archive.read import open_archive, verify
 from dockwright.lifecycle.backup_progress import Progress
-from dockwright.lifecycle.restore_config import archived_config
-from dockwright.lifecycle.restore_verify import verify
+from dockwright.lifecycle.restore_undo import archived_config
 from tests.hostile import main
 from tests.lifecycle.archives import write_backup
 

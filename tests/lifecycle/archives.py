@@ -8,10 +8,9 @@ import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dockwright.lifecycle.archive_codec import Codec
-from dockwright.lifecycle.archive_read import Archive, open_archive
-from dockwright.lifecycle.archive_write import drafted
-from dockwright.lifecycle.manifest import ImageOf, Manifest
+from dockwright.lifecycle.archive.layout import Codec, ImageOf, Manifest
+from dockwright.lifecycle.archive.read import Archive, open_archive
+from dockwright.lifecycle.archive.write import drafted
 
 CREATED = 1_790_000_000
 SPEC = b"name: shop\nservices: {}\n"

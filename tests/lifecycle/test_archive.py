@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import ArchiveError, DiskFullError, DockwrightError, UsageError
-from dockwright.lifecycle.archive_codec import GZIP, PLAIN, ZSTD, Codec
-from dockwright.lifecycle.archive_read import open_archive
-from dockwright.lifecycle.archive_write import drafted, sweep
-from dockwright.lifecycle.manifest import Manifest
+from dockwright.lifecycle.archive.layout import GZIP, PLAIN, ZSTD, Codec, Manifest
+from dockwright.lifecycle.archive.read import open_archive
+from dockwright.lifecycle.archive.write import drafted, sweep
 from tests.lifecycle.archives import CREATED, SPEC, read_whole, volume_tar, write_backup
 
 FORMS = [(ZSTD, True), (GZIP, True), (ZSTD, False), (GZIP, False), (PLAIN, False)]
@@ -168,7 +167,7 @@ def _renamed(manifest: Manifest, name: str) -> Manifest:
 
 
 def test_a_later_format_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dockwright.lifecycle.manifest.FORMAT", 2)
+    monkeypatch.setattr("dockwright.lifecycle.archive.layout.FORMAT", 2)
     path = write_backup(tmp_path / "b", PLAIN, single=False)
     monkeypatch.undo()
     with pytest.raises(ArchiveError, match="a format that this version does not know") as caught:

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from dockwright.errors import ArchiveError
-from dockwright.lifecycle.archive_members import check_members
+from dockwright.lifecycle.archive.read import check_members
 from tests.lifecycle.archives import directory, tar_of, volume_tar
 
 

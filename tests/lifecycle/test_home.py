@@ -8,7 +8,7 @@ import pytest
 
 from dockwright.errors import ComposeError, SettingsError
 from dockwright.lifecycle import ConfigHome, InstalledSettings, config_base
-from dockwright.lifecycle.secrets import with_secrets
+from dockwright.lifecycle.install import with_secrets
 
 FILE = Path("settings.toml")
 

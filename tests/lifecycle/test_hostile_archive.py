@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import ArchiveError, DockwrightError
-from dockwright.lifecycle.archive_codec import GZIP, ZSTD, Codec
-from dockwright.lifecycle.archive_members import check_members
-from dockwright.lifecycle.archive_read import open_archive
-from dockwright.lifecycle.backup_config import config_tar
+from dockwright.lifecycle.archive.layout import GZIP, ZSTD, Codec
+from dockwright.lifecycle.archive.read import check_members, open_archive, verify
+from dockwright.lifecycle.backup import config_tar
 from dockwright.lifecycle.backup_progress import Progress
-from dockwright.lifecycle.restore_config import archived_config
-from dockwright.lifecycle.restore_verify import verify
+from dockwright.lifecycle.restore_undo import archived_config
 from tests.cli.project import COMMAND
 from tests.hostile import failures
 from tests.lifecycle.archives import tar_of, write_backup

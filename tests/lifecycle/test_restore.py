@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from dockwright.lifecycle.archive_codec import ZSTD
+from dockwright.lifecycle.archive.layout import ZSTD
 from tests.cli.project import Project, clean_environment, plain_service
 from tests.cli.test_terminal import on_terminal
 from tests.lifecycle.archives import directory, tar_of, write_backup

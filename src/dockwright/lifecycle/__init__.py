@@ -5,19 +5,25 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.lifecycle.archive_codec import GZIP, ZSTD
-    from dockwright.lifecycle.archive_read import Archive, open_archive
+    from dockwright.lifecycle.archive.layout import GZIP, ZSTD, Manifest
+    from dockwright.lifecycle.archive.read import (
+        Archive,
+        archived_spec,
+        open_archive,
+        spec_part,
+        verify,
+    )
     from dockwright.lifecycle.backup import BackupTarget, back_up
     from dockwright.lifecycle.backup_progress import Progress, Step
-    from dockwright.lifecycle.check import check_configuration, check_stack
-    from dockwright.lifecycle.findings import (
+    from dockwright.lifecycle.check import (
         Finding,
         Status,
+        check_configuration,
+        check_stack,
         check_state,
         engine_findings,
         unusable,
     )
-    from dockwright.lifecycle.health import Health
     from dockwright.lifecycle.home import ConfigHome, InstalledSettings, config_base
     from dockwright.lifecycle.images import (
         get_images,
@@ -26,27 +32,26 @@ if TYPE_CHECKING:
         reference_of,
     )
     from dockwright.lifecycle.install import InstallPlan, plan_install
-    from dockwright.lifecycle.known import installed_stacks, started_stacks
-    from dockwright.lifecycle.lock import exclusive
-    from dockwright.lifecycle.longlived import (
+    from dockwright.lifecycle.journal import exclusive
+    from dockwright.lifecycle.long_lived import (
         bare_spec,
+        changing,
+        file_options,
         has_data,
         identity_of,
+        installed_stacks,
         long_lived_stack,
+        started_stacks,
     )
-    from dockwright.lifecycle.manifest import Manifest
-    from dockwright.lifecycle.origins import file_options
     from dockwright.lifecycle.restore import plan_restore, restore_stack
-    from dockwright.lifecycle.restore_config import (
+    from dockwright.lifecycle.restore_undo import (
         ConfigFiles,
         archived_config,
         for_archived_spec,
         for_project,
         secret_values,
     )
-    from dockwright.lifecycle.restore_verify import archived_spec, spec_part, verify
-    from dockwright.lifecycle.status import Looker, UnitLook
-    from dockwright.lifecycle.turn import changing
+    from dockwright.lifecycle.status import Health, Looker, UnitLook
     from dockwright.lifecycle.uninstall import Scope, belongings, uninstall_stack
     from dockwright.lifecycle.update import (
         Change,
@@ -115,43 +120,87 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "restore_config": (
-            "ConfigFiles",
-            "archived_config",
-            "for_archived_spec",
-            "for_project",
-            "secret_values",
+        "archive.layout": (
+            "GZIP",
+            "Manifest",
+            "ZSTD",
         ),
-        "origins": ("file_options",),
-        "restore": ("plan_restore", "restore_stack"),
-        "restore_verify": ("archived_spec", "spec_part", "verify"),
-        "archive_read": ("Archive", "open_archive"),
-        "manifest": ("Manifest",),
-        "backup_progress": ("Progress", "Step"),
-        "backup": ("BackupTarget", "back_up"),
-        "archive_codec": ("GZIP", "ZSTD"),
-        "check": ("check_configuration", "check_stack"),
-        "findings": ("Finding", "Status", "check_state", "engine_findings", "unusable"),
-        "health": ("Health",),
-        "home": ("ConfigHome", "InstalledSettings", "config_base"),
+        "archive.read": (
+            "Archive",
+            "archived_spec",
+            "open_archive",
+            "spec_part",
+            "verify",
+        ),
+        "backup": (
+            "BackupTarget",
+            "back_up",
+        ),
+        "backup_progress": (
+            "Progress",
+            "Step",
+        ),
+        "check": (
+            "Finding",
+            "Status",
+            "check_configuration",
+            "check_stack",
+            "check_state",
+            "engine_findings",
+            "unusable",
+        ),
+        "home": (
+            "ConfigHome",
+            "InstalledSettings",
+            "config_base",
+        ),
         "images": (
             "get_images",
             "image_id",
             "noting_images",
             "reference_of",
         ),
-        "install": ("InstallPlan", "plan_install"),
-        "known": ("installed_stacks", "started_stacks"),
-        "lock": ("exclusive",),
-        "longlived": (
+        "install": (
+            "InstallPlan",
+            "plan_install",
+        ),
+        "journal": ("exclusive",),
+        "long_lived": (
             "bare_spec",
+            "changing",
+            "file_options",
             "has_data",
             "identity_of",
+            "installed_stacks",
             "long_lived_stack",
+            "started_stacks",
         ),
-        "status": ("Looker", "UnitLook"),
-        "turn": ("changing",),
-        "uninstall": ("Scope", "belongings", "uninstall_stack"),
-        "update": ("Change", "orphans", "preview", "update_stack"),
+        "restore": (
+            "plan_restore",
+            "restore_stack",
+        ),
+        "restore_undo": (
+            "ConfigFiles",
+            "archived_config",
+            "for_archived_spec",
+            "for_project",
+            "secret_values",
+        ),
+        "status": (
+            "Health",
+            "Looker",
+            "UnitLook",
+        ),
+        "uninstall": (
+            "Scope",
+            "belongings",
+            "uninstall_stack",
+        ),
+        "update": (
+            "Change",
+            "orphans",
+            "preview",
+            "update_stack",
+        ),
     },
 )

@@ -18,19 +18,29 @@ from dockwright.errors import (
     StackError,
     UsageError,
 )
-from dockwright.lifecycle.archive_codec import PLAIN
-from dockwright.lifecycle.archive_read import Archive
-from dockwright.lifecycle.archive_write import drafted
-from dockwright.lifecycle.backup import an_image, images_of, read_volumes, running_units
+from dockwright.lifecycle.archive.layout import PLAIN, SPEC, Manifest
+from dockwright.lifecycle.archive.read import Archive, root_of
+from dockwright.lifecycle.archive.write import drafted
+from dockwright.lifecycle.backup import (
+    an_image,
+    check_alone,
+    helper,
+    images_of,
+    read_volumes,
+    running_units,
+    spec_text,
+    volumes_of,
+)
 from dockwright.lifecycle.backup_progress import Progress, ahead
-from dockwright.lifecycle.backup_spec import spec_text
-from dockwright.lifecycle.backup_volumes import check_alone, helper, volumes_of
 from dockwright.lifecycle.journal import Journal
-from dockwright.lifecycle.manifest import SPEC, Manifest
-from dockwright.lifecycle.restore_before import described, remove_all
-from dockwright.lifecycle.restore_config import ConfigFiles
-from dockwright.lifecycle.restore_undo import REPLACING, SAVING, undo_restore
-from dockwright.lifecycle.restore_verify import root_of
+from dockwright.lifecycle.restore_undo import (
+    REPLACING,
+    SAVING,
+    ConfigFiles,
+    described,
+    remove_all,
+    undo_restore,
+)
 from dockwright.stack import Listener, Stack, Stopwatch, UnitEvent, start_whole
 
 

@@ -18,10 +18,11 @@ from dockwright.lifecycle.images import (
     ImageRecord,
     get_images,
     image_id,
+    keeping_names,
     noting_images,
     reference_of,
+    remove_unnamed,
 )
-from dockwright.lifecycle.kept_names import keeping_names, remove_unnamed
 from dockwright.stack import COMPOSE_SERVICE, Listener, Stack, UnitEvent, start_whole
 from dockwright.stack.naming import COMPOSE_CONFIG_HASH, config_hash, is_set_aside
 from dockwright.wait import ContainerTarget, Healthy, wait_for

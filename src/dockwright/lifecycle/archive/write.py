@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from dockwright.errors import DiskFullError, UsageError
-from dockwright.lifecycle.archive_codec import PLAIN, Codec
-from dockwright.lifecycle.archive_layout import Seal, header, padding, with_manifest
+from dockwright.lifecycle.archive.layout import (
+    MANIFEST,
+    PLAIN,
+    SEAL,
+    Codec,
+    Manifest,
+    Part,
+    Seal,
+    header,
+    padding,
+    with_manifest,
+)
 from dockwright.lifecycle.backup_progress import ahead
-from dockwright.lifecycle.manifest import MANIFEST, SEAL, Manifest, Part
 
 _PART_SUFFIX = ".dockwright-part"
 _WRITE_BYTES = 1 << 20

@@ -1,35 +1,46 @@
-"""Reads a backup, after every byte of it has been proved."""
+"""Read a backup's archive: its members, its volumes, and the check of the whole."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-from collections.abc import Callable, Generator
+import tempfile
+from array import array
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from itertools import islice, pairwise
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, cast
 
 from dockwright._text import format_size
 from dockwright.errors import ArchiveError, UsageError
-from dockwright.lifecycle.archive_codec import CODECS, GZIP, ZSTD, Codec, decoding
-from dockwright.lifecycle.archive_layout import (
-    Seal,
-    ending_length,
-    header,
-    padding,
-    with_manifest,
-)
-from dockwright.lifecycle.archive_write import codec_in_directory
-from dockwright.lifecycle.manifest import (
+from dockwright.lifecycle.archive.layout import (
+    CODECS,
+    CONFIG,
+    GZIP,
     MANIFEST,
     MOST_TEXT_BYTES,
     SEAL,
+    SPEC,
+    ZSTD,
+    Codec,
     Manifest,
     Part,
+    Seal,
+    decoding,
+    ending_length,
+    header,
+    padding,
     parse_manifest,
+    with_manifest,
 )
+from dockwright.lifecycle.archive.write import codec_in_directory
+from dockwright.lifecycle.archive_tar import Member, TarError, TarReader
+from dockwright.lifecycle.backup import ROOT, read_spec
+from dockwright.lifecycle.backup_progress import Progress, ahead
+from dockwright.model import Json, StackSpec
 from dockwright.untrusted import UnreadableError, read_plain
 
 if TYPE_CHECKING:
@@ -268,3 +279,212 @@ class _Section(io.RawIOBase):
         """Close the file."""
         self._file.close()
         super().close()
+
+
+_MOST_MEMBERS = 10_000_000
+_MOST_LINKS = 500_000
+_TRUST = "; where the backup is your own, --trust restores links that leave and devices as they are"
+
+
+def check_members(
+    chunks: Iterator[bytes], where: str, *, root: str, target: str, trust: bool = False
+) -> None:
+    """Read a whole tar, and refuse what must not be restored.
+
+    Args:
+        chunks: the tar.
+        where: the backup and its part, for messages.
+        root: the directory that all of it lies in.
+        target: where that directory is mounted: absolute links below it stay inside.
+        trust: also allow links that leave it, and devices: the backup is one's own.
+
+    Raises:
+        ArchiveError: it holds absolute or climbing paths, links that leave, devices, things that
+            are put where a link leads or twice in one place, or too many; or it is no tar.
+    """
+    seen, links = _Names(), _Links()
+    try:
+        for member in TarReader(chunks).members():
+            problem = _path_problem(member.name, root, links) or _link_problem(member, links)
+            if not problem and not trust:
+                problem = _kind_problem(member, root, target)
+            if problem:
+                raise ArchiveError(
+                    f"{where}: {member.name!r} {problem}", hint="nothing was touched" + _TRUST
+                )
+            seen.add(member.name)
+            if member.kind == "link" or (member.kind == "hard link" and member.link in links):
+                links.add(member.name)
+        seen.check()
+    except TarError as exc:
+        hint = "nothing was touched; backups of dockwright hold plain tars only"
+        raise ArchiveError(f"{where} is not a right tar: {exc}", hint=hint) from exc
+
+
+class _Names:
+    """Finds a name that comes twice, in a few bytes for each; see `hash` for why it has a seed."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._hashes = [array("q") for _ in range(256)]
+
+    def add(self, name: str) -> None:
+        self._count += 1
+        if self._count > _MOST_MEMBERS:
+            raise TarError(f"it has more than {_MOST_MEMBERS:,} members")
+        number = hash(name)
+        self._hashes[number & 255].append(number)
+
+    def check(self) -> None:
+        if any(len(set(part)) < len(part) for part in self._hashes):
+            raise TarError("two members have one name")
+
+
+class _Links:
+    """The symbolic links that a tar has made until now."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, name: str) -> None:
+        if len(self._hashes) >= _MOST_LINKS:
+            raise TarError(f"it has more than {_MOST_LINKS:,} symbolic links")
+        self._hashes.add(hash(name))
+
+    def __contains__(self, name: str) -> bool:
+        return hash(name) in self._hashes
+
+    def lead_to(self, name: str) -> bool:
+        """Tell whether a path lies behind one."""
+        if not self._hashes:
+            return False
+        return any(name[:index] in self for index, char in enumerate(name) if char == "/")
+
+
+def _path_problem(name: str, root: str, links: _Links) -> str:
+    parts = name.split("/")
+    if name.startswith("/"):
+        return "has an absolute path"
+    if ".." in parts:
+        return "has '..' in its path"
+    if not _is_clean(parts, root):
+        return f"is not below {root}"
+    return "would be put where a link leads" if name in links or links.lead_to(name) else ""
+
+
+def _is_clean(parts: list[str], root: str) -> bool:
+    return parts[0] == root and not {"", ".", ".."} & set(parts)
+
+
+def _link_problem(member: Member, links: _Links) -> str:
+    if member.kind == "hard link" and links.lead_to(member.link):
+        return f"is a hard link through a symbolic one: {member.link}"
+    if "\0" in member.link or (not member.link and member.kind in ("link", "hard link")):
+        return "is a link that leads nowhere"
+    return ""
+
+
+def _kind_problem(member: Member, root: str, target: str) -> str:
+    if member.kind in ("character device", "device"):
+        return "is a device"
+    if member.kind == "hard link" and not _is_clean(member.link.split("/"), root):
+        return f"is a link that leaves {root}: {member.link}"
+    if member.kind == "link" and not _link_stays(member, root, target):
+        return f"is a link that leaves {root}: {member.link}"
+    return ""
+
+
+def _link_stays(member: Member, root: str, target: str) -> bool:
+    link = PurePosixPath(member.link)
+    # A '..' behind a name may climb from elsewhere: what bears that name may be a link itself.
+    if any(part == ".." and before != ".." for before, part in pairwise(link.parts)):
+        return False
+    if link.is_absolute():
+        return link.is_relative_to(target)
+    return _stays(PurePosixPath(member.name).parent / link, root)
+
+
+def _stays(path: PurePosixPath, root: str) -> bool:
+    """Tell whether a path, which may climb, never leaves `root`."""
+    depth = 0
+    for position, part in enumerate(path.parts):
+        if position == 0:
+            if part != root:
+                return False
+            continue
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return False
+    return bool(path.parts)
+
+
+def spec_part(archive: Archive) -> Part:
+    """Return the part that is the stack spec."""
+    return next(part for part in archive.manifest.parts if part.name == SPEC)
+
+
+def archived_spec(
+    archive: Archive, *, project: str, working_dir: Path, values: Mapping[str, str] | None = None
+) -> StackSpec:
+    """Return the stack spec that a backup holds, for this host; see `read_spec`."""
+    return read_spec(
+        archive.text(spec_part(archive)), project=project, working_dir=working_dir, values=values
+    )
+
+
+def verify(archive: Archive, progress: Progress, *, trust: bool = False) -> None:
+    """Prove every byte of a backup, and that it holds nothing that must not be restored.
+
+    Args:
+        archive: the backup.
+        progress: is told how far it is; may call it off.
+        trust: allow links that leave their volumes, and devices.
+
+    Raises:
+        ArchiveError: something is wrong; says what and where.
+    """
+    manifest = archive.manifest
+    progress.begin("verifying the backup", manifest.stored)
+    # Two cores are worth it: one hashes what is stored, one looks at what is in it.
+    with ThreadPoolExecutor(1, thread_name_prefix="dockwright-verify") as pool:
+        looked = pool.submit(_check_contents, archive, progress, trust=trust)
+        archive.verify(progress.advance)
+        looked.result()
+
+
+def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> None:
+    with tempfile.TemporaryDirectory() as nowhere:
+        spec = archived_spec(archive, project=archive.manifest.project, working_dir=Path(nowhere))
+    targets = _targets(spec)
+    for part in archive.manifest.parts:
+        if part.name.endswith(".tar"):
+            with ahead(archive.content(part)) as chunks:
+                check_members(
+                    _heeding(chunks, progress),
+                    f"{archive.path}: {part.name}",
+                    root=ROOT if part.name == CONFIG else root_of(part),
+                    target=targets.get(part.volume, ""),
+                    trust=trust,
+                )
+
+
+def _heeding(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        progress.check()
+        yield chunk
+
+
+def root_of(volume: Part) -> str:
+    """Return the directory that the tar of a volume begins with."""
+    return volume.name.removeprefix("volumes/").removesuffix(".tar")
+
+
+def _targets(spec: StackSpec) -> dict[str, str]:
+    """Return where each volume is mounted: absolute links below that stay in it."""
+    targets: dict[str, str] = {}
+    for service in spec.services.values():
+        for entry in cast("list[Mapping[str, Json]]", service.config.get("volumes") or ()):
+            if entry["type"] == "volume":
+                target = str(entry["target"])
+                targets.setdefault(str(entry.get("source") or f"{service.name}:{target}"), target)
+    return targets
