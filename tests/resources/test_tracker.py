@@ -300,7 +300,7 @@ def test_two_trackers_cannot_answer_for_one_thing(tmp_path: Path) -> None:
 def test_a_living_tracker_says_so_now_and_then(
     tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockwright.resources.holding._BEAT_S", 0.005)
+    monkeypatch.setattr("dockwright.resources.tracker._BEAT_S", 0.005)
     with ArtifactTracker() as tracker:
         tracker.track_file(tmp_path / "made")
         (journal,) = Journal.all(state)

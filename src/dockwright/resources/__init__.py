@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.resources.backup_dir import TemporaryBackupDir
-    from dockwright.resources.config_dir import TemporaryConfigDir
-    from dockwright.resources.per_test import TestArtifactTracker
+    from dockwright.resources.directories import TemporaryBackupDir, TemporaryConfigDir
     from dockwright.resources.services import StackServiceManager
-    from dockwright.resources.tracker import ArtifactTracker
+    from dockwright.resources.tracker import ArtifactTracker, TestArtifactTracker
 
 __all__ = [
     "ArtifactTracker",
@@ -22,10 +20,14 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "backup_dir": ("TemporaryBackupDir",),
-        "config_dir": ("TemporaryConfigDir",),
-        "per_test": ("TestArtifactTracker",),
+        "directories": (
+            "TemporaryBackupDir",
+            "TemporaryConfigDir",
+        ),
         "services": ("StackServiceManager",),
-        "tracker": ("ArtifactTracker",),
+        "tracker": (
+            "ArtifactTracker",
+            "TestArtifactTracker",
+        ),
     },
 )
