@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from dockwright._text import parse_duration
-from dockwright.cli._output import plain_table
 from dockwright.cli.app import dockwright
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
+from dockwright.cli.output import plain_table
 from dockwright.errors import ComposeError, StackError
 from dockwright.untrusted import printable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.cache import BaselineStore
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from tests.cache.entries import keys, put
 
 DAY_S = 86_400.0

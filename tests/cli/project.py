@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from unittest import mock
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from tests.support import leftovers
 
 if TYPE_CHECKING:

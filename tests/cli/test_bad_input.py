@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from tests.cli.project import Project, clean_environment, free_port, plain_service
 
 SLEEPER = plain_service("web", "exec tail -f /dev/null")

@@ -11,7 +11,7 @@ import pytest
 
 from dockwright import __version__
 from dockwright.cli.app import LazyGroup, dockwright
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 
 
 def commands(
@@ -54,7 +54,7 @@ def test_without_a_command_the_help_is_shown_and_it_is_an_error(
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["stack", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (
-        "import sys\nfrom dockwright.cli.exits import run\n"
+        "import sys\nfrom dockwright.cli.errors import run\n"
         f"assert run({arguments!r}) == 0\n"
         "heavy = {'docker', 'yaml', 'rich', 'requests', 'psutil', 'pytest'} & set(sys.modules)\n"
         "assert not heavy, heavy"

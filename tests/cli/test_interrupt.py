@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from dockwright.cli._interrupt import interruptible
+from dockwright.cli.errors import interruptible
 
 
 def test_a_signal_in_mid_start_does_not_leave_the_work_alone() -> None:

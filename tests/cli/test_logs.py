@@ -91,7 +91,7 @@ def test_a_reader_that_goes_away_is_no_error(two: Project) -> None:
 
 _MEASURED = """
 import resource, sys
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 code = run(["stack", "logs", *sys.argv[1:]])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
 """

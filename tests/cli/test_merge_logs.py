@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dockwright.cli._merge_logs import FollowedLogs, merge_ended
+from dockwright.cli.stack.logs import FollowedLogs, merge_ended
 from dockwright.engine import LogLine
 from dockwright.errors import EngineUnreachableError
 

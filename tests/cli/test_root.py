@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli._root import project_root
+from dockwright.cli.pytest_settings import project_root
 
 LAYOUTS = {
     "pytest.ini": "",

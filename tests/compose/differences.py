@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dockwright.cli.stack_config import config
+from dockwright.cli.stack.config import config
 from dockwright.errors import DockwrightError
 from tests.compose.grammar import Generated, generate, render
 from tests.compose.reference import Case, ask_reference

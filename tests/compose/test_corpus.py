@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from dockwright.cli.stack_config import config
+from dockwright.cli.stack.config import config
 from tests.compose.reference import Case, cases, document, reference_tool, run_reference
 
 every_case = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)

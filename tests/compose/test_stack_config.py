@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dockwright.cli.stack_config import config
+from dockwright.cli.stack.config import config
 from dockwright.errors import ComposeError, UnknownServiceError
 
 TEXT = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from dockwright.measure import Git, RunRecord, RunStore
 from dockwright.places import project_hash, runs_file
 from tests.measure.test_record import WHOLE

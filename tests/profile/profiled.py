@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 
 PYTEST = (sys.executable, "-m", "pytest")
 

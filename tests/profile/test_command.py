@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from tests.cli.project import COMMAND, LIMIT_S
 from tests.profile.profiled import PYTEST, Profiled
 

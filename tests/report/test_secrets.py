@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from dockwright.engine import Engine
 from dockwright.measure import RunRecord, RunStore
 from dockwright.places import project_hash, runs_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cli.exits import run
+from dockwright.cli.errors import run
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Owner, Ownership
 from dockwright.places import project_hash

@@ -1,5 +1,5 @@
 """The commands: ``dockwright`` on the command line, one module a command."""
 
-from dockwright.cli.exits import main
+from dockwright.cli.errors import main
 
 __all__ = ["main"]

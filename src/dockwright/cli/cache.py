@@ -10,9 +10,8 @@ import click
 
 from dockwright._text import age, counted, format_size
 from dockwright.cache import BaselineStore, Stored
-from dockwright.cli._common import json_option
-from dockwright.cli._output import note, print_json, print_table
-from dockwright.cli._types import older_than_s
+from dockwright.cli.options import json_option, older_than_s
+from dockwright.cli.output import note, print_json, print_table
 from dockwright.errors import UsageError
 from dockwright.places import baselines_directory
 

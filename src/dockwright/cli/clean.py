@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from dockwright._text import age, counted
-from dockwright.cli._common import json_option
-from dockwright.cli._engine import current_engine
-from dockwright.cli._output import note, print_json, print_table
-from dockwright.cli._root import project_root
+from dockwright.cli.options import current_engine, json_option
+from dockwright.cli.output import note, print_json, print_table
+from dockwright.cli.pytest_settings import project_root
 from dockwright.places import project_hash, state_directory
 from dockwright.pool import (
     Estate,

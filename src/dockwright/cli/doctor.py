@@ -2,18 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 
-from dockwright.cli._checks import check_engine, check_host
-from dockwright.cli._common import json_option
-from dockwright.cli._engine import current_engine
-from dockwright.cli._findings import report
+from dockwright._text import counted
+from dockwright.cli.options import current_engine, json_option
+from dockwright.cli.output import note, print_json, print_table
+from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
-from dockwright.lifecycle import Finding, unusable
+from dockwright.lifecycle import Finding, check_state, engine_findings, unusable
 from dockwright.places import state_directory
-from dockwright.pool import KeptStacks
+from dockwright.pool import KeptStacks, survey
+
+_OLDEST_PYTEST = 8
+_COMMAND_TIMEOUT_S = 10.0
+
+
+def check_host(state: Path) -> Iterator[Finding]:
+    """Check what can be seen without an engine."""
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield _check_pytest()
+    yield Finding("pytest-xdist", "ok", _version("pytest-xdist") or "not installed (for -n N)")
+    yield Finding("docker SDK", "ok", importlib.metadata.version("docker"))
+    yield from _check_docker_command()
+    yield check_state(state)
+
+
+def check_engine(engine: Engine, kept: KeptStacks) -> Iterator[Finding]:
+    """Check an engine that answers."""
+    yield from engine_findings(engine)
+    yield from _check_copies(engine, kept)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _check_pytest() -> Finding:
+    version = _version("pytest")
+    if version is None or int(version.split(".")[0]) < _OLDEST_PYTEST:
+        remedy = f"pip install 'pytest>={_OLDEST_PYTEST}'"
+        return Finding("pytest", "fail", version or "not installed", remedy)
+    return Finding("pytest", "ok", version)
+
+
+def _check_docker_command() -> Iterator[Finding]:
+    """Tell of the docker command and its plugins; dockwright works without all of them."""
+    if shutil.which("docker") is None:
+        yield Finding("docker command", "ok", "not installed (not needed)")
+        return
+    yield Finding("docker command", "ok", _answer("docker", "--version") or "does not work")
+    yield Finding(
+        "buildx",
+        "ok",
+        _answer("docker", "buildx", "version")
+        or "not installed (needed only to build Dockerfiles with BuildKit's syntax)",
+    )
+    compose = _answer("docker", "compose", "version")
+    yield Finding("compose plugin", "ok", compose or "not installed (not needed)")
+
+
+def _answer(*command: str) -> str:
+    """Return the first line that a command prints; an empty text where it fails."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stdout.splitlines()
+    return lines[0] if done.returncode == 0 and lines else ""
+
+
+def _check_copies(engine: Engine, kept: KeptStacks) -> Iterator[Finding]:
+    removable = [estate for estate in survey(engine, kept) if estate.removable]
+    dead = [estate.project for estate in removable if not estate.kept]
+    spared = [estate.project for estate in removable if estate.kept]
+    if dead:
+        remedy = "dockwright clean --all-projects"
+        yield Finding("leftovers", "warn", f"of dead runs: {', '.join(dead)}", remedy)
+    else:
+        yield Finding("leftovers", "ok", "none")
+    if spared:
+        yield Finding("kept stacks", "warn", ", ".join(spared), "dockwright clean --kept")
+
+
+def report(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Print findings; return the exit code: 1 if a check failed."""
+    failed = any(finding.status == "fail" for finding in findings)
+    if as_json:
+        print_json({"ok": not failed, "findings": [_document(each) for each in findings]})
+    else:
+        _show(findings)
+    return int(failed)
+
+
+def _document(finding: Finding) -> dict[str, str | None]:
+    return {
+        "name": finding.name,
+        "status": finding.status,
+        "detail": finding.detail,
+        "remedy": finding.remedy if finding.status != "ok" else None,
+    }
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    print_table(
+        ("CHECK", "STATUS", "FOUND"),
+        [(finding.name, finding.status, finding.detail) for finding in findings],
+    )
+    bad = [finding for finding in findings if finding.status != "ok"]
+    for finding in bad:
+        note(f"{finding.status}: {finding.name}: {finding.remedy}")
+    if not bad:
+        note(f"{counted(len(findings), 'check')}, nothing to do")
 
 
 @click.command(

@@ -10,11 +10,9 @@ from typing import Any
 import click
 
 from dockwright._text import age, counted
-from dockwright.cli._common import json_option, root_option
-from dockwright.cli._engine import engine_url
-from dockwright.cli._output import note, print_json, print_table
-from dockwright.cli._pytest_settings import project_settings
-from dockwright.cli._types import duration
+from dockwright.cli.options import duration, engine_url, json_option, root_option
+from dockwright.cli.output import note, print_json, print_table
+from dockwright.cli.pytest_settings import project_settings
 from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UnknownServiceError
 from dockwright.model import Requirement

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockwright.cli._engine import current_engine, engine_url
-from dockwright.cli._output import colours_wanted, print_json
+from dockwright.cli.options import current_engine, engine_url
+from dockwright.cli.output import colours_wanted, print_json
 from dockwright.errors import DockwrightError, UsageError
 from dockwright.redact import Redactor
 

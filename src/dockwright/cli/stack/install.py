@@ -1,9 +1,9 @@
-"""``dockwright stack install``: settings and secrets of a stack, its checks, its images ahead."""
+"""``dockwright stack install`` and ``check``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,17 +11,30 @@ from pathlib import Path
 import click
 
 from dockwright._text import counted
-from dockwright.cli._engine import current_endpoint, current_engine
-from dockwright.cli._interrupt import interruptible
-from dockwright.cli._options import from_installed, given_options, tell_warnings
-from dockwright.cli._output import note
-from dockwright.cli._progress import shown
+from dockwright.cli.doctor import report
+from dockwright.cli.errors import interruptible
+from dockwright.cli.options import (
+    completed,
+    current_endpoint,
+    current_engine,
+    current_home,
+    from_installed,
+    given_options,
+    json_option,
+    tell_warnings,
+)
+from dockwright.cli.output import note
+from dockwright.cli.progress import shown
 from dockwright.compose import LoadOptions, load, locate
-from dockwright.errors import ComposeError, StackError, UsageError
+from dockwright.errors import ComposeError, DockwrightError, StackError, UsageError
 from dockwright.lifecycle import (
     ConfigHome,
+    Finding,
     InstallPlan,
+    check_configuration,
     check_stack,
+    check_state,
+    engine_findings,
     exclusive,
     get_images,
     has_data,
@@ -31,8 +44,10 @@ from dockwright.lifecycle import (
     noting_images,
     plan_install,
     reference_of,
+    unusable,
 )
 from dockwright.model import StackSpec
+from dockwright.places import state_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +196,42 @@ def _write(plan: InstallPlan, got: Sequence[str]) -> None:
         note(f"secrets made: {', '.join(plan.made)}")
     note(f"{name} is installed in {directory}")
     note(f"start it with: dockwright stack start -p {name}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dockwright stack check
+  dockwright stack check -p shop               an installed stack, from anywhere
+  dockwright stack check --json | jq '.findings[] | select(.status == "fail")'
+"""
+)
+@given_options
+@json_option
+@click.pass_context
+def check(ctx: click.Context, options: LoadOptions, base: Path, *, as_json: bool) -> None:
+    """Check that the stack can run: configuration, secrets, engine, disk, ports, images.
+
+    Changes nothing. Every bad finding comes with a remedy. Exits with 1 if a check fails.
+    """
+    ctx.exit(report(list(_findings(options, base)), as_json=as_json))
+
+
+def _findings(options: LoadOptions, base: Path) -> Iterator[Finding]:
+    spec: StackSpec | None = None
+    try:
+        options = completed(options, base)
+        variables = locate(options).variables
+        spec = load(options)
+        yield from check_configuration(spec, current_home(), variables)
+    except DockwrightError as failure:
+        yield unusable(failure, "configuration", "put it right where the message says")
+        yield check_state(state_directory())
+    try:
+        engine = current_engine()
+        if spec is None:
+            yield from engine_findings(engine)
+        else:
+            yield from check_stack(spec, engine, identity_of(spec.name, spec.working_dir))
+    except DockwrightError as failure:
+        yield unusable(failure)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dockwright.cli._options import load_options, tell_warnings
+from dockwright.cli.options import load_options, tell_warnings
 from dockwright.compose import LoadOptions, load, service_hashes, to_json, to_yaml
 from dockwright.errors import UnknownServiceError
 from dockwright.model import StackSpec

@@ -9,13 +9,16 @@ from functools import partial
 import click
 
 from dockwright._text import counted
-from dockwright.cli._common import json_option
-from dockwright.cli._engine import current_engine
-from dockwright.cli._interrupt import interruptible
-from dockwright.cli._options import compose_options
-from dockwright.cli._output import note, print_json, print_table
-from dockwright.cli._progress import shown
-from dockwright.cli._start import running_units, timeout_option
+from dockwright.cli.errors import interruptible
+from dockwright.cli.options import (
+    compose_options,
+    current_engine,
+    json_option,
+    running_units,
+    timeout_option,
+)
+from dockwright.cli.output import note, print_json, print_table
+from dockwright.cli.progress import shown
 from dockwright.lifecycle import (
     Change,
     changing,

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 import click
 
 from dockwright._text import age, format_size
-from dockwright.cli._common import json_option
-from dockwright.cli._engine import current_engine
-from dockwright.cli._interrupt import until_ctrl_c
-from dockwright.cli._options import compose_options
-from dockwright.cli._output import is_terminal, print_json, print_table, rich_table
+from dockwright.cli.errors import until_ctrl_c
+from dockwright.cli.options import compose_options, current_engine, json_option
+from dockwright.cli.output import is_terminal, print_json, print_table, rich_table
 from dockwright.engine import Engine
 from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec

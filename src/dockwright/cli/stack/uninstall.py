@@ -9,10 +9,16 @@ from pathlib import Path
 import click
 
 from dockwright._text import counted
-from dockwright.cli._engine import current_engine
-from dockwright.cli._interrupt import interruptible
-from dockwright.cli._options import completed, current_home, from_home, given_options, located
-from dockwright.cli._output import note, print_table
+from dockwright.cli.errors import interruptible
+from dockwright.cli.options import (
+    completed,
+    current_engine,
+    current_home,
+    from_home,
+    given_options,
+    located,
+)
+from dockwright.cli.output import note, print_table
 from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError, UsageError
 from dockwright.lifecycle import (
