@@ -22,7 +22,7 @@ from bench.plugin_cost import clean_environment, other_plugins_off
 from bench.processes import run
 from bench.start import FILES
 from dockwright.pool.runtime import BrokerPlace
-from dockwright.session import find_endpoint
+from dockwright.pool.session import find_endpoint
 
 _TIMEOUT_S = 400.0
 _numbers = itertools.count(1)

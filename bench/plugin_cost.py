@@ -27,7 +27,7 @@ def pytest_sessionfinish():
 _IMPORT = """
 import time, pytest
 began = time.perf_counter()
-import dockwright.plugin, dockwright.fixtures
+import dockwright.pytest_plugin.plugin, dockwright.pytest_plugin.fixtures
 print(time.perf_counter() - began)
 """
 

@@ -10,7 +10,7 @@ from bench.bench import LABEL, Bench, timed
 from bench.plugin_cost import clean_environment, other_plugins_off
 from bench.processes import Cost, run
 from bench.results import Row, cost, value
-from dockwright.measure import (
+from dockwright.recording import (
     Attempt,
     Git,
     RunInfo,

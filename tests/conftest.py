@@ -1,4 +1,4 @@
-"""What the tests of all rooms share: an engine, a tiny image, names, and a look for leaks."""
+"""What all tests share: an engine, a tiny image, names, and a look for leaks."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dockwright.errors import DockwrightError
-    from dockwright.markers import module_cleanup, stateful, stateless
     from dockwright.model import Address
     from dockwright.pool import LeasedStack
+    from dockwright.pytest_plugin.markers import module_cleanup, stateful, stateless
     from dockwright.resources import (
         ArtifactTracker,
         StackServiceManager,
@@ -56,13 +56,13 @@ _HOMES = {
     "TemporaryBackupDir": "resources",
     "TemporaryConfigDir": "resources",
     "TestArtifactTracker": "resources",
-    "module_cleanup": "markers",
+    "module_cleanup": "pytest_plugin.markers",
     "poll_for_container_stop": "wait",
     "poll_for_file_deletion": "wait",
     "poll_for_process_exit": "wait",
     "poll_for_service_health": "wait",
-    "stateful": "markers",
-    "stateless": "markers",
+    "stateful": "pytest_plugin.markers",
+    "stateless": "pytest_plugin.markers",
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.cache import BaselineStore, Bounds
-from dockwright.places import baselines_directory
+from dockwright.paths import baselines_directory
 from tests.cache.conftest import Clock
 from tests.cache.entries import finish, keys, put, tar_of, volumes_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import SettingsError
-from dockwright.session import Session
+from dockwright.pool.session import Session
 from dockwright.settings import Source, resolve
 
 

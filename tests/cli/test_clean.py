@@ -25,7 +25,7 @@ from pathlib import Path
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import connect, current_owner
 from dockwright.model import Ownership
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.stack import Identity, Stack, StackOptions
 spec = load(LoadOptions())
 root = project_hash(Path.cwd())

@@ -1,4 +1,4 @@
-"""What pages say about the code is what the code is: floors, rooms, dependencies, public words."""
+"""Pages agree with the code: layers, packages, dependencies, public names."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def _fenced(text: str, heading: str) -> str:
     return text.partition(heading)[2].partition("```text\n")[2].partition("```")[0]
 
 
-def _rooms() -> set[str]:
+def _packages() -> set[str]:
     package = ROOT / "src" / "dockwright"
-    return {path.stem for path in package.iterdir() if _is_room(path)}
+    return {path.stem for path in package.iterdir() if _is_package(path)}
 
 
-def _is_room(path: Path) -> bool:
+def _is_package(path: Path) -> bool:
     return (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__")
 
 
@@ -52,26 +52,26 @@ def _integration_commands() -> list[str]:
     return re.findall(r"^pytest tests/integration/.*$", text, re.MULTILINE)
 
 
-def test_the_picture_of_the_house_is_the_contract() -> None:
+def test_the_picture_of_the_packages_is_the_contract() -> None:
     contract = _project()["tool"]["importlinter"]["contracts"][0]["layers"]
-    there = _rooms()
-    floors = [
-        {room for room in re.findall(r"dockwright\.(\w+)", floor) if room in there}
-        for floor in contract
+    there = _packages()
+    layers = [
+        {package for package in re.findall(r"dockwright\.(\w+)", layer) if package in there}
+        for layer in contract
     ]
-    picture = _fenced(_text("explanation/architecture.md"), "## The house").splitlines()
-    assert [set(line.split()) for line in picture] == [floor for floor in floors if floor]
+    picture = _fenced(_text("explanation/architecture.md"), "## Packages and layers").splitlines()
+    assert [set(line.split()) for line in picture] == [layer for layer in layers if layer]
 
 
-def test_every_room_is_explained() -> None:
-    table = _text("explanation/architecture.md").partition("| room |")[2]
+def test_every_package_is_explained() -> None:
+    table = _text("explanation/architecture.md").partition("| package |")[2]
     explained = {
         name
         for row in table.splitlines()
         if row.startswith("| `")
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
-    assert _rooms() - explained == set()
+    assert _packages() - explained == set()
 
 
 def test_every_dependency_has_its_reason() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.pool import KeptStacks, remove, survey
 from tests.docs.pages import Command, Page, all_pages
 from tests.docs.runner import Runner

@@ -21,7 +21,7 @@ from tests.integration.helpers import (
     units,
     write_app,
 )
-from tests.lifecycle.builds import build_version
+from tests.managed.builds import build_version
 
 pytestmark = pytest.mark.engine
 

@@ -21,7 +21,7 @@ import pytest
 from dockwright.compose import LoadOptions
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.pool import PoolClient, PoolOptions
 from dockwright.pool.protocol import LIMIT_BYTES, PROTOCOL, Connection
 from dockwright.pool.runtime import BrokerPlace

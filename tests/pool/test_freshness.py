@@ -15,7 +15,7 @@ from dockwright.cache import FileDigests, NotCacheableError, files
 from dockwright.compose import LoadOptions
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.pool.service import PoolService, ServiceOptions
 from dockwright.wait import Cadence
 from tests.pool.conftest import shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from dockwright.measure import (
+from dockwright.recording import (
     EngineCalls,
     Gap,
     Git,

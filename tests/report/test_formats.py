@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.measure import RunRecord, RunStore, Span, StackRecord
+from dockwright.recording import RunRecord, RunStore, Span, StackRecord
 from dockwright.report import publish
 from dockwright.report.html import page
 from dockwright.report.markdown import LIMIT_BYTES, markdown

@@ -11,10 +11,10 @@ import pytest
 
 from dockwright.cli.errors import run
 from dockwright.engine import Engine
-from dockwright.measure import RunRecord, RunStore
-from dockwright.places import project_hash, runs_file
+from dockwright.paths import project_hash, runs_file
+from dockwright.recording import RunRecord, RunStore
 from dockwright.settings import REPORTS
-from tests.plugin.suite import COMPOSE, Suite, clean_environment, output
+from tests.pytest_plugin.suite import COMPOSE, Suite, clean_environment, output
 from tests.report.collector import Collector, collecting
 
 SECRET = "pl4nted-s3cret-0f-shop"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockwright.measure import BrokerReport, RunRecord, Span, StackRecord, Summary, TestRecord
+from dockwright.recording import BrokerReport, RunRecord, Span, StackRecord, Summary, TestRecord
 from dockwright.report import summary_lines
 from dockwright.report.summary import costliest_waits, kinds, process_shares
 from tests.report.runs import run_of

@@ -14,7 +14,7 @@ import pytest
 from dockwright.cli.errors import run
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Owner, Ownership
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.pool import KeptStacks
 from dockwright.pool.journal import Journal, Trace
 from dockwright.wait import poll_for_process_exit

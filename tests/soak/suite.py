@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from dockwright.engine import PREFIX, Engine
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.stack import marked_processes
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests.support import leftovers

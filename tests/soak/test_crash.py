@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from dockwright.engine import PREFIX, Engine
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests.soak.conftest import FULL, rounds
 from tests.soak.suite import Suite, kill_group, workers_of

@@ -23,6 +23,6 @@ def test_5000_changed_projects(tell: Callable[[str], None]) -> None:
 def test_1000_changed_backups(tell: Callable[[str], None]) -> None:
     seeds = range(1000, 1000 + rounds(60, 1000))
 
-    assert not failures("tests.lifecycle.archive_mutations", seeds)
+    assert not failures("tests.managed.archive_mutations", seeds)
 
     tell(f"{len(seeds)} changed backups were read or refused")

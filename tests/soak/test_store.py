@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.measure import RunStore
+from dockwright.recording import RunStore
 from tests.soak.conftest import FULL, rounds
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
@@ -24,7 +24,7 @@ def test_no_finished_run_is_lost(tmp_path: Path, tell: Callable[[str], None]) ->
     seed = secrets.randbelow(1 << 30)
     herd = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.measure.writers", str(file), str(acknowledged)),
+            *(sys.executable, "-m", "tests.recording.writers", str(file), str(acknowledged)),
             *(str(WRITERS), str(KILLS), str(seed)),
         ],
         capture_output=True,

@@ -111,7 +111,7 @@ def _listed(*arguments: str) -> list[str]:
 
 def markers() -> list[str]:
     """Return the markers that the plugin registers."""
-    from dockwright.markers import HELP
+    from dockwright.pytest_plugin.markers import HELP
 
     shown = _pytest("--markers")
     return [name for name in HELP if f"@pytest.mark.{name}:" in shown]
@@ -127,7 +127,7 @@ def _pytest(*arguments: str) -> str:
 
 def hooks() -> list[str]:
     """Return the hooks that a suite may implement."""
-    from dockwright.hooks import dockwright_seed
+    from dockwright.pytest_plugin.seed import dockwright_seed
 
     return [f"dockwright_seed{_parameters(dockwright_seed)}"]
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from dockwright import LeasedStack
     from dockwright.model import Requirement
     from dockwright.pool import Lease
-    from dockwright.run import Run
+    from dockwright.pytest_plugin.run import Run
 
 
 @pytest.fixture(scope="session")
 def lease_waits() -> Iterator[list[float]]:
-    from dockwright import fixtures
+    from dockwright.pytest_plugin import fixtures
 
     waits: list[float] = []
     acquire = fixtures._acquire  # noqa: SLF001 - what is measured has no public name

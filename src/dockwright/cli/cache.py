@@ -13,7 +13,7 @@ from dockwright.cache import BaselineStore, Stored
 from dockwright.cli.options import json_option, older_than_s
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.errors import UsageError
-from dockwright.places import baselines_directory
+from dockwright.paths import baselines_directory
 
 _SHOWN_KEY = 12
 

@@ -11,7 +11,7 @@ from dockwright._text import age, counted
 from dockwright.cli.options import current_engine, json_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.pytest_settings import project_root
-from dockwright.places import project_hash, state_directory
+from dockwright.paths import project_hash, state_directory
 from dockwright.pool import (
     Estate,
     KeptStacks,

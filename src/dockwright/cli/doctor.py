@@ -16,8 +16,8 @@ from dockwright.cli.options import current_engine, json_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
-from dockwright.lifecycle import Finding, check_state, engine_findings, unusable
-from dockwright.places import state_directory
+from dockwright.managed import Finding, check_state, engine_findings, unusable
+from dockwright.paths import state_directory
 from dockwright.pool import KeptStacks, survey
 
 _OLDEST_PYTEST = 8

@@ -20,7 +20,7 @@ from dockwright.cli.output import note
 from dockwright.compose import LoadOptions, ProjectPlace, load, locate
 from dockwright.engine import Endpoint, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError, NoComposeFileError, UsageError
-from dockwright.lifecycle import (
+from dockwright.managed import (
     ConfigHome,
     InstalledSettings,
     config_base,
@@ -29,7 +29,7 @@ from dockwright.lifecycle import (
     started_stacks,
 )
 from dockwright.model import SpecWarning
-from dockwright.places import home_directory
+from dockwright.paths import home_directory
 from dockwright.stack import COMPOSE_SERVICE, Stack
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

@@ -17,7 +17,7 @@ from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UnknownServiceError
 from dockwright.model import Requirement
 from dockwright.pool import NoBrokerError, PoolClient
-from dockwright.session import Session, load_options
+from dockwright.pool.session import Session, load_options
 
 Document = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dockwright.cli.output import is_terminal, note, rich_table
-from dockwright.lifecycle import Progress, Step
+from dockwright.managed import Progress, Step
 from dockwright.stack import Listener, UnitEvent
 
 if TYPE_CHECKING:

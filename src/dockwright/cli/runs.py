@@ -18,7 +18,7 @@ from dockwright.cli.options import json_option, older_than_s, root_option
 from dockwright.cli.output import Row, note, print_json, print_table
 from dockwright.cli.pytest_settings import project_settings
 from dockwright.errors import UsageError
-from dockwright.measure import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord, store_of
+from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord, store_of
 
 Table: TypeAlias = tuple[Row, Sequence[Row]]
 """Headers (none: plain lines) and rows."""

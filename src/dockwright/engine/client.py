@@ -19,7 +19,7 @@ from dockwright.engine.logs import LogCalls
 from dockwright.engine.networks import NetworkCalls
 from dockwright.engine.types import Document, EngineStatistics, EngineVersion
 from dockwright.engine.volumes import VolumeFileCalls
-from dockwright.places import home_directory
+from dockwright.paths import home_directory
 
 if TYPE_CHECKING:
     from dockwright.engine.http import Transport

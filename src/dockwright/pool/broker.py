@@ -26,7 +26,6 @@ from types import FrameType
 
 from dockwright import __version__
 from dockwright.errors import DockwrightError, LeaseError, explained
-from dockwright.measure import Summary
 from dockwright.model import Json, Requirement
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.protocol import (
@@ -43,6 +42,7 @@ from dockwright.pool.protocol import (
 )
 from dockwright.pool.runtime import BrokerPlace, peer_uid
 from dockwright.pool.service import PoolService, ServiceOptions
+from dockwright.recording import Summary
 from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from dockwright import __version__
 from dockwright.errors import DockwrightError, LeaseError
-from dockwright.measure import Summary
 from dockwright.model import Requirement, StackSpec
 from dockwright.pool.lease import Lease, Seed
 from dockwright.pool.protocol import (
@@ -31,6 +30,7 @@ from dockwright.pool.protocol import (
     ownership_from_json,
 )
 from dockwright.pool.runtime import BrokerPlace, connect_or_start
+from dockwright.recording import Summary
 from dockwright.wait import Cadence
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import psutil
 
 from dockwright.cache import BaselineStore, FileDigests
 from dockwright.engine import Engine, current_owner, parallel
-from dockwright.measure import GoneError, container_gauge
 from dockwright.model import Json, Ownership, ServiceSpec, StackSpec
 from dockwright.pool.lease import SeedKey
 from dockwright.pool.timeline import Advice
+from dockwright.recording import GoneError, container_gauge
 from dockwright.stack import (
     Baseline,
     CachedStart,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
-from dockwright.measure import OpenSpan, SpanRecorder
 from dockwright.model import Address, Json, Requirement
+from dockwright.recording import OpenSpan, SpanRecorder
 
 if TYPE_CHECKING:
     from dockwright.stack import CommandResult, Stack

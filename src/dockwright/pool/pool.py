@@ -26,7 +26,6 @@ from dockwright.errors import (
     UnknownServiceError,
     explained,
 )
-from dockwright.measure import RunningCopy
 from dockwright.model import Json, Requirement
 from dockwright.pool.copies import (
     Copy,
@@ -42,6 +41,7 @@ from dockwright.pool.factory import Factory, measured_bytes
 from dockwright.pool.lease import Facts, Lease
 from dockwright.pool.sizing import Holdings
 from dockwright.pool.timeline import Notes, living
+from dockwright.recording import RunningCopy
 
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ import psutil
 from dockwright.engine import PREFIX, Engine, owner_is_alive, parallel, parse_ownership, parse_time
 from dockwright.errors import CleanupError, DockwrightError, ImageMissingError, NoSuchObjectError
 from dockwright.model import Ownership
-from dockwright.places import state_directory
+from dockwright.paths import state_directory
 from dockwright.pool.journal import KINDS, ON_ENGINE, Journal, KeptStacks, Kind, Trace
 from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dockwright._files import locked
 from dockwright.errors import LeaseError
-from dockwright.places import project_hash
+from dockwright.paths import project_hash
 
 _DIRECTORY_LIMIT = 78  # so that a socket's path fits: 104 bytes on macOS, 108 on Linux
 

@@ -17,9 +17,8 @@ from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.measure import BrokerReport, Journal, RunningCopy, Sampler, Summary, calls_between
 from dockwright.model import Json, Requirement, StackSpec
-from dockwright.places import home_directory, project_hash, state_directory
+from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
 from dockwright.pool.journal import KeptStacks, Workspace
@@ -27,6 +26,7 @@ from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
 from dockwright.pool.timeline import Advice, Notes
+from dockwright.recording import BrokerReport, Journal, RunningCopy, Sampler, Summary, calls_between
 from dockwright.stack import engine_warnings
 from dockwright.wait import Cadence
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright._text import listed
-from dockwright.measure import Journal, RunningCopy
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
+from dockwright.recording import Journal, RunningCopy
 from dockwright.stack import Listener, UnitEvent
 from dockwright.wait import PATIENCE_S
 

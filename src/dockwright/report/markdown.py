@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dockwright.measure import RunRecord
+from dockwright.recording import RunRecord
 from dockwright.report.summary import (
     FAILURES,
     IN_BACKGROUND,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dockwright import __version__
 from dockwright.errors import SettingsError
-from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
+from dockwright.recording import RunRecord, Span, StackRecord, TestRecord
 from dockwright.redact import Redactor
 from dockwright.report.summary import FAILURES
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dockwright import __version__
 from dockwright.errors import explained
-from dockwright.measure import Attempt, PastTest, RunRecord, RunStore, record_of
 from dockwright.model import Json
+from dockwright.recording import Attempt, PastTest, RunRecord, RunStore, record_of
 from dockwright.report.summary import (
     Share,
     background_shares,

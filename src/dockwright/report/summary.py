@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from dockwright._text import counted
-from dockwright.measure import RunRecord, Span, StackRecord, TestRecord
+from dockwright.recording import RunRecord, Span, StackRecord, TestRecord
 
 IN_PROCESSES: Mapping[str, str] = {
     "queue": "waiting for a stack",

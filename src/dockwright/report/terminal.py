@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockwright._text import counted
-from dockwright.measure import RunRecord, Summary, TestRecord
+from dockwright.recording import RunRecord, Summary, TestRecord
 from dockwright.report.summary import (
     GAPS,
     IN_BACKGROUND,

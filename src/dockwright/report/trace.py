@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from dockwright.measure import RunRecord, Sample, Span, StackRecord, TestRecord
+from dockwright.recording import RunRecord, Sample, Span, StackRecord, TestRecord
 
 _Event: TypeAlias = dict[str, Any]  # of the trace: a JSON object of mixed values
 

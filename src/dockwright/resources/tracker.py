@@ -29,7 +29,7 @@ from dockwright.errors import (
     ResourceError,
 )
 from dockwright.model import Json, Ownership
-from dockwright.places import project_hash, state_directory
+from dockwright.paths import project_hash, state_directory
 from dockwright.pool import KeptStacks
 from dockwright.pool.journal import Journal, Kind, Trace
 from dockwright.pool.reaper import Present, dispose, inspect, present, reap_journals

@@ -32,7 +32,7 @@ from dockwright.cli.progress import transfer_shown
 from dockwright.compose import LoadOptions, load
 from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UsageError
-from dockwright.lifecycle import (
+from dockwright.managed import (
     GZIP,
     ZSTD,
     Archive,

@@ -27,7 +27,7 @@ from dockwright.cli.output import note
 from dockwright.cli.progress import shown
 from dockwright.compose import LoadOptions, load, locate
 from dockwright.errors import ComposeError, DockwrightError, StackError, UsageError
-from dockwright.lifecycle import (
+from dockwright.managed import (
     ConfigHome,
     Finding,
     InstallPlan,
@@ -47,7 +47,7 @@ from dockwright.lifecycle import (
     unusable,
 )
 from dockwright.model import StackSpec
-from dockwright.places import state_directory
+from dockwright.paths import state_directory
 
 
 @dataclass(frozen=True, slots=True)

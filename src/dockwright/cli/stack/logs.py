@@ -20,7 +20,7 @@ from dockwright.cli.options import compose_options, current_engine, moment
 from dockwright.cli.output import colours_wanted
 from dockwright.engine import LogLine
 from dockwright.errors import DockwrightError, StackError
-from dockwright.lifecycle import long_lived_stack
+from dockwright.managed import long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import NativeProcess, Stack
 

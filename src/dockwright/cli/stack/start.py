@@ -12,7 +12,7 @@ from dockwright.cli.options import compose_options, current_engine, running_unit
 from dockwright.cli.output import note, print_table
 from dockwright.cli.progress import shown
 from dockwright.errors import StackError
-from dockwright.lifecycle import changing, noting_images
+from dockwright.managed import changing, noting_images
 from dockwright.model import StackSpec
 from dockwright.stack import Stack, start_whole, statuses
 

@@ -12,7 +12,7 @@ from dockwright.cli.errors import until_ctrl_c
 from dockwright.cli.options import compose_options, current_engine, json_option
 from dockwright.cli.output import is_terminal, print_json, print_table, rich_table
 from dockwright.engine import Engine
-from dockwright.lifecycle import Looker, UnitLook, long_lived_stack
+from dockwright.managed import Looker, UnitLook, long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import COMPOSE_PROJECT, UnitStatus
 

@@ -21,14 +21,7 @@ from dockwright.cli.options import (
 from dockwright.cli.output import note, print_table
 from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError, UsageError
-from dockwright.lifecycle import (
-    ConfigHome,
-    Scope,
-    bare_spec,
-    belongings,
-    changing,
-    uninstall_stack,
-)
+from dockwright.managed import ConfigHome, Scope, bare_spec, belongings, changing, uninstall_stack
 from dockwright.model import StackSpec
 from dockwright.stack import COMPOSE_PROJECT
 

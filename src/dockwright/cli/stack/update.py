@@ -19,14 +19,7 @@ from dockwright.cli.options import (
 )
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.progress import shown
-from dockwright.lifecycle import (
-    Change,
-    changing,
-    long_lived_stack,
-    orphans,
-    preview,
-    update_stack,
-)
+from dockwright.managed import Change, changing, long_lived_stack, orphans, preview, update_stack
 from dockwright.model import StackSpec
 from dockwright.stack import Stack
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from dockwright.measure import PastTest, RunRecord, Sample, Span, StackRecord, TestRecord
+from dockwright.recording import PastTest, RunRecord, Sample, Span, StackRecord, TestRecord
 from dockwright.report.summary import (
     IN_BACKGROUND,
     IN_PROCESSES,

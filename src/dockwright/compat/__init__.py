@@ -1,1 +1,0 @@
-"""Other plugins' fixtures on dockwright's stacks, so that their suites run unchanged."""

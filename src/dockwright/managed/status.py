@@ -1,0 +1,295 @@
+"""What a long-lived stack looks like: state, health, ports, and what it uses of the machine."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from dockwright.engine import parallel
+from dockwright.errors import DockwrightError, EngineError
+from dockwright.model import Address, Json, ProcessSpec, ServiceSpec
+from dockwright.recording.gauges import Gauge, GoneError, Reading, container_gauge, process_gauge
+from dockwright.stack import Stack, UnitStatus, statuses
+from dockwright.wait import Ready
+from dockwright.wait.network import connect_once
+
+_LIMIT_S = 1.0
+
+_USUAL_HTTP_PORTS = frozenset({80, 3000, 5000, 8000, 8080, 8081, 8888, 9000})
+_NEVER_TRIED = frozenset({3306, 33060})
+"""MySQL shuts out a host after 100 connections without a login (``max_connect_errors``)."""
+
+_URL = re.compile(
+    r"(https?)://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\d+))?(/[\w./~%-]*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a unit serves.
+
+    Attributes:
+        verdict: ``healthy``, ``unhealthy``, ``starting``, or empty: nobody can tell.
+        source: who says so: ``http``, ``tcp``, or ``check`` (the declared health check).
+        detail: what was seen, e.g. ``GET http://127.0.0.1:8000/ 200``.
+    """
+
+    verdict: str = ""
+    source: Literal["http", "tcp", "check", ""] = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict} ({self.source})" if self.source else self.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page that a unit should answer; `declared`: the project says so itself."""
+
+    tls: bool
+    address: Address
+    path: str
+    declared: bool
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
+
+
+def health_of(stack: Stack, unit: UnitStatus) -> Health:
+    """Return whether a unit serves now.
+
+    A health check that the engine counts as failed has the last word. A wrong answer over HTTP
+    counts only where no health check says otherwise: a check may know a better question.
+    """
+    checked = Health(unit.health, "check" if unit.health else "")
+    if unit.state != "running" or unit.health == "unhealthy":
+        return checked
+    page = _page(stack, unit.name)
+    status = _status(page) if page else None
+    if page is not None and status is not None:
+        detail = f"GET {page.url} {status}"
+        if status < (400 if page.declared else 500):
+            return Health("healthy", "http", detail)
+        return checked if unit.health == "healthy" else Health("unhealthy", "http", detail)
+    return _by_tcp(stack, unit) or checked
+
+
+def _by_tcp(stack: Stack, unit: UnitStatus) -> Health | None:
+    addresses = list(_tcp_addresses(stack, unit.name))
+    for address in addresses:
+        if isinstance(connect_once(address, _LIMIT_S), Ready):
+            return Health("healthy", "tcp", f"{address} accepts connections")
+    published = {text for port, text in unit.ports.items() if port.endswith("/tcp")}
+    if unit.health or not published & {str(address) for address in addresses}:
+        return None
+    return Health("unhealthy", "tcp", f"nothing listens on {', '.join(map(str, addresses))}")
+
+
+def _page(stack: Stack, name: str) -> _Page | None:
+    """Return the page that a unit is asked for, if it has one that can be reached."""
+    for scheme, port, path, declared in _pages(stack, name):
+        address = _address(stack, name, port)
+        if address is not None:
+            return _Page(scheme == "https", address, path, declared)
+    return None
+
+
+def _pages(stack: Stack, name: str) -> Iterator[tuple[str, int, str, bool]]:
+    """Yield scheme, port and path of what may answer, the surest first, and if it is declared."""
+    if name in stack.processes:
+        yield from _in_text(_asked(stack.spec.processes[name]))
+        return
+    service = stack.spec.services[name]
+    yield from _in_text(_asked(service))
+    if service.healthcheck is not None:
+        yield from _in_text(" ".join(service.healthcheck.test))
+    for port in _ports(service):
+        protocol = str(port.get("app_protocol") or "").lower()
+        number = int(str(port["target"]))
+        if protocol in ("http", "https"):
+            yield protocol, number, "/", False
+        elif number in _USUAL_HTTP_PORTS:
+            yield "http", number, "/", False
+
+
+def _asked(unit: ServiceSpec | ProcessSpec) -> str:
+    """Return the URL of the ready condition."""
+    declared = unit.ready.get("http")
+    options = declared if isinstance(declared, Mapping) else {"url": declared}
+    url = str(options.get("url") or "")
+    if url.startswith("/") and options.get("port"):
+        return f"{'https' if options.get('tls') else 'http'}://localhost:{options['port']}{url}"
+    return url
+
+
+def _in_text(text: str) -> Iterator[tuple[str, int, str, bool]]:
+    for found in _URL.finditer(text):
+        scheme, port, path = found.groups()
+        yield scheme, int(port or (443 if scheme == "https" else 80)), path or "/", True
+
+
+def _tcp_addresses(stack: Stack, name: str) -> Iterator[Address]:
+    if name in stack.processes:
+        ports = list(stack.processes[name].ports)
+    else:
+        service = stack.spec.services[name]
+        exposed = cast("Sequence[Json]", service.config.get("expose") or ())
+        texts = [str(each["target"]) for each in _ports(service)]
+        texts += [str(each).removesuffix("/tcp") for each in exposed]
+        ports = [int(text) for text in texts if text.isdecimal()]
+    for port in dict.fromkeys(ports):
+        address = _address(stack, name, port) if port not in _NEVER_TRIED else None
+        if address is not None:
+            yield address
+
+
+def _ports(service: ServiceSpec) -> list[Mapping[str, Json]]:
+    declared = cast("Sequence[Mapping[str, Json]]", service.config.get("ports") or ())
+    return [
+        each
+        for each in declared
+        if each.get("protocol") in (None, "tcp") and str(each.get("target") or "").isdecimal()
+    ]
+
+
+def _address(stack: Stack, name: str, port: int) -> Address | None:
+    try:
+        return stack.address(name, port)
+    except DockwrightError:  # not published, and this host has no way to it
+        return None
+
+
+def _status(page: _Page) -> int | None:
+    """Return the status of the answer; None where there is none, or not in HTTP."""
+    parts = urlsplit(page.url)
+    host = parts.hostname or ""
+    if page.tls:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # whether it serves is asked, not whose it is
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, parts.port, timeout=_LIMIT_S, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=_LIMIT_S)
+    try:
+        connection.request("GET", page.path, headers={"Host": "localhost"})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+_SPAN_S = 0.25
+"""How far apart two readings of a processor's use are, at least: some clocks tick every 10 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLook:
+    """One service or native process, as it was seen at one moment.
+
+    Attributes:
+        unit: its state, ports and uptime.
+        health: whether it serves.
+        cpu_percent: of one processor, since the look before; None: it does not run, or nobody can
+            tell.
+        memory_bytes: without the page cache that could be given back; None as above.
+    """
+
+    unit: UnitStatus
+    health: Health
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    gauge: Gauge
+    reading: Reading
+    at_s: float
+
+
+class Looker:
+    """Looks at a stack, once or again and again: the use of a processor needs two readings.
+
+    Args:
+        clock: tells the time, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._used: dict[str, _Used] = {}
+
+    def look(self, stack: Stack) -> list[UnitLook]:
+        """Return what every unit of an attached stack looks like now, in start order."""
+        units = statuses(stack)
+        running = {key: unit for unit in units if (key := _key(stack, unit)) is not None}
+        before = {key: used for key, used in self._used.items() if key in running}
+        first = self._readings(stack, {k: u for k, u in running.items() if k not in before})
+        # Health is asked for between the two readings, so that the wait costs nothing.
+        healths = parallel.run([partial(health_of, stack, unit) for unit in units])
+        if first:
+            began = max(used.at_s for used in first.values())
+            # Nothing happens that could be waited for: a rate needs time to pass.
+            threading.Event().wait(max(0.0, began + _SPAN_S - self._clock()))
+        before |= first
+        self._used = _batched({key: partial(self._again, used) for key, used in before.items()})
+        return [
+            UnitLook(unit, health, *self._use(_key(stack, unit), before))
+            for unit, health in zip(units, healths, strict=True)
+        ]
+
+    def _readings(self, stack: Stack, units: Mapping[str, UnitStatus]) -> dict[str, _Used]:
+        return _batched({key: partial(self._first, stack, unit) for key, unit in units.items()})
+
+    def _first(self, stack: Stack, unit: UnitStatus) -> _Used | None:
+        try:
+            if unit.kind == "process":
+                gauge = process_gauge(int(unit.identifier))
+            else:
+                gauge = container_gauge(stack.engine, stack.containers[unit.name])
+            return self._read(gauge)
+        except (GoneError, EngineError):
+            return None
+
+    def _again(self, used: _Used) -> _Used | None:
+        try:
+            return self._read(used.gauge)
+        except (GoneError, EngineError):
+            return None
+
+    def _read(self, gauge: Gauge) -> _Used:
+        reading = gauge()
+        return _Used(gauge, reading, self._clock())
+
+    def _use(self, key: str | None, before: Mapping[str, _Used]) -> tuple[float | None, int | None]:
+        now, then = self._used.get(key or ""), before.get(key or "")
+        if now is None or then is None:
+            return None, None
+        span_s, memory = now.at_s - then.at_s, now.reading.memory_bytes
+        if now.reading.cpu_s is None or then.reading.cpu_s is None or span_s <= 0:
+            return None, memory
+        return max(0.0, now.reading.cpu_s - then.reading.cpu_s) / span_s * 100, memory
+
+
+def _batched(tasks: Mapping[str, Callable[[], _Used | None]]) -> dict[str, _Used]:
+    """Run tasks at the same time; return what they gave, without those that gave nothing."""
+    results = parallel.run(list(tasks.values()))
+    return {key: each for key, each in zip(tasks, results, strict=True) if each is not None}
+
+
+def _key(stack: Stack, unit: UnitStatus) -> str | None:
+    """Return what tells this life of a unit from another one; None where it does not run."""
+    if unit.state != "running":
+        return None
+    return unit.identifier if unit.kind == "process" else stack.containers[unit.name]

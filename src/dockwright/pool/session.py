@@ -1,0 +1,333 @@
+"""One pytest process: finds the engine, talks to the pool, and keeps the times that it knows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockwright.compose import LoadOptions
+from dockwright.engine import resolve_endpoint
+from dockwright.errors import DockwrightError, SettingsError, explained
+from dockwright.model import Json, Requirement, StackSpec
+from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
+from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
+from dockwright.recording import OpenSpan, SpanRecorder, Summary
+from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.untrusted import printable
+from dockwright.wait import Cadence
+
+if TYPE_CHECKING:
+    from dockwright.engine import Endpoint, Engine
+
+
+__all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_log = logging.getLogger(__name__)
+
+
+def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
+    """Return the engine's address; an empty text means the one that the docker CLI would use."""
+    return resolve_endpoint(
+        environ, home_directory(), explicit=url or None, source="the setting engine"
+    )
+
+
+def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
+    """Return the engine at `url`; an empty text means the one that the docker CLI would use."""
+    from dockwright.engine import connect
+
+    return connect(find_endpoint(url, environ))
+
+
+def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> LoadOptions:
+    """Return how the Compose project of one declared stack is loaded.
+
+    Raises:
+        SettingsError: a file that the settings name is not there; tells which setting.
+    """
+    files = settings.compose if name == DEFAULT_STACK else (settings.stacks[name],)
+    _check_there(settings, "compose" if name == DEFAULT_STACK else "stacks", files)
+    _check_there(settings, "env_files", settings.env_files)
+    return LoadOptions(
+        files=files,
+        profiles=settings.profiles,
+        env_files=settings.env_files,
+        environ=environ,
+        start=settings.root,
+    )
+
+
+def _check_there(settings: Settings, name: str, files: Iterable[Path]) -> None:
+    for file in files:
+        if not file.exists():
+            raise SettingsError(
+                f"{settings.origins.get(name, 'default')}: {name}: no such file: {file}",
+                hint=f"correct dockwright_{name}; what a file says is relative to its directory, "
+                "and what the command line or the environment says to where pytest is run",
+            )
+
+
+class Session:
+    """What one pytest process needs. Nothing is touched before the first stack is asked for.
+
+    Args:
+        settings: of the run.
+        environ: the environment of the run.
+        seed: what puts the suite's own data into each new stack, if anything.
+        run: the run that this process belongs to; empty: it is one of its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        seed: Seed | None = None,
+        run: str = "",
+    ) -> None:
+        self.settings = settings
+        self._recorder = SpanRecorder()  # notes nothing until there is another one
+        self._lane = ""
+        self._kept: dict[str, str] = {}
+        self._loads: dict[str, LoadOptions] = {}
+        self._environ = environ
+        self._seed = seed
+        self._run = run
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._pool: PoolClient | None = None
+        self._unavailable: dict[str, DockwrightError] = {}
+
+    @property
+    def stack_names(self) -> list[str]:
+        """The declared stacks."""
+        return [DEFAULT_STACK, *self.settings.stacks]
+
+    def engine(self) -> Engine:
+        """Return the engine, connected once.
+
+        Raises:
+            EngineError: it cannot be used; tells why and what to do.
+        """
+        with self._lock:
+            if self._engine is None:
+                self._engine = connect_engine(self.settings.engine, self._environ)
+            return self._engine
+
+    def record(self, spans: SpanRecorder, lane: str) -> None:
+        """Record what this process does, and sample what the stacks use.
+
+        Args:
+            spans: takes the spans of this process.
+            lane: the name of this process in the run's record.
+        """
+        with self._lock:
+            self._recorder, self._lane = spans, lane
+            if self._pool is not None:
+                self._pool.record(lane)
+
+    def declare(self, name: str, options: LoadOptions) -> None:
+        """Make a further stack known, beside those that the settings declare.
+
+        Args:
+            name: by which it is leased; declared again with other options, it is another stack.
+            options: how its Compose project is loaded.
+        """
+        with self._lock:
+            self._loads[name] = options
+            self._unavailable.pop(name, None)
+
+    def prepare(self, demand: Mapping[str, int]) -> None:
+        """Have stacks started in the background; failures show when they are leased.
+
+        Args:
+            demand: how many exclusive leases will be asked for, by the stack's name.
+        """
+        for name, exclusive in demand.items():
+            try:
+                self._pool_for(name).prepare(name, exclusive=exclusive)
+            except DockwrightError as unavailable:
+                _log.info("prepare of stack %s failed: %s", name, unavailable)
+
+    def acquire(self, requirement: Requirement) -> Lease:
+        """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
+        pool = self._pool_for(requirement.stack)
+        waiting = OpenSpan("queue", requirement.stack, shared=requirement.scope != "function")
+        with self._recorder.span(waiting):
+            lease = pool.acquire(requirement, timeout_s=self.settings.start_timeout * 2)
+            waiting.project = lease.facts.project
+        lease.spans = self._recorder
+        return lease
+
+    def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
+        """End a lease.
+
+        Args:
+            lease: what `acquire` returned.
+            failed: whether a test that held it failed; the first such stack is kept if wanted.
+            keep: whose stack it was, if it is to be kept in any case.
+        """
+        if failed and self.settings.keep_failed and not self._kept:
+            keep = keep or "the first failed test"
+        if keep:
+            self._kept[lease.facts.project] = self._kept_note(lease, keep)
+        if self._pool is not None:
+            self._pool.release(lease, keep=bool(keep))
+
+    def close(self) -> Summary | None:
+        """Leave the pool; its last client returns when everything is removed.
+
+        Returns:
+            What this process and, since somebody was told last, the pool have to tell; None where
+            no stack was used.
+        """
+        with self._lock:
+            pool, self._pool = self._pool, None
+            engine, self._engine = self._engine, None
+        with ExitStack() as ending:
+            if engine is not None:
+                ending.callback(engine.close)
+            told = self._leave(pool) if pool is not None else None
+        if pool is None or told is None:
+            return None
+        notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
+        if self._keep_warm_s:
+            notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
+        calls = [_calls(engine)] if engine is not None else []
+        mine = Summary(notes=tuple(notes), reports=tuple(calls))
+        return Summary.added([mine, told])
+
+    def _leave(self, pool: PoolClient) -> Summary:
+        """Say goodbye to the broker; where it has died, remove what it left."""
+        summary = pool.close()
+        if not pool.broker_died:
+            return summary
+        from dockwright.pool import KeptStacks, reap
+
+        try:
+            with closing(connect_engine(self.settings.engine, self._environ)) as engine:
+                kept = KeptStacks(state_directory() / "kept")
+                reap(engine, project_hash(self.settings.root), kept)
+        except (DockwrightError, ExceptionGroup) as failure:
+            return Summary(problems=(*summary.problems, explained(failure)))
+        return Summary(notes=("warning: the broker died; what it left has been removed",))
+
+    @property
+    def _keep_warm_s(self) -> float:
+        return 0.0 if self._environ.get("CI") else self.settings.keep_warm
+
+    def log_sections(self, lease: Lease, *, since_s: float) -> list[tuple[str, str]]:
+        """Return a title and the last log lines of each of its services.
+
+        Args:
+            lease: whose stack's logs.
+            since_s: when the test began, seconds since the epoch: earlier lines are not its own.
+        """
+        from dockwright.redact import Redactor
+
+        sections = []
+        since_s = max(since_s, lease.began_s)
+        try:
+            stack = lease.stack
+        except Exception as error:  # noqa: BLE001 - maybe what made the test fail
+            return [(f"log of {lease.facts.project}", f"(no logs: {explained(error)})")]
+        redact = Redactor.of(self._environ, *environments(stack.spec))
+        for unit in stack.graph.dependencies:
+            try:
+                lines = stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
+            except Exception as error:  # noqa: BLE001 - the next service may have some
+                lines = [f"(no logs: {explained(error)})"]
+            if lines:
+                text = redact("\n".join(lines))
+                plain = printable(_COLOUR.sub("", text))
+                sections.append((f"log of {unit} since the test began", plain))
+        return sections
+
+    def _kept_note(self, lease: Lease, whose: str) -> str:
+        """Return what a person needs to look at a kept stack, and to remove it."""
+        from dockwright.stack import COMPOSE_PROJECT
+
+        docker = f"docker -H {self.settings.engine}" if self.settings.engine else "docker"
+        project = lease.facts.project
+        try:
+            stack = lease.stack
+            names = [stack.container_name(service) for service in stack.containers]
+        except Exception as failure:  # noqa: BLE001 - the stack is kept all the same
+            _log.info("the containers of %s cannot be named: %s", project, failure)
+            names = []
+        return "\n".join(
+            [
+                f"kept the stack of {whose}: {project}",
+                f"  look:    {docker} ps -a --filter label={COMPOSE_PROJECT}={project}",
+                *(f"  connect: {docker} exec -it {name} sh" for name in names),
+                "  remove:  dockwright clean --kept",
+            ]
+        )
+
+    def _pool_for(self, name: str) -> PoolClient:
+        """Return the pool, with the stack declared to it.
+
+        Raises:
+            DockwrightError: the engine or the stack cannot be used; the same again each time.
+        """
+        with self._lock:
+            if name in self._unavailable:
+                raise self._unavailable[name]
+            try:
+                if self._pool is None:
+                    self._pool = PoolClient(self.pool_options())
+                    if self._lane:
+                        self._pool.record(self._lane)
+                options = self._loads.get(name) or load_options(self.settings, name, self._environ)
+                self._pool.declare(name, options)
+            except DockwrightError as unavailable:
+                # It would fail for every test in the same way; the first time is slow enough.
+                self._unavailable[name] = unavailable
+                raise
+            return self._pool
+
+    def pool_options(self) -> PoolOptions:
+        """Return which broker this process talks to, and how it runs if started from here."""
+        settings = self.settings
+        return PoolOptions(
+            root=settings.root,
+            engine=self.engine,
+            engine_url=find_endpoint(settings.engine, self._environ).url,
+            engine_setting=settings.engine,
+            keep_warm_s=self._keep_warm_s,
+            max_stacks=settings.max_stacks,
+            start_timeout_s=settings.start_timeout,
+            cadence=Cadence(settings.poll_first, settings.poll_ceiling),
+            cache=baselines_directory(self._environ) if settings.cache_baselines else None,
+            seed=self._seed,
+            run=self._run,
+            parent=os.getppid() if "PYTEST_XDIST_WORKER" in self._environ else 0,
+        )
+
+
+def _calls(engine: Engine) -> dict[str, Json]:
+    """Return what was asked of the engine by this process itself, as a `BrokerReport` in JSON."""
+    return {
+        "engine_calls": [
+            {"name": name, "count": total.count, "seconds": total.seconds}
+            for name, total in engine.statistics().by_call.items()
+        ]
+    }
+
+
+def environments(spec: StackSpec) -> list[Mapping[str, str]]:
+    """Return the variables that each service and native process of a stack is given."""
+    declared = [each.config.get("environment") for each in spec.services.values()]
+    found = [
+        {name: str(value) for name, value in each.items() if value is not None}
+        for each in declared
+        if isinstance(each, Mapping)
+    ]
+    return [*found, *(each.environment for each in spec.processes.values())]

@@ -1,0 +1,1 @@
+"""Everything that pytest loads: hooks, fixtures, markers, and what they share."""

@@ -1,0 +1,139 @@
+"""Leases that outlive one test: those of ``stack_factory`` and of `pytest_docker`."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+import warnings
+from pathlib import Path
+from types import TracebackType
+
+from dockwright.errors import DockwrightError, LeaseClosedError, UnknownServiceError
+from dockwright.model import Requirement
+from dockwright.pool import LeasedStack
+from dockwright.pytest_plugin.run import HeldLease, Run
+from dockwright.settings import DEFAULT_STACK
+
+
+def hold(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
+    """Lease a stack for more than one test; see `Session.acquire` for what is raised."""
+    held = HeldLease(run.session.acquire(requirement), fixture)
+    run.held.append(held)
+    return held
+
+
+def let_go(run: Run, held: HeldLease, *, keep: str = "") -> None:
+    """End a lease that `hold` returned."""
+    run.held.remove(held)
+    run.release(held.lease, failed=held.failed, keep=keep)
+
+
+class StackLease:
+    """A stack leased by a fixture: a context manager, or closed by hand.
+
+    Attributes:
+        holder: who took it.
+    """
+
+    def __init__(self, run: Run, held: HeldLease, holder: str) -> None:
+        self.holder = holder
+        self._run = run
+        self._held: HeldLease | None = held
+
+    def __repr__(self) -> str:
+        return f"<lease of {self.holder}{'' if self._held else ' (closed)'}>"
+
+    def __enter__(self) -> LeasedStack:
+        return self.stack
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def stack(self) -> LeasedStack:
+        """The stack, as the ``stack`` fixture gives it.
+
+        Raises:
+            LeaseClosedError: the lease has ended.
+        """
+        if self._held is None:
+            raise LeaseClosedError(
+                f"the lease of {self.holder} was used after it was closed",
+                hint="yield inside of `with stack_factory.lease(...)`",
+            )
+        return self._held.lease.leased
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._held is None
+
+    def close(self) -> None:
+        """End the lease: an exclusively leased stack is reset in the background. Idempotent."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            let_go(self._run, held)
+
+
+class StackFactory:
+    """Leases stacks to fixtures of any scope; see the ``stack_factory`` fixture."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._leases: list[StackLease] = []
+        self._numbers = itertools.count(1)
+        self._closed = False
+
+    def lease(self, name: str = DEFAULT_STACK, *, exclusive: bool = True) -> StackLease:
+        """Wait for a stack and lease it.
+
+        Args:
+            name: of the declared stack.
+            exclusive: False: only read it, and share it with everybody who does so too.
+
+        Returns:
+            The lease, whose `stack` a ``with`` statement hands out.
+
+        Raises:
+            UnknownServiceError: no stack of that name is declared; lists those that are.
+            LeaseClosedError: the test session is over.
+            DockwrightError: the stack cannot be started, or none became free in time.
+        """
+        __tracebackhide__ = True
+        if self._closed:
+            raise LeaseClosedError("stack_factory was used after the end of the test session")
+        known = self._run.session.stack_names
+        if name not in known:
+            raise UnknownServiceError(
+                f"stack_factory: no stack {name!r} is declared",
+                hint=f"the stacks are: {', '.join(known)}; "
+                "declare more with dockwright_stacks = ['NAME=FILE']",
+            )
+        caller = traceback.extract_stack(limit=2)[0]
+        holder = f"{caller.name} ({Path(caller.filename).name}:{caller.lineno})"
+        # The number keeps two leases apart that one line takes.
+        requirement = Requirement(name, exclusive, "session", f"{holder} #{next(self._numbers)}")
+        try:
+            held = hold(self._run, requirement, "stack_factory")
+        except DockwrightError as error:
+            raise error.with_traceback(None) from None  # what matters is the caller's line
+        lease = StackLease(self._run, held, holder)
+        self._leases.append(lease)
+        return lease
+
+    def close(self) -> None:
+        """End all leases, with a warning that names who left one open."""
+        self._closed = True
+        for lease in reversed(self._leases):
+            if not lease.closed:
+                lease.close()
+                warnings.warn(
+                    f"dockwright: the lease of {lease.holder} was never closed: "
+                    "use `with stack_factory.lease(...)` or call close()",
+                    stacklevel=2,
+                )

@@ -1,0 +1,248 @@
+"""pytest hooks; each a few lines that delegate."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dockwright.errors import UsageError
+from dockwright.pytest_plugin import markers
+from dockwright.pytest_plugin.run import (
+    RUN,
+    TROUBLES,
+    WORKER_OUTPUT,
+    WORKER_RECORD,
+    WORKER_TROUBLES,
+    Run,
+    add_options,
+    settings_of,
+    surviving,
+    troubles_of,
+)
+from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
+from dockwright.untrusted import printable
+
+if TYPE_CHECKING:
+    from dockwright.pool import Seed
+    from dockwright.recording import Summary
+
+_COLOURS: Mapping[str, Mapping[str, bool]] = {
+    "": {},
+    "heading": {"bold": True},
+    "bad": {"red": True},
+}
+
+_SET_UP = "be set up, so that no test gets a stack"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the settings; fires in every process."""
+    add_options(parser)
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Load another plugin's fixtures, if asked for; fires while options can be declared."""
+    with surviving(early_config, _SET_UP), _usage_errors():
+        settings = settings_of(early_config, early_config.known_args_namespace)
+        if settings.compat:
+            early_config.pluginmanager.import_plugin("dockwright.pytest_plugin.pytest_docker")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the settings and register markers and fixtures; fires in every process."""
+    for name, text in markers.HELP.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    with surviving(config, _SET_UP), _usage_errors():
+        settings = settings_of(config)
+        config.stash[RUN] = Run(
+            settings,
+            # xdist gives all processes of a run the same one
+            getattr(config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
+            find_seed=partial(_find_seed, config, settings),
+            on_first_use=partial(_load_for_stacks, config, settings),
+        )
+        _require_exporter(config, settings)
+    with surviving(config, "offer its fixtures"):
+        config.pluginmanager.import_plugin("dockwright.pytest_plugin.fixtures")
+    if config.pluginmanager.hasplugin("xdist"):
+        with surviving(config, "collect what xdist's workers did"):
+            config.pluginmanager.import_plugin("dockwright.pytest_plugin.xdist")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Show the settings that are not default, and misspelt ones; fires in the main process."""
+    lines: list[str] = []
+    with surviving(config, "show its settings"):
+        settings = config.stash[RUN].settings
+        lines += (
+            f"dockwright: {wrong} is no setting: is {meant} meant?"
+            for wrong, meant in misspelt_variables(os.environ).items()
+        )
+        changed = [
+            f"{name}={value} ({settings.origins[name]})"
+            for name, value in settings.changed().items()
+        ]
+        if changed:
+            from dockwright.redact import Redactor  # an engine's address may have a password
+
+            lines.append(Redactor.of(os.environ)(f"dockwright: {', '.join(changed)}"))
+    return lines
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Record from the begin where every run is recorded; fires in every process."""
+    config = session.config
+    with surviving(config, "record this run"):
+        settings = config.stash[RUN].settings
+        if (settings.record == "on" or settings.reported) and not _only_distributes(config):
+            config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check every test's markers before anything starts; fires where tests are collected."""
+    with surviving(config, "check the markers of the tests"), _usage_errors():
+        run = config.stash[RUN]
+        stacks = [DEFAULT_STACK, *run.settings.stacks]
+        for item in items:
+            if markers.concerns(item):
+                markers.check(item, stacks)
+        run.checked = True
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the stacks that the selected tests need, while pytest gets ready to run them."""
+    config = session.config
+    if _only_shows(config) or _only_distributes(config):
+        return
+    with surviving(config, "start stacks before a test asks for one"), _usage_errors():
+        run = config.stash[RUN]
+        workers = getattr(config, "workerinput", {}).get("workercount", 1)  # xdist's
+        demand = markers.demand(session.items, workers=workers) if run.checked else {}
+        if demand:
+            run.session.prepare(demand)
+    with surviving(config, "note when the tests were collected"):
+        config.stash[RUN].collected = time.monotonic()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove all stacks; fires in every process, also after Ctrl-C."""
+    config = session.config
+    with surviving(config, "end its part of the run"):
+        run = config.stash[RUN]
+        output = getattr(config, "workeroutput", None)
+        git = None
+        with surviving(config, "ask git which source was tested"):
+            git = run.ask_git() if output is None else None
+        summary = _leave(session, run)
+        if run.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            run.failed_by = run.problems[0]
+        if output is not None:
+            _report_to_main(config, run, summary, output)
+            return
+        with surviving(config, "record and report this run"):
+            run.conclude(int(session.exitstatus), git)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say where the time went; fires in the main process."""
+    lines: list[tuple[str, str]] = []
+    with surviving(config, "say where the time went"):
+        lines += [(line.text, line.style) for line in config.stash[RUN].summary_lines()]
+    lines += [(text, "bad") for text in troubles_of(config)]
+    if lines:
+        terminalreporter.ensure_newline()  # else the title's line is ended a second time
+        terminalreporter.section("dockwright")
+        for text, style in lines:  # pytest leaves the colours out where there is no terminal
+            terminalreporter.write_line(printable(text), **_COLOURS[style])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say last of all why a run fails whose tests all passed; fires in every process."""
+    with surviving(config, "say why the run fails"):
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        reason = config.stash[RUN].failed_by
+        if reason and reporter is not None and not hasattr(config, "workerinput"):
+            reporter.write_line(
+                "dockwright: no test failed, but the exit status is 1: "
+                f"{reason.splitlines()[0]} (see the problems above)",
+                **_COLOURS["bad"],
+            )
+
+
+def _leave(session: pytest.Session, run: Run) -> Summary | None:
+    """Leave the pool, whose last client waits until everything is removed."""
+    summary: Summary | None = None
+    with surviving(session.config, "wait until its stacks are removed: the broker does it alone"):
+        try:
+            summary = run.close()
+        except KeyboardInterrupt:  # once more, or late: whoever presses it does not want to wait
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            summary = run.leave_removal_to_broker()
+    return summary
+
+
+def _report_to_main(
+    config: pytest.Config, run: Run, summary: Summary | None, output: dict[str, Any]
+) -> None:
+    """Hand over to xdist's main process what a worker has to say at its end."""
+    with surviving(config, "hand over what a worker did"):
+        if summary is not None:
+            output[WORKER_OUTPUT] = summary.to_json()
+        if (told := run.worker_end()) is not None:
+            output[WORKER_RECORD] = told
+    output[WORKER_TROUBLES] = config.stash.get(TROUBLES, [])
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Let pytest show what is wrong with how dockwright is used, and end with its exit code."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _require_exporter(config: pytest.Config, settings: Settings) -> None:
+    """Refuse to send spans where what sends them is not installed."""
+    with surviving(config, "look for what sends spans"):
+        if settings.otlp:
+            from dockwright.report import require
+
+            require()
+
+
+def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
+    from dockwright.pytest_plugin.seed import find_seed
+
+    plugins = config.pluginmanager.get_plugins()
+    return find_seed(plugins, settings.seed_inputs, config.stash[RUN].id)
+
+
+def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
+    """Register what only a run that uses stacks needs."""
+    with surviving(config, "show the logs of failed tests"):
+        config.pluginmanager.import_plugin("dockwright.pytest_plugin.failures")
+    with surviving(config, "record this run"):
+        if settings.recorded:
+            config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
+
+
+def _only_shows(config: pytest.Config) -> bool:
+    """Tell whether pytest only shows what there is, and runs no test."""
+    asked = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+    return any(config.getoption(name, default=False) for name in asked)
+
+
+def _only_distributes(config: pytest.Config) -> bool:
+    """Tell whether this is xdist's main process, which runs no test itself."""
+    return config.pluginmanager.hasplugin("dsession")

@@ -1,0 +1,351 @@
+"""The state of one pytest run, reached from any pytest object; light until a stack is used."""
+
+from __future__ import annotations
+
+import bdb
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from dockwright.errors import DockwrightError, explained
+from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
+
+if TYPE_CHECKING:
+    import argparse
+
+    from dockwright.pool import Lease, Seed
+    from dockwright.pool.session import Session
+    from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
+    from dockwright.report import Line
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class HeldLease:
+    """A lease that several tests use through one fixture.
+
+    Attributes:
+        lease: the lease.
+        fixture: the fixture through which tests use it: their failures are its failures.
+        failed: whether a test that uses it failed.
+    """
+
+    lease: Lease
+    fixture: str
+    failed: bool = False
+
+
+class Run:
+    """What one pytest process knows: its settings, and its session once there is one.
+
+    Args:
+        settings: of the run.
+        id: of the run, the same in all its processes.
+        find_seed: finds the suite's ``dockwright_seed`` hooks.
+        on_first_use: is called when the session has been made: the run uses stacks.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        id: str,  # noqa: A002
+        *,
+        find_seed: Callable[[], Seed | None],
+        on_first_use: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self.id = id
+        self._find_seed = find_seed
+        self._on_first_use = on_first_use
+        self.summaries: list[Summary] = []
+        self.held: list[HeldLease] = []
+        """The leases that outlive one test, while they last."""
+        self.first_failed = ""
+        """The first failed test whose artifacts were to be kept."""
+        self.checked = False
+        """Whether all markers are right; pytest finishes a failed collection all the same."""
+        self.began = time.monotonic()
+        """When pytest was configured."""
+        self.collected: float | None = None
+        """When the tests were collected."""
+        self.recorder: Recorder | None = None
+        self.failed_by = ""
+        """The problem that makes a run fail whose tests all passed."""
+        self.record: RunRecord | None = None
+        """What was recorded, in the main process, once the run is over."""
+        self._session: Session | None = None
+        self._reasons: dict[str, str] = {}
+
+    def in_full_once(self, reason: str, test: str) -> str:
+        """Return why a test gets no stack; of what an earlier test was told, the first line."""
+        first = self._reasons.setdefault(reason, test)
+        line, *more = reason.splitlines()
+        return f"{line}\n  (told in full for {first})" if more and first != test else reason
+
+    @property
+    def session(self) -> Session:
+        """The session; made, and its modules loaded, by the first use.
+
+        Raises:
+            UsageError: a ``dockwright_seed`` hook or what it reads is not as it must be.
+        """
+        if self._session is None:
+            from dockwright.pool.session import Session
+
+            seed = self._find_seed()
+            self._session = Session(self.settings, os.environ, seed=seed, run=self.id)
+            if self.recorder is not None:  # every run is recorded: it was there first
+                self._session.record(self.recorder.spans, self.recorder.worker)
+            self._on_first_use()
+        return self._session
+
+    def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
+        """End a lease (see `Session.release`); where that cannot be, fail with the reason alone."""
+        try:
+            self.session.release(lease, failed=failed, keep=keep)
+        except DockwrightError as error:
+            reason = str(error)
+        else:
+            return
+        pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
+
+    def start_recording(self, worker: str) -> Recorder:
+        """Record from now on what this process, which runs tests, does."""
+        from dockwright.recording import Recorder
+
+        self.recorder = Recorder(worker, self.began)
+        if self._session is not None:
+            self._session.record(self.recorder.spans, worker)
+        return self.recorder
+
+    def receive(self, attempts: Iterable[Sequence[Any]]) -> None:
+        """Take over, in xdist's main process, the tests that a worker has run."""
+        if self.recorder is None:
+            from dockwright.recording import Recorder
+
+            self.recorder = Recorder("", self.began)
+        self.recorder.receive(attempts)
+
+    def receive_worker_end(self, told: Mapping[str, Any]) -> None:
+        """Take over, in xdist's main process, what a worker told at its end."""
+        self.receive(told["attempts"])
+        if self.recorder is not None:
+            self.recorder.others.append(told)
+
+    def worker_end(self) -> dict[str, Any] | None:
+        """Return what a worker of xdist tells at its end; None: it does not record."""
+        if self.recorder is None:
+            return None
+        self.recorder.collected = self.collected
+        return {**self.recorder.worker_end(), "attempts": self.recorder.to_send()}
+
+    def ask_git(self) -> GitQuestion | None:
+        """Ask in the background which source was tested, if that is to be recorded."""
+        if self.recorder is None:
+            return None
+        from dockwright.recording import GitQuestion
+
+        return GitQuestion(self.settings.root)
+
+    def conclude(self, exit_code: int, git: GitQuestion | None) -> None:
+        """Make and keep the record of the run, in its main process, once everything is closed."""
+        recorder = self.recorder
+        if recorder is None or git is None:
+            return
+        source = git.answer()
+        settings = self.settings
+        if settings.record == "auto" and not self.summaries and not settings.reported:
+            return  # nobody used a stack after all
+        from dockwright.recording import Ending, Summary, keep, make_record, store_of
+        from dockwright.report import publish
+
+        if recorder.worker:
+            recorder.collected = self.collected
+            recorder.others.append(recorder.worker_end())
+        ending = Ending(self.began, exit_code, source)
+        self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
+        try:
+            store = store_of(settings, os.environ)
+        except DockwrightError as error:  # the run itself is as good as it was
+            self.summaries.append(
+                Summary(notes=(f"warning: this run is neither kept nor reported: {error}",))
+            )
+            return
+        notes = publish(self.record, settings.report, settings.otlp, os.environ, store)
+        if settings.record != "off" and (note := keep(self.record, store)):
+            notes.append(note)
+        if notes:
+            self.summaries.append(Summary(notes=tuple(notes)))
+
+    def close(self) -> Summary | None:
+        """Leave the pool and return what this process has to tell, if it used a stack."""
+        if self._session is None:
+            return None
+        summary = self._session.close()
+        if summary is not None:
+            self.summaries.append(summary)
+        return summary
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be removed; in xdist's main process, by the workers as well."""
+        return [problem for summary in self.summaries for problem in summary.problems]
+
+    def leave_removal_to_broker(self) -> Summary:
+        """Return what there is to tell where nobody waited for the end of `close`."""
+        from dockwright.recording import Summary
+
+        summary = Summary(
+            notes=("interrupted: the broker removes the stacks without being awaited",)
+        )
+        self.summaries.append(summary)
+        return summary
+
+    def summary_lines(self) -> list[Line]:
+        """Return the lines for the end of the run; none where no stack was used."""
+        if not self.summaries:
+            return []
+        from dockwright.recording import Summary
+        from dockwright.redact import Redactor
+        from dockwright.report import summary_lines
+
+        redact = Redactor.of(os.environ)  # notes tell of files and addresses
+        summary = Summary.added(self.summaries)
+        lines = summary_lines(summary, time.monotonic() - self.began, self.record)
+        return [replace(line, text=redact(line.text)) for line in lines]
+
+
+@contextmanager
+def surviving(config: pytest.Config, what: str) -> Iterator[None]:
+    """Let the run go on where a part of dockwright's work in one of pytest's hooks fails.
+
+    The summary then has a line that says what could not be done, and why. Ctrl-C, pytest's own
+    outcomes and usage errors pass through.
+
+    Args:
+        config: of the run.
+        what: the part, as it follows "could not".
+    """
+    try:
+        yield
+    except (pytest.UsageError, pytest.exit.Exception, bdb.BdbQuit):
+        raise
+    except Exception as failure:  # noqa: BLE001 - tests do not depend on what is done beside them
+        _log.debug("could not %s", what, exc_info=True)
+        reason, *_ = explained(failure).splitlines()
+        # Where the set-up failed, everything after it does, too: that explains nothing.
+        if RUN in config.stash or TROUBLES not in config.stash:
+            add_troubles(config, [f"dockwright could not {what}: {reason}"])
+
+
+def add_troubles(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Note what the summary is to say, once each."""
+    known = config.stash.setdefault(TROUBLES, [])
+    known.extend(line for line in dict.fromkeys(lines) if line not in known)
+
+
+def troubles_of(config: pytest.Config) -> list[str]:
+    """Return the lines of `surviving`, without secrets."""
+    troubles = config.stash.setdefault(TROUBLES, [])
+    if not troubles:
+        return []
+    try:
+        from dockwright.redact import Redactor
+
+        redact = Redactor.of(os.environ)
+        return [redact(text) for text in troubles]
+    except Exception as failure:  # noqa: BLE001 - nothing is shown that may hold a secret
+        kind = type(failure).__name__
+        return [f"dockwright failed in {len(troubles)} places, and cannot say where: {kind}"]
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Return the run's state for a fixture; fail the test with the reason where there is none."""
+    if RUN not in config.stash:
+        pytest.fail("\n".join(troubles_of(config)), pytrace=False)
+    return config.stash[RUN]
+
+
+RUN = pytest.StashKey[Run]()
+TROUBLES = pytest.StashKey[list[str]]()
+"""The lines of `surviving`."""
+LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
+FAILED = pytest.StashKey[bool]()
+BEGAN = pytest.StashKey[float]()
+WORKER_OUTPUT = "dockwright"
+WORKER_RECORD = "dockwright_record"
+WORKER_TROUBLES = "dockwright_troubles"
+REPORTED = "_dockwright_attempts"
+"""The attribute by which a worker's report carries the tests that have ended."""
+
+
+def settings_of(config: pytest.Config, options: argparse.Namespace | None = None) -> Settings:
+    """Resolve the settings of a run: command line > environment > ini > default.
+
+    Args:
+        config: of the run.
+        options: the command line's options, as long as `config` does not have them yet.
+
+    Raises:
+        SettingsError: a value cannot be; tells where it came from.
+    """
+    given = vars(options or config.option)
+    command_line = {
+        option.name: value
+        for option in OPTIONS
+        if (value := given.get(_destination(option.name))) is not None
+    }
+    ini = {
+        option.name: value
+        for option in OPTIONS
+        if (value := config.getini(option.ini_name)) not in (None, "", [])
+    }
+    invocation = config.invocation_params.dir
+    ini_base = config.inipath.parent if config.inipath else config.rootpath
+    ini_name = config.inipath.name if config.inipath else "ini"
+    return resolve(
+        config.rootpath,
+        [
+            Source("command line", command_line, invocation),
+            Source("environment", environment_values(os.environ), invocation),
+            Source(ini_name, ini, ini_base),
+        ],
+    )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every setting as a command-line option and as an ini value."""
+    group = parser.getgroup("dockwright", "dockwright: real Docker stacks")
+    for option in OPTIONS:
+        destination = _destination(option.name)
+        if option.flag:
+            group.addoption(
+                option.flag_name,
+                dest=destination,
+                action="store_const",
+                const="true",
+                default=None,
+                help=option.help,
+            )
+        else:
+            group.addoption(
+                option.flag_name,
+                dest=destination,
+                action="append" if option.many else "store",
+                default=None,
+                metavar=option.metavar,
+                help=option.help,
+            )
+        kind: Literal["linelist", "string"] = "linelist" if option.many else "string"
+        parser.addini(option.ini_name, option.help, type=kind, default=None)
+
+
+def _destination(name: str) -> str:
+    return f"dockwright_option_{name}"

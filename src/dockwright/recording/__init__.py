@@ -1,0 +1,150 @@
+"""Where the time of a run went."""
+
+from typing import TYPE_CHECKING
+
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.recording.assembly import RunInfo, assemble, record_of
+    from dockwright.recording.finish import (
+        Ending,
+        GitQuestion,
+        keep,
+        make_record,
+        store_of,
+        this_machine,
+    )
+    from dockwright.recording.gauges import GoneError, container_gauge
+    from dockwright.recording.journal import Journal
+    from dockwright.recording.messages import BrokerReport, Summary, calls_between
+    from dockwright.recording.record import (
+        EngineCalls,
+        Gap,
+        GapName,
+        Git,
+        Lane,
+        Machine,
+        Outcome,
+        Phase,
+        RunRecord,
+        Sample,
+        SharedCost,
+        Span,
+        SpanPhase,
+        StackRecord,
+        TestRecord,
+        UnitRecord,
+        WorkerRecord,
+    )
+    from dockwright.recording.recorder import Attempt, OpenSpan, Recorder, SpanRecorder
+    from dockwright.recording.sampler import RunningCopy, Sampler
+    from dockwright.recording.store import PastTest, RunStore, StoredRun, StoreOptions
+
+__all__ = [
+    "Attempt",
+    "BrokerReport",
+    "Ending",
+    "EngineCalls",
+    "Gap",
+    "GapName",
+    "Git",
+    "GitQuestion",
+    "GoneError",
+    "Journal",
+    "Lane",
+    "Machine",
+    "OpenSpan",
+    "Outcome",
+    "PastTest",
+    "Phase",
+    "Recorder",
+    "RunInfo",
+    "RunRecord",
+    "RunStore",
+    "RunningCopy",
+    "Sample",
+    "Sampler",
+    "SharedCost",
+    "Span",
+    "SpanPhase",
+    "SpanRecorder",
+    "StackRecord",
+    "StoreOptions",
+    "StoredRun",
+    "Summary",
+    "TestRecord",
+    "UnitRecord",
+    "WorkerRecord",
+    "assemble",
+    "calls_between",
+    "container_gauge",
+    "keep",
+    "make_record",
+    "record_of",
+    "store_of",
+    "this_machine",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "assembly": (
+            "RunInfo",
+            "assemble",
+            "record_of",
+        ),
+        "finish": (
+            "Ending",
+            "GitQuestion",
+            "keep",
+            "make_record",
+            "store_of",
+            "this_machine",
+        ),
+        "gauges": (
+            "GoneError",
+            "container_gauge",
+        ),
+        "journal": ("Journal",),
+        "messages": (
+            "Summary",
+            "BrokerReport",
+            "calls_between",
+        ),
+        "record": (
+            "EngineCalls",
+            "Gap",
+            "GapName",
+            "Git",
+            "Lane",
+            "Machine",
+            "Outcome",
+            "Phase",
+            "RunRecord",
+            "Sample",
+            "SharedCost",
+            "Span",
+            "SpanPhase",
+            "StackRecord",
+            "TestRecord",
+            "UnitRecord",
+            "WorkerRecord",
+        ),
+        "recorder": (
+            "Attempt",
+            "OpenSpan",
+            "Recorder",
+            "SpanRecorder",
+        ),
+        "sampler": (
+            "RunningCopy",
+            "Sampler",
+        ),
+        "store": (
+            "PastTest",
+            "RunStore",
+            "StoredRun",
+            "StoreOptions",
+        ),
+    },
+)

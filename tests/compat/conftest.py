@@ -1,7 +1,0 @@
-"""Fixtures of the tests of pytest-docker's fixtures on our stacks."""
-
-from __future__ import annotations
-
-from tests.plugin.conftest import bare, suite
-
-__all__ = ["bare", "suite"]

@@ -1,0 +1,48 @@
+"""The journal of a backup or restore: whole or not there, private, and gone at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockwright.errors import StackError
+from dockwright.managed.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return Journal.of("shop", "unix:///run/docker.sock")
+
+
+def test_the_last_word_counts(journal: Journal) -> None:
+    assert (journal.exists(), journal.read()) == (False, None)
+    journal.write({"phase": "saving"})
+    journal.write({"phase": "replacing"})
+    assert journal.read() == {"phase": "replacing"}
+    assert journal.directory.stat().st_mode & 0o777 == 0o700
+    assert {each.stat().st_mode & 0o777 for each in journal.directory.iterdir()} == {0o600}
+
+
+def test_it_goes_with_all_that_belongs_to_it(journal: Journal) -> None:
+    journal.write({"phase": "saving"})
+    (journal.safety / "volumes").mkdir(parents=True)
+    journal.close()
+    journal.close()
+    assert not journal.exists()
+
+
+def test_each_stack_on_each_engine_has_its_own(journal: Journal) -> None:
+    journal.write({"phase": "saving"})
+    assert not Journal.of("shop", "ssh://me@host").exists()
+    assert not Journal.of("mail", "unix:///run/docker.sock").exists()
+
+
+def test_a_damaged_one_says_where_the_data_is(journal: Journal) -> None:
+    journal.write({"phase": "saving"})
+    (journal.directory / "journal.json").write_text("{")
+    with pytest.raises(StackError, match=r"journal\.json is damaged") as caught:
+        journal.read()
+    assert f"the data from before is in {journal.safety}" in str(caught.value)
+    assert f"remove {journal.directory}" in str(caught.value)

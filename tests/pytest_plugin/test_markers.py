@@ -1,0 +1,221 @@
+"""Markers and decorators say which stack a test gets, and whether to itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pytest_plugin.suite import Suite, output
+
+
+@pytest.mark.engine
+def test_every_marker_gives_its_lease(suite: Suite) -> None:
+    suite.write(
+        "test_modes.py",
+        """
+        import pytest
+        from dockwright import stateful, stateless
+
+        seen = {}
+
+        def put(stack, name):
+            assert stack.exec("web", ["touch", f"/data/{name}"]).exit_code == 0
+
+        def names(stack):
+            return stack.exec("web", ["ls", "/data"]).stdout.split()
+
+        @pytest.mark.stateless
+        def test_reader(stack):
+            assert names(stack) == ["www"]
+            seen["reader"] = stack.project
+
+        @stateless
+        def test_second_reader_shares(stack):
+            assert stack.project == seen["reader"]
+
+        @pytest.mark.stateful
+        def test_writer(stack):
+            put(stack, "written")
+
+        @stateful
+        def test_next_writer_finds_the_baseline(stack):
+            assert names(stack) == ["www"]
+            put(stack, "written")
+
+        def test_unmarked_is_stateful(stack):
+            assert names(stack) == ["www"]
+            put(stack, "written")
+
+        @stateless
+        class TestClosestWins:
+            def test_class(self, stack):
+                assert names(stack) == ["www"]
+                seen["class"] = stack.project
+
+            @stateful
+            def test_function(self, stack):
+                assert names(stack) == ["www"]
+                put(stack, "written")
+
+            @stateless
+            def test_reader_after_it(self, stack):
+                assert names(stack) == ["www"]
+        """,
+    )
+    suite.write(
+        "test_per_module.py",
+        """
+        import pytest
+        from dockwright import module_cleanup, stateless
+
+        pytestmark = module_cleanup
+        seen = []
+
+        def names(stack):
+            return stack.exec("web", ["ls", "/data"]).stdout.split()
+
+        def test_first(stack):
+            assert names(stack) == ["www"]
+            stack.exec("web", ["touch", "/data/mark"])
+            seen.append(stack.project)
+
+        def test_same_stack_and_state(stack):
+            assert (stack.project, names(stack)) == (seen[0], ["mark", "www"])
+
+        @stateless
+        def test_closest_wins(stack):
+            assert names(stack) == ["www"]
+        """,
+    )
+    suite.write(
+        "test_then.py",
+        """
+        def test_the_module_was_cleaned_up(stack):
+            assert stack.exec("web", ["ls", "/data"]).stdout.split() == ["www"]
+        """,
+    )
+    result = suite.passes(passed=12)
+    # 5 readers and writers each, one lease for the two tests of the module.
+    result.stdout.fnmatch_lines(["*started, 11 leases, *reset*"])
+
+
+@pytest.mark.engine
+def test_several_named_stacks(suite: Suite) -> None:
+    suite.compose("mail.yaml")
+    suite.write("pytest.ini", "[pytest]\ndockwright_stacks = mail=mail.yaml\n")
+    suite.write(
+        "test_named.py",
+        """
+        import pytest
+
+        @pytest.mark.stack("mail")
+        class TestMail:
+            def test_named(self, stack):
+                assert stack.name == "mail"
+
+            @pytest.mark.stack("default")
+            def test_closest_wins(self, stack):
+                assert stack.name == "default"
+        """,
+    )
+    suite.passes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        pytest.param(
+            "@pytest.mark.stateless\n@pytest.mark.stateful\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: is marked stateless and stateful at once",
+            id="both at once",
+        ),
+        pytest.param(
+            "@pytest.mark.module_cleanup\n@pytest.mark.stateless\nclass TestIt:\n"
+            "    def test_it(self, stack): pass",
+            "test_wrong.py::TestIt::test_it: is marked stateless and module_cleanup at once",
+            id="both on a class",
+        ),
+        pytest.param(
+            "@pytest.mark.stateless('mail')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stateless marker takes no arguments*mark.stack('mail')",
+            id="a name in the wrong marker",
+        ),
+        pytest.param(
+            "@pytest.mark.stateful(reset='none')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stateful marker takes no arguments*reset: ...",
+            id="an option in the wrong place",
+        ),
+        pytest.param(
+            "@pytest.mark.stack('mial')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: no stack 'mial' is declared*the stacks are: default, mail",
+            id="unknown stack",
+        ),
+        pytest.param(
+            "@pytest.mark.stack\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker takes one name",
+            id="no name",
+        ),
+        pytest.param(
+            "@pytest.mark.stack('a', 'b')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker takes one name",
+            id="two names",
+        ),
+        pytest.param(
+            "@pytest.mark.stack(7)\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker takes one name",
+            id="not a name",
+        ),
+    ],
+)
+def test_misused_markers_name_the_test(bare: pytest.Pytester, source: str, said: str) -> None:
+    bare.makeini("[pytest]\ndockwright_stacks = mail=mail.yaml\n")
+    bare.makepyfile(test_wrong=f"import pytest\n{source}\n")
+    result = bare.runpytest_inprocess("-p", "no:randomly")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = output(result)
+    for part in said.split("*"):
+        assert part in text
+    assert "Traceback" not in text
+
+
+def test_markers_are_registered(bare: pytest.Pytester) -> None:
+    result = bare.runpytest_inprocess("--markers")
+    result.stdout.fnmatch_lines(
+        [
+            "@pytest.mark.stateless: only reads*",
+            "@pytest.mark.stateful: changes state*",
+            "@pytest.mark.module_cleanup: *",
+            "@pytest.mark.stack(name): *",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("processes", "share"), [("0", 5), ("2", 3)])
+def test_each_process_announces_its_share_of_the_leases(
+    bare: pytest.Pytester, processes: str, share: int
+) -> None:
+    bare.makeconftest(
+        f"""
+        from dockwright.pool.session import Session
+
+        def prepare(self, demand):
+            with open({str(bare.path / "announced")!r}, "a") as announced:
+                print(demand, file=announced)
+
+        Session.prepare = prepare
+        """
+    )
+    bare.makepyfile(
+        """
+        import pytest
+        pytestmark = pytest.mark.skip
+
+        @pytest.mark.parametrize("number", range(5))
+        def test_writer(stack, number): pass
+
+        @pytest.mark.stateless
+        def test_reader(stack): pass
+        """
+    )
+    bare.runpytest_subprocess("-n", processes).assert_outcomes(skipped=6)
+    announced = set((bare.path / "announced").read_text().splitlines())
+    assert announced == {f"{{'default': {share}}}"}
