@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dockwright.engine import Engine, connect
 from dockwright.model import Address, Json, ServiceSpec
-from dockwright.reset import STRATEGIES, Strategy
+from dockwright.reset import STRATEGIES, ResetStrategy
 from dockwright.wait import ContainerTarget, Healthy, wait_for
 
 ROUNDS = 20
@@ -123,7 +123,7 @@ def measure(engine: Engine, case: Case, way: str) -> None:
         "Labels": {"dockwright-bench": name},
     }
     container = engine.create_container(name, body)
-    strategy: Strategy | None = None
+    strategy: ResetStrategy | None = None
     try:
         engine.start_container(container)
         service = Service(engine, container, ServiceSpec("db", {"image": case.image}))
@@ -153,7 +153,7 @@ def measure(engine: Engine, case: Case, way: str) -> None:
         engine.remove_container(container)
 
 
-def reset_s(service: Service, strategy: Strategy, case: Case, change: str) -> float:
+def reset_s(service: Service, strategy: ResetStrategy, case: Case, change: str) -> float:
     """Return how long one reset takes, in seconds."""
     if change:
         service.run(case.client, change)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import SettingsError
-from dockwright.pool.session import Session
+from dockwright.pool.session import RunSession
 from dockwright.settings import Source, resolve
 
 
@@ -17,7 +17,9 @@ def test_the_setting_decides_whether_the_broker_has_a_store(
 ) -> None:
     values = {} if text is None else {"cache_baselines": text}
     settings = resolve(tmp_path, [Source("environment", values, tmp_path)])
-    session = Session(settings, {"DOCKWRIGHT_CACHE_DIR": str(tmp_path), "DOCKER_HOST": "tcp://x:1"})
+    session = RunSession(
+        settings, {"DOCKWRIGHT_CACHE_DIR": str(tmp_path), "DOCKER_HOST": "tcp://x:1"}
+    )
     assert session.pool_options().cache == (tmp_path / "baselines" if kept else None)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.model import Json
-from dockwright.pool import KeptStacks
+from dockwright.pool import RetainedStacks
 from tests.cli.project import LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.engine
@@ -134,7 +134,7 @@ def test_a_living_owners_copy_stays(copy: OwnedCopy) -> None:
 
 
 def test_a_kept_copy_goes_only_when_asked_for(copy: OwnedCopy) -> None:
-    kept = KeptStacks(Path(copy.project.environ["XDG_STATE_HOME"]) / "dockwright" / "kept")
+    kept = RetainedStacks(Path(copy.project.environ["XDG_STATE_HOME"]) / "dockwright" / "kept")
     kept.add(copy.name)
     copy.die()
     result = copy.project.done("clean")

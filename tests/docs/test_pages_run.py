@@ -9,7 +9,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.paths import project_hash
-from dockwright.pool import KeptStacks, remove, survey
+from dockwright.pool import RetainedStacks, remove, survey
 from tests.docs.pages import Command, Page, all_pages
 from tests.docs.runner import Runner
 from tests.support import leftovers
@@ -34,7 +34,7 @@ def runner(engine: Engine, tmp_path: Path) -> Iterator[Runner]:
 
 def _remove_all_of(engine: Engine, directory: Path) -> None:
     # Whoever owns it: a page that fails half way may leave a stack that was to be uninstalled.
-    kept = KeptStacks(directory / "none")
+    kept = RetainedStacks(directory / "none")
     doomed = [
         each for each in survey(engine, kept) if each.ownership.project == project_hash(directory)
     ]

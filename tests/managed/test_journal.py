@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import StackError
-from dockwright.managed.journal import Journal
+from dockwright.managed.journal import RestoreJournal
 
 
 @pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RestoreJournal:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return Journal.of("shop", "unix:///run/docker.sock")
+    return RestoreJournal.of("shop", "unix:///run/docker.sock")
 
 
-def test_the_last_word_counts(journal: Journal) -> None:
+def test_the_last_word_counts(journal: RestoreJournal) -> None:
     assert (journal.exists(), journal.read()) == (False, None)
     journal.write({"phase": "saving"})
     journal.write({"phase": "replacing"})
@@ -25,7 +25,7 @@ def test_the_last_word_counts(journal: Journal) -> None:
     assert {each.stat().st_mode & 0o777 for each in journal.directory.iterdir()} == {0o600}
 
 
-def test_it_goes_with_all_that_belongs_to_it(journal: Journal) -> None:
+def test_it_goes_with_all_that_belongs_to_it(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
     (journal.safety / "volumes").mkdir(parents=True)
     journal.close()
@@ -33,13 +33,13 @@ def test_it_goes_with_all_that_belongs_to_it(journal: Journal) -> None:
     assert not journal.exists()
 
 
-def test_each_stack_on_each_engine_has_its_own(journal: Journal) -> None:
+def test_each_stack_on_each_engine_has_its_own(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
-    assert not Journal.of("shop", "ssh://me@host").exists()
-    assert not Journal.of("mail", "unix:///run/docker.sock").exists()
+    assert not RestoreJournal.of("shop", "ssh://me@host").exists()
+    assert not RestoreJournal.of("mail", "unix:///run/docker.sock").exists()
 
 
-def test_a_damaged_one_says_where_the_data_is(journal: Journal) -> None:
+def test_a_damaged_one_says_where_the_data_is(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
     (journal.directory / "journal.json").write_text("{")
     with pytest.raises(StackError, match=r"journal\.json is damaged") as caught:

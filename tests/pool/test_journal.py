@@ -13,8 +13,8 @@ import pytest
 
 from dockwright.engine import Engine, current_owner, ownership_labels
 from dockwright.model import Owner, Ownership
-from dockwright.pool import KeptStacks, Workspace, survey
-from dockwright.pool.journal import Journal, Trace
+from dockwright.pool import RetainedStacks, Workspace, survey
+from dockwright.pool.journal import ResourceJournal, TrackedResource
 from dockwright.pool.reaper import reap, reap_journals
 from tests.support import Owned
 
@@ -31,19 +31,19 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def kept(state: Path) -> KeptStacks:
-    return KeptStacks(state / "kept")
+def kept(state: Path) -> RetainedStacks:
+    return RetainedStacks(state / "kept")
 
 
 def journal(
     state: Path,
-    *traces: Trace,
+    *traces: TrackedResource,
     owner: Owner = DEAD,
     name: str = "dw-test-1",
     project: str = PROJECT,
-) -> Journal:
+) -> ResourceJournal:
     """A journal of somebody else; its workspace still says that it is this process's."""
-    made = Journal.create(
+    made = ResourceJournal.create(
         state, Ownership(name, project, "artifacts of a test", owner, time.time(), "0")
     )
     for trace in traces:
@@ -51,19 +51,22 @@ def journal(
     return made
 
 
-def last_seen(journal: Journal, when_s: float) -> None:
+def last_seen(journal: ResourceJournal, when_s: float) -> None:
     os.utime(journal.workspace.directory / "journal.jsonl", (when_s, when_s))
 
 
-def made_file(path: Path, *, ours: bool = False) -> Trace:
+def made_file(path: Path, *, ours: bool = False) -> TrackedResource:
     path.touch()
-    return Trace("file", str(path), ours=ours)
+    return TrackedResource("file", str(path), ours=ours)
 
 
 def test_a_journal_is_read_as_it_was_written(state: Path) -> None:
-    traces = [Trace("volume", "v", "unix:///x"), Trace("process", "7", started_s=1.25)]
+    traces = [
+        TrackedResource("volume", "v", "unix:///x"),
+        TrackedResource("process", "7", started_s=1.25),
+    ]
     made = journal(state, *traces)
-    assert [(each.name, each.ownership) for each in Journal.all(state)] == [
+    assert [(each.name, each.ownership) for each in ResourceJournal.all(state)] == [
         ("dw-test-1", made.ownership)
     ]
     assert made.traces() == traces
@@ -71,7 +74,7 @@ def test_a_journal_is_read_as_it_was_written(state: Path) -> None:
         file.write('{"kind": "file", "na')  # its owner died just then
     assert made.traces() == traces
     made.remove()
-    assert list(Journal.all(state)) == []
+    assert list(ResourceJournal.all(state)) == []
     assert made.traces() == []
     made.beat()
 
@@ -85,7 +88,7 @@ def test_a_workspace_with_a_journal_is_not_deleted_before_its_things(state: Path
 
 
 def test_only_the_dead_of_this_project_that_nobody_kept_are_reaped(
-    state: Path, kept: KeptStacks, tmp_path: Path
+    state: Path, kept: RetainedStacks, tmp_path: Path
 ) -> None:
     cases = {
         "goes": journal(state, made_file(tmp_path / "goes"), name="dw-1"),
@@ -99,11 +102,11 @@ def test_only_the_dead_of_this_project_that_nobody_kept_are_reaped(
     kept.add("dw-3")
     reap_journals(PROJECT, kept)
     assert {name for name in cases if (tmp_path / name).exists()} == {*cases} - {"goes"}
-    assert {each.name for each in Journal.all(state)} == {"dw-2", "dw-3", "dw-4", "dw-5"}
+    assert {each.name for each in ResourceJournal.all(state)} == {"dw-2", "dw-3", "dw-4", "dw-5"}
 
 
 def test_what_was_made_after_the_owners_death_stays(
-    state: Path, kept: KeptStacks, tmp_path: Path
+    state: Path, kept: RetainedStacks, tmp_path: Path
 ) -> None:
     later, ours = tmp_path / "later", tmp_path / "ours"
     dead = journal(state, made_file(later), made_file(ours, ours=True))
@@ -111,17 +114,21 @@ def test_what_was_made_after_the_owners_death_stays(
     reap_journals(PROJECT, kept)
     assert later.exists()
     assert not ours.exists()
-    assert list(Journal.all(state)) == []
+    assert list(ResourceJournal.all(state)) == []
 
 
-def test_a_process_goes_only_if_it_is_the_very_one(state: Path, kept: KeptStacks) -> None:
+def test_a_process_goes_only_if_it_is_the_very_one(state: Path, kept: RetainedStacks) -> None:
     child = subprocess.Popen(["sleep", "600"])
     try:
         started_s = psutil.Process(child.pid).create_time()
-        journal(state, Trace("process", str(child.pid), started_s=started_s - 100), name="dw-1")
+        journal(
+            state,
+            TrackedResource("process", str(child.pid), started_s=started_s - 100),
+            name="dw-1",
+        )
         reap_journals(PROJECT, kept)
         assert child.poll() is None
-        journal(state, Trace("process", str(child.pid), started_s=started_s), name="dw-2")
+        journal(state, TrackedResource("process", str(child.pid), started_s=started_s), name="dw-2")
         reap_journals(PROJECT, kept)
         assert child.poll() is not None
     finally:
@@ -131,7 +138,7 @@ def test_a_process_goes_only_if_it_is_the_very_one(state: Path, kept: KeptStacks
 
 @pytest.mark.engine
 def test_names_on_the_engine_go_by_the_same_rules(
-    state: Path, kept: KeptStacks, engine: Engine, owned: Owned, scratch: str
+    state: Path, kept: RetainedStacks, engine: Engine, owned: Owned, scratch: str
 ) -> None:
     url = engine.endpoint.url
     names = {kind: f"{owned.name}-{kind}" for kind in ("goes", "later", "theirs", "network")}
@@ -143,11 +150,17 @@ def test_names_on_the_engine_go_by_the_same_rules(
     engine.create_network(names["network"], {"Labels": owned.labels})
     image = f"dockwright-test/{owned.name}:1"
     engine.tag_image(scratch, image)
-    traces = [Trace("volume", names[kind], url) for kind in ("goes", "theirs")]
-    traces += [Trace("network", names["network"], url), Trace("image", image, url)]
-    traces += [Trace("container", container, url), Trace("volume", "elsewhere", "tcp://other:1")]
+    traces = [TrackedResource("volume", names[kind], url) for kind in ("goes", "theirs")]
+    traces += [
+        TrackedResource("network", names["network"], url),
+        TrackedResource("image", image, url),
+    ]
+    traces += [
+        TrackedResource("container", container, url),
+        TrackedResource("volume", "elsewhere", "tcp://other:1"),
+    ]
     recent = journal(state, *traces, name="dw-1")
-    old = journal(state, Trace("volume", names["later"], url), name="dw-2")
+    old = journal(state, TrackedResource("volume", names["later"], url), name="dw-2")
     last_seen(old, LONG_AGO_S)
 
     mine = next(each for each in survey(engine, kept) if each.project == "dw-1")
@@ -164,6 +177,6 @@ def test_names_on_the_engine_go_by_the_same_rules(
     assert not engine.has_image(image)
     assert engine.has_image(scratch)
     # What is on another engine waits for whoever looks there, and keeps its time.
-    (left,) = Journal.all(state)
-    assert left.traces() == [Trace("volume", "elsewhere", "tcp://other:1")]
+    (left,) = ResourceJournal.all(state)
+    assert left.traces() == [TrackedResource("volume", "elsewhere", "tcp://other:1")]
     assert left.name == recent.name

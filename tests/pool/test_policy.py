@@ -4,49 +4,49 @@ from __future__ import annotations
 
 import pytest
 
-from dockwright.pool.sizing import Pace
+from dockwright.pool.sizing import DemandEstimate
 
 
-def wanted(pace: Pace, *, at_once: int = 1, limit: int = 4) -> int:
+def wanted(pace: DemandEstimate, *, at_once: int = 1, limit: int = 4) -> int:
     return pace.copies_wanted(at_once=at_once, limit=limit)
 
 
 def test_one_copy_is_enough_before_anything_is_known() -> None:
-    assert wanted(Pace(coming_exclusive=100)) == 1
+    assert wanted(DemandEstimate(coming_exclusive=100)) == 1
 
 
 def test_readers_alone_never_need_a_second_copy() -> None:
-    assert wanted(Pace(coming_exclusive=0, start_s=2.0, reset_s=5.0)) == 1
+    assert wanted(DemandEstimate(coming_exclusive=0, start_s=2.0, reset_s=5.0)) == 1
 
 
 def test_slow_resets_between_many_tests_pay_for_copies_up_to_the_limit() -> None:
-    assert wanted(Pace(coming_exclusive=50, start_s=2.0, reset_s=1.0, hold_s=0.1)) == 4
+    assert wanted(DemandEstimate(coming_exclusive=50, start_s=2.0, reset_s=1.0, hold_s=0.1)) == 4
 
 
 def test_a_spare_covers_a_reset_that_is_as_long_as_a_test() -> None:
-    assert wanted(Pace(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)) == 2
+    assert wanted(DemandEstimate(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)) == 2
 
 
 def test_two_clients_at_once_want_twice_as_many() -> None:
-    pace = Pace(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)
+    pace = DemandEstimate(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)
     assert wanted(pace, at_once=2) == 4
 
 
 def test_clients_wait_for_each_other_where_that_is_sooner_than_a_start() -> None:
-    pace = Pace(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
+    pace = DemandEstimate(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
     assert wanted(pace, at_once=2) == 1
     pace.coming_exclusive = 200
     assert wanted(pace, at_once=2) == 2
 
 
 def test_who_has_waited_as_long_as_a_start_takes_gets_one() -> None:
-    pace = Pace(start_s=3.0)
+    pace = DemandEstimate(start_s=3.0)
     assert not pace.is_overdue(2.9)
     assert pace.is_overdue(3.0)
 
 
 def test_what_is_expected_of_a_reset_gives_way_to_what_is_known() -> None:
-    pace = Pace()
+    pace = DemandEstimate()
     pace.expect_reset(0.05)
     assert pace.reset_s == 0.05
     pace.expect_reset(1.0)
@@ -54,23 +54,23 @@ def test_what_is_expected_of_a_reset_gives_way_to_what_is_known() -> None:
 
 
 def test_what_saves_less_than_it_costs_is_not_started() -> None:
-    assert wanted(Pace(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
+    assert wanted(DemandEstimate(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
 
 
 def test_before_the_first_reset_one_spare_is_ventured() -> None:
-    assert wanted(Pace(coming_exclusive=50, start_s=1.0, hold_s=0.5)) == 2
+    assert wanted(DemandEstimate(coming_exclusive=50, start_s=1.0, hold_s=0.5)) == 2
 
 
 def test_each_copy_must_pay_for_itself() -> None:
     # With two copies a test waits 0.25 s less, with three 0.05 s less than with two.
-    pace = Pace(coming_exclusive=4, start_s=1.0, reset_s=0.3, hold_s=0.2)
+    pace = DemandEstimate(coming_exclusive=4, start_s=1.0, reset_s=0.3, hold_s=0.2)
     assert wanted(pace) == 2
     pace.coming_exclusive = 11
     assert wanted(pace) == 3
 
 
 def test_prices_follow_what_is_measured_slowly() -> None:
-    pace = Pace()
+    pace = DemandEstimate()
     pace.note_reset(1.0)
     pace.note_reset(2.0)
     assert pace.reset_s == pytest.approx(1.3)
@@ -92,5 +92,5 @@ def test_prices_follow_what_is_measured_slowly() -> None:
 def test_copies_at_rest_hide_every_reset(
     at_once: int, reset_s: float, hold_s: float, expected: int
 ) -> None:
-    pace = Pace(most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s)
+    pace = DemandEstimate(most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s)
     assert pace.copies_at_rest(limit=5) == expected

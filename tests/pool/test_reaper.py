@@ -15,7 +15,7 @@ from dockwright.engine import (
     parse_ownership,
 )
 from dockwright.model import Owner, Ownership
-from dockwright.pool.reaper import Found, abandoned, estates
+from dockwright.pool.reaper import Listing, abandoned, estates
 from dockwright.stack import COMPOSE_PROJECT
 
 PROJECT = "0123456789ab"
@@ -31,7 +31,7 @@ def labels_of(owner: Owner | None, project: str = PROJECT, name: str = "dw-a-1")
 
 def chosen(*label_sets: dict[str, str], kept: tuple[str, ...] = ()) -> list[str]:
     documents = [{"Id": str(n), "Labels": labels} for n, labels in enumerate(label_sets)]
-    doomed = abandoned(estates(Found(containers=documents), kept), PROJECT)
+    doomed = abandoned(estates(Listing(containers=documents), kept), PROJECT)
     return [container for estate in doomed for container in estate.containers]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dockwright.engine import current_owner
 from dockwright.errors import ResourceError
-from dockwright.pool.journal import KeptStacks, Workspace
+from dockwright.pool.journal import RetainedStacks, Workspace
 
 _DIE_WITH_A_WORKSPACE = """
 import os, pathlib, sys
@@ -56,7 +56,7 @@ def test_only_the_workspaces_of_dead_owners_are_reaped(tmp_path: Path) -> None:
 
 
 def test_kept_stacks_are_remembered_until_forgotten(tmp_path: Path) -> None:
-    kept = KeptStacks(tmp_path / "kept")
+    kept = RetainedStacks(tmp_path / "kept")
     assert kept.names() == frozenset()
     kept.add("dw-shop-1")
     kept.add("dw-shop-2")

@@ -12,7 +12,7 @@ import pytest
 
 from dockwright.engine import PREFIX
 from dockwright.paths import project_hash
-from dockwright.pool import KeptStacks, remove, survey
+from dockwright.pool import RetainedStacks, remove, survey
 from tests.scratch import SCRATCH
 from tests.support import leftovers
 
@@ -100,7 +100,7 @@ class Suite:
 
     def remove(self) -> None:
         """Remove what is left, whoever owns it."""
-        kept = KeptStacks(self.path / "nothing is kept here")
+        kept = RetainedStacks(self.path / "nothing is kept here")
         mine = project_hash(self.path)
         remove(
             self.engine,

@@ -16,12 +16,12 @@ from dockwright.recording import (
     EngineCalls,
     Git,
     GitQuestion,
-    Journal,
     OpenSpan,
     Sample,
     Span,
     SpanRecorder,
     StackRecord,
+    StackTimeline,
     TestRecord,
     UnitRecord,
     WorkerRecord,
@@ -222,7 +222,7 @@ def test_gaps_fill_what_tests_leave() -> None:
 
 
 def test_a_journal_tells_everything_once(clock: Clock) -> None:
-    journal = Journal(clock)
+    journal = StackTimeline(clock)
     journal.knows("p", "default")
     with journal.noted("p", "reset"):
         clock.tick(2)
@@ -237,7 +237,7 @@ def test_a_journal_tells_everything_once(clock: Clock) -> None:
 
 def test_a_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockwright.recording.journal._MOST_SPANS", 100)
-    journal = Journal()
+    journal = StackTimeline()
     for number in range(1000):
         journal.add("p", "lease", str(number), 0.0, 1.0)
     (stack,) = journal.drain({})

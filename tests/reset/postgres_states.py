@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dockwright.reset.postgres.session import Access, Session
+from dockwright.reset.postgres.session import Access, PostgresSession
 from tests.reset.services import RealService
 
 IMAGE = "postgres:15"
@@ -160,7 +160,7 @@ def psql(service: RealService, script: str, database: str = "shop") -> str:
     )
 
 
-def application_of(service: RealService) -> Session:
+def application_of(service: RealService) -> PostgresSession:
     """Return a connection with the settings that the seed gives an application."""
     session = Access.of(service).connect("shop")
     session.run("SET search_path = sales, public; SET session_replication_role = origin")

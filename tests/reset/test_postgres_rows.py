@@ -8,7 +8,7 @@ import pytest
 
 from dockwright.reset.base import until_none
 from dockwright.reset.postgres import PostgresReset
-from dockwright.reset.postgres.session import Session
+from dockwright.reset.postgres.session import PostgresSession
 from tests.reset.comparing import assert_same
 from tests.reset.postgres_states import (
     CHANGES,
@@ -83,7 +83,7 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
 
 
 @pytest.fixture
-def application(service: RealService) -> Iterator[Session]:
+def application(service: RealService) -> Iterator[PostgresSession]:
     """A connection that an application keeps."""
     session = application_of(service)
     session.run("SELECT 1")
@@ -93,7 +93,7 @@ def application(service: RealService) -> Iterator[Session]:
 
 @pytest.mark.parametrize("change", ROWS)
 def test_rows_come_back_and_connections_stay(
-    service: RealService, strategy: PostgresReset, application: Session, change: str
+    service: RealService, strategy: PostgresReset, application: PostgresSession, change: str
 ) -> None:
     before = everything(service)
     psql(service, change)
@@ -112,7 +112,10 @@ def test_rows_come_back_and_connections_stay(
     ],
 )
 def test_what_the_server_has_not_written_out_yet_comes_back_at_once(
-    service: RealService, strategy: PostgresReset, application: Session, changes: tuple[str, ...]
+    service: RealService,
+    strategy: PostgresReset,
+    application: PostgresSession,
+    changes: tuple[str, ...],
 ) -> None:
     before = everything(service)
     for _ in range(20):
@@ -146,7 +149,7 @@ def test_the_worst_comes_back_and_rows_after_it(
 
 
 def test_an_open_transaction_is_ended(
-    service: RealService, strategy: PostgresReset, application: Session
+    service: RealService, strategy: PostgresReset, application: PostgresSession
 ) -> None:
     before = everything(service)
     application.run("BEGIN")
@@ -156,7 +159,7 @@ def test_an_open_transaction_is_ended(
 
 
 def test_hundreds_of_resets_neither_move_rows_nor_let_tables_grow(
-    service: RealService, strategy: PostgresReset, application: Session
+    service: RealService, strategy: PostgresReset, application: PostgresSession
 ) -> None:
     before = everything(service)
     for number in range(150):

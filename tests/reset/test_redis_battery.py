@@ -10,7 +10,7 @@ import pytest
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.redis import RedisReset
-from dockwright.reset.redis.session import Access, Command, DriverSession, Session
+from dockwright.reset.redis.session import Access, Command, DriverSession, RedisSession
 from tests.reset.battery import Change, combinations, rows
 from tests.reset.redis_changes import CHANGES, OTHER_PORT, SEED, Held, Step
 from tests.reset.services import RealService, start
@@ -94,7 +94,7 @@ def texts(replies: Sequence[object]) -> list[str]:
     return sorted(str(reply).replace(" sanitize-payload", "") for reply in replies)
 
 
-def keys(session: Session) -> dict[str, object]:
+def keys(session: RedisSession) -> dict[str, object]:
     """Return what every database holds."""
     found: dict[str, object] = {}
     for database in range(16):
@@ -108,14 +108,14 @@ def keys(session: Session) -> dict[str, object]:
     return found
 
 
-def info(session: Session) -> dict[str, str]:
+def info(session: RedisSession) -> dict[str, str]:
     """Return what INFO reports."""
     [reply] = session.call(("INFO",))
     assert isinstance(reply, bytes)
     return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
 
 
-def waiting(session: Session) -> list[str]:
+def waiting(session: RedisSession) -> list[str]:
     """Return the clients that subscribe, block or watch."""
     [reply] = session.call(("CLIENT", "LIST"))
     assert isinstance(reply, bytes)

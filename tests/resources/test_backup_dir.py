@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.errors import ResourceError, SizeLimitError, SpaceError
-from dockwright.pool import KeptStacks
+from dockwright.pool import RetainedStacks
 from dockwright.resources import TemporaryBackupDir
 from tests.resources.conftest import workspaces
 
@@ -104,7 +104,7 @@ def test_after_a_failure_it_is_kept_if_wanted(over_the_limit: bool, state: Path)
     assert backup.kept == (
         f"kept backup directory:\n  directory {directory}\n  remove: dockwright clean --kept"
     )
-    assert KeptStacks(state / "kept").names() == set(workspaces(state))
+    assert RetainedStacks(state / "kept").names() == set(workspaces(state))
 
 
 def test_it_is_kept_on_demand() -> None:

@@ -15,8 +15,8 @@ from dockwright.cli.errors import run
 from dockwright.engine import Engine, current_owner
 from dockwright.model import Owner, Ownership
 from dockwright.paths import project_hash
-from dockwright.pool import KeptStacks
-from dockwright.pool.journal import Journal, Trace
+from dockwright.pool import RetainedStacks
+from dockwright.pool.journal import ResourceJournal, TrackedResource
 from dockwright.wait import poll_for_process_exit
 from tests.resources.conftest import workspaces
 from tests.support import Owned
@@ -119,8 +119,8 @@ def test_what_was_kept_goes_when_asked_for(
     ownership = Ownership("dw-test-1", project_hash(Path.cwd()), "a test", dead, 0.0, "0")
     evidence = tmp_path / "evidence"
     evidence.touch()
-    Journal.create(state, ownership).add(Trace("file", str(evidence)))
-    KeptStacks(state / "kept").add("dw-test-1")
+    ResourceJournal.create(state, ownership).add(TrackedResource("file", str(evidence)))
+    RetainedStacks(state / "kept").add("dw-test-1")
     assert run(["clean"]) == 0
     told = capsys.readouterr().err
     assert "1 kept resource of failed tests left: dockwright clean --kept\n" in told
@@ -129,4 +129,4 @@ def test_what_was_kept_goes_when_asked_for(
     assert "removed 1 file\n" in capsys.readouterr().err
     assert not evidence.exists()
     assert workspaces(state) == []
-    assert KeptStacks(state / "kept").names() == frozenset()
+    assert RetainedStacks(state / "kept").names() == frozenset()

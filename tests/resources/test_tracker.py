@@ -15,8 +15,8 @@ import pytest
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import AlreadyTrackedError, CleanupError, ConflictError
 from dockwright.model import Json
-from dockwright.pool import KeptStacks
-from dockwright.pool.journal import JOURNAL, Journal
+from dockwright.pool import RetainedStacks
+from dockwright.pool.journal import JOURNAL, ResourceJournal
 from dockwright.pool.reaper import remove_path
 from dockwright.resources import ArtifactTracker, TestArtifactTracker
 from dockwright.wait import Continue, Outcome, Ready, poll_for_process_exit, until
@@ -253,7 +253,7 @@ def test_after_a_failure_all_stays_if_wanted(tmp_path: Path, state: Path) -> Non
     text = f"kept artifacts:\n  file {made}\n  remove: dockwright clean --kept"
     assert tracker.kept == text
     assert caught.value.__notes__ == [text]
-    assert KeptStacks(state / "kept").names() == set(workspaces(state))
+    assert RetainedStacks(state / "kept").names() == set(workspaces(state))
 
 
 def test_without_a_failure_nothing_is_kept_but_on_demand(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_living_tracker_says_so_now_and_then(
     monkeypatch.setattr("dockwright.resources.tracker._BEAT_S", 0.005)
     with ArtifactTracker() as tracker:
         tracker.track_file(tmp_path / "made")
-        (journal,) = Journal.all(state)
+        (journal,) = ResourceJournal.all(state)
         os.utime(journal.workspace.directory / JOURNAL, (1.0, 1.0))
 
         def outcome() -> Outcome:

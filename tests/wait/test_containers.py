@@ -30,7 +30,7 @@ from dockwright.wait import (
     poll_for_service_health,
     wait_for,
 )
-from dockwright.wait.strategy import Strategy
+from dockwright.wait.strategy import WaitCondition
 from tests.support import Owned
 
 pytestmark = pytest.mark.engine
@@ -70,7 +70,7 @@ def room(engine: Engine, owned: Owned, scratch: str) -> Room:
     ids=str,
 )
 def test_a_container_that_exits_fails_the_wait_at_once_with_code_and_log(
-    room: Room, strategy: Strategy
+    room: Room, strategy: WaitCondition
 ) -> None:
     target = room.run("echo starting; echo no config >&2; exit 3")
     wait_for(target, Exited(3), timeout_s=LONG_S)

@@ -18,7 +18,7 @@ from dockwright.wait import (
     wait_for,
     watchers,
 )
-from dockwright.wait.strategy import Strategy
+from dockwright.wait.strategy import WaitCondition
 
 EVENTS_ONLY = WaitOptions(cadence=Cadence(first_s=30, ceiling_s=30))
 """Pauses longer than a test may last: only an event can end such a wait well."""
@@ -28,7 +28,7 @@ def soon(act: object, *arguments: object) -> None:
     threading.Timer(0.1, act, arguments).start()  # type: ignore[arg-type]  # any callable
 
 
-def await_event(strategy: Strategy) -> WaitReport:
+def await_event(strategy: WaitCondition) -> WaitReport:
     report = wait_for(Target(), strategy, timeout_s=20, options=EVENTS_ONLY)
     assert report.elapsed_s < 10
     return report

@@ -22,7 +22,7 @@ from dockwright.wait import (
     poll_for_service_health,
     wait_for,
 )
-from dockwright.wait.strategy import Strategy
+from dockwright.wait.strategy import WaitCondition
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -82,7 +82,7 @@ def accepting(handle: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-def last_seen(strategy: Strategy) -> str:
+def last_seen(strategy: WaitCondition) -> str:
     with pytest.raises(WaitTimeoutError) as caught:
         wait_for(Target(), strategy, timeout_s=0.5)
     return caught.value.message.partition("last seen: ")[2]

@@ -17,8 +17,8 @@ from dockwright.wait import (
     Http,
     Log,
     Running,
-    Strategy,
     Tcp,
+    WaitCondition,
     parse_ready,
 )
 
@@ -76,7 +76,7 @@ from dockwright.wait import (
         ({"any_of": ({"tcp": 1}, "healthy")}, AnyOf((Tcp(1), Healthy()))),
     ],
 )
-def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: Strategy) -> None:
+def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCondition) -> None:
     assert parse_ready(ready, "x.ready") == strategy
 
 

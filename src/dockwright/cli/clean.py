@@ -12,13 +12,7 @@ from dockwright.cli.options import current_engine, json_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.pytest_settings import project_root
 from dockwright.paths import project_hash, state_directory
-from dockwright.pool import (
-    Estate,
-    KeptStacks,
-    Workspace,
-    remove,
-    survey,
-)
+from dockwright.pool import OwnedResources, RetainedStacks, Workspace, remove, survey
 
 _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
 
@@ -44,7 +38,7 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
     stack'), is never removed.
     """
     engine = current_engine()
-    keeper = KeptStacks(state_directory() / "kept")
+    keeper = RetainedStacks(state_directory() / "kept")
     everything = survey(engine, keeper)
     here = project_hash(project_root(Path.cwd()))
     estates = [each for each in everything if all_projects or each.ownership.project == here]
@@ -62,7 +56,7 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
         _note_others([each for each in everything if each.removable and each not in estates])
 
 
-def _state(estate: Estate) -> str:
+def _state(estate: OwnedResources) -> str:
     if estate.long_lived:
         return "long-lived"
     if estate.alive:
@@ -70,11 +64,11 @@ def _state(estate: Estate) -> str:
     return "kept" if estate.kept else "dead"
 
 
-def _owner(estate: Estate) -> str:
+def _owner(estate: OwnedResources) -> str:
     return f"pid {estate.ownership.owner.pid}" if estate.ownership.owner else "-"
 
 
-def _show(estates: Sequence[Estate], doomed: Sequence[Estate]) -> None:
+def _show(estates: Sequence[OwnedResources], doomed: Sequence[OwnedResources]) -> None:
     if not estates:
         return
     headers = ("PROJECT", "STACK", "OWNER", "STATE", "AGE", *(part.upper() for part in _PARTS), "")
@@ -93,7 +87,9 @@ def _show(estates: Sequence[Estate], doomed: Sequence[Estate]) -> None:
     print_table(headers, rows)
 
 
-def _document(estate: Estate, doomed: Sequence[Estate], *, dry_run: bool) -> dict[str, object]:
+def _document(
+    estate: OwnedResources, doomed: Sequence[OwnedResources], *, dry_run: bool
+) -> dict[str, object]:
     owner = estate.ownership.owner
     return {
         "project": estate.project,
@@ -107,7 +103,7 @@ def _document(estate: Estate, doomed: Sequence[Estate], *, dry_run: bool) -> dic
     }
 
 
-def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
+def _outcome(doomed: Sequence[OwnedResources], *, dry_run: bool) -> str:
     if not doomed:
         return "nothing to remove: no dead run of this project left anything"
     totals = ", ".join(
@@ -118,7 +114,7 @@ def _outcome(doomed: Sequence[Estate], *, dry_run: bool) -> str:
     return f"{'would remove' if dry_run else 'removed'} {totals}"
 
 
-def _note_kept(kept: Sequence[Estate]) -> None:
+def _note_kept(kept: Sequence[OwnedResources]) -> None:
     stacks = [estate for estate in kept if estate.journal is None]
     resources = len(kept) - len(stacks)
     if stacks:
@@ -127,7 +123,7 @@ def _note_kept(kept: Sequence[Estate]) -> None:
         note(f"{counted(resources, 'kept resource')} of failed tests left: dockwright clean --kept")
 
 
-def _note_others(others: Sequence[Estate]) -> None:
+def _note_others(others: Sequence[OwnedResources]) -> None:
     if others:
         text = counted(len(others), "copy", "copies")
         note(f"{text} of other projects left: add --all-projects")

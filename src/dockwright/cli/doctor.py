@@ -18,7 +18,7 @@ from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
 from dockwright.managed import Finding, check_state, engine_findings, unusable
 from dockwright.paths import state_directory
-from dockwright.pool import KeptStacks, survey
+from dockwright.pool import RetainedStacks, survey
 
 _OLDEST_PYTEST = 8
 _COMMAND_TIMEOUT_S = 10.0
@@ -34,7 +34,7 @@ def check_host(state: Path) -> Iterator[Finding]:
     yield check_state(state)
 
 
-def check_engine(engine: Engine, kept: KeptStacks) -> Iterator[Finding]:
+def check_engine(engine: Engine, kept: RetainedStacks) -> Iterator[Finding]:
     """Check an engine that answers."""
     yield from engine_findings(engine)
     yield from _check_copies(engine, kept)
@@ -83,7 +83,7 @@ def _answer(*command: str) -> str:
     return lines[0] if done.returncode == 0 and lines else ""
 
 
-def _check_copies(engine: Engine, kept: KeptStacks) -> Iterator[Finding]:
+def _check_copies(engine: Engine, kept: RetainedStacks) -> Iterator[Finding]:
     removable = [estate for estate in survey(engine, kept) if estate.removable]
     dead = [estate.project for estate in removable if not estate.kept]
     spared = [estate.project for estate in removable if estate.kept]
@@ -149,7 +149,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 def _findings() -> Iterator[Finding]:
     state = state_directory()
     try:
-        yield from check_engine(current_engine(), KeptStacks(state / "kept"))
+        yield from check_engine(current_engine(), RetainedStacks(state / "kept"))
     except DockwrightError as failure:
         yield unusable(failure)
     yield from check_host(state)

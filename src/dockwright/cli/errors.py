@@ -39,7 +39,7 @@ class SignalledError(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def heed_signals() -> None:
+def install_signal_handlers() -> None:
     """Raise `SignalledError` in the main thread where a signal would end the process at once."""
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:  # else: nohup, or a caller's own
@@ -126,7 +126,7 @@ class OutputLostError(DockwrightError):
     """Standard output could not be written."""
 
 
-def have_streams() -> None:
+def reopen_closed_streams() -> None:
     """Open standard streams that the caller has closed, so that no other file gets their numbers.
 
     What is written to them is lost, as the caller wants it.
@@ -200,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows ``dockwright``; default: the process's own arguments.
     """
-    have_streams()
-    heed_signals()
+    reopen_closed_streams()
+    install_signal_handlers()
     sys.exit(written(run(arguments)))
 
 

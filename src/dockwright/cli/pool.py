@@ -17,7 +17,7 @@ from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UnknownServiceError
 from dockwright.model import Requirement
 from dockwright.pool import NoBrokerError, PoolClient
-from dockwright.pool.session import Session, load_options
+from dockwright.pool.session import RunSession, load_options
 
 Document = Mapping[str, Any]
 
@@ -116,8 +116,8 @@ def drain(root: Path, as_json: bool) -> None:
         note(f"removed {counted(len(before) - len(used), 'stack')}{rest}")
 
 
-def _session(root: Path) -> Session:
-    return Session(project_settings(root, engine_url()), os.environ)
+def _session(root: Path) -> RunSession:
+    return RunSession(project_settings(root, engine_url()), os.environ)
 
 
 def _client(root: Path) -> PoolClient | None:
@@ -139,7 +139,7 @@ def _statistics(root: Path) -> Document:
         client.close()
 
 
-def _chosen(names: Sequence[str], session: Session) -> list[str]:
+def _chosen(names: Sequence[str], session: RunSession) -> list[str]:
     """Return the stacks to start: those named, else all, the default one where it has a file.
 
     Raises:

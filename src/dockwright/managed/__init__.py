@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from dockwright.managed.journal import exclusive
     from dockwright.managed.long_lived import (
         bare_spec,
-        changing,
         file_options,
         has_data,
         identity_of,
         installed_stacks,
+        locked_stack,
         long_lived_stack,
         started_stacks,
     )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         for_project,
         secret_values,
     )
-    from dockwright.managed.status import Health, Looker, UnitLook
+    from dockwright.managed.status import Health, StatusSampler, UnitSample
     from dockwright.managed.uninstall import Scope, belongings, uninstall_stack
     from dockwright.managed.update import Change, orphans, preview, update_stack
 
@@ -62,19 +62,18 @@ __all__ = [
     "Health",
     "InstallPlan",
     "InstalledSettings",
-    "Looker",
     "Manifest",
     "Progress",
     "Scope",
     "Status",
+    "StatusSampler",
     "Step",
-    "UnitLook",
+    "UnitSample",
     "archived_config",
     "archived_spec",
     "back_up",
     "bare_spec",
     "belongings",
-    "changing",
     "check_configuration",
     "check_stack",
     "check_state",
@@ -89,6 +88,7 @@ __all__ = [
     "identity_of",
     "image_id",
     "installed_stacks",
+    "locked_stack",
     "long_lived_stack",
     "noting_images",
     "open_archive",
@@ -157,11 +157,11 @@ __getattr__ = lazily(
         "journal": ("exclusive",),
         "long_lived": (
             "bare_spec",
-            "changing",
             "file_options",
             "has_data",
             "identity_of",
             "installed_stacks",
+            "locked_stack",
             "long_lived_stack",
             "started_stacks",
         ),
@@ -178,8 +178,8 @@ __getattr__ = lazily(
         ),
         "status": (
             "Health",
-            "Looker",
-            "UnitLook",
+            "StatusSampler",
+            "UnitSample",
         ),
         "uninstall": (
             "Scope",

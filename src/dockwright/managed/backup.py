@@ -33,9 +33,9 @@ from dockwright.managed.archive.layout import (
 )
 from dockwright.managed.archive.write import Draft, draft_path, drafted
 from dockwright.managed.backup_progress import Progress, ahead
-from dockwright.managed.journal import Journal
+from dockwright.managed.journal import RestoreJournal
 from dockwright.model import Address, Ownership, ServiceSpec, StackSpec
-from dockwright.reset import bring_to_disk
+from dockwright.reset import flush_to_disk
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, Stack
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ BACKUP = "backup"
 
 @contextmanager
 def at_rest(
-    stack: Stack, volumes: Collection[str], journal: Journal, draft: Path
+    stack: Stack, volumes: Collection[str], journal: RestoreJournal, draft: Path
 ) -> Iterator[None]:
     """Pause every container of the stack that can write to its volumes, after all is on disk.
 
@@ -77,7 +77,7 @@ def at_rest(
     journal.close()
 
 
-def _leave(stack: Stack, paused: Collection[str], journal: Journal) -> None:
+def _leave(stack: Stack, paused: Collection[str], journal: RestoreJournal) -> None:
     """End a backup that failed; where the engine does not answer, the journal stays."""
     try:
         let_go_on(stack.engine, paused)
@@ -114,12 +114,12 @@ def _to_disk(stack: Stack, name: str, document: Mapping[str, Any]) -> None:
         if mount.get("Name")
     }
     if mounted:
-        bring_to_disk(_Running(stack, name, mounted))
+        flush_to_disk(_Running(stack, name, mounted))
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A running service, as `bring_to_disk` sees it; its images need not be there."""
+    """A running service, as `flush_to_disk` sees it; its images need not be there."""
 
     _stack: Stack
     _name: str
@@ -456,7 +456,7 @@ def _volumes(stack: Stack, draft: Draft, path: Path, progress: Progress) -> list
         return []
     names = [volume.name for volume in volumes]
     progress.begin("holding the stack still")
-    journal = Journal.of(stack.identity.project, stack.engine.endpoint.url)
+    journal = RestoreJournal.of(stack.identity.project, stack.engine.endpoint.url)
     with at_rest(stack, names, journal, path):
         return read_volumes(stack, draft, volumes, progress)
 

@@ -134,7 +134,7 @@ def noting_images(engine: Engine, spec: StackSpec, services: Iterable[str]) -> I
 
 
 @dataclass(frozen=True, slots=True)
-class KeptNames:
+class ImageTagBackup:
     """The file that tells, during an update, which image each name stood for before it.
 
     Attributes:
@@ -188,7 +188,7 @@ class KeptNames:
 @contextmanager
 def keeping_names(engine: Engine, spec: StackSpec, services: Iterable[str]) -> Iterator[None]:
     """Give the images' names back if what is done inside fails or is killed."""
-    kept = KeptNames(spec.name)
+    kept = ImageTagBackup(spec.name)
     kept.keep(engine, image_ids(engine, spec, services))
     try:
         yield

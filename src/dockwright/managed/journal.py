@@ -23,7 +23,7 @@ Document = dict[str, Any]  # JSON; each kind of journal has fields of its own
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class RestoreJournal:
     """The journal of one stack on one engine, whether there is one or not.
 
     Attributes:
@@ -33,7 +33,7 @@ class Journal:
     directory: Path
 
     @classmethod
-    def of(cls, project: str, engine_url: str) -> Journal:
+    def of(cls, project: str, engine_url: str) -> RestoreJournal:
         """Return the journal of a stack."""
         engine = hashlib.sha256(engine_url.encode()).hexdigest()[:12]
         return cls(state_directory() / "stacks" / f"{project}-{engine}")

@@ -12,8 +12,8 @@ from dockwright import __version__
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import StackError
 from dockwright.managed.home import SETTINGS
-from dockwright.managed.images import KeptNames
-from dockwright.managed.journal import Journal, exclusive
+from dockwright.managed.images import ImageTagBackup
+from dockwright.managed.journal import RestoreJournal, exclusive
 from dockwright.model import Ownership, StackSpec
 from dockwright.paths import project_hash, state_directory
 from dockwright.stack import (
@@ -81,7 +81,7 @@ def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.
     logs = state_directory() / "processes" / identity.ownership.project
     options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
     stack = Stack(spec, engine, identity, options).attach()
-    if Journal.of(identity.project, engine.endpoint.url).exists():
+    if RestoreJournal.of(identity.project, engine.endpoint.url).exists():
         from dockwright.managed.restore_undo import recover  # rarely needed, and not light
 
         recover(stack)
@@ -128,7 +128,7 @@ Tell = Callable[[str], None]
 
 
 @contextmanager
-def changing(
+def locked_stack(
     spec: StackSpec, engine: Engine, *, what: str, tell: Tell, timeout_s: float = 120.0
 ) -> Iterator[Stack]:
     """Hold the right to change the long-lived stack of `spec`; yield the stack.
@@ -149,7 +149,7 @@ def changing(
             tell(f"warning: {warning}")
         stack = long_lived_stack(spec, engine, timeout_s=timeout_s)
         services = restore_set_aside(stack)
-        names = KeptNames(spec.name).put_back(engine)
+        names = ImageTagBackup(spec.name).put_back(engine)
         if names or services:
             tell(f"an earlier command was killed: put back {', '.join([*services, *names])}")
         yield stack

@@ -32,7 +32,7 @@ from dockwright.managed.backup import (
     volumes_of,
 )
 from dockwright.managed.backup_progress import Progress, ahead
-from dockwright.managed.journal import Journal
+from dockwright.managed.journal import RestoreJournal
 from dockwright.managed.restore_undo import (
     REPLACING,
     SAVING,
@@ -156,7 +156,7 @@ def restore_stack(restore: Restore, progress: Progress, *, start: bool | None = 
         DockwrightError: it failed or was called off; all is as it was before.
     """
     stack = restore.stack
-    journal = Journal.of(stack.identity.project, stack.engine.endpoint.url)
+    journal = RestoreJournal.of(stack.identity.project, stack.engine.endpoint.url)
     document = _journal_document(restore)
     units = _to_start(restore, start=start)
     try:
@@ -199,7 +199,7 @@ def _to_start(restore: Restore, *, start: bool | None) -> list[str]:
     return stack.graph.ordered()
 
 
-def _save(stack: Stack, journal: Journal, progress: Progress) -> None:
+def _save(stack: Stack, journal: RestoreJournal, progress: Progress) -> None:
     """Stop the stack, and copy its volumes to this host."""
     progress.begin("stopping the stack")
     stack.stop()
@@ -274,7 +274,7 @@ def _fill(restore: Restore, progress: Progress) -> None:
 
 
 def _undo(
-    stack: Stack, document: Mapping[str, Any], journal: Journal, failure: BaseException
+    stack: Stack, document: Mapping[str, Any], journal: RestoreJournal, failure: BaseException
 ) -> None:
     fresh = Stack(stack.spec, stack.engine, stack.identity, stack.options).attach()
     try:

@@ -28,7 +28,7 @@ from dockwright.managed.archive_tar import TarReader
 from dockwright.managed.backup import BACKUP, ROOT, Helper, helper, let_go_on, remove_helpers
 from dockwright.managed.backup_progress import ahead
 from dockwright.managed.home import SECRETS, SETTINGS, InstalledSettings
-from dockwright.managed.journal import Journal, exclusive
+from dockwright.managed.journal import RestoreJournal, exclusive
 from dockwright.stack import COMPOSE_SERVICE, Identity, Stack, injected_targets
 
 Document = Mapping[str, Any]  # the engine's own words, and ours about them
@@ -316,7 +316,7 @@ def recover(stack: Stack) -> None:
         StackError: it could not be undone.
     """
     project = stack.identity.project
-    journal = Journal.of(project, stack.engine.endpoint.url)
+    journal = RestoreJournal.of(project, stack.engine.endpoint.url)
     if not journal.exists():
         return
     try:
@@ -341,14 +341,14 @@ def recover(stack: Stack) -> None:
     stack.attach()
 
 
-def _undo_backup(stack: Stack, document: Mapping[str, Any], journal: Journal) -> None:
+def _undo_backup(stack: Stack, document: Mapping[str, Any], journal: RestoreJournal) -> None:
     let_go_on(stack.engine, document["paused"])
     remove_helpers(stack.engine, stack.identity.project)
     sweep(Path(document["draft"]).parent)
     journal.close()
 
 
-def undo_restore(stack: Stack, document: Mapping[str, Any], journal: Journal) -> None:
+def undo_restore(stack: Stack, document: Mapping[str, Any], journal: RestoreJournal) -> None:
     """Put everything back; may be repeated where it was killed itself.
 
     Args:
@@ -379,7 +379,7 @@ def undo_restore(stack: Stack, document: Mapping[str, Any], journal: Journal) ->
     journal.close()
 
 
-def _put_back(stack: Stack, before: Mapping[str, Any], journal: Journal) -> list[str]:
+def _put_back(stack: Stack, before: Mapping[str, Any], journal: RestoreJournal) -> list[str]:
     engine = stack.engine
     remove_all(engine, stack.identity, keep_networks=before["networks"])
     made_volumes(engine, before)

@@ -195,7 +195,7 @@ _SPAN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class UnitLook:
+class UnitSample:
     """One service or native process, as it was seen at one moment.
 
     Attributes:
@@ -219,7 +219,7 @@ class _Used:
     at_s: float
 
 
-class Looker:
+class StatusSampler:
     """Looks at a stack, once or again and again: the use of a processor needs two readings.
 
     Args:
@@ -230,7 +230,7 @@ class Looker:
         self._clock = clock
         self._used: dict[str, _Used] = {}
 
-    def look(self, stack: Stack) -> list[UnitLook]:
+    def look(self, stack: Stack) -> list[UnitSample]:
         """Return what every unit of an attached stack looks like now, in start order."""
         units = statuses(stack)
         running = {key: unit for unit in units if (key := _key(stack, unit)) is not None}
@@ -245,7 +245,7 @@ class Looker:
         before |= first
         self._used = _batched({key: partial(self._again, used) for key, used in before.items()})
         return [
-            UnitLook(unit, health, *self._use(_key(stack, unit), before))
+            UnitSample(unit, health, *self._use(_key(stack, unit), before))
             for unit, health in zip(units, healths, strict=True)
         ]
 

@@ -7,23 +7,23 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
     from dockwright.pool.factory import Factory, FactoryOptions
-    from dockwright.pool.journal import KeptStacks, Workspace
+    from dockwright.pool.journal import RetainedStacks, Workspace
     from dockwright.pool.lease import Lease, LeasedStack, Seed
     from dockwright.pool.pool import Pool, PoolStatistics
-    from dockwright.pool.reaper import Estate, reap, remove, survey
+    from dockwright.pool.reaper import OwnedResources, reap, remove, survey
 
 __all__ = [
-    "Estate",
     "Factory",
     "FactoryOptions",
-    "KeptStacks",
     "Lease",
     "LeasedStack",
     "NoBrokerError",
+    "OwnedResources",
     "Pool",
     "PoolClient",
     "PoolOptions",
     "PoolStatistics",
+    "RetainedStacks",
     "Seed",
     "Workspace",
     "reap",
@@ -44,7 +44,7 @@ __getattr__ = lazily(
             "FactoryOptions",
         ),
         "journal": (
-            "KeptStacks",
+            "RetainedStacks",
             "Workspace",
         ),
         "lease": (
@@ -57,7 +57,7 @@ __getattr__ = lazily(
             "PoolStatistics",
         ),
         "reaper": (
-            "Estate",
+            "OwnedResources",
             "reap",
             "remove",
             "survey",

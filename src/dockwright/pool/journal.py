@@ -21,7 +21,7 @@ from dockwright.model import Owner, Ownership
 
 _OWNER_FILE = "owner.json"
 JOURNAL = "journal.jsonl"
-"""The file of a workspace that tells what its owner made elsewhere (see `Journal`)."""
+"""The file of a workspace that tells what its owner made elsewhere (see `ResourceJournal`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ ON_ENGINE = frozenset({"container", "network", "volume", "image"})
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class TrackedResource:
     """One thing that may come to exist.
 
     Attributes:
@@ -109,7 +109,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class ResourceJournal:
     """The traces of one owner, in its workspace.
 
     Attributes:
@@ -121,14 +121,14 @@ class Journal:
     ownership: Ownership
 
     @classmethod
-    def create(cls, state: Path, ownership: Ownership) -> Journal:
+    def create(cls, state: Path, ownership: Ownership) -> ResourceJournal:
         """Begin the journal of this process, in a workspace of its own."""
         journal = cls(Workspace.create(state, ownership.session), ownership)
         journal.replace(())
         return journal
 
     @classmethod
-    def all(cls, state: Path) -> Iterator[Journal]:
+    def all(cls, state: Path) -> Iterator[ResourceJournal]:
         """Yield the journals that are there, whoever owns them."""
         for file in sorted((state / "sessions").glob(f"*/{JOURNAL}")):
             with suppress(OSError, ValueError, TypeError, KeyError):  # it is just going away
@@ -146,7 +146,7 @@ class Journal:
         """When its owner was last seen alive, seconds since the epoch."""
         return self._file.stat().st_mtime
 
-    def add(self, trace: Trace) -> None:
+    def add(self, trace: TrackedResource) -> None:
         """Write down what is about to be made."""
         line = json.dumps(asdict(trace)) + "\n"
         with self._file.open("a") as file:
@@ -157,16 +157,16 @@ class Journal:
         with suppress(FileNotFoundError):  # it was closed meanwhile
             os.utime(self._file)
 
-    def traces(self) -> list[Trace]:
+    def traces(self) -> list[TrackedResource]:
         """Return what is written down; a line that was cut off by the owner's death is left out."""
-        found: list[Trace] = []
+        found: list[TrackedResource] = []
         with suppress(FileNotFoundError):  # it was closed meanwhile
             for line in self._file.read_text().splitlines()[1:]:
                 with suppress(ValueError, TypeError):
-                    found.append(Trace(**json.loads(line)))
+                    found.append(TrackedResource(**json.loads(line)))
         return found
 
-    def replace(self, traces: Iterable[Trace]) -> None:
+    def replace(self, traces: Iterable[TrackedResource]) -> None:
         """Write it anew with these traces; whoever reads meanwhile sees the old or the new one."""
         lines = [asdict(self.ownership), *(asdict(trace) for trace in traces)]
         draft = self._file.with_suffix(".new")
@@ -185,7 +185,7 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptStacks:
+class RetainedStacks:
     """A directory with one empty file for each kept copy, named as its Compose project.
 
     Attributes:

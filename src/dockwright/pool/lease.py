@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LeaseInfo:
     """What is known of a leased stack without its engine, as it was when the lease began.
 
     Attributes:
@@ -34,7 +34,7 @@ class Facts:
     published: Mapping[str, Mapping[str, str]]
 
     @classmethod
-    def of(cls, stack: Stack) -> Facts:
+    def of(cls, stack: Stack) -> LeaseInfo:
         """Return the facts of a stack; what was not looked up before is asked for."""
         units = tuple(stack.graph.dependencies)
         return cls(
@@ -226,7 +226,7 @@ class Lease:
     """
 
     requirement: Requirement
-    facts: Facts
+    facts: LeaseInfo
     find: Callable[[], Stack]
     waited_s: float
     seeding: bool = False

@@ -38,7 +38,7 @@ from dockwright.pool.copies import (
     to_seed,
 )
 from dockwright.pool.factory import Factory, measured_bytes
-from dockwright.pool.lease import Facts, Lease
+from dockwright.pool.lease import Lease, LeaseInfo
 from dockwright.pool.sizing import Holdings
 from dockwright.pool.timeline import Notes, living
 from dockwright.recording import RunningCopy
@@ -634,4 +634,6 @@ class Pool:
 def _lease(
     requirement: Requirement, copy: Copy, waited_s: float, *, seeding: bool = False
 ) -> Lease:
-    return Lease(requirement, Facts.of(copy.stack), lambda: copy.stack, waited_s, seeding=seeding)
+    return Lease(
+        requirement, LeaseInfo.of(copy.stack), lambda: copy.stack, waited_s, seeding=seeding
+    )

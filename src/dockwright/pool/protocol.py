@@ -25,7 +25,7 @@ from dockwright import errors
 from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, LeaseError
 from dockwright.model import Json, Owner, Ownership
-from dockwright.pool.lease import Facts, Lease
+from dockwright.pool.lease import Lease, LeaseInfo
 
 PROTOCOL = 4
 """Raised by every change that an older client or broker would misread."""
@@ -240,9 +240,9 @@ def lease_to_json(lease: Lease) -> dict[str, Json]:
     }
 
 
-def facts_from_json(values: dict[str, Any]) -> Facts:
+def facts_from_json(values: dict[str, Any]) -> LeaseInfo:
     """Read the facts of a leased stack."""
-    return Facts(**{**values, "units": tuple(values["units"])})
+    return LeaseInfo(**{**values, "units": tuple(values["units"])})
 
 
 def ownership_from_json(values: dict[str, Any]) -> Ownership:

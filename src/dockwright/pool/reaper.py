@@ -24,7 +24,14 @@ from dockwright.engine import PREFIX, Engine, owner_is_alive, parallel, parse_ow
 from dockwright.errors import CleanupError, DockwrightError, ImageMissingError, NoSuchObjectError
 from dockwright.model import Ownership
 from dockwright.paths import state_directory
-from dockwright.pool.journal import KINDS, ON_ENGINE, Journal, KeptStacks, Kind, Trace
+from dockwright.pool.journal import (
+    KINDS,
+    ON_ENGINE,
+    Kind,
+    ResourceJournal,
+    RetainedStacks,
+    TrackedResource,
+)
 from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
 
 _HINT = (
@@ -95,7 +102,7 @@ class Present:
 
 
 def present(
-    journal: Journal,
+    journal: ResourceJournal,
     engine: Engine | None,
     *,
     until_s: float | None = None,
@@ -128,7 +135,7 @@ def present(
     return Present(things, list(processes.values()))
 
 
-def _labelled(engine: Engine, journal: Journal) -> Mapping[Kind, list[str]]:
+def _labelled(engine: Engine, journal: ResourceJournal) -> Mapping[Kind, list[str]]:
     ours = {f"{PREFIX}session": journal.ownership.session}
     return {
         "container": [each["Id"] for each in engine.list_containers(ours)],
@@ -163,21 +170,21 @@ class _Look:
     session: str
     until_s: float
 
-    def on_engine(self, engine: Engine, trace: Trace) -> list[str]:
+    def on_engine(self, engine: Engine, trace: TrackedResource) -> list[str]:
         document = inspect(engine, trace.kind, trace.name)
         if document is None or not self._is_ours(document, trace):
             return []
         by_name = trace.kind in ("volume", "image")
         return [trace.name if by_name else str(document["Id"])]
 
-    def on_disk(self, trace: Trace) -> list[str]:
+    def on_disk(self, trace: TrackedResource) -> list[str]:
         try:
             changed_s = Path(trace.name).lstat().st_ctime
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [trace.name] if trace.ours or self._made_in_time(changed_s) else []
 
-    def _is_ours(self, document: Mapping[str, Any], trace: Trace) -> bool:
+    def _is_ours(self, document: Mapping[str, Any], trace: TrackedResource) -> bool:
         owned = parse_ownership((document.get("Config") or document).get("Labels"))
         if owned is not None:
             return owned.session == self.session
@@ -194,11 +201,11 @@ def _created_s(document: Mapping[str, Any]) -> float | None:
     return parse_time(str(tagged)) or parse_time(str(created))
 
 
-def _marked(journal: Journal) -> list[psutil.Process]:
+def _marked(journal: ResourceJournal) -> list[psutil.Process]:
     return [each.process for each in marked_processes(journal.name)]
 
 
-def _family(trace: Trace) -> list[psutil.Process]:
+def _family(trace: TrackedResource) -> list[psutil.Process]:
     try:
         process = psutil.Process(int(trace.name))
         if abs(process.create_time() - trace.started_s) > _SAME_PROCESS_S:
@@ -260,7 +267,7 @@ def _attempt(what: str, action: Callable[[], None]) -> list[CleanupError]:
 
 
 @dataclass(slots=True)
-class Estate:
+class OwnedResources:
     """All that exists of one copy of a stack, or of what one test made by itself.
 
     Attributes:
@@ -284,7 +291,7 @@ class Estate:
     networks: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     processes: list[MarkedProcess] = field(default_factory=list)
-    journal: Journal | None = None
+    journal: ResourceJournal | None = None
     traced: Present = field(default_factory=Present)
 
     @property
@@ -324,7 +331,7 @@ class Estate:
         return sum(self.counts().values())
 
 
-def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
+def survey(engine: Engine, kept: RetainedStacks) -> list[OwnedResources]:
     """Return everything on the engine and this host that bears our labels, by copy, oldest first.
 
     Args:
@@ -332,27 +339,27 @@ def survey(engine: Engine, kept: KeptStacks) -> list[Estate]:
         kept: tells which copies were kept on purpose.
     """
     ours = {f"{PREFIX}session": None}
-    found = Found(
+    found = Listing(
         containers=engine.list_containers(ours),
         networks=engine.list_networks(ours),
         volumes=engine.list_volumes(ours),
         processes=marked_processes(),
     )
     labelled = {each.project: each for each in estates(found, kept.names())}
-    for journal in Journal.all(state_directory()):
+    for journal in ResourceJournal.all(state_directory()):
         mine = labelled.setdefault(journal.name, _estate_of(journal, kept))
         if mine.ownership.owner == journal.ownership.owner:
             _take_in(mine, journal, engine)
     return sorted(labelled.values(), key=lambda each: each.ownership.created)
 
 
-def _estate_of(journal: Journal, kept: KeptStacks) -> Estate:
+def _estate_of(journal: ResourceJournal, kept: RetainedStacks) -> OwnedResources:
     owner = journal.ownership.owner
     alive = owner is None or owner_is_alive(owner)
-    return Estate(journal.name, journal.ownership, alive, journal.name in kept.names())
+    return OwnedResources(journal.name, journal.ownership, alive, journal.name in kept.names())
 
 
-def _take_in(estate: Estate, journal: Journal, engine: Engine | None) -> None:
+def _take_in(estate: OwnedResources, journal: ResourceJournal, engine: Engine | None) -> None:
     with suppress(FileNotFoundError):  # its owner ended it meanwhile
         until_s = None if estate.alive else journal.last_seen_s
         estate.traced = present(journal, engine, until_s=until_s)
@@ -360,7 +367,7 @@ def _take_in(estate: Estate, journal: Journal, engine: Engine | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Listing:
     """What was listed on an engine and a host: the engine's documents, and marked processes."""
 
     containers: Sequence[Mapping[str, Any]] = ()
@@ -369,21 +376,21 @@ class Found:
     processes: Sequence[MarkedProcess] = ()
 
 
-def estates(found: Found, kept: Collection[str]) -> list[Estate]:
+def estates(found: Listing, kept: Collection[str]) -> list[OwnedResources]:
     """Sort what was found into copies; what does not bear our whole set of labels is left out.
 
     Args:
         found: everything that was listed.
         kept: the project names of the copies that were kept on purpose.
     """
-    known: dict[str, Estate] = {}
+    known: dict[str, OwnedResources] = {}
 
-    def estate(project: str | None, ownership: Ownership | None) -> Estate | None:
+    def estate(project: str | None, ownership: Ownership | None) -> OwnedResources | None:
         if not project or ownership is None:
             return None
         if project not in known:
             alive = ownership.owner is None or owner_is_alive(ownership.owner)
-            known[project] = Estate(project, ownership, alive, project in kept)
+            known[project] = OwnedResources(project, ownership, alive, project in kept)
         # One project name under two owners cannot be ours to judge: only the first one's goes.
         return known[project] if known[project].ownership.owner == ownership.owner else None
 
@@ -400,7 +407,7 @@ def estates(found: Found, kept: Collection[str]) -> list[Estate]:
     return sorted(known.values(), key=lambda each: each.ownership.created)
 
 
-def abandoned(found: Iterable[Estate], project: str) -> list[Estate]:
+def abandoned(found: Iterable[OwnedResources], project: str) -> list[OwnedResources]:
     """Return those of the project with this hash whose owner is dead and that nobody kept."""
     return [
         each
@@ -409,7 +416,7 @@ def abandoned(found: Iterable[Estate], project: str) -> list[Estate]:
     ]
 
 
-def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
+def remove(engine: Engine, estates: Iterable[OwnedResources], kept: RetainedStacks) -> None:
     """Remove everything of `estates`, at once.
 
     Raises:
@@ -432,7 +439,7 @@ def remove(engine: Engine, estates: Iterable[Estate], kept: KeptStacks) -> None:
         raise ExceptionGroup("not all that dead tests left could be removed", failures)
 
 
-def _end_journal(estate: Estate, engine: Engine | None) -> list[CleanupError]:
+def _end_journal(estate: OwnedResources, engine: Engine | None) -> list[CleanupError]:
     """Remove what a journal tells of, and the journal, unless something has to stay."""
     if estate.journal is None:
         return []
@@ -451,7 +458,7 @@ def _end_journal(estate: Estate, engine: Engine | None) -> list[CleanupError]:
     return failures
 
 
-def reap_journals(project: str, kept: KeptStacks, engine: Engine | None = None) -> None:
+def reap_journals(project: str, kept: RetainedStacks, engine: Engine | None = None) -> None:
     """Remove what dead tests of the project with this hash wrote down.
 
     Args:
@@ -459,7 +466,7 @@ def reap_journals(project: str, kept: KeptStacks, engine: Engine | None = None) 
         kept: tells what was kept on purpose.
         engine: None: what is on an engine stays, and so does its journal.
     """
-    for journal in Journal.all(state_directory()):
+    for journal in ResourceJournal.all(state_directory()):
         estate = _estate_of(journal, kept)
         if abandoned([estate], project):
             _take_in(estate, journal, engine)
@@ -467,7 +474,7 @@ def reap_journals(project: str, kept: KeptStacks, engine: Engine | None = None) 
                 _log.warning("%s", failure)
 
 
-def reap(engine: Engine, project: str, kept: KeptStacks) -> int:
+def reap(engine: Engine, project: str, kept: RetainedStacks) -> int:
     """Remove what dead owners of the project with this hash left, except what was kept on purpose.
 
     Returns:

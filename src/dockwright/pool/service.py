@@ -21,12 +21,19 @@ from dockwright.model import Json, Requirement, StackSpec
 from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
-from dockwright.pool.journal import KeptStacks, Workspace
+from dockwright.pool.journal import RetainedStacks, Workspace
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
 from dockwright.pool.timeline import Advice, Notes
-from dockwright.recording import BrokerReport, Journal, RunningCopy, Sampler, Summary, calls_between
+from dockwright.recording import (
+    BrokerReport,
+    RunningCopy,
+    Sampler,
+    StackTimeline,
+    Summary,
+    calls_between,
+)
 from dockwright.stack import engine_warnings
 from dockwright.wait import Cadence
 
@@ -78,8 +85,8 @@ class PoolService:
 
     def __init__(self, options: ServiceOptions) -> None:
         self._options = options
-        self._kept = KeptStacks(state_directory() / "kept")
-        self._journal = Journal()
+        self._kept = RetainedStacks(state_directory() / "kept")
+        self._journal = StackTimeline()
         self._advice = Advice()
         self._sampler = Sampler(self._living, lambda: self._engine)
         self._told_calls: dict[str, CallStatistics] = {}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dockwright.engine import Endpoint, Engine
 
 
-__all__ = ["Session", "connect_engine", "find_endpoint", "load_options", "state_directory"]
+__all__ = ["RunSession", "connect_engine", "find_endpoint", "load_options", "state_directory"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def _check_there(settings: Settings, name: str, files: Iterable[Path]) -> None:
             )
 
 
-class Session:
+class RunSession:
     """What one pytest process needs. Nothing is touched before the first stack is asked for.
 
     Args:
@@ -209,11 +209,11 @@ class Session:
         summary = pool.close()
         if not pool.broker_died:
             return summary
-        from dockwright.pool import KeptStacks, reap
+        from dockwright.pool import RetainedStacks, reap
 
         try:
             with closing(connect_engine(self.settings.engine, self._environ)) as engine:
-                kept = KeptStacks(state_directory() / "kept")
+                kept = RetainedStacks(state_directory() / "kept")
                 reap(engine, project_hash(self.settings.root), kept)
         except (DockwrightError, ExceptionGroup) as failure:
             return Summary(problems=(*summary.problems, explained(failure)))

@@ -18,7 +18,7 @@ less than all of it, since starts happen beside the tests and tests wait in the 
 
 
 @dataclass(slots=True)
-class Pace:
+class DemandEstimate:
     """How fast leases come and resets go, for one stack.
 
     Attributes:
@@ -132,14 +132,14 @@ class Holdings:
     start: Callable[[Copy], object]
     discard: Callable[[Copy], object]
     factories: dict[str, Factory] = field(default_factory=dict)
-    pace: dict[str, Pace] = field(default_factory=dict)
+    pace: dict[str, DemandEstimate] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
     waiters: list[Waiter] = field(default_factory=list)
 
     def declare(self, key: str, factory: Factory) -> None:
         """Make a stack known; nothing is started."""
         self.factories[key] = factory
-        self.pace[key] = Pace()
+        self.pace[key] = DemandEstimate()
 
     def of(self, key: str) -> list[Copy]:
         """Return the copies of one declared stack."""

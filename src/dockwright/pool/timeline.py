@@ -12,7 +12,7 @@ from functools import partial
 from dockwright._text import listed
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
-from dockwright.recording import Journal, RunningCopy
+from dockwright.recording import RunningCopy, StackTimeline
 from dockwright.stack import Listener, UnitEvent
 from dockwright.wait import PATIENCE_S
 
@@ -144,11 +144,11 @@ class Notes:
 
     def __init__(
         self,
-        journal: Journal | None = None,
+        journal: StackTimeline | None = None,
         look: Callable[[RunningCopy], None] = lambda _: None,
         advice: Advice | None = None,
     ) -> None:
-        self._journal = journal or Journal()
+        self._journal = journal or StackTimeline()
         self._look = look
         self._advice = advice or Advice()
 

@@ -15,15 +15,15 @@ from dockwright.pytest_plugin.run import HeldLease, Run
 from dockwright.settings import DEFAULT_STACK
 
 
-def hold(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
+def acquire_shared(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
     """Lease a stack for more than one test; see `Session.acquire` for what is raised."""
     held = HeldLease(run.session.acquire(requirement), fixture)
     run.held.append(held)
     return held
 
 
-def let_go(run: Run, held: HeldLease, *, keep: str = "") -> None:
-    """End a lease that `hold` returned."""
+def release(run: Run, held: HeldLease, *, keep: str = "") -> None:
+    """End a lease that `acquire_shared` returned."""
     run.held.remove(held)
     run.release(held.lease, failed=held.failed, keep=keep)
 
@@ -77,7 +77,7 @@ class StackLease:
         """End the lease: an exclusively leased stack is reset in the background. Idempotent."""
         if self._held is not None:
             held, self._held = self._held, None
-            let_go(self._run, held)
+            release(self._run, held)
 
 
 class StackFactory:
@@ -119,7 +119,7 @@ class StackFactory:
         # The number keeps two leases apart that one line takes.
         requirement = Requirement(name, exclusive, "session", f"{holder} #{next(self._numbers)}")
         try:
-            held = hold(self._run, requirement, "stack_factory")
+            held = acquire_shared(self._run, requirement, "stack_factory")
         except DockwrightError as error:
             raise error.with_traceback(None) from None  # what matters is the caller's line
         lease = StackLease(self._run, held, holder)

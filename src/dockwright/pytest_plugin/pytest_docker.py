@@ -22,7 +22,7 @@ from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, StackError, UnknownServiceError, UsageError
 from dockwright.model import Requirement
 from dockwright.pool.session import find_endpoint
-from dockwright.pytest_plugin.leases import hold, let_go
+from dockwright.pytest_plugin.leases import acquire_shared, release
 from dockwright.pytest_plugin.run import HeldLease, run_of
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses
@@ -315,12 +315,12 @@ def _dockwright_compat_lease(
     try:
         run.session.declare(name, options)
         requirement = Requirement(name, exclusive=True, scope="session", holder=holder)
-        held = hold(run, requirement, "docker_services")
+        held = acquire_shared(run, requirement, "docker_services")
     except DockwrightError as error:
         pytest.fail(str(error), pytrace=False)
     yield held
     removed = any(parse(command).verb == "down" for command in _commands(docker_cleanup))
-    let_go(
+    release(
         run, held, keep="" if removed else f"{holder}, as its docker_cleanup does not take it down"
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
     from dockwright.pool import Lease, Seed
-    from dockwright.pool.session import Session
+    from dockwright.pool.session import RunSession
     from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.report import Line
 
@@ -80,7 +80,7 @@ class Run:
         """The problem that makes a run fail whose tests all passed."""
         self.record: RunRecord | None = None
         """What was recorded, in the main process, once the run is over."""
-        self._session: Session | None = None
+        self._session: RunSession | None = None
         self._reasons: dict[str, str] = {}
 
     def in_full_once(self, reason: str, test: str) -> str:
@@ -90,24 +90,24 @@ class Run:
         return f"{line}\n  (told in full for {first})" if more and first != test else reason
 
     @property
-    def session(self) -> Session:
+    def session(self) -> RunSession:
         """The session; made, and its modules loaded, by the first use.
 
         Raises:
             UsageError: a ``dockwright_seed`` hook or what it reads is not as it must be.
         """
         if self._session is None:
-            from dockwright.pool.session import Session
+            from dockwright.pool.session import RunSession
 
             seed = self._find_seed()
-            self._session = Session(self.settings, os.environ, seed=seed, run=self.id)
+            self._session = RunSession(self.settings, os.environ, seed=seed, run=self.id)
             if self.recorder is not None:  # every run is recorded: it was there first
                 self._session.record(self.recorder.spans, self.recorder.worker)
             self._on_first_use()
         return self._session
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
-        """End a lease (see `Session.release`); where that cannot be, fail with the reason alone."""
+        """End a lease (see `RunSession.release`); if that fails, fail with the reason alone."""
         try:
             self.session.release(lease, failed=failed, keep=keep)
         except DockwrightError as error:

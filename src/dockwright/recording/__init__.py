@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         this_machine,
     )
     from dockwright.recording.gauges import GoneError, container_gauge
-    from dockwright.recording.journal import Journal
+    from dockwright.recording.journal import StackTimeline
     from dockwright.recording.messages import BrokerReport, Summary, calls_between
     from dockwright.recording.record import (
         EngineCalls,
@@ -50,7 +50,6 @@ __all__ = [
     "Git",
     "GitQuestion",
     "GoneError",
-    "Journal",
     "Lane",
     "Machine",
     "OpenSpan",
@@ -69,6 +68,7 @@ __all__ = [
     "SpanPhase",
     "SpanRecorder",
     "StackRecord",
+    "StackTimeline",
     "StoreOptions",
     "StoredRun",
     "Summary",
@@ -105,10 +105,10 @@ __getattr__ = lazily(
             "GoneError",
             "container_gauge",
         ),
-        "journal": ("Journal",),
+        "journal": ("StackTimeline",),
         "messages": (
-            "Summary",
             "BrokerReport",
+            "Summary",
             "calls_between",
         ),
         "record": (
@@ -143,8 +143,8 @@ __getattr__ = lazily(
         "store": (
             "PastTest",
             "RunStore",
-            "StoredRun",
             "StoreOptions",
+            "StoredRun",
         ),
     },
 )

@@ -13,7 +13,7 @@ _MOST_SPANS = 50_000
 """Of unread spans; a run of 5,000 tests makes half as many. Then the oldest are dropped."""
 
 
-class Journal:
+class StackTimeline:
     """A thread-safe list of spans by copy; times on the monotonic clock.
 
     Args:

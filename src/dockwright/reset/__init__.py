@@ -1,7 +1,7 @@
 """Strategies that bring one service of a dirty stack back to its baseline."""
 
-from dockwright.reset.base import Maker, Manner, Resettable, Strategy
-from dockwright.reset.generic import bring_to_disk
+from dockwright.reset.base import Maker, Manner, ResetStrategy, Resettable
+from dockwright.reset.generic import flush_to_disk
 from dockwright.reset.registry import GROUP, Detected, Registry, choose
 
 STRATEGIES = Registry()
@@ -14,8 +14,8 @@ __all__ = [
     "Maker",
     "Manner",
     "Registry",
+    "ResetStrategy",
     "Resettable",
-    "Strategy",
-    "bring_to_disk",
     "choose",
+    "flush_to_disk",
 ]

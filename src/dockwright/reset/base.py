@@ -43,7 +43,7 @@ class Resettable(Protocol):
         """Return the address that reaches its port from this process."""
 
 
-class Strategy(Protocol):
+class ResetStrategy(Protocol):
     """Brings one service back to its baseline; `manner` says how.
 
     ``nothing``: it never changes. ``in place``: `reset` undoes all changes while it runs.
@@ -109,7 +109,7 @@ class Recreate(Constant):
 class Maker(Protocol):
     """Makes the strategy of one service: a strategy class, or a factory."""
 
-    def __call__(self, service: Resettable) -> Strategy:
+    def __call__(self, service: Resettable) -> ResetStrategy:
         """Return the strategy for `service`."""
 
 

@@ -169,7 +169,7 @@ class CommandReset:
             raise wrong_options(self._service, f"timeout: {exc}") from exc
 
 
-def bring_to_disk(service: Resettable) -> bool:
+def flush_to_disk(service: Resettable) -> bool:
     """Have a running service write what it would lose with its process; no-op for most.
 
     Returns:

@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from dockwright.errors import ComposeError, DockwrightError
-from dockwright.reset.base import Maker, Manner, Recreate, Resettable, Strategy
+from dockwright.reset.base import Maker, Manner, Recreate, ResetStrategy, Resettable
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Detected:
         self._service = service
         self._makers = makers
         self._otherwise = otherwise
-        self._chosen: Strategy = Recreate(service)
+        self._chosen: ResetStrategy = Recreate(service)
         self.gave_way: str | None = None
 
     @property
@@ -154,7 +154,7 @@ class Registry(Mapping[str, Maker]):
 
 def choose(
     service: Resettable, makers: Mapping[str, Maker], *, otherwise: str | None = None
-) -> Strategy:
+) -> ResetStrategy:
     """Return the strategy that the service declares, else one that finds out what fits.
 
     Args:

@@ -30,8 +30,8 @@ from dockwright.errors import (
 )
 from dockwright.model import Json, Ownership
 from dockwright.paths import project_hash, state_directory
-from dockwright.pool import KeptStacks
-from dockwright.pool.journal import Journal, Kind, Trace
+from dockwright.pool import RetainedStacks
+from dockwright.pool.journal import Kind, ResourceJournal, TrackedResource
 from dockwright.pool.reaper import Present, dispose, inspect, present, reap_journals
 from dockwright.stack import Identity
 from dockwright.stack.native import label_environment
@@ -62,7 +62,7 @@ class Holding:
         )
         self._state = state_directory()
         self._labelled = False
-        self._journal: Journal | None = None
+        self._journal: ResourceJournal | None = None
         self._ended = threading.Event()
 
     @property
@@ -77,7 +77,7 @@ class Holding:
             ResourceError: it cannot be made there.
         """
         path = (base.absolute() / self.name) if base else self._own() / "directory"
-        self.tell(Trace("directory", str(path), ours=True))
+        self.tell(TrackedResource("directory", str(path), ours=True))
         try:
             path.mkdir(mode=0o700)
         except OSError as exc:
@@ -97,7 +97,7 @@ class Holding:
         """Remove what dead tests left on an engine that this one is going to use."""
         _reap_once(os.getpid(), self._state, self.ownership.project, engine)
 
-    def tell(self, trace: Trace) -> None:
+    def tell(self, trace: TrackedResource) -> None:
         """Write down what is about to be made.
 
         Raises:
@@ -135,21 +135,21 @@ class Holding:
         if self._journal is None or self.pid != os.getpid():
             return ""
         self._ended.set()
-        KeptStacks(self._state / "kept").add(self.name)
+        RetainedStacks(self._state / "kept").add(self.name)
         lines = [f"  {each}" for each in self._present(self._journal, engine).described()]
         self._journal = None
         return "\n".join([f"kept {self.whose}:", *lines, "  remove: dockwright clean --kept"])
 
-    def _present(self, journal: Journal, engine: Engine | None) -> Present:
+    def _present(self, journal: ResourceJournal, engine: Engine | None) -> Present:
         return present(journal, engine, labelled=self._labelled)
 
     def _own(self) -> Path:
         return self._opened().workspace.directory
 
-    def _opened(self) -> Journal:
+    def _opened(self) -> ResourceJournal:
         if self._journal is None:
             _reap_once(os.getpid(), self._state, self.ownership.project)
-            self._journal = Journal.create(self._state, self.ownership)
+            self._journal = ResourceJournal.create(self._state, self.ownership)
         return self._journal
 
     @contextmanager
@@ -158,8 +158,8 @@ class Holding:
         with locked(self._state / "journals.lock", create=True):
             yield
 
-    def _check_free(self, trace: Trace) -> None:
-        for journal in Journal.all(self._state):
+    def _check_free(self, trace: TrackedResource) -> None:
+        for journal in ResourceJournal.all(self._state):
             owner = journal.ownership.owner
             if owner is None or journal.name == self.name or not owner_is_alive(owner):
                 continue
@@ -184,14 +184,14 @@ class Holding:
                 self._journal.beat()
 
 
-def _same(one: Trace, other: Trace) -> bool:
+def _same(one: TrackedResource, other: TrackedResource) -> bool:
     return (one.kind, one.name, one.engine) == (other.kind, other.name, other.engine)
 
 
 @cache  # once for each process, project and engine: what died before it began does not change
 def _reap_once(pid: int, state: Path, project: str, engine: Engine | None = None) -> None:
     del pid
-    reap_journals(project, KeptStacks(state / "kept"), engine)
+    reap_journals(project, RetainedStacks(state / "kept"), engine)
 
 
 def raise_or_note(whose: str, failures: Sequence[Exception], error: BaseException | None) -> None:
@@ -311,7 +311,7 @@ class ArtifactTracker:
         """
         self._check_open()
         if not self._holding.tells_of("process", _MARKED):
-            self._holding.tell(Trace("process", _MARKED, ours=True))
+            self._holding.tell(TrackedResource("process", _MARKED, ours=True))
         return label_environment(self._identity, "artifact")
 
     def name(self, stem: str = "artifact") -> str:
@@ -364,7 +364,7 @@ class ArtifactTracker:
         if pid not in self._older:
             with suppress(psutil.NoSuchProcess):
                 started_s = psutil.Process(pid).create_time()
-                self._holding.tell(Trace("process", str(pid), started_s=started_s))
+                self._holding.tell(TrackedResource("process", str(pid), started_s=started_s))
         return pid
 
     def create_container(
@@ -447,7 +447,7 @@ class ArtifactTracker:
             raise ValueError("a path must not be empty")
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the link
         if not self._holding.tells_of(kind, str(absolute)) and not os.path.lexists(absolute):
-            self._holding.tell(Trace(kind, str(absolute)))
+            self._holding.tell(TrackedResource(kind, str(absolute)))
         return absolute
 
     def _track_on_engine(self, kind: Kind, name: str | None) -> str:
@@ -459,7 +459,7 @@ class ArtifactTracker:
             return chosen
         if name is None or inspect(self._on(), kind, chosen) is None:
             url = self._on().endpoint.url
-            self._holding.tell(Trace(kind, chosen, url, ours=name is None))
+            self._holding.tell(TrackedResource(kind, chosen, url, ours=name is None))
         return chosen
 
     def _end(self, error: BaseException | None, *, failed: bool = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
-from dockwright.reset import STRATEGIES, Detected, Manner, Strategy, choose
+from dockwright.reset import STRATEGIES, Detected, Manner, ResetStrategy, choose
 from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
@@ -62,7 +62,7 @@ class Baseline:
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
         otherwise = "volume" if seeded else None
-        self._strategies: dict[str, Strategy] = {
+        self._strategies: dict[str, ResetStrategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
             for name in stack.spec.services
         }

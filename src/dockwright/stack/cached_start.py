@@ -30,7 +30,7 @@ from dockwright.cache import (
 )
 from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError, WaitCancelledError
-from dockwright.reset import bring_to_disk
+from dockwright.reset import flush_to_disk
 from dockwright.stack.baseline import ServiceOfStack
 from dockwright.stack.stack import Stack, ignore
 from dockwright.stack.start import Listener, StartTimes
@@ -131,7 +131,7 @@ class OwnVolumes:
 
     def _bring_to_disk(self, name: str) -> None:
         service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
-        if not bring_to_disk(service):
+        if not flush_to_disk(service):
             raise NotCacheableError(f"service {name} holds data in memory and has no volume")
 
     def _check_repeatable(self, name: str, container: Mapping[str, Any]) -> None:

@@ -33,8 +33,8 @@ from dockwright.wait import (
     Listening,
     ProcessTarget,
     Running,
-    Strategy,
     Target,
+    WaitCondition,
     WaitOptions,
     parse_ready,
     wait_for,
@@ -293,7 +293,7 @@ class Units:
             wait_completed=lambda: self._await_process(name, Exited(0), self._timeout_s),
         )
 
-    def _readiness(self, name: str) -> Strategy:
+    def _readiness(self, name: str) -> WaitCondition:
         spec = self._stack.spec.services[name]
         if spec.ready:
             return parse_ready(spec.ready, f"services.{name}.x-dockwright.ready")
@@ -304,7 +304,7 @@ class Units:
         usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
         return AnyOf((usable, Exited(0)), "to be ready")
 
-    def _process_readiness(self, name: str) -> Strategy:
+    def _process_readiness(self, name: str) -> WaitCondition:
         spec = self._stack.processes[name].spec
         if not spec.ready:
             return Running()
@@ -322,7 +322,7 @@ class Units:
             raise type(exc)(f"service {name}: {exc.message}", hint=exc.hint) from exc
         self._stack.addresses.forget(name)
 
-    def _await_container(self, name: str, strategy: Strategy) -> None:
+    def _await_container(self, name: str, strategy: WaitCondition) -> None:
         target = ContainerTarget(
             self._stack.engine,
             self._stack.container(name),
@@ -351,7 +351,7 @@ class Units:
             return Address(self._stack.addresses.host(unit), 0)
         return self._stack.addresses.of(unit, port)
 
-    def _await_process(self, name: str, strategy: Strategy, timeout_s: float) -> None:
+    def _await_process(self, name: str, strategy: WaitCondition, timeout_s: float) -> None:
         process = self._stack.processes[name]
         child = process.child
         if child is None:  # an earlier command started it and saw it ready
@@ -365,7 +365,7 @@ class Units:
         )
         self._await(target, strategy, timeout_s)
 
-    def _await(self, target: Target, strategy: Strategy, timeout_s: float) -> None:
+    def _await(self, target: Target, strategy: WaitCondition, timeout_s: float) -> None:
         try:
             wait_for(target, strategy, timeout_s=timeout_s, options=self._options)
         except WaitCancelledError:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from dockwright.wait.processes import File, FileDeleted, ProcessExited
     from dockwright.wait.ready import AllOf, AnyOf, all_of, any_of, parse_ready
-    from dockwright.wait.strategy import Check, Strategy, Wait, wait_for
+    from dockwright.wait.strategy import Check, Wait, WaitCondition, wait_for
     from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
 
 __all__ = [
@@ -59,11 +59,11 @@ __all__ = [
     "Ready",
     "Running",
     "SilentPorts",
-    "Strategy",
     "SystemClock",
     "Target",
     "Tcp",
     "Wait",
+    "WaitCondition",
     "WaitOptions",
     "WaitReport",
     "all_of",
@@ -129,8 +129,8 @@ __getattr__ = lazily(
         ),
         "strategy": (
             "Check",
-            "Strategy",
             "Wait",
+            "WaitCondition",
             "wait_for",
         ),
         "target": (

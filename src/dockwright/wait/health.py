@@ -13,7 +13,7 @@ from dockwright.errors import EngineError, UsageError
 from dockwright.model import Healthcheck
 from dockwright.wait.exits import Running, describe_exit
 from dockwright.wait.loop import Cadence, Continue, Outcome, Ready
-from dockwright.wait.strategy import Check, Strategy, Wait
+from dockwright.wait.strategy import Check, Wait, WaitCondition
 from dockwright.wait.target import ContainerTarget
 from dockwright.wait.worker import NOT_NOW, Worker, repeat
 
@@ -207,7 +207,7 @@ class Healthy:
 
     healthcheck: Healthcheck | None = None
     cadence: Cadence = _CADENCE
-    otherwise: Strategy = field(default_factory=Running)
+    otherwise: WaitCondition = field(default_factory=Running)
 
     @property
     def survives_exit(self) -> bool:

@@ -15,7 +15,7 @@ from dockwright.wait.health import Healthy
 from dockwright.wait.loop import require_duration
 from dockwright.wait.network import Http, Tcp
 from dockwright.wait.processes import FileDeleted, ProcessExited, ProcessLike
-from dockwright.wait.strategy import Strategy, wait_for
+from dockwright.wait.strategy import WaitCondition, wait_for
 from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def poll_for_service_health(
     return _happens(target, strategy, timeout)
 
 
-def _happens(target: Target, strategy: Strategy, timeout: float) -> bool:
+def _happens(target: Target, strategy: WaitCondition, timeout: float) -> bool:
     try:
         wait_for(target, strategy, timeout_s=timeout)
     except (WaitTimeoutError, WaitFailedError):
@@ -133,7 +133,7 @@ def _happens(target: Target, strategy: Strategy, timeout: float) -> bool:
 
 def _service(
     service: Target | Address | ContainerLike, engine: Engine | None
-) -> tuple[Target, Strategy]:
+) -> tuple[Target, WaitCondition]:
     if isinstance(service, ProcessTarget):
         return service, Running()
     if isinstance(service, Target):

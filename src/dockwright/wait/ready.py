@@ -14,14 +14,14 @@ from dockwright.wait.log import Log
 from dockwright.wait.loop import Continue, Failed, Outcome, Ready
 from dockwright.wait.network import Http, Tcp
 from dockwright.wait.processes import File, FileDeleted
-from dockwright.wait.strategy import Check, Strategy, Wait, begin_guarded
+from dockwright.wait.strategy import Check, Wait, WaitCondition, begin_guarded
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
     """Every condition held at some time; one that fails ends the wait."""
 
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[WaitCondition, ...]
 
     @property
     def survives_exit(self) -> bool:
@@ -63,7 +63,7 @@ class AnyOf:
         text: what messages call it; default: the conditions, one after the other.
     """
 
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[WaitCondition, ...]
     text: str = ""
 
     @property
@@ -91,17 +91,17 @@ class AnyOf:
         return check
 
 
-def all_of(*strategies: Strategy) -> AllOf:
+def all_of(*strategies: WaitCondition) -> AllOf:
     """Return the condition that holds once every one of `strategies` has held."""
     return AllOf(_some(strategies))
 
 
-def any_of(*strategies: Strategy) -> AnyOf:
+def any_of(*strategies: WaitCondition) -> AnyOf:
     """Return the condition that holds as soon as one of `strategies` does."""
     return AnyOf(_some(strategies))
 
 
-def _some(strategies: tuple[Strategy, ...]) -> tuple[Strategy, ...]:
+def _some(strategies: tuple[WaitCondition, ...]) -> tuple[WaitCondition, ...]:
     if not strategies:
         raise ValueError("at least one condition is needed")
     return strategies
@@ -121,7 +121,7 @@ class _Kind:
         needed: whether `main` has to be given.
     """
 
-    make: Callable[..., Strategy]
+    make: Callable[..., WaitCondition]
     options: Mapping[str, str] = field(default_factory=dict)
     main: str | None = None
     needed: bool = True
@@ -173,10 +173,10 @@ _KINDS = {
     "file_deleted": _Kind(FileDeleted, {"path": "a text"}, "path"),
 }
 
-_COMBINATIONS: dict[str, Callable[..., Strategy]] = {"all_of": all_of, "any_of": any_of}
+_COMBINATIONS: dict[str, Callable[..., WaitCondition]] = {"all_of": all_of, "any_of": any_of}
 
 
-def parse_ready(ready: Json, path: str) -> Strategy:
+def parse_ready(ready: Json, path: str) -> WaitCondition:
     """Return the strategy that a declared condition means.
 
     Args:
@@ -207,7 +207,7 @@ def parse_ready(ready: Json, path: str) -> Strategy:
     return _strategy(kind, value, path)
 
 
-def _strategy(name: str, value: Json, path: str) -> Strategy:
+def _strategy(name: str, value: Json, path: str) -> WaitCondition:
     kind = _KINDS[name]
     options = _options(kind, value, path)
     for option, each in options.items():

@@ -35,7 +35,7 @@ class Wait(Course):
         self.target = target
 
 
-class Strategy(Protocol):
+class WaitCondition(Protocol):
     """A condition to wait for; its text completes a sentence: ``to be healthy``."""
 
     @property
@@ -51,7 +51,7 @@ class Strategy(Protocol):
 
 def wait_for(
     target: Target,
-    strategy: Strategy,
+    strategy: WaitCondition,
     *,
     timeout_s: float = 60.0,
     options: WaitOptions | None = None,
@@ -92,7 +92,7 @@ def wait_for(
             ) from None
 
 
-def begin_guarded(strategy: Strategy, wait: Wait) -> Check:
+def begin_guarded(strategy: WaitCondition, wait: Wait) -> Check:
     """Begin `strategy`; unless it survives an exit, its check fails once the target has exited."""
     if strategy.survives_exit:
         return strategy.begin(wait)

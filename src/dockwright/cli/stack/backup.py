@@ -45,9 +45,9 @@ from dockwright.managed import (
     archived_config,
     archived_spec,
     back_up,
-    changing,
     for_archived_spec,
     for_project,
+    locked_stack,
     open_archive,
     plan_restore,
     restore_stack,
@@ -93,7 +93,10 @@ def backup(spec: StackSpec, output: Path | None, *, force: bool, as_json: bool) 
     target = _target(output, spec.name, force=force)
     config = current_home().directory
     engine = current_engine()
-    with changing(spec, engine, what="backup", tell=note) as stack, transfer_shown() as progress:
+    with (
+        locked_stack(spec, engine, what="backup", tell=note) as stack,
+        transfer_shown() as progress,
+    ):
         manifest = interruptible(
             partial(back_up, stack, target, progress, config=config),
             progress.cancel,
@@ -203,7 +206,9 @@ def restore(
         return
     spec, config = _project(options, base, opened, from_archive=from_archive)
     tell_warnings(spec.warnings)
-    with changing(spec, current_engine(), what="restore", tell=note, timeout_s=timeout_s) as stack:
+    with locked_stack(
+        spec, current_engine(), what="restore", tell=note, timeout_s=timeout_s
+    ) as stack:
         planned = plan_restore(stack, opened, config, _tell_images)
         if planned.existing and not force and not _confirmed(spec.name, planned.existing):
             note("nothing was restored")

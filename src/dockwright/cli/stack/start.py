@@ -12,7 +12,7 @@ from dockwright.cli.options import compose_options, current_engine, running_unit
 from dockwright.cli.output import note, print_table
 from dockwright.cli.progress import shown
 from dockwright.errors import StackError
-from dockwright.managed import changing, noting_images
+from dockwright.managed import locked_stack, noting_images
 from dockwright.model import StackSpec
 from dockwright.stack import Stack, start_whole, statuses
 
@@ -38,7 +38,7 @@ def start(spec: StackSpec, services: tuple[str, ...], timeout_s: float) -> None:
     """
     began = time.monotonic()
     engine = current_engine()
-    with changing(spec, engine, what="start", tell=note, timeout_s=timeout_s) as stack:
+    with locked_stack(spec, engine, what="start", tell=note, timeout_s=timeout_s) as stack:
         units = stack.known_with_dependencies(services or stack.known(None))
         with noting_images(engine, spec, units), shown(units, running_units(stack)) as listener:
             interruptible(
@@ -77,7 +77,7 @@ def stop(spec: StackSpec, services: tuple[str, ...]) -> None:
 
     Their containers, networks and volumes stay: 'start' brings them back, 'uninstall' removes them.
     """
-    with changing(spec, current_engine(), what="stop", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="stop", tell=note) as stack:
         chosen = stack.known(services or None)
         found = statuses(stack)
         running = [each.name for each in found if each.state in _RUNS and each.name in chosen]
@@ -104,7 +104,7 @@ def restart(spec: StackSpec, services: tuple[str, ...]) -> None:
 
     A changed configuration does not count here: 'start' puts it into effect.
     """
-    with changing(spec, current_engine(), what="restart", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="restart", tell=note) as stack:
         chosen = stack.known(services or None)
         absent = [name for name in chosen if name in spec.services and name not in stack.containers]
         if absent:

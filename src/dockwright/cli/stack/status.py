@@ -12,7 +12,7 @@ from dockwright.cli.errors import until_ctrl_c
 from dockwright.cli.options import compose_options, current_engine, json_option
 from dockwright.cli.output import is_terminal, print_json, print_table, rich_table
 from dockwright.engine import Engine
-from dockwright.managed import Looker, UnitLook, long_lived_stack
+from dockwright.managed import StatusSampler, UnitSample, long_lived_stack
 from dockwright.model import StackSpec
 from dockwright.stack import COMPOSE_PROJECT, UnitStatus
 
@@ -41,7 +41,7 @@ def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
     """
     engine = current_engine()
     if not watch:
-        _print(spec, Looker().look(long_lived_stack(spec, engine)), as_json=as_json)
+        _print(spec, StatusSampler().look(long_lived_stack(spec, engine)), as_json=as_json)
         return
     with until_ctrl_c(exit_code=0):
         if is_terminal(sys.stdout) and not as_json:
@@ -50,7 +50,7 @@ def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
             _watch_changes(spec, engine, as_json=as_json)
 
 
-def _print(spec: StackSpec, found: Sequence[UnitLook], *, as_json: bool) -> None:
+def _print(spec: StackSpec, found: Sequence[UnitSample], *, as_json: bool) -> None:
     if as_json:
         print_json({"project": spec.name, "services": [_document(each) for each in found]})
     else:
@@ -79,16 +79,16 @@ def _watch_changes(spec: StackSpec, engine: Engine, *, as_json: bool) -> None:
             last = now
 
 
-def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitLook]]:
+def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitSample]]:
     """Look at once, then whenever the engine tells of the stack's containers, and every 2 s."""
-    looker = Looker()
+    looker = StatusSampler()
     with engine.events.subscribe(labels={COMPOSE_PROJECT: spec.name}) as events:
         while True:
             yield looker.look(long_lived_stack(spec, engine))
             events.get(_REFRESH_S)
 
 
-def _row(each: UnitLook) -> tuple[str, ...]:
+def _row(each: UnitSample) -> tuple[str, ...]:
     unit = each.unit
     ports = ", ".join(f"{address}->{port}" for port, address in unit.ports.items())
     cpu = "" if each.cpu_percent is None else f"{each.cpu_percent:.1f} %"
@@ -104,7 +104,7 @@ def _state(unit: UnitStatus) -> str:
     return f"{unit.state} (pid {pid})" if pid else unit.state
 
 
-def _document(each: UnitLook) -> dict[str, object]:
+def _document(each: UnitSample) -> dict[str, object]:
     unit, health = each.unit, each.health
     return {
         "name": unit.name,

@@ -21,7 +21,14 @@ from dockwright.cli.options import (
 from dockwright.cli.output import note, print_table
 from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError, UsageError
-from dockwright.managed import ConfigHome, Scope, bare_spec, belongings, changing, uninstall_stack
+from dockwright.managed import (
+    ConfigHome,
+    Scope,
+    bare_spec,
+    belongings,
+    locked_stack,
+    uninstall_stack,
+)
 from dockwright.model import StackSpec
 from dockwright.stack import COMPOSE_PROJECT
 
@@ -62,7 +69,7 @@ def uninstall(
     """
     scope = Scope(volumes or everything, images or everything, config or everything)
     spec, home = _project(options, base)
-    with changing(spec, current_engine(), what="uninstall", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="uninstall", tell=note) as stack:
         found = belongings(stack, home)
         doomed = found.listed(scope)
         if doomed:

@@ -19,7 +19,14 @@ from dockwright.cli.options import (
 )
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.progress import shown
-from dockwright.managed import Change, changing, long_lived_stack, orphans, preview, update_stack
+from dockwright.managed import (
+    Change,
+    locked_stack,
+    long_lived_stack,
+    orphans,
+    preview,
+    update_stack,
+)
 from dockwright.model import StackSpec
 from dockwright.stack import Stack
 
@@ -70,7 +77,7 @@ def update(
         return
     began = time.monotonic()
     engine = current_engine()
-    with changing(spec, engine, what="update", tell=note, timeout_s=timeout_s) as stack:
+    with locked_stack(spec, engine, what="update", tell=note, timeout_s=timeout_s) as stack:
         units = stack.known_with_dependencies(services or stack.known(None))
         gone = _orphans(stack, orphaned)
         with shown(units, running_units(stack)) as listener:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dockwright.errors import EngineError, StackError
 from dockwright.reset.mysql.server import Server, empty_logs
-from dockwright.reset.mysql.session import Access, Session
+from dockwright.reset.mysql.session import Access, MysqlSession
 from dockwright.reset.mysql.strategy import shows_locks
 
 OURS = "dockwright"
@@ -63,12 +63,12 @@ class Table:
         return self.full_name + (" FOR SYSTEM_TIME ALL" if self.versioned else "")
 
 
-def schema_names(session: Session) -> list[str]:
+def schema_names(session: MysqlSession) -> list[str]:
     """Return the schemas that are not the server's, nor ours."""
     return [name for (name,) in session.rows("SHOW DATABASES") if name not in _SYSTEM]
 
 
-def definitions(session: Session, schema: str) -> dict[str, str]:
+def definitions(session: MysqlSession, schema: str) -> dict[str, str]:
     """Return how everything in a schema is defined: statements by kind and name."""
     inside = f"WHERE {{}}_schema = {text(schema)}"
     queries = {
@@ -92,7 +92,7 @@ def definitions(session: Session, schema: str) -> dict[str, str]:
     return found
 
 
-def tables_of(session: Session, schemas: Collection[str]) -> list[Table]:
+def tables_of(session: MysqlSession, schemas: Collection[str]) -> list[Table]:
     """Return the tables in schemas, and those that hold users and privileges."""
     triggered = {
         (schema, name)
@@ -134,7 +134,7 @@ def tables_of(session: Session, schemas: Collection[str]) -> list[Table]:
     ]
 
 
-def checksums(session: Session, names: Collection[Table]) -> dict[Table, str]:
+def checksums(session: MysqlSession, names: Collection[Table]) -> dict[Table, str]:
     """Return a checksum of each table's contents; two that differ have the same 1 time in 2³²."""
     if not names:
         return {}
@@ -142,7 +142,7 @@ def checksums(session: Session, names: Collection[Table]) -> dict[Table, str]:
     return {table: checksum for table, (_, checksum) in zip(names, rows, strict=True)}
 
 
-def counters(session: Session) -> dict[tuple[str, str], str]:
+def counters(session: MysqlSession) -> dict[tuple[str, str], str]:
     """Return the next AUTO_INCREMENT value of each table that has one."""
     return {
         (schema, name): value
@@ -153,7 +153,7 @@ def counters(session: Session) -> dict[tuple[str, str], str]:
     }
 
 
-def sequences_of(session: Session) -> list[str]:
+def sequences_of(session: MysqlSession) -> list[str]:
     """Return the full names of the sequences, which only MariaDB has."""
     return [
         f"{quoted(schema)}.{quoted(name)}"
@@ -164,13 +164,13 @@ def sequences_of(session: Session) -> list[str]:
     ]
 
 
-def next_value(session: Session, sequence: str) -> str:
+def next_value(session: MysqlSession, sequence: str) -> str:
     """Return the value from which a sequence takes its next ones."""
     [(value,)] = session.rows(f"SELECT next_not_cached_value FROM {sequence}")
     return value
 
 
-def restart(session: Session, sequence: str, value: str) -> None:
+def restart(session: MysqlSession, sequence: str, value: str) -> None:
     """Make a sequence give `value` next, and forget the values that it has taken ahead.
 
     The next one is then written, which counts; those that follow may not be.
@@ -178,7 +178,7 @@ def restart(session: Session, sequence: str, value: str) -> None:
     session.rows(f"ALTER SEQUENCE {sequence} RESTART {value}")
 
 
-def variables(session: Session) -> dict[str, str]:
+def variables(session: MysqlSession) -> dict[str, str]:
     """Return the global variables that only users change."""
     return {
         row[0]: row[1]
@@ -341,7 +341,7 @@ class Baseline:
     server: Server
 
 
-def prepare(session: Session) -> None:
+def prepare(session: MysqlSession) -> None:
     """Make a session fit for copying rows as they are, whatever the global variables say."""
     known = {name for name, _ in session.rows("SHOW SESSION VARIABLES")}
     settings = [f"{name} = {value}" for name, value in _SETTINGS.items() if name in known]
@@ -351,7 +351,7 @@ def prepare(session: Session) -> None:
         session.rows(_SHOW_LOCKS)
 
 
-def capture(session: Session, dumps: Dumps) -> Baseline:
+def capture(session: MysqlSession, dumps: Dumps) -> Baseline:
     """Copy and dump everything; log tables are emptied.
 
     Raises:
@@ -384,7 +384,7 @@ def capture(session: Session, dumps: Dumps) -> Baseline:
     )
 
 
-def _settled(session: Session, sequence: str) -> str:
+def _settled(session: MysqlSession, sequence: str) -> str:
     [(value,)] = session.rows(f"SELECT NEXTVAL({sequence})")
     restart(session, sequence, value)
     return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dockwright.errors import StackBrokenError
 from dockwright.reset.mysql.schemas import quoted, text
-from dockwright.reset.mysql.session import Session
+from dockwright.reset.mysql.session import MysqlSession
 
 _PLUGINS = """
 SELECT plugin_name FROM information_schema.plugins
@@ -33,7 +33,7 @@ class Server:
     statistics: frozenset[str]
 
     @classmethod
-    def take(cls, session: Session) -> Server:
+    def take(cls, session: MysqlSession) -> Server:
         """Ask the server."""
         [(version,)] = session.rows("SELECT VERSION()")
         is_mariadb = "MariaDB" in version
@@ -47,7 +47,7 @@ class Server:
             ),
         )
 
-    def put_back(self, session: Session) -> None:
+    def put_back(self, session: MysqlSession) -> None:
         """Remove what was added since.
 
         Raises:
@@ -71,12 +71,12 @@ class Server:
                 raise StackBrokenError(f"{what} were changed for good: {names}")
 
 
-def empty_logs(session: Session) -> None:
+def empty_logs(session: MysqlSession) -> None:
     """Empty the tables to which the server logs statements."""
     for name in _LOGS:
         if _has_rows(session, name):
             session.rows(f"TRUNCATE TABLE mysql.{name}")
 
 
-def _has_rows(session: Session, name: str) -> bool:
+def _has_rows(session: MysqlSession, name: str) -> bool:
     return session.rows(f"SELECT COUNT(*) FROM mysql.{name}") != [("0",)]

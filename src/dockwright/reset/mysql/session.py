@@ -32,7 +32,7 @@ class StatementError(StackError):
     """The server refused a statement; the session may be over with that."""
 
 
-class Session(Protocol):
+class MysqlSession(Protocol):
     """One connection, used by one thread at a time."""
 
     def rows(self, statement: str) -> list[Row]:
@@ -67,7 +67,7 @@ class Access:
         port = environment.argument("--port") or environment.first("MYSQL_TCP_PORT")
         return cls(service, user, environment.first(*names) or "", int(port or 3306))
 
-    def connect(self) -> Session:
+    def connect(self) -> MysqlSession:
         """Connect: natively if possible, else by the client in the container.
 
         Raises:
@@ -111,7 +111,7 @@ class DriverSession:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
 
     def rows(self, statement: str) -> list[Row]:
-        """Run one statement; see `Session`."""
+        """Run one statement; see `MysqlSession`."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement)
@@ -150,7 +150,7 @@ class ClientSession:
         self.rows("SELECT 1")  # tells now whether the server lets us in
 
     def rows(self, statement: str) -> list[Row]:
-        """Run one statement; see `Session`."""
+        """Run one statement; see `MysqlSession`."""
         request = f"{statement}{_DELIMITER}\nSELECT '{self._mark}'{_DELIMITER}\n"
         try:
             self._exec.write(request.encode())

@@ -26,7 +26,7 @@ from dockwright.reset.mysql.schemas import (
     text,
 )
 from dockwright.reset.mysql.server import empty_logs
-from dockwright.reset.mysql.session import Access, ConnectionLostError, Session
+from dockwright.reset.mysql.session import Access, ConnectionLostError, MysqlSession
 
 _KILLED = """
 SELECT COUNT(*) FROM information_schema.processlist
@@ -44,7 +44,7 @@ class Restoration:
         baseline: what the rest was.
     """
 
-    def __init__(self, session: Session, dumps: Dumps, baseline: Baseline) -> None:
+    def __init__(self, session: MysqlSession, dumps: Dumps, baseline: Baseline) -> None:
         self._session = session
         self._dumps = dumps
         self._baseline = baseline
@@ -222,7 +222,7 @@ class Pulse:
     variables: str
 
     @classmethod
-    def take(cls, session: Session) -> Pulse | None:
+    def take(cls, session: MysqlSession) -> Pulse | None:
         """Return it; None while others are at work, or where it was not shown to be sure."""
         [(version,)] = session.rows("SELECT VERSION()")
         if "MariaDB" not in version:
@@ -240,12 +240,12 @@ class Pulse:
         )
 
 
-def shows_locks(session: Session) -> bool:
+def shows_locks(session: MysqlSession) -> bool:
     """Return whether the server shows who holds a `GET_LOCK`."""
     return bool(session.rows(_SHOWS_LOCKS))
 
 
-def _locked(session: Session) -> bool:
+def _locked(session: MysqlSession) -> bool:
     return shows_locks(session) and session.rows(_LOCKED) != [("0",)]
 
 
@@ -266,7 +266,7 @@ class MysqlReset:
         self._service = service
         self._lock = threading.Lock()
         self._access: Access
-        self._session: Session | None = None
+        self._session: MysqlSession | None = None
         self._baseline: Baseline
         self._pulse: Pulse | None = None  # None: nothing tells whether something was written
 
@@ -324,7 +324,7 @@ class MysqlReset:
         self._pulse = None if loaded else pulse
         return True
 
-    def _look(self) -> tuple[Session, Pulse | None]:
+    def _look(self) -> tuple[MysqlSession, Pulse | None]:
         if self._session is not None:
             try:
                 return self._session, Pulse.take(self._session)

@@ -9,16 +9,16 @@ from dockwright.errors import StackError
 from dockwright.reset.postgres import survey as catalogs
 from dockwright.reset.postgres.cluster import Cluster, Contents, spare_name, template_name
 from dockwright.reset.postgres.rows import POSITION
-from dockwright.reset.postgres.session import Access, Session, array, not_a_superuser
+from dockwright.reset.postgres.session import Access, PostgresSession, array, not_a_superuser
 from dockwright.reset.postgres.survey import (
     ALTERED_SETTINGS,
     PREFIX,
     SETTINGS,
     SURE_STATISTICS,
     Database,
-    Glance,
+    FullState,
     Identity,
-    Survey,
+    QuickState,
 )
 
 _OLDEST = 120000
@@ -32,7 +32,7 @@ SELECT jsonb_build_object('version', current_setting('server_version_num')::int,
 
 
 @dataclass(slots=True)
-class Kept:
+class DatabaseSnapshot:
     """One database as it was at the baseline, and where it is now.
 
     Attributes:
@@ -64,12 +64,12 @@ class Kept:
             and now.activity == self.activity
         )
 
-    def has_template(self, now: Survey) -> bool:
+    def has_template(self, now: FullState) -> bool:
         """Tell whether its template is there, and nobody ever entered it."""
         template = now.databases.get(template_name(self.original))
         return template is not None and template.identity == self.template
 
-    def has_spare(self, now: Survey) -> bool:
+    def has_spare(self, now: FullState) -> bool:
         """Tell whether its spare is there, and nobody ever entered it."""
         spare = now.databases.get(spare_name(self.original))
         return spare is not None and spare.identity == self.spare
@@ -94,11 +94,11 @@ class Baseline:
 
     version: int
     names: list[str]
-    glance: Glance
-    survey: Survey
+    glance: QuickState
+    survey: FullState
     settings: str
     altered: list[list[str]]
-    kept: dict[str, Kept]
+    kept: dict[str, DatabaseSnapshot]
     position: str
     leaves_traces: bool
     has_unlogged: bool
@@ -109,7 +109,7 @@ class Baseline:
         return [0, 0, 0] if self.version >= SURE_STATISTICS else None
 
 
-def open_own_database(access: Access) -> tuple[Session, int]:
+def open_own_database(access: Access) -> tuple[PostgresSession, int]:
     """Make our own database, where nothing else keeps it from being touched, and enter it.
 
     Returns:
@@ -134,7 +134,9 @@ def open_own_database(access: Access) -> tuple[Session, int]:
     return access.connect(PREFIX), who["version"]
 
 
-def capture(access: Access, session: Session, version: int, *, with_contents: bool) -> Baseline:
+def capture(
+    access: Access, session: PostgresSession, version: int, *, with_contents: bool
+) -> Baseline:
     """Clone all databases and remember the rest; ends all sessions but those in our own database.
 
     Args:
@@ -150,7 +152,7 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
     cluster.expel_predecessors()
     names = session.ask(catalogs.NAMES)
     session.run(*catalogs.save(names))
-    before = Survey.take(session, version=version, names=names)
+    before = FullState.take(session, version=version, names=names)
     _refuse(before, session)
     databases = [each for each in before.databases.values() if each.open and not each.ours]
     try:
@@ -163,12 +165,12 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
         by_files = version >= _TWO_WAYS and session.ask(_FSYNC) == "off"
         for each in databases:
             cluster.clone(each.name, template_name(each.oid), by_files=by_files)
-        after = Survey.take(session, version=version, names=names)
+        after = FullState.take(session, version=version, names=names)
         kept = {each.name: _kept(each, after, settled[each.name].contents) for each in databases}
         session.run(*catalogs.detach([copy.template.oid for copy in kept.values()]))
     finally:
         transaction, position = _reopen(session, [each.oid for each in databases])
-    glance = replace(Glance.take(session), next_transaction=transaction + 1, locks=0)
+    glance = replace(QuickState.take(session), next_transaction=transaction + 1, locks=0)
     return Baseline(
         version=version,
         names=names,
@@ -183,14 +185,14 @@ def capture(access: Access, session: Session, version: int, *, with_contents: bo
     )
 
 
-def make_spare(cluster: Cluster, kept: Kept) -> None:
+def make_spare(cluster: Cluster, kept: DatabaseSnapshot) -> None:
     """Clone a database's template, to take its place."""
     name = spare_name(kept.original)
     cluster.clone(template_name(kept.original), name)
-    kept.spare = Survey.identity_of(cluster.session, name)
+    kept.spare = FullState.identity_of(cluster.session, name)
 
 
-def _refuse(survey: Survey, session: Session) -> None:
+def _refuse(survey: FullState, session: PostgresSession) -> None:
     logical = session.ask(
         "SELECT to_jsonb(count(*))::text FROM pg_replication_slots WHERE slot_type = 'logical'"
     )
@@ -203,14 +205,14 @@ def _refuse(survey: Survey, session: Session) -> None:
         raise StackError(f"databases with {' and '.join(hindrances)} cannot be cloned")
 
 
-def _drop_leftovers(session: Session, survey: Survey) -> None:
+def _drop_leftovers(session: PostgresSession, survey: FullState) -> None:
     for each in survey.databases.values():
         if each.ours and each.name != PREFIX:
             session.run(f"DROP DATABASE IF EXISTS {each.name}")
 
 
-def _kept(before: Database, after: Survey, contents: Contents | None) -> Kept:
-    return Kept(
+def _kept(before: Database, after: FullState, contents: Contents | None) -> DatabaseSnapshot:
+    return DatabaseSnapshot(
         original=before.oid,
         look=before.look,
         template=after.databases[template_name(before.oid)].identity,
@@ -221,7 +223,7 @@ def _kept(before: Database, after: Survey, contents: Contents | None) -> Kept:
     )
 
 
-def _reopen(session: Session, databases: Sequence[int]) -> tuple[int, str]:
+def _reopen(session: PostgresSession, databases: Sequence[int]) -> tuple[int, str]:
     transaction, position = session.ask(
         f"""UPDATE pg_database d SET datallowconn = s.datallowconn, datistemplate = s.datistemplate
         FROM public.saved_pg_database s WHERE d.oid = s.oid AND d.oid = ANY({array(databases)})""",

@@ -12,7 +12,7 @@ from dockwright.reset.base import until_none
 from dockwright.reset.postgres.session import (
     Access,
     DriverSession,
-    Session,
+    PostgresSession,
     StatementError,
     array,
     identifier,
@@ -231,7 +231,7 @@ def _rows(session: DriverSession, table: dict[str, Any]) -> bytes:
     return session.copy_out(f"COPY {table['name']} ({table['columns']}) TO STDOUT (FORMAT binary)")
 
 
-def _sequences(session: Session) -> list[Sequence]:
+def _sequences(session: PostgresSession) -> list[Sequence]:
     named = session.ask(_SEQUENCES)
     if not named:
         return []
@@ -282,7 +282,7 @@ class Cluster:
         session: the session in our own one.
     """
 
-    def __init__(self, access: Access, session: Session) -> None:
+    def __init__(self, access: Access, session: PostgresSession) -> None:
         self.access = access
         self.session = session
 

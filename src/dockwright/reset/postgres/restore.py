@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dockwright.errors import StackBrokenError
 from dockwright.reset.postgres import survey
-from dockwright.reset.postgres.baseline import Baseline, Kept, make_spare
+from dockwright.reset.postgres.baseline import Baseline, DatabaseSnapshot, make_spare
 from dockwright.reset.postgres.cluster import (
     Cluster,
     spare_name,
@@ -14,7 +14,7 @@ from dockwright.reset.postgres.cluster import (
 )
 from dockwright.reset.postgres.rows import POSITION
 from dockwright.reset.postgres.session import identifier
-from dockwright.reset.postgres.survey import PREFIX, SETTINGS, Database, Glance, Survey
+from dockwright.reset.postgres.survey import PREFIX, SETTINGS, Database, FullState, QuickState
 
 
 class Restoration:
@@ -32,7 +32,9 @@ class Restoration:
         reloaded: whether the server read its configuration files.
     """
 
-    def __init__(self, cluster: Cluster, baseline: Baseline, glance: Glance, last: Glance) -> None:
+    def __init__(
+        self, cluster: Cluster, baseline: Baseline, glance: QuickState, last: QuickState
+    ) -> None:
         self._cluster = cluster
         self._session = cluster.session
         self._baseline = baseline
@@ -42,15 +44,17 @@ class Restoration:
         self._loaded = glance.loaded != last.loaded  # also by a restart
         self.reloaded = False
         self._crashed = glance.statistics != last.statistics
-        self._survey = Survey.take(cluster.session, version=baseline.version, names=baseline.names)
+        self._survey = FullState.take(
+            cluster.session, version=baseline.version, names=baseline.names
+        )
         self.position = ""
-        self.changed: dict[str, Kept] = {
+        self.changed: dict[str, DatabaseSnapshot] = {
             name: kept
             for name, kept in baseline.kept.items()
             if self._restarted or not kept.is_clean(self._survey.databases.get(name))
         }
 
-    def run(self) -> Glance:
+    def run(self) -> QuickState:
         """Do it.
 
         Returns:
@@ -87,7 +91,7 @@ class Restoration:
             loaded=self._glance.loaded,
         )
 
-    def _drop_spare(self, kept: Kept) -> None:
+    def _drop_spare(self, kept: DatabaseSnapshot) -> None:
         """Drop a spare that somebody entered, if there is one."""
         if spare := self._survey.databases.get(spare_name(kept.original)):
             self._cluster.shut([spare.oid])
@@ -148,7 +152,7 @@ class Restoration:
         return int(transaction) + 1
 
     def _fresh_oids(self) -> dict[int, int]:
-        found = Survey.oids(self._session)
+        found = FullState.oids(self._session)
         return {kept.original: found[spare_name(kept.original)] for kept in self.changed.values()}
 
     def _restore_settings(self) -> None:
@@ -159,7 +163,7 @@ class Restoration:
         altered = self._glance.altered != self._baseline.glance.altered
         if altered:
             self._cluster.alter_system(self._baseline.altered)
-            if Glance.take(self._session).altered != self._baseline.glance.altered:
+            if QuickState.take(self._session).altered != self._baseline.glance.altered:
                 raise StackBrokenError("what ALTER SYSTEM did could not be undone")
         if altered or self._loaded:
             self._cluster.reload()

@@ -10,18 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dockwright.errors import StackError
-from dockwright.reset.postgres.baseline import Baseline, Kept
+from dockwright.reset.postgres.baseline import Baseline, DatabaseSnapshot
 from dockwright.reset.postgres.cluster import MoreThanRowsError, Restored
 from dockwright.reset.postgres.session import (
     Access,
     ConnectionLostError,
     DriverSession,
-    Session,
+    PostgresSession,
     StatementError,
     array,
     quoted,
 )
-from dockwright.reset.postgres.survey import Glance, Survey
+from dockwright.reset.postgres.survey import FullState, QuickState
 
 _OLDEST = 150000
 """`pg_walinspect` came with this version; the official images have it."""
@@ -106,12 +106,12 @@ class WriteAheadLog:
         session: in a database of our own, where an extension does not matter.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: PostgresSession) -> None:
         self._start = ""
         session.run("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
 
     @staticmethod
-    def of(session: Session, version: int) -> WriteAheadLog | None:
+    def of(session: PostgresSession, version: int) -> WriteAheadLog | None:
         """Return the log, or None where the server cannot tell it."""
         if version < _OLDEST:
             return None
@@ -124,7 +124,7 @@ class WriteAheadLog:
         """Remember a position: what was written from there on counts."""
         self._start = position
 
-    def touched(self, session: Session, ours: Collection[int] = ()) -> Touched:
+    def touched(self, session: PostgresSession, ours: Collection[int] = ()) -> Touched:
         """Return what was written to since the remembered position.
 
         Args:
@@ -166,7 +166,7 @@ class Visits:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._sessions: dict[str, Future[Session]] = {}
+        self._sessions: dict[str, Future[PostgresSession]] = {}
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -193,7 +193,7 @@ class Visits:
                 future = self._sessions[name] = Future()
                 threading.Thread(target=self._connect, args=(name, future), daemon=True).start()
 
-    def to(self, name: str) -> Session:
+    def to(self, name: str) -> PostgresSession:
         """Return a session in a database.
 
         Raises:
@@ -222,7 +222,7 @@ class Visits:
                 self._timer = None
                 self.end()
 
-    def _connect(self, name: str, future: Future[Session]) -> None:
+    def _connect(self, name: str, future: Future[PostgresSession]) -> None:
         try:
             session = self._access.connect(name)
             session.run(_ENDED_BY_SERVER)
@@ -246,14 +246,14 @@ class RowRestoration:
     """
 
     def __init__(
-        self, visits: Visits, session: Session, baseline: Baseline, wal: WriteAheadLog
+        self, visits: Visits, session: PostgresSession, baseline: Baseline, wal: WriteAheadLog
     ) -> None:
         self._visits = visits
         self._session = session
         self._baseline = baseline
         self._wal = wal
 
-    def run(self, glance: Glance, *, last: Glance, likely: set[str]) -> Glance | None:
+    def run(self, glance: QuickState, *, last: QuickState, likely: set[str]) -> QuickState | None:
         """Try it.
 
         Args:
@@ -284,7 +284,7 @@ class RowRestoration:
                 self._visits.end()
                 return None
 
-    def _bring_back(self, likely: set[str], last: Glance) -> Glance:
+    def _bring_back(self, likely: set[str], last: QuickState) -> QuickState:
         touched = self._wal.touched(self._session)
         restored: dict[int, Restored] = {}
         dirty = self._dirty(touched)
@@ -321,13 +321,13 @@ class RowRestoration:
         names = {kept.oid: name for name, kept in self._baseline.kept.items()}
         if others := touched.relations.keys() - names.keys():
             baseline = self._baseline
-            now = Survey.take(self._session, version=baseline.version, names=baseline.names)
+            now = FullState.take(self._session, version=baseline.version, names=baseline.names)
             known = {0, *(each.oid for each in now.databases.values() if each.ours)}
             if not others <= known or not self._is_same_outside(now):
                 raise MoreThanRowsError("what all databases share was changed")
         return {names[oid]: files for oid, files in touched.relations.items() if oid in names}
 
-    def _is_same_outside(self, now: Survey) -> bool:
+    def _is_same_outside(self, now: FullState) -> bool:
         """Tell whether all that the databases share is as it was."""
         then = self._baseline.survey
         found = {name: each for name, each in now.databases.items() if not each.ours}
@@ -348,7 +348,7 @@ class RowRestoration:
         return self._baseline.survey.databases[name].oid if kept is None else kept.oid
 
     @staticmethod
-    def _restore(session: Session, kept: Kept, files: set[int]) -> Restored:
+    def _restore(session: PostgresSession, kept: DatabaseSnapshot, files: set[int]) -> Restored:
         kept.activity = None
         if kept.contents is None or not isinstance(session, DriverSession):
             raise MoreThanRowsError("the rows of the database are not known")

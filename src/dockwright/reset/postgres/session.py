@@ -93,7 +93,7 @@ def not_a_superuser(user: str) -> StackError:
     return StackError(f"the PostgreSQL user {user} is not a superuser")
 
 
-class Session(Protocol):
+class PostgresSession(Protocol):
     """One connection to one database, used by one thread at a time."""
 
     def run(self, *statements: str) -> None:
@@ -146,7 +146,7 @@ class Access:
             major=int(major) if (major := environment.first("PG_MAJOR") or "").isdecimal() else 0,
         )
 
-    def connect(self, database: str) -> Session:
+    def connect(self, database: str) -> PostgresSession:
         """Connect to a database: natively if possible, else by the client in the container.
 
         Raises:
@@ -191,11 +191,11 @@ class DriverSession:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
 
     def run(self, *statements: str) -> None:
-        """Run statements; see `Session`."""
+        """Run statements; see `PostgresSession`."""
         self._execute(statements)
 
     def ask(self, *statements: str) -> Any:
-        """Run statements and return what the last one selects; see `Session`."""
+        """Run statements and return what the last one selects; see `PostgresSession`."""
         cursor = self._execute(statements)
         while cursor.nextset():
             pass
@@ -260,11 +260,11 @@ class PsqlSession:
         self.run("SELECT 1")  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:
-        """Run statements; see `Session`."""
+        """Run statements; see `PostgresSession`."""
         self._execute(statements)
 
     def ask(self, *statements: str) -> Any:
-        """Run statements and return what the last one selects; see `Session`."""
+        """Run statements and return what the last one selects; see `PostgresSession`."""
         lines = self._execute(statements).splitlines()
         return json.loads(lines[-1]) if lines else None
 

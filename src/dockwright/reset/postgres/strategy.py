@@ -21,8 +21,8 @@ from dockwright.reset.postgres.baseline import Baseline, capture, make_spare, op
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration, Visits, WriteAheadLog
-from dockwright.reset.postgres.session import Access, ConnectionLostError, Session
-from dockwright.reset.postgres.survey import PREFIX, Glance, Survey
+from dockwright.reset.postgres.session import Access, ConnectionLostError, PostgresSession
+from dockwright.reset.postgres.survey import PREFIX, FullState, QuickState
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ class PostgresReset:
         self._reset_waits = False
         self._closed = False
         self._access: Access
-        self._session: Session | None = None
+        self._session: PostgresSession | None = None
         self._visits: Visits | None = None
         self._log: WriteAheadLog | None = None
         self._baseline: Baseline
-        self._clean: Glance  # what it looks like as long as nobody writes to it
+        self._clean: QuickState  # what it looks like as long as nobody writes to it
         self._counted = True  # whether the number of the next transaction in it is sure
         self._spares_wanted: set[int] = set()
         self._likely: set[str] = set()
@@ -117,7 +117,7 @@ class PostgresReset:
 
     def _bring_back(self) -> bool:
         session = self._connected()
-        glance = Glance.take(session)
+        glance = QuickState.take(session)
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
@@ -136,17 +136,17 @@ class PostgresReset:
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told
             self._disconnect()
-            self._clean = replace(self._clean, loaded=Glance.take(self._connected()).loaded)
+            self._clean = replace(self._clean, loaded=QuickState.take(self._connected()).loaded)
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
 
-    def _drop_trash(self, session: Session) -> None:
-        trash = _trash(Survey.oids(session))
+    def _drop_trash(self, session: PostgresSession) -> None:
+        trash = _trash(FullState.oids(session))
         if len(trash) > _MOST_TRASH:
             for name in trash:
                 session.run(f"DROP DATABASE {name}")
 
-    def _connected(self) -> Session:
+    def _connected(self) -> PostgresSession:
         if self._session is not None:
             try:
                 self._session.run("SELECT 1")
@@ -176,14 +176,14 @@ class PostgresReset:
                     self._counted = False
                     return
 
-    def _do_chore(self, session: Session) -> bool:
+    def _do_chore(self, session: PostgresSession) -> bool:
         """Do the most useful thing that is left to do; tell whether there was one.
 
         Each is one transaction, which `_clean` has to know of. It is sure to be no more
         than that: both write to pg_database, so that they have one number at least; if one had two,
         the next reset would take that for a change and do its work.
         """
-        names = Survey.oids(session)
+        names = FullState.oids(session)
         missing = [
             kept
             for kept in self._baseline.kept.values()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dockwright.reset.postgres.session import Session, array, quoted
+from dockwright.reset.postgres.session import PostgresSession, array, quoted
 
 _DATABASE = "'pg_database'::regclass"
 
@@ -200,7 +200,7 @@ FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class QuickState:
     """What tells whether anything was written at all.
 
     A transaction gets a number before it writes its first row, sequence value or catalog entry, and
@@ -230,7 +230,7 @@ class Glance:
     origins: dict[str, str]
 
     @classmethod
-    def take(cls, session: Session) -> Glance:
+    def take(cls, session: PostgresSession) -> QuickState:
         """Look at the server."""
         return cls(**session.ask(_GLANCE))
 
@@ -278,7 +278,7 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class FullState:
     """Everything outside the databases' contents.
 
     Attributes:
@@ -298,7 +298,7 @@ class Survey:
     databases: dict[str, Database]
 
     @classmethod
-    def take(cls, session: Session, *, version: int, names: list[str]) -> Survey:
+    def take(cls, session: PostgresSession, *, version: int, names: list[str]) -> FullState:
         """Look at a server of this version that has these shared catalogs."""
         activity = _ACTIVITY if version >= SURE_STATISTICS else "NULL"
         query = _SURVEY % {
@@ -312,12 +312,12 @@ class Survey:
         return cls(**answer, databases={each.name: each for each in databases})
 
     @staticmethod
-    def identity_of(session: Session, name: str) -> Identity:
+    def identity_of(session: PostgresSession, name: str) -> Identity:
         """Return what identifies one database."""
         return Identity(*session.ask(_IDENTITY % {"look": _LOOK, "name": quoted(name)}))
 
     @staticmethod
-    def oids(session: Session) -> dict[str, int]:
+    def oids(session: PostgresSession) -> dict[str, int]:
         """Return the databases' numbers by name."""
         found: dict[str, int] = session.ask(_OIDS)
         return found

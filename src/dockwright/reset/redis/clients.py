@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockwright.reset.base import Resettable
-from dockwright.reset.redis.session import Reply, Session
+from dockwright.reset.redis.session import RedisSession, Reply
 
 LIST = ("CLIENT", "LIST")
 _WAITING = frozenset("bOSt")
@@ -35,7 +35,7 @@ class Clients:
         """Know none of them any more: the server was restarted and counts from 1 again."""
         self._known = set()
 
-    def end_strangers(self, session: Session, reply: Reply) -> None:
+    def end_strangers(self, session: RedisSession, reply: Reply) -> None:
         """End those that a test left.
 
         Args:

@@ -33,7 +33,7 @@ class SilentError(StackError):
     """The server keeps the connection open and does not answer."""
 
 
-class Session(Protocol):
+class RedisSession(Protocol):
     """One connection, used by one thread at a time."""
 
     def call(self, *commands: Command) -> list[Reply]:
@@ -74,7 +74,7 @@ class Access:
         )
 
 
-def greet(session: Session) -> None:
+def greet(session: RedisSession) -> None:
     """Wait until the server answers.
 
     Raises:
@@ -94,7 +94,7 @@ def greet(session: Session) -> None:
         ) from failure
 
 
-def knows(session: Session, command: Command) -> bool:
+def knows(session: RedisSession, command: Command) -> bool:
     """Return whether the server takes this command."""
     try:
         session.call(command)
@@ -156,13 +156,13 @@ class CliSession:
         greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
-        """Send commands; see `Session`."""
+        """Send commands; see `RedisSession`."""
         mark = _line(("ECHO", self._mark))
         self._write(b"".join(_line(command) + mark for command in commands))
         return checked(commands, [_reply(self._until_mark()) for _ in commands])
 
     def transaction(self, *commands: Command) -> list[Reply]:
-        """Send commands as one transaction; see `Session`."""
+        """Send commands as one transaction; see `RedisSession`."""
         everything = [("MULTI",), *commands, ("EXEC",)]
         self._write(b"".join(map(_line, [*everything, ("ECHO", self._mark)])))
         lines: list[str] = []
@@ -275,11 +275,11 @@ class DriverSession:
         greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
-        """Send commands; see `Session`."""
+        """Send commands; see `RedisSession`."""
         return checked(commands, self._exchange(commands))
 
     def transaction(self, *commands: Command) -> list[Reply]:
-        """Send commands as one transaction; see `Session`."""
+        """Send commands as one transaction; see `RedisSession`."""
         return executed(commands, self._exchange([("MULTI",), *commands, ("EXEC",)]))
 
     def close(self) -> None:
@@ -309,7 +309,7 @@ class DriverSession:
 _log = logging.getLogger(__name__)
 
 
-def connect(access: Access) -> Session:
+def connect(access: Access) -> RedisSession:
     """Connect: natively if possible, else by the client in the container.
 
     Raises:
@@ -323,7 +323,7 @@ def connect(access: Access) -> Session:
     return session
 
 
-def _connect(access: Access) -> Session:
+def _connect(access: Access) -> RedisSession:
     try:
         return DriverSession(access)
     except ImportError:

@@ -25,8 +25,8 @@ from dockwright.reset.redis.session import (
     Command,
     CommandError,
     ConnectionLostError,
+    RedisSession,
     Reply,
-    Session,
     connect,
     greet,
     knows,
@@ -54,7 +54,7 @@ class Settings:
     functions: bytes | None
 
     @classmethod
-    def take(cls, session: Session) -> Settings:
+    def take(cls, session: RedisSession) -> Settings:
         """Ask the server for all that it knows of.
 
         Raises:
@@ -65,7 +65,7 @@ class Settings:
         )
 
     @classmethod
-    def read(cls, session: Session, commands: list[Command]) -> Settings:
+    def read(cls, session: RedisSession, commands: list[Command]) -> Settings:
         """Ask the server with these commands, the first of which is ``CONFIG GET``."""
         replies = dict(zip(commands, session.call(*commands), strict=True))
         words = _texts(replies[_CONFIG])
@@ -76,7 +76,7 @@ class Settings:
             functions=functions if isinstance(functions, bytes) else None,
         )
 
-    def put_back(self, session: Session, *, functions_ran: bool, save_failed: bool) -> bool:
+    def put_back(self, session: RedisSession, *, functions_ran: bool, save_failed: bool) -> bool:
         """Make the server's settings these again.
 
         Args:
@@ -233,7 +233,7 @@ class Vitals:
     drastic: frozenset[tuple[str, int]]
 
     @classmethod
-    def take(cls, session: Session, counted: frozenset[str] = frozenset()) -> Vitals:
+    def take(cls, session: RedisSession, counted: frozenset[str] = frozenset()) -> Vitals:
         """Ask the server.
 
         Args:
@@ -311,7 +311,7 @@ QUESTIONS = (("INFO",), ("INFO", "commandstats"))
 """The commands whose replies make `Vitals`."""
 
 
-def counted_commands(session: Session) -> frozenset[str]:
+def counted_commands(session: RedisSession) -> frozenset[str]:
     """Return the commands that read or write keys: whatever these change is counted."""
     try:
         replies = session.call(("ACL", "CAT", "read"), ("ACL", "CAT", "write"))
@@ -404,7 +404,7 @@ class RedisReset:
         self._service = service
         self._lock = threading.Lock()
         self._access: Access
-        self._session: Session | None = None
+        self._session: RedisSession | None = None
         self._counted: frozenset[str]
         self._tidying: list[Command]
         self._settings: Settings
@@ -484,7 +484,7 @@ class RedisReset:
             self._restore_keys(session, vitals)
             session.call(*self._tidying)  # restoring many keys may be slow, and logged
 
-    def _awake(self) -> Session:
+    def _awake(self) -> RedisSession:
         """Return a connection to the server, which is not paused any more."""
         if self._session is not None:
             try:
@@ -499,7 +499,7 @@ class RedisReset:
         session.call(*self._tidying)
         return session
 
-    def _look(self, session: Session) -> Vitals:
+    def _look(self, session: RedisSession) -> Vitals:
         """Return what the server is now; end connections that a test left."""
         until_none(lambda: int(Vitals.take(session).loading), "keys to load")
         *replies, clients = session.call(*QUESTIONS, CLIENT_LIST)
@@ -525,7 +525,7 @@ class RedisReset:
             vitals.calls(name) != self._last.calls(name) for name in ("fcall", "fcall_ro")
         )
 
-    def _restore_keys(self, session: Session, vitals: Vitals) -> None:
+    def _restore_keys(self, session: RedisSession, vitals: Vitals) -> None:
         """Replace all keys at once; then the disk is made what it was."""
         same_disk = self._last.same_disk(vitals)
         if vitals.saving.failed:  # then writes are refused
@@ -548,7 +548,7 @@ class RedisReset:
             self._restore_disk(session)
             self._last, self._clean = Vitals.take(session, self._counted), None
 
-    def _restore_disk(self, session: Session) -> None:
+    def _restore_disk(self, session: RedisSession) -> None:
         """Let a restart load what it would have loaded at the baseline."""
         until_none(lambda: int(Vitals.take(session).saving.running), "saves under way")
         if self._files.has_dump:
@@ -579,7 +579,7 @@ def _require_master(vitals: Vitals) -> None:
         raise StackError("it is a replica, which cannot be written to")
 
 
-def _save(session: Session) -> None:
+def _save(session: RedisSession) -> None:
     """Save to disk; a save that FLUSHALL has ended counts as under way for some milliseconds."""
 
     def attempt() -> Outcome:
@@ -597,7 +597,7 @@ def _save(session: Session) -> None:
         raise StackError(failure.message) from failure
 
 
-def _keys(session: Session, vitals: Vitals) -> list[_Key]:
+def _keys(session: RedisSession, vitals: Vitals) -> list[_Key]:
     """Return all keys, by database."""
     found: list[_Key] = []
     for database, _ in vitals.databases:
