@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from dockwright.errors import EngineError, StackError
 from dockwright.reset.mysql.server import Server, empty_logs
-from dockwright.reset.mysql.session import Access, MysqlSession
-from dockwright.reset.mysql.strategy import shows_locks
+from dockwright.reset.mysql.session import Access, MysqlSession, quoted, shows_locks, text
 
 OURS = "dockwright"
 """The schema that holds the copies of tables."""
@@ -185,16 +184,6 @@ def variables(session: MysqlSession) -> dict[str, str]:
         for row in session.rows("SHOW GLOBAL VARIABLES")
         if not re.match(VOLATILE, row[0])
     }
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL has it."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def text(value: str) -> str:
-    """Return a text as SQL has it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 _DUMP = (

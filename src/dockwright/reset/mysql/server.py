@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockwright.errors import StackBrokenError
-from dockwright.reset.mysql.schemas import quoted, text
-from dockwright.reset.mysql.session import MysqlSession
+from dockwright.reset.mysql.session import MysqlSession, quoted, text
 
 _PLUGINS = """
 SELECT plugin_name FROM information_schema.plugins

@@ -186,3 +186,23 @@ def _text(value: Any) -> str:
 
 def _unescaped(field: str) -> str:
     return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), field)
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def text(value: str) -> str:
+    """Return a text as SQL has it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_SHOWS_LOCKS = """
+SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO'
+"""
+
+
+def shows_locks(session: MysqlSession) -> bool:
+    """Return whether the server shows who holds a `GET_LOCK`."""
+    return bool(session.rows(_SHOWS_LOCKS))

@@ -22,11 +22,16 @@ from dockwright.reset.mysql.schemas import (
     Table,
     capture,
     prepare,
-    quoted,
-    text,
 )
 from dockwright.reset.mysql.server import empty_logs
-from dockwright.reset.mysql.session import Access, ConnectionLostError, MysqlSession
+from dockwright.reset.mysql.session import (
+    Access,
+    ConnectionLostError,
+    MysqlSession,
+    quoted,
+    shows_locks,
+    text,
+)
 
 _KILLED = """
 SELECT COUNT(*) FROM information_schema.processlist
@@ -194,9 +199,6 @@ SELECT (SELECT COUNT(*) FROM information_schema.innodb_trx
      + (SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID()
         AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump'))
 """
-_SHOWS_LOCKS = """
-SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO'
-"""
 _LOCKED = """
 SELECT COUNT(*) FROM information_schema.metadata_lock_info
 WHERE lock_type = 'User lock' AND thread_id <> CONNECTION_ID()
@@ -238,11 +240,6 @@ class Pulse:
             definitions=tuple(defining),
             variables=variables,
         )
-
-
-def shows_locks(session: MysqlSession) -> bool:
-    """Return whether the server shows who holds a `GET_LOCK`."""
-    return bool(session.rows(_SHOWS_LOCKS))
 
 
 def _locked(session: MysqlSession) -> bool:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import survey as catalogs
-from dockwright.reset.postgres.cluster import Cluster, Contents, spare_name, template_name
-from dockwright.reset.postgres.rows import POSITION
+from dockwright.reset.postgres.cluster import POSITION, Cluster, Contents, spare_name, template_name
 from dockwright.reset.postgres.session import Access, PostgresSession, array, not_a_superuser
 from dockwright.reset.postgres.survey import (
     ALTERED_SETTINGS,

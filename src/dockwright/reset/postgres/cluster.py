@@ -21,6 +21,11 @@ from dockwright.reset.postgres.session import (
 from dockwright.reset.postgres.survey import PREFIX
 
 _MOST_TABLE_BYTES = 1 << 20
+
+POSITION = """
+SELECT jsonb_build_array(txid_current(), pg_current_wal_insert_lsn())::text
+"""
+"""In a transaction that writes: its number, and where the log ends before its own end."""
 _MOST_BYTES = 16 << 20
 """More than this is brought back sooner by copying the database's files."""
 

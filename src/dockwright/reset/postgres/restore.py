@@ -8,11 +8,11 @@ from dockwright.errors import StackBrokenError
 from dockwright.reset.postgres import survey
 from dockwright.reset.postgres.baseline import Baseline, DatabaseSnapshot, make_spare
 from dockwright.reset.postgres.cluster import (
+    POSITION,
     Cluster,
     spare_name,
     trash_name,
 )
-from dockwright.reset.postgres.rows import POSITION
 from dockwright.reset.postgres.session import identifier
 from dockwright.reset.postgres.survey import PREFIX, SETTINGS, Database, FullState, QuickState
 

@@ -26,11 +26,6 @@ from dockwright.reset.postgres.survey import FullState, QuickState
 _OLDEST = 150000
 """`pg_walinspect` came with this version; the official images have it."""
 
-POSITION = """
-SELECT jsonb_build_array(txid_current(), pg_current_wal_insert_lsn())::text
-"""
-"""In a transaction that writes: its number, and where the log ends before its own end."""
-
 _TOUCHED = r"""
 WITH records AS MATERIALIZED (
   SELECT CASE resource_manager
