@@ -88,8 +88,8 @@ def test_a_newer_version_may_tell_more() -> None:
 
 
 @pytest.mark.parametrize("values", [{}, {"id": "x"}, {**WHOLE.to_json(), "tests": 5}])
-def test_what_is_no_run_is_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="this is no RunRecord"):
+def test_values_that_are_not_a_run_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not a RunRecord"):
         RunRecord.from_json(values)  # type: ignore[arg-type]  # wrong on purpose
 
 
