@@ -354,7 +354,7 @@ def _ulimits(config: Mapping[str, Json]) -> list[Json]:
     return [
         {"Name": name, "Soft": limit, "Hard": limit}
         if isinstance(limit, int)
-        else {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]}
+        else {"Name": name, "Soft": limit.get("soft", 0), "Hard": limit.get("hard", 0)}
         for name, limit in declared.items()
     ]
 
