@@ -10,7 +10,7 @@ import pytest
 from dockwright.errors import StackError, WaitCancelledError
 from dockwright.model import Dependency
 from dockwright.stack.graph import Graph
-from dockwright.stack.start import Launch, Stopwatch, Unit, UnitEvent
+from dockwright.stack.start import Launch, StartProgress, Unit, UnitEvent
 from dockwright.wait import CancelToken
 
 
@@ -48,8 +48,7 @@ class Recorder:
             self.graph,
             self._units.values(),
             cancel=self.cancel,
-            listener=self.events.append,
-            stopwatch=Stopwatch(),
+            progress=StartProgress(self.events.append),
         ).run()
 
 
@@ -137,20 +136,3 @@ def test_every_unit_tells_its_states_in_order() -> None:
     recorder.add("only")
     recorder.run()
     assert [event.state for event in recorder.events] == ["start", "wait", "ready"]
-
-
-def test_the_stopwatch_splits_work_from_waiting() -> None:
-    now = 0.0
-
-    def clock() -> float:
-        return now
-
-    watch = Stopwatch(clock)
-    now = 1.0
-    with watch.working():
-        now = 3.0
-        with watch.working():  # overlapping work counts once
-            now = 4.0
-    now = 9.0
-    assert watch.times().start_s == pytest.approx(3.0)
-    assert watch.times().wait_s == pytest.approx(6.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,11 +36,13 @@ SLEEPER = 'image: IMAGE, command: ["sh", "-c", "while :; do sleep 0.1; done"]'
 
 def test_a_started_stack_is_ready_and_answers(make_stack: StackMaker) -> None:
     stack = make_stack(f"services:\n  web:{SERVER}    ports: ['8000:8000']\n")
-    times = stack.start()
+    began = time.monotonic()
+    stack.start()
+    elapsed_s = time.monotonic() - began
     with urllib.request.urlopen(f"http://{stack.address('web', 8000)}/", timeout=5) as answer:
         assert answer.read() == b"hello\n"
     # The declared interval is 30 s: whoever waits for the engine's own check is not here yet.
-    assert times.start_s + times.wait_s < 20
+    assert elapsed_s < 20
 
 
 def test_a_declared_ready_condition_replaces_the_health_check(make_stack: StackMaker) -> None:

@@ -13,7 +13,7 @@ from dockwright.engine import Engine, parallel
 from dockwright.errors import EngineError, ImageMissingError, NoSuchObjectError
 from dockwright.model import StackSpec
 from dockwright.paths import state_directory
-from dockwright.stack import Listener, Stack, Stopwatch, UnitEvent
+from dockwright.stack import Listener, Stack, StartProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +102,15 @@ def get_images(
     Raises:
         ImageMissingError: or `ImageBuildError`: one cannot be had.
     """
-    stopwatch = Stopwatch()
+    progress = StartProgress(listener)
 
     def get(name: str) -> None:
         try:
-            stack.ensure_image(name, listener, stopwatch, anew=anew)
+            stack.ensure_image(name, progress, anew=anew)
         except BaseException as failure:
-            listener(UnitEvent(name, "failed", stopwatch.elapsed_s, str(failure)))
+            progress.report(name, "failed", str(failure))
             raise
-        listener(UnitEvent(name, "ready", stopwatch.elapsed_s, "image ready"))
+        progress.report(name, "ready", "image ready")
 
     parallel.run([partial(get, name) for name in services if name in stack.spec.services])
 

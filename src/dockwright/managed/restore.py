@@ -41,7 +41,7 @@ from dockwright.managed.restore_undo import (
     remove_all,
     undo_restore,
 )
-from dockwright.stack import Listener, Stack, Stopwatch, UnitEvent, start_whole
+from dockwright.stack import Listener, Stack, StartProgress, UnitEvent, start_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,11 @@ def _check_free(stack: Stack, name: str) -> None:
 
 
 def _get_images(stack: Stack, manifest: Manifest, listener: Listener) -> None:
-    stopwatch = Stopwatch()
+    progress = StartProgress(listener)
 
     def get(service: str) -> None:
         try:
-            stack.ensure_image(service, listener, stopwatch)
+            stack.ensure_image(service, progress)
         except ImageMissingError as exc:
             image = manifest.images.get(service)
             known = [name for name in (*image.digests, image.id) if name] if image else []

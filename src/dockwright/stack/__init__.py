@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         marked_processes,
     )
     from dockwright.stack.stack import Stack
-    from dockwright.stack.start import Listener, StartTimes, Stopwatch, UnitEvent
+    from dockwright.stack.start import Listener, StartProgress, UnitEvent
     from dockwright.stack.status import UnitStatus, statuses
     from dockwright.stack.upgrade import restore_set_aside, start_whole
     from dockwright.stack.view import CommandResult, StackOptions
@@ -37,8 +37,7 @@ __all__ = [
     "NativeProcess",
     "Stack",
     "StackOptions",
-    "StartTimes",
-    "Stopwatch",
+    "StartProgress",
     "UnitEvent",
     "UnitStatus",
     "engine_warnings",
@@ -81,8 +80,7 @@ __getattr__ = lazily(
         "stack": ("Stack",),
         "start": (
             "Listener",
-            "StartTimes",
-            "Stopwatch",
+            "StartProgress",
             "UnitEvent",
         ),
         "status": (

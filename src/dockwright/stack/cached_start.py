@@ -32,8 +32,8 @@ from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError, WaitCancelledError
 from dockwright.reset import flush_to_disk
 from dockwright.stack.baseline import ServiceOfStack
-from dockwright.stack.stack import Stack, ignore
-from dockwright.stack.start import Listener, StartTimes
+from dockwright.stack.stack import Stack
+from dockwright.stack.start import Listener, ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +202,17 @@ class CachedStart:
         self._start_s = 0.0
         self._draft: Draft | None = None
 
-    def run(self, listener: Listener = ignore) -> StartTimes:
+    def run(self, listener: Listener = ignore) -> None:
         """Start the copy; see `Stack.start`.
 
-        A copy that does not start from a kept baseline is made anew without it.
+        If it does not start from the kept baseline, it is created again without it.
         """
         if self._store is None:
-            return self._stack.start(listener=listener)
+            self._stack.start(listener=listener)
+            return
         began = time.monotonic()
         try:
-            times = self._stack.start(listener=listener, fill=partial(self._fill, self._store))
+            self._stack.start(listener=listener, fill=partial(self._fill, self._store))
         except WaitCancelledError:
             raise
         except (DockwrightError, ExceptionGroup) as failure:
@@ -221,9 +222,7 @@ class CachedStart:
             # It starts without it: the baseline was to blame.
             self._store.discard(self._key.text, f"a stack did not start from it: {failure}")
             self.poured, self._key = False, None
-            times = StartTimes(start_s=time.monotonic() - began, wait_s=0.0)
-        self._start_s = times.start_s + times.wait_s
-        return times
+        self._start_s = time.monotonic() - began
 
     def read(self) -> None:
         """Read the volumes of the copy, which is ready, not used yet, and paused meanwhile.

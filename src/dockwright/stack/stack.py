@@ -15,16 +15,11 @@ from dockwright.stack.graph import creation_waves, entangled
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
 from dockwright.stack.naming import COMPOSE_PROJECT, Identity
 from dockwright.stack.native import kill_processes, marked_processes
-from dockwright.stack.start import Launch, Listener, StartTimes, Stopwatch, UnitEvent, Units
+from dockwright.stack.start import Launch, Listener, StartProgress, Units, ignore
 from dockwright.stack.view import StackOptions, StackView
 from dockwright.wait import CancelToken
 
 _REMOVED = "the stack is being removed"
-
-
-def ignore(event: UnitEvent) -> None:
-    """Be the listener of a start that nobody watches."""
-    del event
 
 
 class Stack(StackView):
@@ -57,7 +52,7 @@ class Stack(StackView):
         *,
         listener: Listener = ignore,
         fill: Callable[[], None] | None = None,
-    ) -> StartTimes:
+    ) -> None:
         """Create what is missing, start everything in order, and wait until all is ready.
 
         Args:
@@ -66,30 +61,25 @@ class Stack(StackView):
             fill: called when everything is created and before anything starts, to pour data into
                 the volumes.
 
-        Returns:
-            Where the time went.
-
         Raises:
             ComposeError: there is nothing to start.
             DockwrightError: a unit failed. What was created stays; `remove` takes it away.
         """
-        stopwatch = Stopwatch()
+        progress = StartProgress(listener)
         names = self.graph.ordered() if units is None else self.known_with_dependencies(units)
         if not names:
             raise ComposeError(
                 f"stack {self.spec.name} has nothing to start: no service is enabled",
                 hint="activate the profile of a service, or declare one",
             )
-        with stopwatch.working():
-            self._create(names, listener, stopwatch)
-            if fill is not None:
-                fill()
-        self._launch(names, listener, stopwatch)
-        return stopwatch.times()
+        self._create(names, progress)
+        if fill is not None:
+            fill()
+        self._launch(names, progress)
 
     def create(self, *, listener: Listener = ignore) -> None:
         """Create what is missing, and start nothing."""
-        self._create(self.graph.ordered(), listener, Stopwatch())
+        self._create(self.graph.ordered(), StartProgress(listener))
 
     def create_networks_and_volumes(self) -> None:
         """Create the networks, and the volumes that have names, as far as they are missing."""
@@ -105,15 +95,11 @@ class Stack(StackView):
         for wave in reversed(self.graph.waves(self.known(units))):
             parallel.run([partial(self._stop_unit, name) for name in wave])
 
-    def restart(
-        self, units: Iterable[str] | None = None, *, listener: Listener = ignore
-    ) -> StartTimes:
+    def restart(self, units: Iterable[str] | None = None, *, listener: Listener = ignore) -> None:
         """Stop units, start them again, and wait until they are ready."""
         names = self.known(units)
         self.stop(names)
-        stopwatch = Stopwatch()
-        self._launch(self.graph.ordered(names), listener, stopwatch)
-        return stopwatch.times()
+        self._launch(self.graph.ordered(names), StartProgress(listener))
 
     def kill(self, units: Iterable[str] | None = None) -> None:
         """Kill units at once, without their stop grace; what does not run stays as it is."""
@@ -121,7 +107,7 @@ class Stack(StackView):
 
     def launch(self, units: Iterable[str]) -> None:
         """Start exactly these existing units, in order, and wait until they are ready."""
-        self._launch(self.graph.ordered(self.known(units)), ignore, Stopwatch())
+        self._launch(self.graph.ordered(self.known(units)), StartProgress())
 
     def revive(self, *, without: Collection[str] = ()) -> None:
         """Start every container that ought to run and does not, and wait until all are ready.
@@ -170,10 +156,10 @@ class Stack(StackView):
         parallel.run([partial(self._remove_unit, name) for name in names])
         volumes = {volume for name in names for volume in self.volumes_of(name).values()}
         parallel.run([partial(self.engine.remove_volume, volume) for volume in volumes])
-        self._create(names, ignore, Stopwatch())
+        self._create(names, StartProgress())
         if fill is not None:
             parallel.run([partial(fill, name) for name in names if name in self.containers])
-        self._launch(names, ignore, Stopwatch())
+        self._launch(names, StartProgress())
         return names
 
     def remove(self, *, volumes: bool = True) -> None:
@@ -227,36 +213,29 @@ class Stack(StackView):
         """Return the engine's name of a volume that the file gives none, by its mount target."""
         return self._creator.anonymous_volume(service, target)
 
-    def _create(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
+    def _create(self, names: Sequence[str], progress: StartProgress) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
         require_runnable(self.spec, missing, self.engine)
-        parallel.run([partial(self.ensure_image, name, listener, stopwatch) for name in missing])
+        parallel.run([partial(self.ensure_image, name, progress) for name in missing])
         self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):
             parallel.run(
-                [
-                    partial(self._create_one, name, listener, stopwatch)
-                    for name in wave
-                    if name in missing
-                ]
+                [partial(self._create_one, name, progress) for name in wave if name in missing]
             )
 
-    def ensure_image(
-        self, name: str, listener: Listener, stopwatch: Stopwatch, *, anew: bool = False
-    ) -> None:
+    def ensure_image(self, name: str, progress: StartProgress, *, anew: bool = False) -> None:
         """Make sure of a service's image: there already, pulled, or built.
 
         Args:
             name: the service.
-            listener: is told how far it is.
-            stopwatch: of the start that this is a part of.
+            progress: of the start that this is a part of.
             anew: whether one that is there is pulled or built again.
         """
 
         def tell(message: str) -> None:
             self._check_wanted()
-            listener(UnitEvent(name, "image", stopwatch.elapsed_s, message))
+            progress.report(name, "image", message)
 
         get = self._images.renew if anew else self._images.ensure
         watch = ImageWatch(tell, lambda: self._closing)
@@ -266,9 +245,9 @@ class Stack(StackView):
             self._check_wanted()  # it ended because we ended it
             raise
 
-    def _create_one(self, name: str, listener: Listener, stopwatch: Stopwatch) -> None:
+    def _create_one(self, name: str, progress: StartProgress) -> None:
         self._check_wanted()
-        listener(UnitEvent(name, "create", stopwatch.elapsed_s))
+        progress.report(name, "create")
         self.containers[name] = self._creator.container(
             self.spec.services[name], self.ready_images[name]
         )
@@ -278,15 +257,14 @@ class Stack(StackView):
         if self._closing:
             raise WaitCancelledError(_REMOVED)
 
-    def _launch(self, names: Sequence[str], listener: Listener, stopwatch: Stopwatch) -> None:
+    def _launch(self, names: Sequence[str], progress: StartProgress) -> None:
         with self._token() as token:
             units = self._units(token)
             Launch(
                 self.graph,
                 [units.unit(name) for name in names],
                 cancel=token,
-                listener=listener,
-                stopwatch=stopwatch,
+                progress=progress,
             ).run()
 
     @contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
@@ -63,54 +61,25 @@ class UnitEvent:
 Listener: TypeAlias = Callable[[UnitEvent], None]
 
 
-@dataclass(frozen=True, slots=True)
-class StartTimes:
-    """Where the time of one start went, in seconds; the two add up to the whole.
+def ignore(event: UnitEvent) -> None:
+    """Be the listener of a start that nobody watches."""
+    del event
 
-    Attributes:
-        start_s: while at least one engine call created or started something.
-        wait_s: while all that was left was waiting for something to become ready.
+
+class StartProgress:
+    """Reports what the units of one start do, from many threads.
+
+    Args:
+        listener: called with each event.
     """
 
-    start_s: float
-    wait_s: float
+    def __init__(self, listener: Listener = ignore) -> None:
+        self._listener = listener
+        self._began = time.monotonic()
 
-
-class Stopwatch:
-    """Splits a stretch of time into working and only waiting, over many threads."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._began = clock()
-        self._busy = 0
-        self._busy_since = 0.0
-        self._busy_s = 0.0
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the stopwatch was made."""
-        return self._clock() - self._began
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Count the time inside as work, once, however many threads work at the same time."""
-        with self._lock:
-            if self._busy == 0:
-                self._busy_since = self._clock()
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy -= 1
-                if self._busy == 0:
-                    self._busy_s += self._clock() - self._busy_since
-
-    def times(self) -> StartTimes:
-        """Return the split so far."""
-        with self._lock:
-            return StartTimes(start_s=self._busy_s, wait_s=self.elapsed_s - self._busy_s)
+    def report(self, unit: str, state: UnitState, message: str = "") -> None:
+        """Report that a unit reached a state, now."""
+        self._listener(UnitEvent(unit, state, time.monotonic() - self._began, message))
 
 
 _SIGNAL_S = 0.2  # a wait without end may miss a signal that arrives just before it begins
@@ -144,8 +113,7 @@ class Launch:
         graph: who waits for whom.
         units: what to start, by name.
         cancel: set by the launch when a unit fails, so that the waits of the others end at once.
-        listener: is told what happens.
-        stopwatch: splits the time into starting and waiting.
+        progress: reports what happens.
     """
 
     def __init__(
@@ -154,14 +122,12 @@ class Launch:
         units: Iterable[Unit],
         *,
         cancel: CancelToken,
-        listener: Listener,
-        stopwatch: Stopwatch,
+        progress: StartProgress,
     ) -> None:
         self._graph = graph
         self._units = {unit.name: unit for unit in units}
         self._cancel = cancel
-        self._listener = listener
-        self._stopwatch = stopwatch
+        self._progress = progress
         self._milestones: dict[tuple[str, DependencyCondition], Future[None]] = {
             (name, condition): Future()
             for name in self._units
@@ -205,13 +171,12 @@ class Launch:
         try:
             for dependency in self._graph.dependencies[unit.name]:
                 self._await(unit, dependency)
-            self._tell(unit, "start")
-            with self._stopwatch.working():
-                unit.start()
+            self._progress.report(unit.name, "start")
+            unit.start()
             self._reach(unit, "service_started")
-            self._tell(unit, "wait")
+            self._progress.report(unit.name, "wait")
             self._finish(unit)
-            self._tell(unit, "ready")
+            self._progress.report(unit.name, "ready")
         except BaseException as failure:
             self._fail(unit, failure)
             raise
@@ -241,14 +206,11 @@ class Launch:
         # It did not fail itself where another one's failure, or Ctrl-C, ended it.
         called_off = isinstance(failure, DependencyFailedError | WaitCancelledError)
         message = str(failure) if isinstance(failure, DockwrightError) else ""
-        self._tell(unit, "called off" if called_off else "failed", message)
+        self._progress.report(unit.name, "called off" if called_off else "failed", message)
         self._cancel.cancel(f"{unit.name} failed")
         for (name, _), milestone in self._milestones.items():
             if name == unit.name and not milestone.done():
                 milestone.set_exception(failure)
-
-    def _tell(self, unit: Unit, state: UnitState, message: str = "") -> None:
-        self._listener(UnitEvent(unit.name, state, self._stopwatch.elapsed_s, message))
 
 
 class Units:

@@ -26,7 +26,7 @@ from dockwright.stack.naming import (
     is_set_aside,
 )
 from dockwright.stack.native import StartedProcess, kill_processes, marked_processes
-from dockwright.stack.start import Listener, StartTimes, Stopwatch
+from dockwright.stack.start import Listener, StartProgress
 
 if TYPE_CHECKING:
     from dockwright.stack.stack import Stack
@@ -40,7 +40,7 @@ def start_whole(
     *,
     listener: Listener,
     remove_orphans: bool = False,
-) -> StartTimes:
+) -> None:
     """Start a long-lived stack: leave what runs unchanged, replace what is outdated.
 
     A container is outdated when its service's configuration or its image has changed since it was
@@ -66,7 +66,7 @@ def start_whole(
         if remove_orphans:
             parallel.run([partial(_set_container_aside, stack, each) for each in _orphans(stack)])
         _set_aside(stack, _outdated(stack, names, before, listener))
-        times = stack.start(names, listener=listener)
+        stack.start(names, listener=listener)
         _check_still_up(stack, names)
     except BaseException as failure:
         problems = _undo(stack, before)
@@ -85,7 +85,6 @@ def start_whole(
             for each in _kept_aside(stack).values()
         ]
     )
-    return times
 
 
 def _explained(stack: Stack, failure: ConflictError | PortInUseError) -> EngineError:
@@ -200,8 +199,8 @@ def _outdated(
     stack: Stack, names: Sequence[str], before: _Existing, listener: Listener
 ) -> set[str]:
     existing = [name for name in names if name in stack.containers]
-    stopwatch = Stopwatch()
-    parallel.run([partial(stack.ensure_image, name, listener, stopwatch) for name in existing])
+    progress = StartProgress(listener)
+    parallel.run([partial(stack.ensure_image, name, progress) for name in existing])
     changed = {
         name
         for name in existing
