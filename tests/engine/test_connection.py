@@ -36,11 +36,19 @@ def own_engine(engine: Engine) -> Iterator[Engine]:
     mine.close()
 
 
-def test_the_docker_sdk_is_not_loaded_before_an_engine_is_used() -> None:
-    code = (
-        "import sys, dockwright.engine;"
-        "print([m for m in ('docker', 'requests', 'urllib3', 'psutil') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("dockwright.engine", ("docker", "requests", "urllib3", "psutil")),
+        ("dockwright.pool.session", ("docker", "requests", "urllib3", "psutil")),
+        ("dockwright.cli.stack.start", ("docker",)),
+        ("dockwright.engine.client", ("docker",)),
+    ],
+)
+def test_the_docker_sdk_is_not_loaded_before_it_is_used(
+    module: str, forbidden: tuple[str, ...]
+) -> None:
+    code = f"import sys, {module}; print([m for m in {forbidden} if m in sys.modules])"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=60, check=True
     )

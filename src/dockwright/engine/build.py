@@ -17,10 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
-from docker.utils import build as context_utils
-
 from dockwright.engine.containers import EngineCalls
-from dockwright.engine.credentials import build_headers
 from dockwright.engine.endpoint import Endpoint
 from dockwright.engine.errors import build_failed
 from dockwright.engine.http import Call
@@ -253,8 +250,6 @@ class BuildCalls(EngineCalls):
             ImageBuildError: it failed, or needs BuildKit and only the classic builder is there;
                 the message ends with the builder's last lines.
         """
-        # Both load what only a build needs: the Docker SDK, and a look for the docker command.
-
         text = request.dockerfile_text()
         last: deque[str] = deque(maxlen=_LINES_IN_ERROR)
 
@@ -312,6 +307,8 @@ def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch
     Raises:
         EngineError: the build failed; its message is the builder's reason.
     """
+    from dockwright.engine.credentials import build_headers  # loads the Docker SDK
+
     with _context(request) as (dockerfile, tar):
         call = Call(
             "POST",
@@ -338,6 +335,8 @@ def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch
 
 def context_files(request: BuildRequest) -> set[str]:
     """Return the names of what a build may copy, relative to its context."""
+    from docker.utils import build as context_utils  # loads the Docker SDK
+
     own = request.dockerfile_path.with_name(f"{request.dockerfile_path.name}.dockerignore")
     # BuildKit takes a Dockerfile's own list instead: then nothing is left out.
     ignored = [] if own.exists() else _ignored(request)
@@ -374,6 +373,8 @@ def _params(
 @contextmanager
 def _context(request: BuildRequest) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield the Dockerfile's name in the context and the context's tar, in a file on disk."""
+    from docker.utils import build as context_utils  # loads the Docker SDK
+
     root = request.context.resolve()
     dockerfile = request.dockerfile_path.resolve()
     text: str | None = None

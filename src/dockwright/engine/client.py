@@ -6,14 +6,12 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-import docker
-
 from dockwright.engine.build import BuildCalls
 from dockwright.engine.containers import ContainerCalls
 from dockwright.engine.endpoint import Endpoint, resolve_endpoint
 from dockwright.engine.events import EventHub
 from dockwright.engine.exec import ExecCalls, ExecSessionCalls
-from dockwright.engine.http import Call
+from dockwright.engine.http import Call, Transport
 from dockwright.engine.images import ImageCalls, PullCalls
 from dockwright.engine.logs import LogCalls
 from dockwright.engine.networks import NetworkCalls
@@ -22,7 +20,7 @@ from dockwright.engine.volumes import VolumeFileCalls
 from dockwright.paths import home_directory
 
 if TYPE_CHECKING:
-    from dockwright.engine.http import Transport
+    import docker
 
 
 class Engine(
@@ -105,8 +103,6 @@ def connect(
         EnginePermissionError: this user may not use it.
         SettingsError: the environment or the docker command's configuration is wrong.
     """
-    from dockwright.engine.http import Transport  # the Docker SDK: 0.1 s, only when needed
-
     where = endpoint or resolve_endpoint(os.environ, home_directory())
     key = (os.getpid(), where)
     with _connecting:
@@ -120,6 +116,8 @@ def connect(
 
 def sdk_client(transport: Transport) -> docker.DockerClient:
     """Return a client that shares the transport's connections and API version."""
+    import docker  # 0.2 s, only for those who ask for it
+
     # The address is replaced below: docker-py has no way to be given an adapter.
     client = docker.DockerClient(
         base_url="tcp://localhost:2375",
