@@ -57,11 +57,17 @@ def test_a_stop_gives_the_grace_that_was_asked_for(
     assert engine.inspect_container(deaf)["State"]["ExitCode"] == 137
 
 
-def test_removing_is_done_when_it_is_gone_or_being_removed(
+def test_each_of_several_removals_returns_once_the_container_is_gone(
     engine: Engine, owned: Owned, scratch: str
 ) -> None:
     container = owned.run(scratch, "sleep", "600")
-    parallel.run([lambda: engine.remove_container(container)] * 6)
+
+    def remove() -> None:
+        engine.remove_container(container)
+        with pytest.raises(NoSuchObjectError):
+            engine.inspect_container(container)
+
+    parallel.run([remove] * 6)
     engine.remove_container(container)
     with pytest.raises(NoSuchObjectError) as caught:
         engine.inspect_container(container)

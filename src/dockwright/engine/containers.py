@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -156,7 +156,9 @@ class ContainerCalls(EngineCalls):
         self._http.send(_post(container, "rename", name=name))
 
     def remove_container(self, container: str, *, volumes: bool = True) -> None:
-        """Kill and remove a container; one that is gone, or being removed, is fine.
+        """Kill and remove a container, and return once it is gone.
+
+        A container that is gone already is fine. If another caller is removing it, wait for that.
 
         Args:
             container: its id or name.
@@ -176,6 +178,20 @@ class ContainerCalls(EngineCalls):
         except EngineError as exc:
             if "removal" not in exc.message or "in progress" not in exc.message:
                 raise
+            self._await_removal(container)
+
+    def _await_removal(self, container: str) -> None:
+        """Wait for another caller's removal: until then, volumes and networks are in use."""
+        wait = Call(
+            "POST",
+            path("containers", container, "wait"),
+            "wait for the removal of container",
+            container,
+            params={"condition": "removed"},
+            timeout_s=_LONGEST_S,
+        )
+        with suppress(NoSuchObjectError):
+            self._http.send(wait)
 
     def inspect_container(self, container: str) -> Document:
         """Return everything that the engine knows about the container."""
