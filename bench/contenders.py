@@ -145,6 +145,6 @@ def _end_broker(root: Path) -> None:
     place = BrokerPlace.of(root, find_endpoint("", os.environ).url)
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "dockwright.pool.broker" in command and place.name in command:
+        if "dockwright.pool.broker" in command and str(place.address) in command:
             process.send_signal(signal.SIGTERM)
             process.wait(60)

@@ -17,8 +17,8 @@ from dockwright.engine import PREFIX
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError
 from dockwright.model import Json
 from dockwright.pool import Factory, FactoryOptions
+from dockwright.settings import Settings
 from dockwright.stack import CachedStart, Stack
-from dockwright.wait import Cadence
 from tests.cache.entries import keys, tar_of
 from tests.support import leftovers
 
@@ -121,8 +121,7 @@ def start(
         project="test",
         version="0",
         directory=tmp_path / "work",
-        ready_timeout_s=60.0,
-        cadence=Cadence(),
+        settings=Settings(tmp_path, start_timeout=60.0),
         store=store,
     )
     made: list[Stack] = []

@@ -13,7 +13,8 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool
 from dockwright.pool.timeline import Notes
-from dockwright.wait import Cadence, Continue, Outcome, Ready, until
+from dockwright.settings import Settings
+from dockwright.wait import Continue, Outcome, Ready, until
 from tests.support import leftovers
 
 PoolMaker = Callable[..., Pool]
@@ -55,8 +56,7 @@ def make_pool(
             project="test",
             version="0",
             directory=tmp_path / "work",
-            ready_timeout_s=30.0,
-            cadence=Cadence(),
+            settings=Settings(tmp_path, start_timeout=30.0),
         )
         pool = Pool(engine, max_stacks=max_stacks, notes=Notes())
         for name, file in (files or {"tiny": compose_file}).items():

@@ -23,8 +23,9 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
 from dockwright.paths import project_hash
 from dockwright.pool import PoolClient, PoolOptions
-from dockwright.pool.protocol import LIMIT_BYTES, PROTOCOL, Connection
+from dockwright.pool.protocol import LIMIT_BYTES, PROTOCOL, Connection, error_from_json
 from dockwright.pool.runtime import BrokerPlace
+from dockwright.settings import Settings
 from tests.pool.conftest import eventually, exclusively, shared
 from tests.support import leftovers
 
@@ -37,8 +38,10 @@ from dockwright.compose import LoadOptions
 from dockwright.engine import connect
 from dockwright.model import Requirement
 from dockwright.pool import PoolClient, PoolOptions
+from dockwright.settings import Settings
 root, url, file = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
-client = PoolClient(PoolOptions(root=root, engine=connect, engine_url=url, engine_setting=""))
+settings = Settings(root, cache_baselines=False)
+client = PoolClient(PoolOptions(settings, connect, url))
 client.declare("tiny", LoadOptions(files=(file,)))
 lease = client.acquire(Requirement("tiny", True, "function", "child"), timeout_s=60)
 print(lease.leased.project, flush=True)
@@ -70,15 +73,8 @@ def make_client(
     clients: list[PoolClient] = []
 
     def make(*, keep_warm_s: float = 0.0) -> PoolClient:
-        client = PoolClient(
-            PoolOptions(
-                root=tmp_path,
-                engine=lambda: engine,
-                engine_url=engine.endpoint.url,
-                engine_setting="",
-                keep_warm_s=keep_warm_s,
-            )
-        )
+        settings = Settings(tmp_path, keep_warm=keep_warm_s, cache_baselines=False)
+        client = PoolClient(PoolOptions(settings, lambda: engine, engine.endpoint.url))
         clients.append(client)
         client.declare("tiny", LoadOptions(files=(compose_file,)))
         return client
@@ -253,7 +249,7 @@ def test_a_client_of_another_version_is_refused_with_the_reason(
     answer = connection.receive()
     connection.close()
     assert answer is not None
-    assert "the client 9.9" in answer["error"]["message"]
+    assert "the client 9.9" in error_from_json(answer["error"]).message
 
 
 def test_nonsense_from_a_client_ends_that_client_alone(
@@ -336,7 +332,7 @@ def test_requests_with_wrong_fields_are_refused_with_one_line(
         answer = connection.receive()
         assert answer is not None
         assert answer["id"] == number
-        assert " is wrong: " in answer["error"]["message"]
+        assert " is wrong: " in error_from_json(answer["error"]).message
     connection.close()
 
     lines = [line for line in place.log.read_text().splitlines() if "refused a request" in line]
@@ -376,7 +372,7 @@ def test_an_unknown_request_is_answered_with_an_error(
     answer = connection.receive()
     connection.close()
     assert answer is not None
-    assert answer["error"]["message"] == "nobody can do 'dance' here"
+    assert error_from_json(answer["error"]).message == "unknown request 'dance'"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")

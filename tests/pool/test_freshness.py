@@ -16,8 +16,8 @@ from dockwright.compose import LoadOptions
 from dockwright.engine import PREFIX, Engine
 from dockwright.errors import DockwrightError
 from dockwright.paths import project_hash
-from dockwright.pool.service import PoolService, ServiceOptions
-from dockwright.wait import Cadence
+from dockwright.pool.service import PoolService
+from dockwright.settings import Settings
 from tests.pool.conftest import shared
 from tests.support import leftovers
 
@@ -61,9 +61,7 @@ def warm(
     monkeypatch.setattr(Engine, "close", lambda _: None)  # it is this process's one engine
     root = tmp_path / "project"
     root.mkdir()
-    service = PoolService(
-        ServiceOptions(root=root, engine="", max_stacks=2, start_timeout_s=30.0, cadence=Cadence())
-    )
+    service = PoolService(Settings(root, max_stacks=2, start_timeout=30.0, cache_baselines=False))
     yield Warm(root, service, scratch)
     service.close()
     assert leftovers(engine, {f"{PREFIX}project": project_hash(root)}) == []

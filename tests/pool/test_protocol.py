@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from dockwright.errors import ComposeError, LeaseError, StackError
+import dockwright
+from dockwright.compose import LoadOptions
+from dockwright.errors import ComposeError, DockwrightError, LeaseError, WaitTimeoutError
 from dockwright.pool.protocol import (
     LIMIT_BYTES,
     Connection,
     ProtocolError,
     error_from_json,
     error_to_json,
+    load_options_to_json,
 )
+from dockwright.recording import decoded
 
 
 @pytest.fixture
@@ -97,19 +105,75 @@ def test_a_message_that_is_too_long_is_not_sent(ends: tuple[Connection, socket.s
         connection.send({"text": "x" * LIMIT_BYTES})
 
 
-def test_an_error_keeps_its_class_message_and_hint() -> None:
-    sent = json.loads(json.dumps(error_to_json(StackError("db exited", hint="look at it"))))
-    received = error_from_json(sent)
-    assert type(received) is StackError
-    assert (received.message, received.hint) == ("db exited", "look at it")
+def error_classes() -> list[type[DockwrightError]]:
+    """Return every error class of the package, wherever it is defined."""
+    for module in pkgutil.walk_packages(dockwright.__path__, "dockwright."):
+        if not module.name.rpartition(".")[2].startswith("__"):
+            importlib.import_module(module.name)
+    found, pending = [], [DockwrightError]
+    while pending:
+        kind = pending.pop()
+        found.append(kind)
+        pending += kind.__subclasses__()
+    return [kind for kind in found if kind.__module__.startswith("dockwright.")]
 
 
-def test_an_error_with_a_place_keeps_it_in_its_message() -> None:
-    received = error_from_json(error_to_json(ComposeError("no such key", path="services.web")))
-    assert isinstance(received, ComposeError)
-    assert received.message == "services.web: no such key"
+def crossed(failure: BaseException) -> DockwrightError:
+    return error_from_json(json.loads(json.dumps(error_to_json(failure))))
 
 
-@pytest.mark.parametrize("name", ["Path", "KeyError", "nothing"])
-def test_an_error_of_another_kind_becomes_one_of_ours(name: str) -> None:
-    assert type(error_from_json({"type": name, "message": "m", "hint": None})) is LeaseError
+def test_every_error_arrives_as_what_it_was() -> None:
+    classes = error_classes()
+    assert len(classes) > 50
+    for kind in classes:
+        sent = kind("db exited", hint="look at it")
+        sent.add_note("a note")
+        received = crossed(sent)
+        assert type(received) is kind
+        assert vars(received) == vars(sent)
+        assert (received.args, str(received)) == (sent.args, str(sent))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ComposeError("no such key", file=Path("c.yaml"), line=3, path="services.web", hint="x"),
+        WaitTimeoutError("not ready", elapsed_s=1.5, attempts=7),
+    ],
+)
+def test_an_error_keeps_its_attributes(sent: DockwrightError) -> None:
+    assert vars(crossed(sent)) == vars(sent)
+
+
+def test_a_foreign_exception_arrives_as_a_lease_error() -> None:
+    received = crossed(KeyError("x"))
+    assert type(received) is LeaseError
+    assert received.message == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dockwright.errors:Path",
+        "dockwright.errors:nothing",
+        "dockwright.nothing:StackError",
+        "dockwright.__main__:main",
+        "builtins:KeyError",
+        "LeaseError",
+    ],
+)
+def test_a_class_that_is_not_an_error_of_dockwright_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not an error of dockwright"):
+        error_from_json({"type": name, "args": ["m"], "attributes": {}})
+
+
+def test_load_options_arrive_with_absolute_paths_and_their_own_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HERE", "client")
+    options = LoadOptions(files=(Path("compose.yaml"),), profiles=("a",), runnable=False)
+    sent = json.dumps(load_options_to_json(options))
+    monkeypatch.setenv("HERE", "broker")
+    received = decoded(LoadOptions, json.loads(sent))
+    assert received == replace(options, files=(Path("compose.yaml").absolute(),), start=Path.cwd())
+    assert received.environ["HERE"] == "client"

@@ -15,6 +15,7 @@ import pytest
 from dockwright.compose import LoadOptions
 from dockwright.engine import Engine
 from dockwright.pool import PoolClient, PoolOptions
+from dockwright.settings import Settings
 from tests.pool.conftest import exclusively, shared
 from tests.soak.conftest import FULL, rounds
 from tests.soak.suite import Suite
@@ -109,10 +110,7 @@ def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
     )
     client = PoolClient(
         PoolOptions(
-            root=suite.root,
-            engine=lambda: engine,
-            engine_url=engine.endpoint.url,
-            engine_setting="",
+            Settings(suite.root, cache_baselines=False), lambda: engine, engine.endpoint.url
         )
     )
     try:

@@ -16,6 +16,7 @@ from dockwright.managed.images import ImageTagBackup
 from dockwright.managed.journal import RestoreJournal, exclusive
 from dockwright.model import Ownership, StackSpec
 from dockwright.paths import project_hash, state_directory
+from dockwright.settings import START_TIMEOUT_S
 from dockwright.stack import (
     COMPOSE_PROJECT,
     Identity,
@@ -64,7 +65,9 @@ def identity_of(project: str, working_dir: Path) -> Identity:
     )
 
 
-def long_lived_stack(spec: StackSpec, engine: Engine, *, timeout_s: float = 120.0) -> Stack:
+def long_lived_stack(
+    spec: StackSpec, engine: Engine, *, timeout_s: float = START_TIMEOUT_S
+) -> Stack:
     """Return the project's long-lived stack, attached to what of it exists.
 
     Args:
@@ -129,7 +132,7 @@ Tell = Callable[[str], None]
 
 @contextmanager
 def locked_stack(
-    spec: StackSpec, engine: Engine, *, what: str, tell: Tell, timeout_s: float = 120.0
+    spec: StackSpec, engine: Engine, *, what: str, tell: Tell, timeout_s: float = START_TIMEOUT_S
 ) -> Iterator[Stack]:
     """Hold the right to change the long-lived stack of `spec`; yield the stack.
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from dockwright.pool.client import NoBrokerError, PoolClient, PoolOptions
     from dockwright.pool.factory import Factory, FactoryOptions
     from dockwright.pool.journal import RetainedStacks, Workspace
-    from dockwright.pool.lease import Lease, LeasedStack, Seed
+    from dockwright.pool.lease import Lease, LeasedStack, Seed, SeedKey
     from dockwright.pool.pool import Pool, PoolStatistics
     from dockwright.pool.reaper import OwnedResources, reap, remove, survey
 
@@ -25,6 +25,7 @@ __all__ = [
     "PoolStatistics",
     "RetainedStacks",
     "Seed",
+    "SeedKey",
     "Workspace",
     "reap",
     "remove",
@@ -51,6 +52,7 @@ __getattr__ = lazily(
             "Lease",
             "LeasedStack",
             "Seed",
+            "SeedKey",
         ),
         "pool": (
             "Pool",

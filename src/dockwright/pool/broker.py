@@ -1,7 +1,8 @@
 """The process that owns the pool of one project: ``python -m dockwright.pool.broker``.
 
 It is started by the first client that needs a stack, serves the clients of one user over a Unix
-socket, and ends, removing everything, when the last client has gone (or `--keep-warm` later).
+socket, and ends, removing everything, when the last client has gone (or the time to keep the
+stacks warm is over). Its settings come from standard input, as JSON.
 A client that dies is an end of file: what it held is dirty at once.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import logging
 import math
 import os
@@ -16,34 +18,35 @@ import queue
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 
 from dockwright import __version__
+from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, LeaseError, explained
 from dockwright.model import Json, Requirement
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.protocol import (
     PROTOCOL,
     Connection,
+    Grant,
     Message,
     ProtocolError,
     Room,
     decoding,
     error_from_json,
     error_to_json,
-    lease_to_json,
-    load_options_from_json,
 )
 from dockwright.pool.runtime import BrokerPlace, peer_uid
-from dockwright.pool.service import PoolService, ServiceOptions
-from dockwright.recording import Summary
-from dockwright.wait import Cadence
+from dockwright.pool.service import PoolService
+from dockwright.recording import Summary, decoded, encoded
+from dockwright.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +136,7 @@ class Client:
         elif action in self._actions:
             self._attempt(number, lambda: self._actions[action](message))
         else:
-            self._refuse(number, ProtocolError(f"nobody can do {action[:100]!r} here"))
+            self._refuse(number, ProtocolError(f"unknown request {action[:100]!r}"))
 
     def _attempt(self, number: int, work: Callable[[], Json]) -> None:
         try:
@@ -163,8 +166,9 @@ class Client:
 
     def _declare(self, message: Message) -> Json:
         with decoding("a declaration"):
-            name, options = str(message["name"]), load_options_from_json(message["load"])
-            seed, run = SeedKey.from_json(message["seed"]), message["run"]
+            name, options = str(message["name"]), decoded(LoadOptions, message["load"])
+            seed = None if message["seed"] is None else decoded(SeedKey, message["seed"])
+            run = str(message["run"])
         self._uses_stacks = True
         declared = self._service.declare(name, options, seed, run=run)
         return {"key": declared.key, "warnings": list(declared.warnings)}
@@ -178,9 +182,8 @@ class Client:
     def _acquire(self, number: int, message: Message) -> None:
         def work() -> Json:
             with decoding("a request for a lease"):
-                asked = Requirement(**message["requirement"])
+                asked = decoded(Requirement, message["requirement"])
                 requirement = replace(asked, holder=f"{self._pid} {asked.holder}")
-                hash(requirement)  # a list or an object in it is none of its values
                 timeout_s = _seconds(message["timeout_s"])
             lease = self._service.acquire(
                 requirement,
@@ -191,7 +194,7 @@ class Client:
                 if not self._gone:
                     key = next(self._numbers)
                     self._leases[key] = lease
-                    return {"lease": key, **lease_to_json(lease)}
+                    return encoded(Grant.of(key, lease))
             self._service.release(lease, keep=False)  # the client died in this very moment
             return None
 
@@ -277,21 +280,6 @@ _FIRST_CLIENT_S = 10.0
 """A broker to which nobody comes ends after this time: its starter died."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerOptions:
-    """How a broker runs.
-
-    Attributes:
-        root: the project's root directory.
-        place: its socket, lock and log.
-        keep_warm_s: how long the pool stays after the last client has gone, in seconds.
-    """
-
-    root: Path
-    place: BrokerPlace
-    keep_warm_s: float
-
-
 class Broker:
     """Accepts clients and ends when nobody needs it any more.
 
@@ -301,15 +289,16 @@ class Broker:
     Args:
         listener: a listening Unix socket.
         service: what the clients talk to.
-        options: how it runs.
+        keep_warm_s: how long it stays after the last client has gone, in seconds.
     """
 
     def __init__(
-        self, listener: socket.socket, service: PoolService, options: BrokerOptions
+        self, listener: socket.socket, service: PoolService, *, keep_warm_s: float
     ) -> None:
         self._listener = listener
+        self._place = BrokerPlace.at(Path(listener.getsockname()))
         self._service = service
-        self._options = options
+        self._keep_warm_s = keep_warm_s
         self._clients: set[Client] = set()
         self._room = Room()
         self._leaving: queue.SimpleQueue[Client] = queue.SimpleQueue()
@@ -371,7 +360,7 @@ class Broker:
             leaving.append(self._leaving.get())
         self._clients.difference_update(leaving)
         if leaving and not self._clients:
-            self._deadline = time.monotonic() + self._service.stays_s(self._options.keep_warm_s)
+            self._deadline = time.monotonic() + self._service.stays_s(self._keep_warm_s)
         if self._clients or self._remaining_s() != 0.0:
             self._bid_farewell(leaving)
             if leaving and not self._clients:
@@ -379,17 +368,17 @@ class Broker:
             return
         self._last += leaving
         # A client that connects now finds either the socket gone or a broker that serves it.
-        with self._options.place.locked():
+        with self._place.locked():
             self._accept()
             if not self._clients:
-                self._options.place.address.unlink(missing_ok=True)
+                self._place.address.unlink(missing_ok=True)
                 self._ending = True
                 return
         self._bid_farewell(self._last)
         self._last.clear()
 
     def _end(self) -> None:
-        self._options.place.address.unlink(missing_ok=True)
+        self._place.address.unlink(missing_ok=True)
         self._listener.close()
         problems: list[str] = []
         try:
@@ -398,7 +387,7 @@ class Broker:
             problems.append(explained(failure))
             _log.exception("not everything could be removed")
         with suppress(OSError):  # the directory may be gone: the farewell counts more
-            self._options.place.vacate()
+            self._place.vacate()
         self._bid_farewell([*self._last, *self._clients], problems)
 
     def _bid_farewell(self, clients: list[Client], problems: Sequence[str] = ()) -> None:
@@ -410,30 +399,14 @@ def main() -> None:
     """Run a broker on the listening socket that the starter passed on."""
     parser = argparse.ArgumentParser(prog="python -m dockwright.pool.broker")
     parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--engine", default="")
-    parser.add_argument("--place", required=True)
-    parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--keep-warm", type=float, default=0.0)
-    parser.add_argument("--max-stacks", type=int, default=0)
-    parser.add_argument("--start-timeout", type=float, default=120.0)
-    parser.add_argument("--poll-first", type=float, default=0.02)
-    parser.add_argument("--poll-ceiling", type=float, default=0.25)
-    parser.add_argument("--cache", default="")
+    parser.add_argument("--socket", help="its path; shows which broker this is")
+    parser.add_argument("--root", help="the project's directory; shows whose broker this is")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    service = PoolService(
-        ServiceOptions(
-            root=given.root,
-            engine=given.engine,
-            max_stacks=given.max_stacks,
-            start_timeout_s=given.start_timeout,
-            cadence=Cadence(given.poll_first, given.poll_ceiling),
-            cache=Path(given.cache) if given.cache else None,
-        )
+    settings = decoded(Settings, json.load(sys.stdin))
+    broker = Broker(
+        socket.socket(fileno=given.fd), PoolService(settings), keep_warm_s=settings.keep_warm
     )
-    options = BrokerOptions(given.root, BrokerPlace(given.place, given.directory), given.keep_warm)
-    broker = Broker(socket.socket(fileno=given.fd), service, options)
     _stop_on_signals(broker.stop)
     broker.serve()
 

@@ -10,9 +10,8 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockwright import __version__
@@ -22,16 +21,16 @@ from dockwright.pool.lease import Lease, Seed
 from dockwright.pool.protocol import (
     PROTOCOL,
     Connection,
+    Grant,
     Message,
+    decoding,
     error_from_json,
     error_to_json,
-    facts_from_json,
     load_options_to_json,
-    ownership_from_json,
 )
 from dockwright.pool.runtime import BrokerPlace, connect_or_start
-from dockwright.recording import Summary
-from dockwright.wait import Cadence
+from dockwright.recording import Summary, decoded, encoded
+from dockwright.settings import Settings
 
 if TYPE_CHECKING:
     from dockwright.compose import LoadOptions
@@ -49,32 +48,20 @@ class BrokerGoneError(LeaseError):
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Which broker to use, and how it runs if this client starts it.
+    """Which broker a process uses, and what for.
 
     Attributes:
-        root: the project's root directory.
-        engine: gives the engine, for what a test does with its stack; connected when needed.
-        engine_url: the engine's URL, part of which broker it is.
-        engine_setting: the URL that was asked for; empty: as the docker CLI finds it.
-        keep_warm_s: how long the pool stays after its last client has gone, in seconds.
-        max_stacks: how many stacks may exist at once; 0: as memory allows.
-        start_timeout_s: how long one service may take to become ready, in seconds.
-        cadence: how waits poll where no event tells.
-        cache: where baselines are kept for later runs; None: nowhere.
-        seed: what puts the suite's own data into each new stack, if anything.
-        run: the run that this process belongs to; empty: it is one of its own.
-        parent: the process without which nobody needs this one; 0: there is none.
+        settings: of the run; those of the client that starts a broker hold for the broker.
+        engine: returns the engine, for what a test does with its stack; connected when needed.
+        engine_url: the engine's URL; there is one broker for each project root and engine.
+        seed: puts the suite's own data into each new stack; None: there is no such data.
+        run: the run that this process belongs to; empty: it is a run of its own.
+        parent: the process that this one works for; 0: none.
     """
 
-    root: Path
+    settings: Settings
     engine: Callable[[], Engine]
     engine_url: str
-    engine_setting: str
-    keep_warm_s: float = 0.0
-    max_stacks: int = 0
-    start_timeout_s: float = 120.0
-    cadence: Cadence = Cadence()  # noqa: RUF009 - it is frozen
-    cache: Path | None = None
     seed: Seed | None = None
     run: str = ""
     parent: int = 0
@@ -128,7 +115,7 @@ class PoolClient:
                 "declare",
                 name=name,
                 load=load_options_to_json(options),
-                seed=seed.to_json() if seed else None,
+                seed=encoded(seed.key) if seed else None,
                 run=self._run,
             )
             self._keys[name] = declared["key"]
@@ -148,18 +135,19 @@ class PoolClient:
         """
         keyed = replace(requirement, stack=self._keys[requirement.stack])
         while True:
-            told = self._ask("acquire", requirement=asdict(keyed), timeout_s=timeout_s)
+            answer = self._ask("acquire", requirement=encoded(keyed), timeout_s=timeout_s)
+            grant = decoded(Grant, answer)
             lease = Lease(
                 requirement,
-                facts_from_json(told["facts"]),
-                partial(self._stack, requirement.stack, told),
-                float(told["waited_s"]),
-                seeding=bool(told["seeding"]),
+                grant.info,
+                partial(self._stack, requirement.stack, grant),
+                grant.waited_s,
+                seeding=grant.seeding,
             )
-            self._leases[int(told["lease"])] = lease
+            self._leases[grant.lease] = lease
             if not lease.seeding:
                 return lease
-            self._seed(lease, int(told["lease"]))
+            self._seed(lease, grant.lease)
 
     def _seed(self, lease: Lease, number: int) -> None:
         """Run the suite's seed on a stack that nobody has used yet."""
@@ -236,13 +224,13 @@ class PoolClient:
     def _connect(self) -> Connection:
         options = self._options
         for version in ("", __version__):
-            place = BrokerPlace.of(options.root, options.engine_url, version=version)
+            place = BrokerPlace.of(options.settings.root, options.engine_url, version=version)
             connection = self._greet(place)
             if connection is not None:
                 return connection
         if not self._start:
             raise NoBrokerError("no broker runs for this project")
-        raise LeaseError("no broker of this version of dockwright can be had")
+        raise LeaseError("could not start or reach a broker of this version of dockwright")
 
     def _greet(self, place: BrokerPlace) -> Connection | None:
         """Return a connection on which the broker has greeted back; None: its version differs."""
@@ -264,22 +252,7 @@ class PoolClient:
     def _socket(self, place: BrokerPlace) -> socket.socket | None:
         if not self._start:
             return place.connect()
-        return connect_or_start(place, self._arguments(place))
-
-    def _arguments(self, place: BrokerPlace) -> dict[str, str]:
-        options = self._options
-        return {
-            "root": str(options.root.resolve()),
-            "engine": options.engine_setting,
-            "place": place.name,
-            "directory": str(place.directory),
-            "keep-warm": str(options.keep_warm_s),
-            "max-stacks": str(options.max_stacks),
-            "start-timeout": str(options.start_timeout_s),
-            "poll-first": str(options.cadence.first_s),
-            "poll-ceiling": str(options.cadence.ceiling_s),
-            "cache": str(options.cache or ""),
-        }
+        return connect_or_start(place, self._options.settings)
 
     def _ask(self, action: str, **fields: object) -> Any:
         """Send a request and return its answer; one at a time.
@@ -297,9 +270,12 @@ class PoolClient:
             answer = self._answer_to(number)
         if answer is None:
             raise _gone(action)
-        if "error" in answer:
-            raise error_from_json(answer["error"])
-        return answer["ok"]
+        with decoding("an answer"):  # a broker of another version may write it differently
+            failure = error_from_json(answer["error"]) if "error" in answer else None
+            result = None if failure else answer["ok"]
+        if failure is not None:
+            raise failure
+        return result
 
     def _answer_to(self, number: int) -> Message | None:
         # The answer to a request that Ctrl-C interrupted may still come first: it is passed over.
@@ -325,24 +301,20 @@ class PoolClient:
             return False
         return True
 
-    def _stack(self, name: str, told: Mapping[str, Any]) -> Stack:
-        # Loaded when a test asks for more than addresses: it takes as long as many a test.
+    def _stack(self, name: str, grant: Grant) -> Stack:
+        # Imported when a test asks for more than addresses: that takes as long as many a test.
         from dockwright.stack import Identity, Stack, StackOptions
 
-        project = told["facts"]["project"]
+        project = grant.info.project
         stack = self._stacks.get(project)
         if stack is None:
             stack = self._stacks[project] = Stack(
                 self._spec(name),
                 self._options.engine(),
-                Identity(project, ownership_from_json(told["ownership"])),
-                StackOptions(
-                    log_directory=Path(told["directory"]),
-                    ready_timeout_s=self._options.start_timeout_s,
-                    cadence=self._options.cadence,
-                ),
+                Identity(project, grant.ownership),
+                StackOptions.of(self._options.settings, grant.directory),
             )
-        stack.adopt(told["containers"], told["networks"])
+        stack.adopt(grant.containers, grant.networks)
         return stack
 
     def _spec(self, name: str) -> StackSpec:

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from dockwright.model import Json, Ownership, ServiceSpec, StackSpec
 from dockwright.pool.lease import SeedKey
 from dockwright.pool.timeline import Advice
 from dockwright.recording import GoneError, container_gauge
+from dockwright.settings import Settings
 from dockwright.stack import (
     Baseline,
     CachedStart,
@@ -30,7 +31,7 @@ from dockwright.stack import (
     StackOptions,
     sole_reason,
 )
-from dockwright.wait import Cadence, SilentPorts
+from dockwright.wait import SilentPorts
 
 _UNKNOWN_SERVICE_BYTES = 192 << 20
 """Taken for a service that declares no limit, until a running stack was measured."""
@@ -107,8 +108,7 @@ class FactoryOptions:
         project: the hash of the project's root directory.
         version: of dockwright, for the label.
         directory: where the session keeps baselines and logs.
-        ready_timeout_s: how long one service may take to become ready, in seconds.
-        cadence: how waits poll where no event tells.
+        settings: of the run.
         advice: takes what a Compose file could say better.
         store: where baselines are kept for later sessions; None: nowhere.
         files: reads the files that starts read.
@@ -119,8 +119,7 @@ class FactoryOptions:
     project: str
     version: str
     directory: Path
-    ready_timeout_s: float
-    cadence: Cadence
+    settings: Settings
     advice: Advice = field(default_factory=Advice)
     store: BaselineStore | None = None
     files: FileDigests = field(default_factory=FileDigests)
@@ -167,11 +166,9 @@ class Factory:
             self.spec,
             self.engine,
             Identity(self._project_name(), self._ownership()),
-            StackOptions(
-                log_directory=self.options.directory,
-                ready_timeout_s=self.options.ready_timeout_s,
+            replace(
+                StackOptions.of(self.options.settings, self.options.directory),
                 images=self._images,
-                cadence=self.options.cadence,
                 silent_ports=self._silent_ports,
             ),
         )

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
-from dockwright.model import Address, Json, Requirement
+from dockwright.model import Address, Requirement
 from dockwright.recording import OpenSpan, SpanRecorder
 
 if TYPE_CHECKING:
@@ -269,22 +269,15 @@ class SeedKey:
     digest: str
     lasting: bool
 
-    def to_json(self) -> Json:
-        """Return it as plain values."""
-        return {"digest": self.digest, "lasting": self.lasting}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any] | None) -> SeedKey | None:
-        """Read what `to_json` returned."""
-        return None if values is None else cls(**values)
-
 
 @dataclass(frozen=True, slots=True)
-class Seed(SeedKey):
-    """What a client knows of it.
+class Seed:
+    """A seed as the client has it that runs it.
 
     Attributes:
+        key: what the broker knows of it.
         run: seeds a stack, given with its declared name; raises `DockwrightError` if it cannot.
     """
 
+    key: SeedKey
     run: Callable[[LeasedStack, str], None]

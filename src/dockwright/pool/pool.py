@@ -510,7 +510,7 @@ class Pool:
         while True:
             self._check_open()
             if abandoned():
-                raise PoolClosedError("nobody waits for this stack any more")
+                raise PoolClosedError("request cancelled: the client disconnected")
             failure = self._failures.get(requirement.stack)
             if failure is not None:
                 raise failure

@@ -10,6 +10,7 @@ that is gone is an end of file.
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import struct
@@ -17,17 +18,18 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from dockwright import errors
 from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, LeaseError
-from dockwright.model import Json, Owner, Ownership
+from dockwright.model import Json, Ownership
 from dockwright.pool.lease import Lease, LeaseInfo
+from dockwright.recording import encoded
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised by every change that an older client or broker would misread."""
 
 LIMIT_BYTES = 4 << 20
@@ -42,6 +44,8 @@ Message: TypeAlias = dict[str, Any]
 """One decoded message; its fields depend on what it asks for."""
 
 _LENGTH = struct.Struct("!I")
+
+_ERROR_MODULE = re.compile(r"dockwright(\.[a-z]\w*)+")  # modules with a leading "_" run programs
 
 
 class ProtocolError(LeaseError):
@@ -178,74 +182,104 @@ def decoding(what: str) -> Iterator[None]:
 
 
 def error_to_json(failure: BaseException) -> Message:
-    """Return an error as a message part that `error_from_json` raises on the other side."""
-    if isinstance(failure, DockwrightError):
-        return {
-            "type": type(failure).__name__,
-            "message": failure.message,
-            "hint": failure.hint,
-        }
-    return {"type": "LeaseError", "message": f"{type(failure).__name__}: {failure}", "hint": None}
+    """Return an error as a message part that `error_from_json` turns back into the error."""
+    if not isinstance(failure, DockwrightError):
+        failure = LeaseError(f"{type(failure).__name__}: {failure}")
+    kind = type(failure)
+    return {
+        "type": f"{kind.__module__}:{kind.__qualname__}",
+        "args": _plain(failure.args),
+        "attributes": {name: _plain(value) for name, value in vars(failure).items()},
+    }
 
 
 def error_from_json(part: Message) -> DockwrightError:
-    """Return the error that the other side reported, of the same class where it is one of ours."""
-    found = getattr(errors, str(part["type"]), LeaseError)
-    kind = found if isinstance(found, type) and issubclass(found, DockwrightError) else LeaseError
-    return kind(str(part["message"]), hint=part["hint"])
+    """Return the error that the other side reported: the same class with the same attributes."""
+    kind = _error_class(str(part["type"]))
+    failure = kind.__new__(kind, *map(_restored, part["args"]))
+    failure.__dict__.update({name: _restored(value) for name, value in part["attributes"].items()})
+    return failure
+
+
+def _error_class(name: str) -> type[DockwrightError]:
+    """Return the class of an error, imported from the module that defines it.
+
+    Raises:
+        ValueError: it is not one of dockwright's errors.
+    """
+    module, _, attribute = name.partition(":")
+    if _ERROR_MODULE.fullmatch(module):
+        with suppress(ImportError):
+            kind = getattr(import_module(module), attribute, None)
+            if isinstance(kind, type) and issubclass(kind, DockwrightError):
+                return kind
+    raise ValueError(f"not an error of dockwright: {name[:100]!r}")
+
+
+def _plain(value: object) -> Json:
+    """Return an attribute of an error as JSON; paths are marked, unknown values become texts."""
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Path(value["path"])
+    return [_restored(item) for item in value] if isinstance(value, list) else value
 
 
 def load_options_to_json(options: LoadOptions) -> dict[str, Json]:
-    """Return options with all paths absolute: the broker lives in another directory."""
-
-    def paths(given: tuple[Path, ...]) -> list[Json]:
-        return [str(path.absolute()) for path in given]
-
-    return {
-        "files": paths(options.files),
-        "project_name": options.project_name,
-        "working_dir": str(options.working_dir.absolute()) if options.working_dir else None,
-        "profiles": list(options.profiles),
-        "env_files": paths(options.env_files),
-        "environ": dict(options.environ),
-        "start": str((options.start or Path.cwd()).absolute()),
-    }
-
-
-def load_options_from_json(values: dict[str, Any]) -> LoadOptions:
-    """Read what `load_options_to_json` returned."""
-    working_dir, start = values["working_dir"], values["start"]
-    return LoadOptions(
-        files=tuple(map(Path, values["files"])),
-        project_name=values["project_name"],
-        working_dir=Path(working_dir) if working_dir else None,
-        profiles=tuple(values["profiles"]),
-        env_files=tuple(map(Path, values["env_files"])),
-        environ=values["environ"],
-        start=Path(start),
+    """Return options with all paths absolute: the broker runs in another directory."""
+    working_dir = options.working_dir
+    absolute = replace(
+        options,
+        files=tuple(path.absolute() for path in options.files),
+        working_dir=None if working_dir is None else working_dir.absolute(),
+        env_files=tuple(path.absolute() for path in options.env_files),
+        start=(options.start or Path.cwd()).absolute(),
     )
+    # The default, which would be left out, is the environment of whichever process reads this.
+    return {**encoded(absolute), "environ": dict(options.environ)}
 
 
-def lease_to_json(lease: Lease) -> dict[str, Json]:
-    """Return what a client needs to use the leased stack without asking the engine for it."""
-    stack = lease.stack
-    return {
-        "facts": asdict(lease.facts),
-        "ownership": asdict(stack.identity.ownership),
-        "containers": dict(stack.containers),
-        "networks": stack.addresses.known(),
-        "directory": str(stack.options.log_directory),
-        "waited_s": lease.waited_s,
-        "seeding": lease.seeding,
-    }
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a client needs to use a leased stack without asking the engine for it.
 
+    Attributes:
+        lease: the lease's number, which ends it.
+        info: what is known of the stack without its engine.
+        ownership: what its labels say.
+        containers: ids by service.
+        networks: what is known of its addresses, see `Addresses.adopt`.
+        directory: where its native processes log.
+        waited_s: how long the client waited for it, in seconds.
+        seeding: whether the client has to seed the stack first.
+    """
 
-def facts_from_json(values: dict[str, Any]) -> LeaseInfo:
-    """Read the facts of a leased stack."""
-    return LeaseInfo(**{**values, "units": tuple(values["units"])})
+    lease: int
+    info: LeaseInfo
+    ownership: Ownership
+    containers: Mapping[str, str]
+    networks: Mapping[str, Any]
+    directory: Path
+    waited_s: float
+    seeding: bool = False
 
-
-def ownership_from_json(values: dict[str, Any]) -> Ownership:
-    """Read the ownership of a leased stack."""
-    owner = values["owner"]
-    return Ownership(**{**values, "owner": None if owner is None else Owner(**owner)})
+    @classmethod
+    def of(cls, number: int, lease: Lease) -> Grant:
+        """Return what the client of a lease is told."""
+        stack = lease.stack
+        return cls(
+            lease=number,
+            info=lease.facts,
+            ownership=stack.identity.ownership,
+            containers=dict(stack.containers),
+            networks=stack.addresses.known(),
+            directory=stack.options.log_directory,
+            waited_s=lease.waited_s,
+            seeding=lease.seeding,
+        )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dockwright._files import locked
 from dockwright.errors import LeaseError
 from dockwright.paths import project_hash
+from dockwright.recording import encoded
+from dockwright.settings import Settings
 
 _DIRECTORY_LIMIT = 78  # so that a socket's path fits: 104 bytes on macOS, 108 on Linux
 
@@ -37,7 +40,7 @@ def runtime_directory() -> Path:
         except OSError as failure:
             tried.append(f"{directory}: {failure.strerror}")
     raise LeaseError(
-        "there is no place for the broker's socket: " + "; ".join(tried),
+        "no directory for the broker's socket: " + "; ".join(tried),
         hint="set XDG_RUNTIME_DIR to a directory of your own, with a short path",
     )
 
@@ -84,6 +87,11 @@ class BrokerPlace:
         """Return the place for a project root and an engine."""
         key = f"{project_hash(root)}\n{engine_url}\n{version}"
         return cls(hashlib.sha256(key.encode()).hexdigest()[:16], runtime_directory())
+
+    @classmethod
+    def at(cls, address: Path) -> BrokerPlace:
+        """Return the place of a broker whose socket is `address`."""
+        return cls(address.stem, address.parent)
 
     @property
     def address(self) -> Path:
@@ -140,7 +148,7 @@ class BrokerPlace:
         return sock
 
 
-def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket:
+def connect_or_start(place: BrokerPlace, settings: Settings) -> socket.socket:
     """Return a connection to the place's broker; start it if none listens.
 
     Of many clients that find none, one starts it: the socket listens before the broker does, so
@@ -148,18 +156,17 @@ def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket
 
     Args:
         place: where the broker is.
-        arguments: its command-line options, without the leading dashes.
+        settings: how it runs if it is started here.
 
     Raises:
         LeaseError: none can be started.
     """
     try:
-        sock = _connected_or_started(place, arguments)
+        sock = _connected_or_started(place, settings)
     except OSError as failure:
         raise LeaseError(
-            f"the broker cannot be started in {place.directory}: {failure}",
-            hint="look whether there is space, and whether you may write there; XDG_RUNTIME_DIR "
-            "names another place",
+            f"cannot start the broker in {place.directory}: {failure}",
+            hint="check free space and write permission; XDG_RUNTIME_DIR sets another directory",
         ) from failure
     if sock is None:
         raise LeaseError(
@@ -168,7 +175,7 @@ def connect_or_start(place: BrokerPlace, arguments: Mapping[str, str]) -> socket
     return sock
 
 
-def _connected_or_started(place: BrokerPlace, arguments: Mapping[str, str]) -> socket.socket | None:
+def _connected_or_started(place: BrokerPlace, settings: Settings) -> socket.socket | None:
     sock = place.connect()
     if sock is not None:
         return sock
@@ -178,36 +185,41 @@ def _connected_or_started(place: BrokerPlace, arguments: Mapping[str, str]) -> s
             return sock
         listener = place.listen()
         try:
-            _spawn(place, listener, arguments)
+            _spawn(place, listener, settings)
         finally:
             listener.close()
         return place.connect()
 
 
-def _spawn(place: BrokerPlace, listener: socket.socket, arguments: Mapping[str, str]) -> int:
-    """Start the broker in a session of its own, so that nothing meant for us reaches it."""
-    listener.set_inheritable(True)
-    options = [part for name, value in arguments.items() for part in (f"--{name}", value)]
+def _spawn(place: BrokerPlace, listener: socket.socket, settings: Settings) -> None:
+    """Start the broker in a session of its own, so that no signal for this process reaches it."""
+    root = settings.root.resolve()
     argv = [
-        sys.executable,
-        "-m",
-        "dockwright.pool.broker",
-        "--fd",
-        str(listener.fileno()),
-        *options,
+        *(sys.executable, "-m", "dockwright.pool.broker"),
+        *("--fd", str(listener.fileno())),
+        *("--socket", str(place.address)),
+        *("--root", str(root)),
     ]
+    listener.set_inheritable(True)
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return os.posix_spawn(
-        sys.executable,
-        argv,
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(place.log), log_flags, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as its_input:
+        try:
+            os.posix_spawn(
+                sys.executable,
+                argv,
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, reading, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(place.log), log_flags, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        finally:
+            os.close(reading)
+        # Not on the command line, which everybody can read: an engine's URL may hold a password.
+        json.dump(encoded(replace(settings, root=root)), its_input)
 
 
 def peer_uid(sock: socket.socket) -> int:

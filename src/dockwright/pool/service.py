@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from dockwright import __version__
 from dockwright.cache import BaselineStore
@@ -18,7 +17,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
 from dockwright.model import Json, Requirement, StackSpec
-from dockwright.paths import home_directory, project_hash, state_directory
+from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
 from dockwright.pool.journal import RetainedStacks, Workspace
@@ -34,33 +33,12 @@ from dockwright.recording import (
     Summary,
     calls_between,
 )
+from dockwright.settings import Settings
 from dockwright.stack import engine_warnings
-from dockwright.wait import Cadence
 
 _log = logging.getLogger(__name__)
 
 _MOST_KEYS = 256  # of as many stacks of runs is remembered how their files were
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
-    """What the first client asked for; it holds for all.
-
-    Attributes:
-        root: the project's root directory.
-        engine: the URL that was asked for; empty: as the docker CLI finds it.
-        max_stacks: how many stacks may exist at once; 0: as memory allows.
-        start_timeout_s: how long one service may take to become ready, in seconds.
-        cadence: how waits poll where no event tells.
-        cache: where baselines are kept for later runs; None: nowhere.
-    """
-
-    root: Path
-    engine: str
-    max_stacks: int
-    start_timeout_s: float
-    cadence: Cadence
-    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +58,11 @@ class PoolService:
     """What the clients of a broker may ask for; any thread may call.
 
     Args:
-        options: how the pool runs.
+        settings: those of the client that started the broker; they hold for all clients.
     """
 
-    def __init__(self, options: ServiceOptions) -> None:
-        self._options = options
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._kept = RetainedStacks(state_directory() / "kept")
         self._journal = StackTimeline()
         self._advice = Advice()
@@ -245,7 +223,7 @@ class PoolService:
     def _open(self) -> tuple[Pool, Engine, FactoryOptions]:
         if self._pool is None or self._engine is None or self._factory_options is None:
             endpoint = resolve_endpoint(
-                os.environ, home_directory(), explicit=self._options.engine or None
+                os.environ, home_directory(), explicit=self._settings.engine or None
             )
             self._engine = engine = connect(endpoint)
             engine.ping()
@@ -254,24 +232,28 @@ class PoolService:
             self._workspace = Workspace.create(state_directory(), session)
             self._factory_options = FactoryOptions(
                 session=session,
-                project=project_hash(self._options.root),
+                project=project_hash(self._settings.root),
                 version=__version__,
                 directory=self._workspace.directory,
-                ready_timeout_s=self._options.start_timeout_s,
-                cadence=self._options.cadence,
+                settings=self._settings,
                 advice=self._advice,
                 files=self._freshness.files,
-                store=BaselineStore(self._options.cache) if self._options.cache else None,
+                store=self._store(),
             )
             notes = Notes(self._journal, self._sampler.look, self._advice)
-            self._pool = Pool(engine, max_stacks=self._options.max_stacks, notes=notes)
+            self._pool = Pool(engine, max_stacks=self._settings.max_stacks, notes=notes)
             # Names never meet those of the dead, so that reaping need not come first.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()
         return self._pool, self._engine, self._factory_options
 
+    def _store(self) -> BaselineStore | None:
+        if not self._settings.cache_baselines:
+            return None
+        return BaselineStore(baselines_directory(os.environ))
+
     def _reap(self, engine: Engine) -> None:
         try:
             Workspace.reap(state_directory())
-            reap(engine, project_hash(self._options.root), self._kept)
+            reap(engine, project_hash(self._settings.root), self._kept)
         except (DockwrightError, ExceptionGroup) as failure:
             _log.warning("could not remove what a dead owner left: %s", failure)

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,11 @@ from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError, SettingsError, explained
 from dockwright.model import Json, Requirement, StackSpec
-from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
+from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.recording import OpenSpan, SpanRecorder, Summary
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.untrusted import printable
-from dockwright.wait import Cadence
 
 if TYPE_CHECKING:
     from dockwright.engine import Endpoint, Engine
@@ -295,17 +295,10 @@ class RunSession:
 
     def pool_options(self) -> PoolOptions:
         """Return which broker this process talks to, and how it runs if started from here."""
-        settings = self.settings
         return PoolOptions(
-            root=settings.root,
+            settings=replace(self.settings, keep_warm=self._keep_warm_s),
             engine=self.engine,
-            engine_url=find_endpoint(settings.engine, self._environ).url,
-            engine_setting=settings.engine,
-            keep_warm_s=self._keep_warm_s,
-            max_stacks=settings.max_stacks,
-            start_timeout_s=settings.start_timeout,
-            cadence=Cadence(settings.poll_first, settings.poll_ceiling),
-            cache=baselines_directory(self._environ) if settings.cache_baselines else None,
+            engine_url=find_endpoint(self.settings.engine, self._environ).url,
             seed=self._seed,
             run=self._run,
             parent=os.getppid() if "PYTEST_XDIST_WORKER" in self._environ else 0,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 import pluggy
 
 from dockwright.errors import SettingsError, StackError, UsageError
-from dockwright.pool import Seed
+from dockwright.pool import Seed, SeedKey
 
 if TYPE_CHECKING:
     from dockwright.pool import LeasedStack
@@ -89,7 +89,7 @@ def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) ->
         except Exception as exc:  # the hook's own: anything
             raise _failure(name, exc, {str(source) for source in sources}) from exc
 
-    return Seed(digest.hexdigest()[:16], lasting=bool(inputs), run=run)
+    return Seed(SeedKey(digest.hexdigest()[:16], lasting=bool(inputs)), run)
 
 
 def _failure(name: str, exc: Exception, sources: set[str]) -> StackError:

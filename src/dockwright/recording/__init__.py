@@ -6,6 +6,7 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.recording.assembly import RunInfo, assemble, record_of
+    from dockwright.recording.codec import decoded, encoded
     from dockwright.recording.finish import (
         Ending,
         GitQuestion,
@@ -78,6 +79,8 @@ __all__ = [
     "assemble",
     "calls_between",
     "container_gauge",
+    "decoded",
+    "encoded",
     "keep",
     "make_record",
     "record_of",
@@ -92,6 +95,10 @@ __getattr__ = lazily(
             "RunInfo",
             "assemble",
             "record_of",
+        ),
+        "codec": (
+            "decoded",
+            "encoded",
         ),
         "finish": (
             "Ending",

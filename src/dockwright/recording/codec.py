@@ -26,12 +26,14 @@ def encoded(record: object) -> dict[str, Json]:
     return cast("dict[str, Json]", _converter().unstructure(record))
 
 
-def decoded(kind: type[_T], values: Mapping[str, Json]) -> _T:
+def decoded(kind: type[_T], values: object) -> _T:
     """Return the dataclass that `encoded` turned into `values`.
 
     Raises:
         ValueError: `values` do not describe one.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"not a {kind.__name__}: {type(values).__name__}")  # noqa: TRY004 - as documented
     try:
         return _converter().structure(values, kind)
     except Exception as exc:
@@ -40,9 +42,8 @@ def decoded(kind: type[_T], values: Mapping[str, Json]) -> _T:
 
 @cache
 def _converter() -> Converter:
-    from cattrs.preconf.json import (
-        make_converter,
-    )  # takes longer to import than all of this package
+    # Takes longer to import than all of this package.
+    from cattrs.preconf.json import make_converter
 
     converter = make_converter(omit_if_default=True, detailed_validation=False)
     converter.register_unstructure_hook(float, _rounded)

@@ -1,6 +1,15 @@
 """One frozen Settings, resolved once: command line > environment > pyproject/ini > default."""
 
-from dockwright.settings.options import COMPATIBLE, OPTIONS, RECORD, REPORTS, Option
+from dockwright.settings.options import (
+    COMPATIBLE,
+    OPTIONS,
+    POLL_CEILING_S,
+    POLL_FIRST_S,
+    RECORD,
+    REPORTS,
+    START_TIMEOUT_S,
+    Option,
+)
 from dockwright.settings.sources import (
     DEFAULT_STACK,
     Settings,
@@ -14,8 +23,11 @@ __all__ = [
     "COMPATIBLE",
     "DEFAULT_STACK",
     "OPTIONS",
+    "POLL_CEILING_S",
+    "POLL_FIRST_S",
     "RECORD",
     "REPORTS",
+    "START_TIMEOUT_S",
     "Option",
     "Settings",
     "Source",

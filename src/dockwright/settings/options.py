@@ -16,6 +16,12 @@ RECORD = ("auto", "on", "off")
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The ends of a report's name, each for a format."""
 
+START_TIMEOUT_S = 120.0
+"""How long a service may take to become ready, in seconds, if no setting says otherwise."""
+
+POLL_FIRST_S, POLL_CEILING_S = 0.020, 0.250
+"""The first and the longest pause of adaptive polling, in seconds, if no setting says otherwise."""
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 

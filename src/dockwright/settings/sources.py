@@ -11,7 +11,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dockwright.errors import SettingsError
-from dockwright.settings.options import ENVIRONMENT_PREFIX, OPTIONS, Option
+from dockwright.settings.options import (
+    ENVIRONMENT_PREFIX,
+    OPTIONS,
+    POLL_CEILING_S,
+    POLL_FIRST_S,
+    START_TIMEOUT_S,
+    Option,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Settings:
     max_stacks: int = 0
     keep_warm: float = 0.0
     cache_baselines: bool = True
-    start_timeout: float = 120.0
+    start_timeout: float = START_TIMEOUT_S
     keep_failed: bool = False
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
@@ -62,8 +69,8 @@ class Settings:
     record_runs: int = 200
     report: tuple[Path, ...] = ()
     otlp: str = ""
-    poll_first: float = 0.020
-    poll_ceiling: float = 0.250
+    poll_first: float = POLL_FIRST_S
+    poll_ceiling: float = POLL_CEILING_S
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

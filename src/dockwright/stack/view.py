@@ -10,6 +10,7 @@ from typing import Any, Self
 from dockwright.engine import Engine, LogStream
 from dockwright.errors import ConflictError, NoSuchObjectError, UnknownServiceError
 from dockwright.model import Address, StackSpec
+from dockwright.settings import START_TIMEOUT_S, Settings
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.graph import Graph
 from dockwright.stack.images import Images
@@ -41,10 +42,19 @@ class StackOptions:
     """
 
     log_directory: Path
-    ready_timeout_s: float = 120.0
+    ready_timeout_s: float = START_TIMEOUT_S
     images: Images | None = None
     cadence: Cadence = field(default_factory=Cadence)
     silent_ports: SilentPorts = field(default_factory=SilentPorts)
+
+    @classmethod
+    def of(cls, settings: Settings, log_directory: Path) -> Self:
+        """Return what the settings of a run say."""
+        return cls(
+            log_directory,
+            ready_timeout_s=settings.start_timeout,
+            cadence=Cadence(settings.poll_first, settings.poll_ceiling),
+        )
 
 
 class StackView:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from dockwright._text import duration
 from dockwright.errors import WaitCancelledError, WaitFailedError, WaitTimeoutError
+from dockwright.settings import POLL_CEILING_S, POLL_FIRST_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Cadence:
         share: the pause as a part of the time waited so far.
     """
 
-    first_s: float = 0.020
-    ceiling_s: float = 0.250
+    first_s: float = POLL_FIRST_S
+    ceiling_s: float = POLL_CEILING_S
     share: float = 0.05
 
     def __post_init__(self) -> None:
