@@ -448,7 +448,7 @@ def test_unlogged_tables_which_a_crash_empties_are_not_kept(
     unlogged = "CREATE UNLOGGED TABLE u AS SELECT 1 AS one;"
     (postgres.parent / "initdb.d" / "2.sql").write_text(unlogged)
     start(postgres)
-    assert "PostgreSQL would empty unlogged tables" in caplog.text
+    assert "PostgreSQL would empty its unlogged tables" in caplog.text
     assert keys(store) == []
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from string import Template
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from dockwright.engine import Engine
 from dockwright.errors import ComposeError, StackBrokenError, StackError
@@ -111,6 +111,25 @@ class Maker(Protocol):
 
     def __call__(self, service: Resettable) -> ResetStrategy:
         """Return the strategy for `service`."""
+
+
+class DisposableServer(Protocol):
+    """What is special about one kind of server in a copy whose data nobody needs after a crash."""
+
+    def without_fsync(self, body: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the container's body, changed so that the server does not wait for the disk.
+
+        Args:
+            body: of ``POST /containers/create``.
+            image: the image's ``Config``. The body of another kind of server stays as it is.
+        """
+
+    def lost_in_a_crash(self, paths: Iterable[str]) -> str:
+        """Say what a server of this kind would lose in a crash; empty: nothing.
+
+        Args:
+            paths: what is in one volume.
+        """
 
 
 def wrong_options(service: Resettable, message: str) -> ComposeError:

@@ -9,7 +9,14 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from dockwright.errors import ComposeError, DockwrightError
-from dockwright.reset.base import Maker, Manner, Recreate, ResetStrategy, Resettable
+from dockwright.reset.base import (
+    DisposableServer,
+    Maker,
+    Manner,
+    Recreate,
+    ResetStrategy,
+    Resettable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +139,13 @@ _OWN = {
     "volume": "dockwright.reset.generic:VolumeRollback",
 }
 
+_DISPOSABLE = ("dockwright.reset.postgres.disposable:DisposablePostgres",)
+
+
+def disposable_servers() -> list[DisposableServer]:
+    """Return what is known about the servers of disposable copies, one for each kind."""
+    return [EntryPoint(name, name, GROUP).load()() for name in _DISPOSABLE]
+
 
 class Registry(Mapping[str, Maker]):
     """Imports a strategy when it is asked for; our own names cannot be taken by others."""
@@ -150,6 +164,10 @@ class Registry(Mapping[str, Maker]):
     @cached_property
     def _offered(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=GROUP)}
+
+
+STRATEGIES = Registry()
+"""The strategies by the name that ``x-dockwright: reset:`` gives them."""
 
 
 def choose(

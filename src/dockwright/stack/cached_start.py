@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import re
 import tarfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -30,7 +29,7 @@ from dockwright.cache import (
 )
 from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError, WaitCancelledError
-from dockwright.reset import flush_to_disk
+from dockwright.reset import disposable_servers, flush_to_disk
 from dockwright.stack.baseline import ServiceOfStack
 from dockwright.stack.stack import Stack
 from dockwright.stack.start import Listener, ignore
@@ -163,10 +162,6 @@ them takes about as long, and who waits for the copy waits for the reading too."
 
 _MOST_INITIAL_BYTES = 16 << 20
 """A volume that an image fills with more than this is initialised well enough by the image."""
-
-
-_UNLOGGED = re.compile(r"/base/\d+/\d+_init$")
-"""The file that PostgreSQL keeps for each unlogged table or index, to empty it after a crash."""
 
 
 class CachedStart:
@@ -319,8 +314,9 @@ class CachedStart:
             if missing := initial - names:
                 # It would be there again: filling a volume deletes nothing.
                 raise NotCacheableError(f"{min(missing)} was deleted from {volume}")
-            if any(map(_UNLOGGED.search, names)):
-                raise NotCacheableError(f"PostgreSQL would empty unlogged tables in {volume}")
+            for server in disposable_servers():
+                if loss := server.lost_in_a_crash(names):  # it was paused, not stopped
+                    raise NotCacheableError(f"{loss} in {volume}")
 
     def _manifest(self, parts: tuple[Part, ...]) -> Manifest:
         key = self._key

@@ -14,6 +14,7 @@ from typing import cast
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.reset import disposable_servers
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.container_config import (
     BodyContext,
@@ -26,7 +27,6 @@ from dockwright.stack.container_config import (
     volume_entries,
 )
 from dockwright.stack.engine_needs import require_engine
-from dockwright.stack.fsync_off import unsynced
 from dockwright.stack.images import ReadyImage
 from dockwright.stack.naming import (
     COMPOSE_PROJECT,
@@ -141,7 +141,7 @@ class Creator:
         body = container_body(service, context)
         container = self.engine.create_container(
             self.names.container(service.name),
-            unsynced(body, service, image, self.names) if self.identity.isolated else body,
+            without_fsync(body, service, image, self.names),
             platform=str(platform) if platform else None,
         )
         for key in list(networks_of(service))[1:]:
@@ -218,6 +218,30 @@ class Existing:
 
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+
+
+def without_fsync(
+    body: Mapping[str, Json], service: ServiceSpec, image: ReadyImage, names: Names
+) -> dict[str, Json]:
+    """Return a container's body with a server that does not wait for the disk, if that is safe.
+
+    It is in a disposable copy, unless the service says ``durable: true`` or may write to something
+    that outlives the copy.
+    """
+    changed = dict(body)
+    if names.isolated and not service.durable and not _keeps_data(service, names):
+        for server in disposable_servers():
+            changed = server.without_fsync(changed, image.config)
+    return changed
+
+
+def _keeps_data(service: ServiceSpec, names: Names) -> bool:
+    """Tell whether a service may write to what does not belong to this copy alone."""
+    return any(
+        (entry["type"] == "bind" and not entry.get("read_only"))
+        or (entry["type"] == "volume" and names.is_external("volumes", str(entry.get("source"))))
+        for entry in volume_entries(service)
+    ) or bool(service.config.get("volumes_from"))
 
 
 def _call(function: Callable[..., object], *arguments: object) -> Callable[[], object]:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from dockwright.engine import BuildRequest, Engine, PullProgress
 from dockwright.errors import ImageMissingError
@@ -36,7 +36,7 @@ class ReadyImage:
     """
 
     reference: str
-    details: Mapping[str, Json]
+    details: Mapping[str, Any]
 
     @property
     def id(self) -> str:
@@ -44,10 +44,14 @@ class ReadyImage:
         return str(self.details["Id"])
 
     @property
+    def config(self) -> Mapping[str, Any]:
+        """What its containers are created with, as the engine's inspect has it."""
+        return self.details.get("Config") or {}
+
+    @property
     def volumes(self) -> list[str]:
         """The mount targets that the image declares with ``VOLUME``."""
-        config = cast("Mapping[str, Json]", self.details.get("Config") or {})
-        return list(cast("Mapping[str, Json]", config.get("Volumes") or {}))
+        return list(self.config.get("Volumes") or {})
 
 
 class Images:

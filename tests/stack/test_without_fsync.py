@@ -1,4 +1,4 @@
-"""Databases of disposable copies do not wait for the disk; those whose data is dear do."""
+"""Databases of disposable copies do not wait for the disk; those whose data must last do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from dockwright.compose import LoadOptions, load
 from dockwright.stack.container_config import BodyContext, container_body
-from dockwright.stack.fsync_off import unsynced
+from dockwright.stack.create import without_fsync
 from dockwright.stack.images import ReadyImage
 from dockwright.stack.naming import Names
 from tests.stack.conftest import StackMaker
@@ -26,7 +26,7 @@ ALTERED = ["postgres", "-c", "fsync=off"]
 def altered(
     directory: Path, service: str, top: str = "", image: Mapping[str, Any] = OFFICIAL
 ) -> Mapping[str, Any]:
-    """Return what of the container's body differs from what the file says."""
+    """Return what differs in the container's body from what the file says."""
     (directory / "compose.yaml").write_text(
         f"services:\n  db: {{image: postgres:15, {service}}}\n{top}"
     )
@@ -34,7 +34,7 @@ def altered(
     names = Names(spec, "copy", isolated=True)
     db = spec.services["db"]
     body = container_body(db, BodyContext(names=names, image="postgres:15", labels={}))
-    changed = unsynced(body, db, ReadyImage("postgres:15", {"Config": image}), names)
+    changed = without_fsync(body, db, ReadyImage("postgres:15", {"Config": image}), names)
     return {key: value for key, value in changed.items() if value != body.get(key)}
 
 
@@ -47,7 +47,7 @@ def altered(
         ("volumes: ['data:/var/lib/postgresql/data', './init:/init:ro']", ["postgres"]),
     ],
 )
-def test_the_official_images_server_is_spared_the_wait(
+def test_the_server_of_the_official_image_does_not_wait_for_the_disk(
     tmp_path: Path, service: str, command: list[str]
 ) -> None:
     assert altered(tmp_path, service, "volumes: {data: {}}") == {
@@ -80,7 +80,9 @@ def test_arguments_of_initdb_in_a_file_are_left_alone(tmp_path: Path) -> None:
         ("volumes: ['data:/var/lib/postgresql/data']", "volumes: {data: {external: true}}"),
     ],
 )
-def test_what_is_dear_or_unknown_stays_as_it_is(tmp_path: Path, service: str, top: str) -> None:
+def test_servers_whose_data_must_last_or_that_are_unknown_stay_as_they_are(
+    tmp_path: Path, service: str, top: str
+) -> None:
     assert altered(tmp_path, service, top) == {}
 
 
