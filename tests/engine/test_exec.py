@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -46,6 +47,29 @@ def test_a_command_that_takes_too_long_is_a_timeout(engine: Engine, container: s
     with pytest.raises(EngineTimeoutError, match=r"'sleep 30' in container .* longer than 0.3 s"):
         engine.exec(container, ["sleep", "30"], timeout_s=0.3)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to end processes of a container")
+def test_root_ends_a_command_that_takes_too_long_and_what_it_has_started(
+    engine: Engine, container: str
+) -> None:
+    tree = "sleep 31 & (sleep 32 &) ; sh -c 'sleep 33; true'"
+    with pytest.raises(EngineTimeoutError) as caught:
+        engine.exec(container, ["sh", "-c", tree], timeout_s=0.5)
+    assert caught.value.hint == "give it more time, or find out why it hangs"
+    rows = engine.top(container)["Processes"]
+    assert [row[-1] for row in rows if "Z" not in row and "defunct" not in row[-1]] == ["sleep 600"]
+
+
+def test_others_are_told_that_the_command_may_still_run(
+    engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(EngineTimeoutError) as caught:
+        engine.exec(container, ["sleep", "30"], timeout_s=0.3)
+    assert caught.value.hint == (
+        "give it more time, or find out why it hangs; it may still run there"
+    )
 
 
 def test_a_command_that_does_not_exist_has_the_shells_exit_code(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import threading
 import time
@@ -17,6 +18,7 @@ from dockwright.wait import (
     CancelToken,
     ContainerTarget,
     Continue,
+    Exec,
     Healthy,
     Ready,
     WaitOptions,
@@ -133,6 +135,83 @@ def test_a_check_that_always_hangs_is_told(run: Run) -> None:
         WaitTimeoutError, match=r"\(run \d\): it took longer than its timeout of 100"
     ):
         wait_for(target, Healthy(), timeout_s=3)
+
+
+TREE = "sleep 591 & (sleep 592 & sleep 593 &) ; sh -c 'sleep 594; true' & sleep 595; true"
+"""A check that hangs, with children, a grandchild, and orphans."""
+
+
+def wait_until_no_check_is_left(target: ContainerTarget) -> None:
+    def look() -> Ready | Continue:
+        left = [each for each in commands_in(target) if "sleep 59" in each or "/proc/up" in each]
+        return Continue(f"left: {left}") if left else Ready()
+
+    until(look, subject="the checks to end", timeout_s=10)
+
+
+@pytest.mark.parametrize("image", ["scratch", "redis:7"], ids=["busybox", "debian"])
+def test_a_check_that_hangs_leaves_none_of_its_processes(
+    run: Run, scratch: str, image: str
+) -> None:
+    name = scratch if image == "scratch" else image
+    target = run("exec sleep 600", "CMD-SHELL", TREE, timeout_s=0.1, image=name)
+    with pytest.raises(WaitTimeoutError, match="took longer than its timeout"):
+        wait_for(target, Healthy(), timeout_s=4)
+    wait_until_no_check_is_left(target)
+
+
+@pytest.mark.parametrize("image", ["scratch", "redis:7"], ids=["busybox", "debian"])
+def test_a_check_that_still_runs_at_the_end_of_the_wait_leaves_none_of_its_processes(
+    run: Run, scratch: str, image: str
+) -> None:
+    name = scratch if image == "scratch" else image
+    target = run("exec sleep 600", "CMD-SHELL", TREE, image=name)
+    with pytest.raises(WaitTimeoutError, match="has not ended yet"):
+        wait_for(target, Healthy(), timeout_s=1)
+    wait_until_no_check_is_left(target)
+
+
+def test_a_failed_check_leaves_none_of_its_processes(run: Run) -> None:
+    target = run("exec sleep 600", "CMD-SHELL", "sleep 591 & (sleep 592 &); exit 1")
+    with pytest.raises(WaitTimeoutError, match=r"\(run [1-4]\): exit code 1, without output"):
+        wait_for(target, Healthy(), timeout_s=3)
+    wait_until_no_check_is_left(target)
+
+
+@pytest.fixture
+def without_shell(run: Run) -> Callable[..., ContainerTarget]:
+    """Start a container without a shell; its check hangs and has a child in another session."""
+    tree = "import subprocess as s; s.Popen(['sleep', '591'], start_new_session=True).wait()"
+
+    def start(*test: str, timeout_s: float = 0.5) -> ContainerTarget:
+        script = "rm /bin/sh /bin/dash /bin/bash; exec sleep 600"
+        test = test or ("CMD", "python", "-c", tree)
+        target = run(script, *test, timeout_s=timeout_s, image="python:3.11-slim")
+        wait_for(target, Exec(["test", "!", "-e", "/bin/bash"]), timeout_s=LONG_S)
+        return target
+
+    return start
+
+
+def test_without_a_shell_root_ends_a_check_that_hangs(
+    without_shell: Callable[..., ContainerTarget],
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to end processes of a container")
+    target = without_shell()
+    with pytest.raises(WaitTimeoutError, match=r"\(run [2-9]\): it took longer than its timeout"):
+        wait_for(target, Healthy(), timeout_s=4)
+    wait_until_no_check_is_left(target)
+
+
+def test_without_a_shell_others_wait_for_the_end_of_a_check_that_hangs(
+    without_shell: Callable[..., ContainerTarget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    target = without_shell("CMD", "sleep", "591")
+    with pytest.raises(WaitTimeoutError, match="took longer than its timeout"):
+        wait_for(target, Healthy(), timeout_s=4)
+    assert len([each for each in commands_in(target) if "sleep 591" in each]) == 1
 
 
 def test_a_container_without_a_shell_is_probed_all_the_same(run: Run) -> None:

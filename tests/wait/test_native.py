@@ -17,6 +17,7 @@ from dockwright.wait import (
     File,
     Healthy,
     Log,
+    ProcessExited,
     ProcessTarget,
     Running,
     Target,
@@ -96,6 +97,14 @@ def test_a_timeout_tells_the_state_and_the_last_lines(launch: Launch) -> None:
         "    warming up",
     ]
     assert "no line matched, the last is 'warming up'" in caught.value.message
+
+
+def test_a_command_that_takes_too_long_is_killed_with_what_it_has_started(launch: Launch) -> None:
+    target = launch("time.sleep(600)")
+    marker = f"6{target.process.pid}"
+    with pytest.raises(WaitTimeoutError, match="the command took longer than"):
+        wait_for(target, Exec(f"sleep {marker} & sleep {marker}"), timeout_s=0.5)
+    wait_for(Target(), ProcessExited(f"sleep {marker}"), timeout_s=20)
 
 
 def test_only_the_last_twenty_lines_are_shown(launch: Launch) -> None:

@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from dockwright.engine.build import BuildCalls
-from dockwright.engine.containers import ContainerCalls
 from dockwright.engine.endpoint import Endpoint, resolve_endpoint
 from dockwright.engine.events import EventHub
 from dockwright.engine.exec import ExecCalls, ExecSessionCalls
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 
 class Engine(
-    ContainerCalls,
     ExecCalls,
     ExecSessionCalls,
     LogCalls,

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from dockwright.engine.containers import EngineCalls
+from dockwright.engine.containers import ContainerCalls, EngineCalls
 from dockwright.engine.http import Call, path, short
 from dockwright.engine.parallel import Closing, expiring
 from dockwright.engine.streams import ByteStream, StreamName, frames
-from dockwright.engine.types import ExecResult
+from dockwright.engine.types import Document, ExecResult
 from dockwright.errors import EngineError, EngineTimeoutError
 from dockwright.model import Json
 
 if TYPE_CHECKING:
     from dockwright.engine.http import Transport
 
-_EXIT_POLL_S = 0.01
+_EXIT_POLL_S, _LONGEST_EXIT_POLL_S = 0.01, 0.25
+_ENDING_S = 2.0
 _RECENT_EXECS = 8  # of one container: sessions are few, and shorter commands end
 
 
@@ -26,9 +28,15 @@ class ExecStream(Closing):
 
     `close` ends the reading at once, also from another thread; the command itself runs on, since
     engines cannot end it.
+
+    Attributes:
+        container: where it runs.
     """
 
-    def __init__(self, transport: Transport, exec_id: str, stream: ByteStream) -> None:
+    def __init__(
+        self, transport: Transport, container: str, exec_id: str, stream: ByteStream
+    ) -> None:
+        self.container = container
         self._http = transport
         self._id = exec_id
         self._stream = stream
@@ -40,19 +48,51 @@ class ExecStream(Closing):
         finally:
             self._stream.close()
 
+    def result(self, timeout_s: float) -> ExecResult | None:
+        """Return its exit code and output at its end; None: it takes longer than `timeout_s`."""
+        output = {"stdout": bytearray(), "stderr": bytearray()}
+        began = time.monotonic()
+        with expiring(timeout_s, self.close) as expired:
+            for name, data in self:
+                output[name] += data
+        left_s = timeout_s - (time.monotonic() - began)
+        code = None if expired.is_set() else self.wait(left_s)
+        if code is None:
+            return None
+        return ExecResult(code, bytes(output["stdout"]), bytes(output["stderr"]))
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return its exit code at its end, which may come long after that of its output.
+
+        None: it takes longer than `timeout_s` seconds.
+        """
+        deadline, pause_s = time.monotonic() + timeout_s, _EXIT_POLL_S
+        while (code := self.exit_code()) is None and time.monotonic() < deadline:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_EXIT_POLL_S)
+        return code
+
     def exit_code(self) -> int | None:
         """Ask the engine for the command's exit code; None while it runs."""
-        call = Call("GET", path("exec", self._id, "json"), "inspect exec", self._id)
-        answer = self._http.document(call)
+        answer = self._inspect()
         code: int | None = answer.get("ExitCode")
         return None if answer.get("Running") else code
+
+    def pid(self) -> int | None:
+        """Ask the engine for the command's pid on its host; None where it does not run."""
+        answer = self._inspect()
+        return int(answer["Pid"]) if answer.get("Running") else None
+
+    def _inspect(self) -> Document:
+        call = Call("GET", path("exec", self._id, "json"), "inspect exec", self._id)
+        return self._http.document(call)
 
     def close(self) -> None:
         """End the reading."""
         self._stream.close()
 
 
-class ExecCalls(EngineCalls):
+class ExecCalls(ContainerCalls):
     """The calls that run commands in a container."""
 
     def exec(
@@ -79,24 +119,35 @@ class ExecCalls(EngineCalls):
             Its exit code and output.
 
         Raises:
-            EngineTimeoutError: it took longer; it may still run, engines cannot end it.
+            EngineTimeoutError: it took longer. Where root runs this on the engine's host, it was
+                killed; elsewhere it runs on, since engines cannot end it.
         """
         stream = self.exec_stream(container, argv, user=user, workdir=workdir, env=env)
-        output = {"stdout": bytearray(), "stderr": bytearray()}
-        with expiring(timeout_s, stream.close) as expired:
-            for name, data in stream:
-                output[name] += data
-            code = stream.exit_code()
-            # A command may close its output long before it ends.
-            while code is None and not expired.wait(_EXIT_POLL_S):
-                code = stream.exit_code()
-        if code is None or expired.is_set():
+        result = stream.result(timeout_s)
+        if result is None:
+            ended = self.end_exec(stream)
             raise EngineTimeoutError(
                 f"{' '.join(argv)!r} in container {short(container)} took longer than "
                 f"{timeout_s:g} s",
-                hint="it may still run there; give it more time, or look why it hangs",
+                hint="give it more time, or find out why it hangs"
+                + ("" if ended else "; it may still run there"),
             )
-        return ExecResult(code, bytes(output["stdout"]), bytes(output["stderr"]))
+        return result
+
+    def end_exec(self, stream: ExecStream) -> bool:
+        """Kill a command and what it has started, where its processes can be reached from here.
+
+        The engine's API has no call for that: only root on the engine's own host can do it.
+
+        Returns:
+            Whether it has ended.
+        """
+        with suppress(EngineError):
+            details = self.inspect_container(stream.container)
+            pid = stream.pid()
+            if pid is None or self.inside(details).end_session(pid):
+                return stream.wait(_ENDING_S) is not None
+        return False
 
     def made_exec(self, exec_id: str) -> bool:
         """Return whether this process ran that command (of late)."""
@@ -121,15 +172,18 @@ class ExecCalls(EngineCalls):
         user: str = "",
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: bool = False,
     ) -> ExecStream:
         """Run a command in a container and return its output as it comes.
 
-        The arguments are those of `exec`.
+        The arguments are those of `exec`; `stdin` keeps the command's input open until the stream
+        is closed.
         """
         exec_id, start = start_call(
-            self._http, container, argv, user=user, workdir=workdir, env=env
+            self._http, container, argv, user=user, workdir=workdir, env=env, stdin=stdin
         )
-        return ExecStream(self._http, exec_id, self._http.stream(start, endless=True))
+        stream = self._http.stream(start, endless=True)
+        return ExecStream(self._http, container, exec_id, stream)
 
 
 def start_call(

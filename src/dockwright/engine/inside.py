@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import os
 import re
+import signal
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -123,6 +124,11 @@ class EngineInside:
         """Return nothing: the API does not show them."""
         return frozenset()
 
+    def end_session(self, leader: int) -> bool:
+        """Return whether a command that `exec` started could be killed: not through the API."""
+        del leader
+        return False
+
     def command(self, pid: int) -> str:
         """Return the command line of one of its processes; empty where it has ended."""
         return self._commands.get(pid, "")
@@ -196,6 +202,22 @@ class HostInside(EngineInside):
                 found.add(str(Path(f"/proc/{pid}/cwd").readlink()))
         return frozenset(found - {"/"})
 
+    def end_session(self, leader: int) -> bool:
+        """Kill a command that `exec` started, and everything that the command has started."""
+        doomed: set[int] = set()
+        while found := self._of_session(leader, doomed):
+            _signal(found, signal.SIGSTOP)  # it starts no other meanwhile
+            doomed |= found
+        _signal(doomed, signal.SIGKILL)
+        return True
+
+    def _of_session(self, leader: int, known: set[int]) -> set[int]:
+        return {
+            each.pid
+            for each in self.processes().values()
+            if each.session == leader or each.parent in known
+        } - known
+
     def command(self, pid: int) -> str:
         """Return the command line of a process on the host; empty where it has ended."""
         with suppress(OSError):
@@ -261,6 +283,12 @@ def _is_on_this_host(details: Document) -> bool:
     with suppress(OSError):
         return details["Id"] in Path(f"/proc/{state['Pid']}/cgroup").read_text()
     return False
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _walk(found: dict[str, Sign], place: str, root: str, ground: Ground) -> None:

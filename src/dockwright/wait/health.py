@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dockwright._text import duration
 from dockwright.engine.types import Document
-from dockwright.errors import EngineError, UsageError
+from dockwright.errors import UsageError
 from dockwright.model import Healthcheck
 from dockwright.wait.exits import Running, describe_exit
 from dockwright.wait.loop import Cadence, Continue, Outcome, Ready
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from dockwright.wait.loop import Course
 
 LIFETIME_S = 30.0
-"""A loop in the container ends by itself after this time, since engines cannot end it: none stays
-for long when we die. While the wait lasts, another follows."""
+"""A loop in the container ends with the connection to it; where an engine does not tell it, it ends
+by itself after this time. While the wait lasts, another follows."""
 
 _PAUSE_S = 1.0
 """The longest pause of the loop between two checks."""
 
-_KILL_TIMEOUT_S = 5.0
+_ENDING_S = 5.0
+"""How long the loop may take to end a check that hangs."""
 
 
 class HealthProbe:
@@ -60,7 +61,7 @@ class HealthProbe:
         self._outcome: Outcome = Continue("its health check has not ended yet")
         self._attempts = 0
         self._stream: ExecStream | None = None
-        self._shell_pid: int | None = None
+        self._started = False
         self._alive_at = self._clock.now()
         self._hanging = False
         self._worker = Worker(wait, "health", self._run)
@@ -70,8 +71,9 @@ class HealthProbe:
         """Return what the check said last; end one that hangs."""
         self._worker.raise_failure()
         silent_s = self._clock.now() - self._alive_at
-        if self._shell_pid is not None and silent_s > self._timeout_s + _PAUSE_S:
-            self._end_hanging_check(self._shell_pid)
+        if self._stream and self._started and silent_s > self._timeout_s + _PAUSE_S:
+            self._started, self._hanging = False, True
+            self._stream.close()  # the loop sees that, and ends the check
         return self._outcome
 
     def _run(self, worker: Worker) -> None:
@@ -98,11 +100,17 @@ class HealthProbe:
         times = (lifetime_s, cadence.first_s, cadence.ceiling_s, cadence.share)
         numbers = [str(max(1, round(each * 100))) for each in times]
         loop = ["/bin/sh", "-c", _script(), "sh", *numbers, *self._argv]
-        self._stream = self._target.engine.exec_stream(self._target.container_id, loop)
+        container = self._target.container_id
+        self._stream = self._target.engine.exec_stream(container, loop, stdin=True)
         with self._stream as stream:
             if not worker.closed.is_set():
                 self._read(stream)
-            self._shell_pid = None
+            self._started = False
+            if self._hanging:
+                self._hanging = False
+                self._publish(self._too_slow())
+                stream.wait(_ENDING_S)  # never two checks at a time
+                return None
             ended = isinstance(self._outcome, Ready) or worker.closed.is_set()
             return None if ended else stream.exit_code()
 
@@ -126,17 +134,14 @@ class HealthProbe:
     def _take(self, number: int, output: bytes) -> None:
         """Take a line of the loop: its shell's pid first, then the exit code of each check."""
         self._alive_at = self._clock.now()
-        if self._shell_pid is None:
-            self._shell_pid = number
-        elif self._hanging:
-            self._hanging = False
-            self._publish(self._too_slow())
-        else:
+        if self._started:
             self._publish(_outcome(number, output.decode(errors="replace")))
+        self._started = True
 
     def _run_once(self) -> Outcome:
         """Run the check by an `exec` of its own, where the loop cannot run."""
-        result = self._target.run(self._argv, timeout_s=self._timeout_s)
+        limit_s = max(0.1, min(self._timeout_s, self._wait.remaining_s()))  # killed after the wait
+        result = self._target.run(self._argv, timeout_s=limit_s)
         if result is None:
             return self._too_slow()
         return _outcome(result.exit_code, result.output)
@@ -151,15 +156,6 @@ class HealthProbe:
         self._outcome = outcome
         if isinstance(outcome, Ready):
             self._wait.wakeup.set()
-
-    def _end_hanging_check(self, shell_pid: int) -> None:
-        self._alive_at = self._clock.now()
-        self._hanging = True
-        kill = ["/bin/sh", "-c", f"kill -USR1 {shell_pid}"]
-        try:
-            self._target.run(kill, timeout_s=min(_KILL_TIMEOUT_S, self._wait.remaining_s() + 0.1))
-        except EngineError as error:
-            self._outcome = Continue(f"its health check hangs and cannot be ended: {error.message}")
 
     def _close(self) -> None:
         self._worker.closed.set()  # first: a stream that is just being opened sees it

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockwright.errors import ConflictError, EngineError, EngineTimeoutError, UsageError
+from dockwright.errors import ConflictError, EngineError, NoSuchObjectError, UsageError
 from dockwright.model import Address
 from dockwright.wait.log import ContainerLog, FileLog, LogSource
 from dockwright.wait.loop import Failed
@@ -16,7 +18,7 @@ from dockwright.wait.state import State, StateWatch, container_state
 from dockwright.wait.watchers import wake_on_exit
 
 if TYPE_CHECKING:
-    from dockwright.engine import Engine
+    from dockwright.engine import Engine, ExecStream
     from dockwright.wait.loop import Course
 
 TAIL_LINES = 20
@@ -57,20 +59,23 @@ class Target:
     def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult | None:
         """Run a command where the target is; None: it took longer than `timeout_s` seconds."""
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 argv,
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            return None
         except OSError as error:
             return CommandResult(127, str(error))
-        return CommandResult(done.returncode, done.stdout.decode(errors="replace"))
+        with process:
+            try:
+                output, _ = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+                return None
+        return CommandResult(process.returncode, output.decode(errors="replace"))
 
     def log(self) -> LogSource:
         """Return where its output can be read.
@@ -120,6 +125,7 @@ class ContainerTarget(Target):
         super().__init__(name or container_id[:12], address_of=address_of)
         self.engine = engine
         self.container_id = container_id
+        self._hanging: ExecStream | None = None
 
     def address(self, port: int) -> Address:
         """Return where `port` is reached from here.
@@ -142,10 +148,16 @@ class ContainerTarget(Target):
         return Address(self.engine.endpoint.host_ip, int(published[0]["HostPort"]))
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> CommandResult | None:
-        """Run a command in the container; None: it took longer than `timeout_s` seconds."""
-        try:
-            done = self.engine.exec(self.container_id, argv, timeout_s=timeout_s)
-        except EngineTimeoutError:
+        """Run a command in the container; None: it took longer than `timeout_s` seconds.
+
+        One that took longer is killed. Where it cannot be killed, the next one waits for its end.
+        """
+        if self._hanging is not None and not _has_ended(self._hanging, timeout_s):
+            return None
+        stream = self.engine.exec_stream(self.container_id, argv)
+        done = stream.result(timeout_s)
+        if done is None:
+            self._hanging = None if self.engine.end_exec(stream) else stream
             return None
         return CommandResult(done.exit_code, (done.stdout + done.stderr).decode(errors="replace"))
 
@@ -174,6 +186,13 @@ class ContainerTarget(Target):
             return _shown(self.log())
         except EngineError as error:  # it was removed, or its log driver keeps nothing
             return [f"  its log could not be read: {error.message}"]
+
+
+def _has_ended(stream: ExecStream, timeout_s: float) -> bool:
+    try:
+        return stream.wait(timeout_s) is not None
+    except NoSuchObjectError:  # its container has restarted, or is gone
+        return True
 
 
 class ProcessTarget(Target):
