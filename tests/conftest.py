@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockwright.errors import DockwrightError
-from tests.reset.battery import SEED, SEED_VARIABLE
-from tests.scratch import scratch_image
-from tests.support import Owned, leftovers
+from tests._support.engine.scratch import scratch_image
+from tests._support.owned import Owned, leftovers
+from tests._support.reset.battery import SEED, SEED_VARIABLE
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
-pytest_plugins = ("pytester", "tests.skips")
+pytest_plugins = ("pytester", "tests._support.skips")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests

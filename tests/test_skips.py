@@ -22,7 +22,7 @@ def test_not_allowed(): pass
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("DOCKWRIGHT_REQUIRE_ENGINE", "1")
-    pytester.makeconftest("pytest_plugins = ['tests.skips']")
+    pytester.makeconftest("pytest_plugins = ['tests._support.skips']")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     return pytester
 

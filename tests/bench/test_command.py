@@ -13,7 +13,7 @@ from bench.leftovers import remove_leftovers
 
 from dockwright.engine import Engine
 from dockwright.model import Json
-from tests.support import Owned, leftovers
+from tests._support.owned import Owned, leftovers
 
 COMMAND = [sys.executable, "-m", "bench"]
 

@@ -19,8 +19,8 @@ from dockwright.model import Json
 from dockwright.pool import Factory, FactoryOptions
 from dockwright.settings import Settings
 from dockwright.stack import CachedStart, Stack
-from tests.cache.entries import keys, tar_of
-from tests.support import leftovers
+from tests._support.cache_entries import keys, tar_of
+from tests._support.owned import leftovers
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

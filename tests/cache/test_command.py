@@ -11,7 +11,7 @@ import pytest
 
 from dockwright.cache import BaselineStore
 from dockwright.cli.errors import run
-from tests.cache.entries import keys, put
+from tests._support.cache_entries import keys, put
 
 DAY_S = 86_400.0
 

@@ -17,8 +17,8 @@ import pytest
 
 from dockwright.cache import BaselineStore, Bounds
 from dockwright.paths import baselines_directory
+from tests._support.cache_entries import finish, keys, put, tar_of, volumes_of
 from tests.cache.conftest import Clock
-from tests.cache.entries import finish, keys, put, tar_of, volumes_of
 
 DAY_S = 86_400.0
 
@@ -130,7 +130,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from dockwright.cache import BaselineStore
-from tests.cache.entries import describe
+from tests._support.cache_entries import describe
 
 store = BaselineStore(Path(sys.argv[1]))
 draft = store.draft("key")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.project import Project, clean_environment
+from tests._support.project import Project, clean_environment
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

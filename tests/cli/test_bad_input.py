@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.cli.errors import run
-from tests.cli.project import Project, clean_environment, free_port, plain_service
+from tests._support.project import Project, clean_environment, free_port, plain_service
 
 SLEEPER = plain_service("web", "exec tail -f /dev/null")
 

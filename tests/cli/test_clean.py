@@ -15,7 +15,7 @@ import pytest
 
 from dockwright.model import Json
 from dockwright.pool import RetainedStacks
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests._support.project import LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import COMMAND, LIMIT_S, Project, clean_environment
+from tests._support.project import COMMAND, LIMIT_S, Project, clean_environment
 
 
 def doctor(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests._support.project import LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.engine
 

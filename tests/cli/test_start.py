@@ -10,7 +10,7 @@ import urllib.request
 import psutil
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, free_port, plain_service
+from tests._support.project import LIMIT_S, Project, free_port, plain_service
 
 pytestmark = pytest.mark.engine
 

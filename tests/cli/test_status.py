@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, free_port, plain_service
+from tests._support.project import LIMIT_S, Project, free_port, plain_service
 
 pytestmark = pytest.mark.engine
 

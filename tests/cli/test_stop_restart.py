@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests._support.project import LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.engine
 

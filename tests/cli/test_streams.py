@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import COMMAND, Project, clean_environment, plain_service
+from tests._support.project import COMMAND, Project, clean_environment, plain_service
 
 LONG = "services:\n" + "".join(f"  s{number}: {{image: a}}\n" for number in range(2000))
 

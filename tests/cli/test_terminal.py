@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.cli.project import COMMAND, LIMIT_S, Project, plain_service
+from tests._support.project import COMMAND, LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo terminals")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.project import Project, plain_service
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.project import Project, plain_service
 
 pytestmark = pytest.mark.engine
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dockwright.cli.stack.config import config
-from tests.compose.reference import Case, cases, document, reference_tool, run_reference
+from tests._support.compose.reference import Case, cases, document, reference_tool, run_reference
 
 every_case = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 needs_tool = pytest.mark.skipif(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.compose.differences import check
-from tests.compose.reference import reference_tool
+from tests._support.compose.differences import check
+from tests._support.compose.reference import reference_tool
 
 SAMPLE = 24
 

@@ -11,7 +11,7 @@ import pytest
 
 from dockwright.compose import LoadOptions, load
 from dockwright.errors import ComposeError
-from tests.hostile import failures
+from tests._support.hostile import failures
 
 _SERVICE = "services:\n  web:\n    image: x\n"
 
@@ -215,4 +215,4 @@ def test_a_message_quotes_only_some_of_a_long_value(project: Path) -> None:
 
 
 def test_changed_projects_are_read_or_refused() -> None:
-    assert not failures("tests.compose.mutations", range(100))
+    assert not failures("tests._support.compose.mutations", range(100))

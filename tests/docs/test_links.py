@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, Page, all_pages
+from tests._support.docs.pages import DOCS, ROOT, Page, all_pages
 
 PAGES = all_pages()
 

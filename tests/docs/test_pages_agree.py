@@ -14,7 +14,7 @@ import pytest
 import dockwright
 from dockwright.cli.stack import stack
 from dockwright.compose.checks import _IGNORED, _NEWER, _REFUSED
-from tests.docs.pages import DOCS, ROOT, Command, File, Page, Step
+from tests._support.docs.pages import DOCS, ROOT, Command, File, Page, Step
 
 
 def _project() -> dict[str, Any]:

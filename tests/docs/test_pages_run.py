@@ -10,9 +10,9 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.paths import project_hash
 from dockwright.pool import RetainedStacks, remove, survey
-from tests.docs.pages import Command, Page, all_pages
-from tests.docs.runner import Runner
-from tests.support import leftovers
+from tests._support.docs.pages import Command, Page, all_pages
+from tests._support.docs.runner import Runner
+from tests._support.owned import leftovers
 
 RUNNABLE = [page for page in all_pages() if any(isinstance(each, Command) for each in page.steps())]
 IMAGES = ("postgres:15", "redis:7", "busybox:1")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import Command, File, Page
-from tests.docs.runner import PageError, Runner, first_missing
+from tests._support.docs.pages import Command, File, Page
+from tests._support.docs.runner import PageError, Runner, first_missing
 
 PAGE = """# A page
 
@@ -58,7 +58,7 @@ def test_a_right_page_passes(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = _page(tmp_path, PAGE)
-    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
+    monkeypatch.setattr("tests._support.docs.pages.ROOT", tmp_path)
     assert runner.run(page) == 3
 
 
@@ -86,7 +86,7 @@ def test_dots_stand_for_anything_and_white_space_may_differ() -> None:
 def test_a_page_can_go_on_from_another(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
+    monkeypatch.setattr("tests._support.docs.pages.ROOT", tmp_path)
     first = "```yaml\n# a.yaml\nkey: 1\n```\n```yaml\n# b.yaml\n```\n```console\n$ rm b.yaml\n```\n"
     (tmp_path / "first.md").write_text(first)
     commands = "```console\n$ cat *.yaml\nkey: 1\n$ test ! -e b.yaml\n```"

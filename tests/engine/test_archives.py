@@ -12,7 +12,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.errors import NoSuchObjectError
 from dockwright.model import Json
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

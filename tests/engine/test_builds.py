@@ -14,7 +14,7 @@ import pytest
 from dockwright.engine import BuildRequest, Engine
 from dockwright.engine.build import arguments, buildkit_feature, has_buildx
 from dockwright.errors import EngineError, EngineTimeoutError, ImageBuildError
-from tests.support import Owned
+from tests._support.owned import Owned
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from dockwright.errors import (
     EngineTimeoutError,
     EngineUnreachableError,
 )
-from tests.engine.answering import VERSION, answering, forwarding, reply
+from tests._support.engine.answering import VERSION, answering, forwarding, reply
 
 
 @pytest.fixture

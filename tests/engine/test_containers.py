@@ -17,7 +17,7 @@ from dockwright.errors import (
     PortInUseError,
 )
 from dockwright.model import Json
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

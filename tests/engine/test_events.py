@@ -12,8 +12,8 @@ import pytest
 
 from dockwright.engine import Endpoint, Engine, Event, Subscription, connect
 from dockwright.model import Json
-from tests.engine.answering import VERSION, answering, reply
-from tests.support import Owned
+from tests._support.engine.answering import VERSION, answering, reply
+from tests._support.owned import Owned
 
 
 def until(

@@ -10,7 +10,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.errors import EngineTimeoutError, NoSuchObjectError
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

@@ -13,7 +13,7 @@ import pytest
 from dockwright.engine import Endpoint, Engine, PullProgress, connect
 from dockwright.engine.types import registry_of, split_reference
 from dockwright.errors import DiskFullError, EngineError, ImageMissingError
-from tests.engine.answering import VERSION, answering, reply
+from tests._support.engine.answering import VERSION, answering, reply
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from dockwright.engine import Engine, LogLine
 from dockwright.engine.logs import split_lines
 from dockwright.errors import NoSuchObjectError
-from tests.support import Owned
+from tests._support.owned import Owned
 
 WRITE = "echo one; echo two >&2; echo three"
 

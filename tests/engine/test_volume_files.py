@@ -13,7 +13,7 @@ import pytest
 
 from dockwright.engine import Engine, volumes
 from dockwright.errors import DiskFullError, EngineError
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests._support.engine.relay import Relay
+from tests._support.project import Project, clean_environment
+from tests._support.skips import pytest_sessionfinish, pytest_terminal_summary
 from tests.cli.conftest import project
-from tests.cli.project import Project, clean_environment
 from tests.conftest import _own_log_level, engine, owned, scratch, small_disk, unique_name
 from tests.integration.helpers import (
     Services,
@@ -21,8 +23,6 @@ from tests.integration.helpers import (
     write_app,
     write_tiny,
 )
-from tests.relay import Relay
-from tests.skips import pytest_sessionfinish, pytest_terminal_summary
 
 if TYPE_CHECKING:
     from dockwright import LeasedStack

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests._support.project import LIMIT_S, Project, plain_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, plain_service
+from tests._support.engine.relay import Relay
+from tests._support.owned import Owned
+from tests._support.project import LIMIT_S, Project, plain_service
 from tests.integration.helpers import (
     FOREVER,
     UNITS,
@@ -26,8 +28,6 @@ from tests.integration.helpers import (
     unprivileged,
     write_tiny,
 )
-from tests.relay import Relay
-from tests.support import Owned
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import Project, free_port
+from tests._support.project import Project, free_port
 from tests.integration.helpers import home, unprivileged, without_engine, write_tiny
 
 pytestmark = pytest.mark.engine

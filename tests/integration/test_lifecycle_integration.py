@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 import pytest
 
-from tests.cli.project import Project, plain_service
+from tests._support.project import Project, plain_service
 from tests.integration.helpers import (
     BASELINE,
     FOREVER,

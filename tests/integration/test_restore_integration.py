@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import Project, clean_environment, plain_service
+from tests._support.engine.relay import Relay
+from tests._support.project import Project, clean_environment, plain_service
 from tests.integration.helpers import (
     FOREVER,
     UNITS,
@@ -28,7 +29,6 @@ from tests.integration.helpers import (
     unprivileged,
     write_tiny,
 )
-from tests.relay import Relay
 
 pytestmark = pytest.mark.engine
 

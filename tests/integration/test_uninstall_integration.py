@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.project import Project
+from tests._support.owned import Owned
+from tests._support.project import Project
 from tests.integration.helpers import (
     UNITS,
     change_data,
@@ -14,7 +15,6 @@ from tests.integration.helpers import (
     without_engine,
     write_tiny,
 )
-from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 

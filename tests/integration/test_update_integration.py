@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from dockwright.engine import Engine
-from tests.cli.project import Project, plain_service
+from tests._support.managed.shop import build_version
+from tests._support.project import Project, plain_service
 from tests.integration.helpers import (
     FOREVER,
     UNITS,
@@ -21,7 +22,6 @@ from tests.integration.helpers import (
     units,
     write_app,
 )
-from tests.managed.builds import build_version
 
 pytestmark = pytest.mark.engine
 

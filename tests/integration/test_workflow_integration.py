@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from tests.cli.project import Project, clean_environment
+from tests._support.managed.shop import build_version
+from tests._support.project import Project, clean_environment
 from tests.integration.helpers import (
     UNITS,
     Services,
@@ -21,7 +22,6 @@ from tests.integration.helpers import (
     units,
     write_app,
 )
-from tests.managed.builds import build_version
 
 pytestmark = pytest.mark.engine
 

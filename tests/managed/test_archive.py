@@ -18,7 +18,7 @@ from dockwright.errors import ArchiveError, DiskFullError, DockwrightError, Usag
 from dockwright.managed.archive.layout import GZIP, PLAIN, ZSTD, Codec, Manifest
 from dockwright.managed.archive.read import open_archive
 from dockwright.managed.archive.write import drafted, sweep
-from tests.managed.archives import CREATED, SPEC, read_whole, volume_tar, write_backup
+from tests._support.managed.archives import CREATED, SPEC, read_whole, volume_tar, write_backup
 
 FORMS = [(ZSTD, True), (GZIP, True), (ZSTD, False), (GZIP, False), (PLAIN, False)]
 forms = pytest.mark.parametrize(

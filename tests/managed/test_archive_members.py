@@ -8,7 +8,7 @@ import pytest
 
 from dockwright.errors import ArchiveError
 from dockwright.managed.archive.read import check_members
-from tests.managed.archives import directory, tar_of, volume_tar
+from tests._support.managed.archives import directory, tar_of, volume_tar
 
 
 def entry(kind: bytes, name: str, link: str = "") -> tarfile.TarInfo:

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from tests.cli.project import COMMAND, Project, clean_environment
-from tests.managed.archives import read_whole
-from tests.managed.shop import (
+from tests._support.managed.archives import read_whole
+from tests._support.managed.shop import (
     MAKE_DATA,
     data_of,
     helpers_of,
@@ -26,6 +25,7 @@ from tests.managed.shop import (
     shop_data,
     write_shop,
 )
+from tests._support.project import COMMAND, Project, clean_environment
 
 pytestmark = pytest.mark.engine
 

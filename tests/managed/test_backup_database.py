@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from tests.cli.project import Project
+from tests._support.project import Project
 
 pytestmark = pytest.mark.engine
 

@@ -18,9 +18,9 @@ from dockwright.managed.archive.read import check_members, open_archive, verify
 from dockwright.managed.backup import config_tar
 from dockwright.managed.backup_progress import Progress
 from dockwright.managed.restore_undo import archived_config
-from tests.cli.project import COMMAND
-from tests.hostile import failures
-from tests.managed.archives import tar_of, write_backup
+from tests._support.hostile import failures
+from tests._support.managed.archives import tar_of, write_backup
+from tests._support.project import COMMAND
 
 BLOCK = 512
 
@@ -261,4 +261,4 @@ def _verifies(pid: int) -> bool:
 
 
 def test_changed_backups_are_read_or_refused() -> None:
-    assert not failures("tests.managed.archive_mutations", range(30))
+    assert not failures("tests._support.managed.archive_mutations", range(30))

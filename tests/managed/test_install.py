@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, free_port, plain_service
+from tests._support.project import LIMIT_S, Project, free_port, plain_service
 from tests.cli.test_terminal import on_terminal
 
 pytestmark = pytest.mark.engine

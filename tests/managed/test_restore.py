@@ -16,10 +16,8 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.managed.archive.layout import ZSTD
-from tests.cli.project import Project, clean_environment, plain_service
-from tests.cli.test_terminal import on_terminal
-from tests.managed.archives import directory, tar_of, write_backup
-from tests.managed.shop import (
+from tests._support.managed.archives import directory, tar_of, write_backup
+from tests._support.managed.shop import (
     MAKE_DATA,
     containers_of,
     data_of,
@@ -30,7 +28,9 @@ from tests.managed.shop import (
     shop_data,
     write_shop,
 )
-from tests.support import leftovers
+from tests._support.owned import leftovers
+from tests._support.project import Project, clean_environment, plain_service
+from tests.cli.test_terminal import on_terminal
 
 pytestmark = pytest.mark.engine
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.project import Project, free_port, plain_service
+from tests._support.project import Project, free_port, plain_service
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import LIMIT_S, Project, plain_service
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.project import LIMIT_S, Project, plain_service
 
 pytestmark = pytest.mark.engine
 

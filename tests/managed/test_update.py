@@ -14,9 +14,9 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.errors import EngineError
-from tests.cli.project import LIMIT_S, Project, free_port, plain_service
-from tests.managed.builds import build_version
-from tests.scripts.registry import Registry
+from tests._support.managed.shop import build_version
+from tests._support.project import LIMIT_S, Project, free_port, plain_service
+from tests._support.registry import Registry
 
 pytestmark = pytest.mark.engine
 

@@ -15,7 +15,7 @@ from dockwright.pool import Factory, FactoryOptions, Pool
 from dockwright.pool.timeline import Notes
 from dockwright.settings import Settings
 from dockwright.wait import Continue, Outcome, Ready, until
-from tests.support import leftovers
+from tests._support.owned import leftovers
 
 PoolMaker = Callable[..., Pool]
 

@@ -26,8 +26,8 @@ from dockwright.pool import PoolClient, PoolOptions
 from dockwright.pool.protocol import LIMIT_BYTES, PROTOCOL, Connection, error_from_json
 from dockwright.pool.runtime import BrokerPlace
 from dockwright.settings import Settings
+from tests._support.owned import leftovers
 from tests.pool.conftest import eventually, exclusively, shared
-from tests.support import leftovers
 
 pytestmark = pytest.mark.engine
 WAIT_S = 60.0

@@ -18,8 +18,8 @@ from dockwright.errors import DockwrightError
 from dockwright.paths import project_hash
 from dockwright.pool.service import PoolService
 from dockwright.settings import Settings
+from tests._support.owned import leftovers
 from tests.pool.conftest import shared
-from tests.support import leftovers
 
 UP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 

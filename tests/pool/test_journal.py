@@ -16,7 +16,7 @@ from dockwright.model import Owner, Ownership
 from dockwright.pool import RetainedStacks, Workspace, survey
 from dockwright.pool.journal import ResourceJournal, TrackedResource
 from dockwright.pool.reaper import reap, reap_journals
-from tests.support import Owned
+from tests._support.owned import Owned
 
 PROJECT = "0123456789ab"
 ALIVE = current_owner()

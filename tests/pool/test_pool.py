@@ -19,9 +19,9 @@ from dockwright.errors import (
 )
 from dockwright.pool import Lease, Pool
 from dockwright.stack import COMPOSE_PROJECT
-from tests.cli.project import free_port
+from tests._support.engine.scratch import SCRATCH
+from tests._support.project import free_port
 from tests.pool.conftest import PoolMaker, eventually, exclusively, shared
-from tests.scratch import SCRATCH
 
 pytestmark = pytest.mark.engine
 WAIT_S = 60.0

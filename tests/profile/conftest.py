@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.profile.profiled import Profiled
+from tests._support.profiled import Profiled
 
 collect_ignore = ["wasteful"]  # run by tests, as somebody else's suite
 

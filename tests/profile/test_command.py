@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.cli.errors import run
-from tests.cli.project import COMMAND, LIMIT_S
-from tests.profile.profiled import PYTEST, Profiled
+from tests._support.profiled import PYTEST, Profiled
+from tests._support.project import COMMAND, LIMIT_S
 
 SUITE = """
 import asyncio, subprocess, sys, threading, time

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
-from tests.docs.pages import ROOT
-from tests.profile.profiled import Profiled, Seen
+from tests._support.docs.pages import ROOT
+from tests._support.owned import leftovers
+from tests._support.profiled import Profiled, Seen
 from tests.soak.conftest import FULL
-from tests.support import leftovers
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400 if FULL else 120)]
 

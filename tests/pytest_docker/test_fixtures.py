@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pytest_plugin.suite import COMPOSE, Suite, output
+from tests._support.suite import COMPOSE, Suite, output
 
 ON = "[pytest]\ndockwright_compat = pytest-docker\n"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pytest_plugin.suite import Suite, clean_environment
+from tests._support.suite import Suite, clean_environment
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

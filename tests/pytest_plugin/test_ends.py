@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from dockwright.wait import Continue, Outcome, Ready, until
-from tests.pytest_plugin.suite import TIMEOUT_S, Suite
-from tests.scratch import SCRATCH
-from tests.support import Owned
+from tests._support.engine.scratch import SCRATCH
+from tests._support.owned import Owned
+from tests._support.suite import TIMEOUT_S, Suite
 
 pytestmark = pytest.mark.engine
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pytest_plugin.suite import COMPOSE, Suite, output
-from tests.scratch import SCRATCH
+from tests._support.engine.scratch import SCRATCH
+from tests._support.suite import COMPOSE, Suite, output
 
 TWO_TESTS = """
 def test_with(stack): pass

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests.cli.project import free_port
-from tests.pytest_plugin.suite import COMPOSE, Suite
+from tests._support.project import free_port
+from tests._support.suite import COMPOSE, Suite
 
 pytestmark = pytest.mark.engine
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.pytest_plugin.suite import TIMEOUT_S, Suite
+from tests._support.suite import TIMEOUT_S, Suite
 
 pytestmark = pytest.mark.engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pytest_plugin.suite import output
+from tests._support.suite import output
 
 
 def header(bare: pytest.Pytester, *arguments: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pytest_plugin.suite import Suite, output
+from tests._support.suite import Suite, output
 
 pytestmark = pytest.mark.engine
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pytest_plugin.suite import Suite
-from tests.scratch import SCRATCH
+from tests._support.engine.scratch import SCRATCH
+from tests._support.suite import Suite
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from dockwright.recording import RunRecord
-from tests.pytest_plugin.suite import clean_environment
-from tests.recording.recorded import Recorded, assert_adds_up, by_name
+from tests._support.recording.recorded import Recorded, assert_adds_up, by_name
+from tests._support.suite import clean_environment
 
 SUITE = """
 import time, pytest

@@ -21,7 +21,7 @@ from dockwright.recording.gauges import (
     process_gauge,
 )
 from dockwright.wait import Continue, Outcome, Ready, until
-from tests.support import Owned
+from tests._support.owned import Owned
 
 BUSY = "echo some words; head -c 20000000 /dev/zero > /tmp/zeros; while :; do sleep 0.1; done"
 

@@ -9,8 +9,8 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.recording import RunRecord
-from tests.pytest_plugin.suite import Suite, clean_environment
-from tests.recording.recorded import Recorded, assert_adds_up
+from tests._support.recording.recorded import Recorded, assert_adds_up
+from tests._support.suite import Suite, clean_environment
 from tests.soak.conftest import FULL
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockwright.report.html import page as html_page
-from tests.report.runs import HOSTILE, past_of, run_of
+from tests._support.report.runs import HOSTILE, past_of, run_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -16,7 +16,7 @@ from dockwright.report.markdown import LIMIT_BYTES, markdown
 from dockwright.report.summary import process_shares, savings
 from dockwright.report.trace import trace
 from dockwright.settings import REPORTS
-from tests.report.runs import HOSTILE, past_of, run_of
+from tests._support.report.runs import HOSTILE, past_of, run_of
 
 RUN = run_of(40)
 

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from dockwright.report.otlp import endpoint, send
-from tests.report.collector import collecting
-from tests.report.runs import run_of
+from tests._support.report.collector import collecting
+from tests._support.report.runs import run_of
 
 RUN = run_of(40)
 

@@ -14,8 +14,8 @@ from dockwright.engine import Engine
 from dockwright.paths import project_hash, runs_file
 from dockwright.recording import RunRecord, RunStore
 from dockwright.settings import REPORTS
-from tests.pytest_plugin.suite import COMPOSE, Suite, clean_environment, output
-from tests.report.collector import Collector, collecting
+from tests._support.report.collector import Collector, collecting
+from tests._support.suite import COMPOSE, Suite, clean_environment, output
 
 SECRET = "pl4nted-s3cret-0f-shop"
 """In the environment of the run and of the service."""

@@ -9,7 +9,7 @@ import pytest
 from dockwright.recording import BrokerReport, RunRecord, Span, StackRecord, Summary, TestRecord
 from dockwright.report import summary_lines
 from dockwright.report.summary import costliest_waits, kinds, process_shares
-from tests.report.runs import run_of
+from tests._support.report.runs import run_of
 
 RUN = run_of(40)
 SUMMARY = Summary(

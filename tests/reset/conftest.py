@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockwright.engine import Engine
-from tests.support import Owned
+from tests._support.owned import Owned
 
 
 @pytest.fixture(scope="module")

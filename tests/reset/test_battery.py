@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.reset import battery
-from tests.reset.battery import Change, combinations, rows
+from tests._support.reset import battery
+from tests._support.reset.battery import Change, combinations, rows
 
 TABLE = [Change(f"row {n}", n, always=n == 7, breaks=n == 8, alone=n == 9) for n in range(40)]
 

@@ -11,8 +11,8 @@ from dockwright.engine import Engine
 from dockwright.errors import ComposeError, StackBrokenError
 from dockwright.model import Json, ServiceSpec
 from dockwright.reset.generic import CommandReset
-from tests.reset.services import RealService
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.services import RealService
 
 pytestmark = pytest.mark.engine
 

@@ -10,9 +10,9 @@ from dockwright.errors import ComposeError
 from dockwright.model import Json, ServiceSpec
 from dockwright.reset import STRATEGIES, choose
 from dockwright.reset.registry import by_environment, by_image
-from tests.reset.postgres_states import psql
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.postgres_states import psql
+from tests._support.reset.services import RealService, start
 
 
 @pytest.mark.parametrize(

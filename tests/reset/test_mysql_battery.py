@@ -12,13 +12,12 @@ import pytest
 from dockwright.errors import StackError
 from dockwright.reset.mysql import MysqlReset
 from dockwright.reset.mysql.session import Access
-from tests.reset.battery import Change, combinations, rows
-from tests.reset.comparing import assert_same
-from tests.reset.mysql_changes import CHANGES, SEED, Held, Step
-from tests.reset.services import RealService, start
+from tests._support.owned import Owned
+from tests._support.reset.battery import Change, combinations, rows
+from tests._support.reset.mysql_changes import CHANGES, SEED, Held, Step
+from tests._support.reset.services import RealService, assert_same, start
 from tests.reset.test_mysql_reset import CHECK, ENVIRONMENT, IMAGE, dump, sql
 from tests.reset.test_mysql_reset import SEED as SHOP
-from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 

@@ -10,9 +10,8 @@ import pytest
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.mysql import MysqlReset
 from dockwright.reset.mysql.session import Access
-from tests.reset.comparing import assert_same
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.services import RealService, assert_same, start
 
 pytestmark = pytest.mark.engine
 IMAGE = "mariadb:10.11"

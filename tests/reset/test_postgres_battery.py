@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from dockwright.reset.postgres import PostgresReset
-from tests.reset.battery import Change, combinations, rows
-from tests.reset.comparing import assert_same
-from tests.reset.postgres_changes import CHANGES
-from tests.reset.postgres_states import IMAGE, LOGGED, LOOK, dump, psql
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.battery import Change, combinations, rows
+from tests._support.reset.postgres_changes import CHANGES
+from tests._support.reset.postgres_states import IMAGE, LOGGED, LOOK, dump, psql
+from tests._support.reset.services import RealService, assert_same, start
 
 pytestmark = pytest.mark.engine
 

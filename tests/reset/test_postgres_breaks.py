@@ -8,9 +8,9 @@ import pytest
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.postgres import PostgresReset
-from tests.reset.postgres_states import IMAGE, psql
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.postgres_states import IMAGE, psql
+from tests._support.reset.services import RealService, start
 
 pytestmark = pytest.mark.engine
 ENVIRONMENT = {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"}

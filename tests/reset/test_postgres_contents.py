@@ -8,11 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from dockwright.reset.postgres import PostgresReset
-from tests.reset.battery import FULL
-from tests.reset.comparing import assert_same
-from tests.reset.postgres_states import IMAGE, psql
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.battery import FULL
+from tests._support.reset.postgres_states import IMAGE, psql
+from tests._support.reset.services import RealService, assert_same, start
 
 pytestmark = pytest.mark.engine
 

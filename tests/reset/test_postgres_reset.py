@@ -8,10 +8,9 @@ import pytest
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import PostgresReset
-from tests.reset.comparing import assert_same
-from tests.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
+from tests._support.reset.services import RealService, assert_same, start
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ import pytest
 from dockwright.reset.base import until_none
 from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import PostgresSession
-from tests.reset.comparing import assert_same
-from tests.reset.postgres_states import (
+from tests._support.owned import Owned
+from tests._support.reset.postgres_states import (
     CHANGES,
     IMAGE,
     LOGGED,
@@ -19,8 +19,7 @@ from tests.reset.postgres_states import (
     everything,
     psql,
 )
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.reset.services import RealService, assert_same, start
 
 pytestmark = pytest.mark.engine
 

@@ -11,10 +11,10 @@ import pytest
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.redis import RedisReset
 from dockwright.reset.redis.session import Access, Command, DriverSession, RedisSession
-from tests.reset.battery import Change, combinations, rows
-from tests.reset.redis_changes import CHANGES, OTHER_PORT, SEED, Held, Step
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.battery import Change, combinations, rows
+from tests._support.reset.redis_changes import CHANGES, OTHER_PORT, SEED, Held, Step
+from tests._support.reset.services import RealService, start
 
 pytestmark = pytest.mark.engine
 IMAGE = "redis:7"

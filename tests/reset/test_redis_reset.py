@@ -10,8 +10,8 @@ import pytest
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.redis import RedisReset
 from dockwright.reset.redis.session import Access, CliSession, Command, Reply
-from tests.reset.services import RealService, start
-from tests.support import Owned
+from tests._support.owned import Owned
+from tests._support.reset.services import RealService, start
 
 pytestmark = pytest.mark.engine
 IMAGE = "redis:7"

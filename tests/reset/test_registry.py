@@ -11,7 +11,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.model import ServiceSpec
 from dockwright.reset import Registry, choose
-from tests.reset.services import RealService
+from tests._support.reset.services import RealService
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from dockwright.paths import project_hash
 from dockwright.pool import RetainedStacks
 from dockwright.pool.journal import ResourceJournal, TrackedResource
 from dockwright.wait import poll_for_process_exit
+from tests._support.owned import Owned
 from tests.resources.conftest import workspaces
-from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 

@@ -11,10 +11,10 @@ import pytest
 
 from dockwright.engine import PREFIX, Engine
 from dockwright.wait import Continue, Outcome, Ready, until
+from tests._support.owned import leftovers
+from tests._support.suite import COMPOSE, TIMEOUT_S, Suite, output
 from tests.pytest_plugin.conftest import bare, suite
-from tests.pytest_plugin.suite import COMPOSE, TIMEOUT_S, Suite, output
 from tests.resources.conftest import workspaces
-from tests.support import leftovers
 
 __all__ = ["bare", "suite"]
 

@@ -13,7 +13,7 @@ from dockwright.errors import StackError, UnknownServiceError
 from dockwright.model import Ownership
 from dockwright.resources import StackServiceManager
 from dockwright.stack import Identity, Stack, StackOptions
-from tests.support import leftovers
+from tests._support.owned import leftovers
 
 pytestmark = pytest.mark.engine
 

@@ -20,8 +20,8 @@ from dockwright.pool.journal import JOURNAL, ResourceJournal
 from dockwright.pool.reaper import remove_path
 from dockwright.resources import ArtifactTracker, TestArtifactTracker
 from dockwright.wait import Continue, Outcome, Ready, poll_for_process_exit, until
+from tests._support.owned import Owned, leftovers
 from tests.resources.conftest import workspaces
-from tests.support import Owned, leftovers
 
 PAUSE = [sys.executable, "-S", "-c", "import signal; signal.pause()"]
 

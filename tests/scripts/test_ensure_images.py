@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.private_engine import PrivateEngine, why_not
-from tests.scripts.registry import Registry
+from tests._support.engine.private import PrivateEngine, why_not
+from tests._support.registry import Registry
 
 SCRIPT = str(Path(__file__).parents[2] / "scripts" / "ensure-images")
 NEEDED = ["postgres:15", "redis:7", "python:3.11-slim", "busybox:1"]

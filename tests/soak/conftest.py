@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.suite import Suite
+from tests._support.soak_suite import Suite
 
 FULL = bool(os.environ.get("DOCKWRIGHT_SOAK"))
 

@@ -13,8 +13,8 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.errors import ArchiveError, UsageError
 from dockwright.managed import Progress, open_archive, verify
-from tests.cli.project import Project, clean_environment, plain_service
-from tests.managed.shop import data_of, helpers_of, left_in_state, put
+from tests._support.managed.shop import data_of, helpers_of, left_in_state, put
+from tests._support.project import Project, clean_environment, plain_service
 from tests.soak.conftest import FULL, rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.compose.differences import check
-from tests.compose.reference import reference_tool
+from tests._support.compose.differences import check
+from tests._support.compose.reference import reference_tool
 from tests.soak.conftest import FULL
 
 SEEDS = range(3000, 3480)

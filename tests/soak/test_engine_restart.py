@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine, connect, resolve_endpoint
-from tests.private_engine import PrivateEngine, why_not
+from tests._support.engine.private import PrivateEngine, why_not
+from tests._support.soak_suite import Suite
 from tests.soak.conftest import FULL, rounds
-from tests.soak.suite import Suite
 from tests.soak.test_crash import RECOVERY_S, wall_time
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600 if FULL else 300)]

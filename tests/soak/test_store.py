@@ -24,7 +24,13 @@ def test_no_finished_run_is_lost(tmp_path: Path, tell: Callable[[str], None]) ->
     seed = secrets.randbelow(1 << 30)
     herd = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.recording.writers", str(file), str(acknowledged)),
+            *(
+                sys.executable,
+                "-m",
+                "tests._support.recording.writers",
+                str(file),
+                str(acknowledged),
+            ),
             *(str(WRITERS), str(KILLS), str(seed)),
         ],
         capture_output=True,

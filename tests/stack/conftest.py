@@ -12,7 +12,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine, current_owner
 from dockwright.model import Ownership
 from dockwright.stack import Identity, Stack, StackOptions
-from tests.support import leftovers
+from tests._support.owned import leftovers
 
 StackMaker = Callable[..., Stack]
 

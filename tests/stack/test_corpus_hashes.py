@@ -20,7 +20,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.model import StackSpec
 from dockwright.stack.container_config import BodyContext, container_body
 from dockwright.stack.naming import Names, config_hash, guests_of
-from tests.compose.reference import CORPUS, Case, cases
+from tests._support.compose.reference import CORPUS, Case, cases
 
 _GOLDEN = Path(__file__).with_name("corpus_hashes.json")
 

@@ -14,8 +14,8 @@ from dockwright.engine import Engine
 from dockwright.errors import ComposeError
 from dockwright.stack import COMPOSE_PROJECT
 from dockwright.stack.naming import Names
+from tests._support.owned import Owned
 from tests.stack.conftest import StackMaker
-from tests.support import Owned
 
 pytestmark = pytest.mark.engine
 

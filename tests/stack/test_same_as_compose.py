@@ -18,7 +18,7 @@ from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, Stack, 
 from dockwright.stack.create import Creator, Existing
 from dockwright.stack.graph import creation_waves
 from dockwright.stack.images import Images, ImageWatch
-from tests.compose.reference import reference_tool
+from tests._support.compose.reference import reference_tool
 
 pytestmark = [
     pytest.mark.engine,

@@ -21,8 +21,8 @@ from dockwright.errors import (
     UnknownServiceError,
 )
 from dockwright.stack import UnitEvent, statuses
+from tests._support.owned import leftovers
 from tests.stack.conftest import StackMaker
-from tests.support import leftovers
 
 pytestmark = pytest.mark.engine
 

@@ -19,9 +19,9 @@ from dockwright.engine import PREFIX, Engine, current_owner
 from dockwright.errors import StackBrokenError
 from dockwright.model import Ownership
 from dockwright.stack import Baseline, Identity, Stack, StackOptions
-from tests.reset.battery import Change, combinations, rows
-from tests.reset.comparing import assert_same
-from tests.support import Owned, leftovers
+from tests._support.owned import Owned, leftovers
+from tests._support.reset.battery import Change, combinations, rows
+from tests._support.reset.services import assert_same
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

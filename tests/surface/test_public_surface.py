@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.compose import LoadOptions, load
-from tests.cli.project import LIMIT_S, Project, plain_service
-from tests.surface.surface import SURFACE
+from tests._support.project import LIMIT_S, Project, plain_service
+from tests._support.surface import SURFACE
 
 HERE = Path(__file__).parent
 EXPECTED = tomllib.loads((HERE / "expected.toml").read_text("utf-8"))

@@ -31,7 +31,7 @@ from dockwright.wait import (
     wait_for,
 )
 from dockwright.wait.strategy import WaitCondition
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

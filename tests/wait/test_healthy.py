@@ -27,7 +27,7 @@ from dockwright.wait import (
 )
 from dockwright.wait import health as resident
 from dockwright.wait.health import declared_healthcheck, probe_command
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.model import Json
-from tests.support import Owned
+from tests._support.owned import Owned
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "wait-for-things.md"
 

@@ -18,7 +18,7 @@ from dockwright.wait import (
     listening,
     wait_for,
 )
-from tests.support import Owned
+from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 

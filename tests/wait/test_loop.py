@@ -19,7 +19,7 @@ from dockwright.wait import (
     WaitOptions,
     until,
 )
-from tests.wait.clocks import FakeClock
+from tests._support.clocks import FakeClock
 
 
 def scripted(*outcomes: Outcome) -> Callable[[], Outcome]:

@@ -1,4 +1,4 @@
-"""A small stack with data, for the tests of backup and restore."""
+"""A small stack with data, and images of several versions to update it to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.cli.project import Project, plain_service
+from dockwright.engine import BuildRequest
+from tests._support.project import Project, plain_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,3 +131,10 @@ def differences(before: object, after: object, path: str = "") -> list[str]:
             for line in differences(before.get(key), after.get(key), f"{path}/{key}")
         ]
     return [] if before == after else [f"{path}: {before} != {after}"]
+
+
+def build_version(engine: Engine, base: str, tag: str, version: str, context: Path) -> str:
+    """Build an image that holds its version in ``/version``; return its id."""
+    (context / "version").write_text(version)
+    dockerfile = f"FROM {base}\nCOPY version /version\n"
+    return engine.build_image(BuildRequest(context, (tag,), dockerfile_inline=dockerfile))

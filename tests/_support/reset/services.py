@@ -1,9 +1,10 @@
-"""One real service in a container of its own, as a strategy sees it."""
+"""One real service in a container of its own, as a strategy sees it, and its states compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dockwright.engine import Engine
 from dockwright.model import Address, Json, ServiceSpec
 from dockwright.wait import ContainerTarget, Healthy, wait_for
-from tests.support import Owned
+from tests._support.owned import Owned
 
 
 @dataclass(slots=True)
@@ -77,3 +78,9 @@ def start(
     service = RealService(owned.engine, container, spec)
     service.await_ready()
     return service
+
+
+def assert_same(before: str, after: str) -> None:
+    """Fail with the lines that differ; pytest would show only where the first ones are."""
+    lines = list(unified_diff(before.splitlines(), after.splitlines(), "before", "after", n=0))
+    assert not lines, "\n".join(lines)

@@ -1,7 +1,7 @@
 """Where the real tool and dockwright make something else of a generated project.
 
-``python -m tests.compose.differences FIRST LAST`` compares the projects of these seeds, and prints
-each difference with a project that is as small as it can be.
+``python -m tests._support.compose.differences FIRST LAST`` compares the projects of these seeds,
+and prints each difference with a project that is as small as it can be.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from click.testing import CliRunner
 
 from dockwright.cli.stack.config import config
 from dockwright.errors import DockwrightError
-from tests.compose.grammar import Generated, generate, render
-from tests.compose.reference import Case, ask_reference
-from tests.compose.shrinking import shrink
+from tests._support.compose.grammar import Generated, generate, render
+from tests._support.compose.reference import Case, ask_reference
+from tests._support.compose.shrinking import shrink
 
 FORMS = (("--format", "json"), (), ("--hash=*",), ("--volumes",), ("--images",), ("--profiles",))
 _REFUSED = "refused: "

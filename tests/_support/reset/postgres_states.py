@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dockwright.reset.postgres.session import Access, PostgresSession
-from tests.reset.services import RealService
+from tests._support.reset.services import RealService
 
 IMAGE = "postgres:15"
 

@@ -1,6 +1,6 @@
 """A pytest plugin that times tests by itself, with nothing of ours: the truth of other tests.
 
-    pytest -p tests.recording.observer
+    pytest -p tests._support.recording.observer
 
 Each process writes OBSERVED/PID.json: by worker and test, from the begin of its set-up to the end
 of its tear-down, in seconds.

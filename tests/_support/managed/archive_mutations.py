@@ -13,8 +13,8 @@ from dockwright.managed.archive.layout import GZIP, PLAIN, ZSTD
 from dockwright.managed.archive.read import open_archive, verify
 from dockwright.managed.backup_progress import Progress
 from dockwright.managed.restore_undo import archived_config
-from tests.hostile import main
-from tests.managed.archives import write_backup
+from tests._support.hostile import main
+from tests._support.managed.archives import write_backup
 
 _FORMS = [(ZSTD, True), (GZIP, True), (ZSTD, False), (GZIP, False), (PLAIN, False)]
 _KEYWORDS = ("path", "linkpath", "size", "GNU.sparse.name", "GNU.sparse.major", "hdrcharset", "uid")

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from unittest import mock
 
 from dockwright.cli.errors import run
-from tests.support import leftovers
+from tests._support.owned import leftovers
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

@@ -13,8 +13,8 @@ import pytest
 from dockwright.engine import PREFIX
 from dockwright.paths import project_hash
 from dockwright.pool import RetainedStacks, remove, survey
-from tests.scratch import SCRATCH
-from tests.support import leftovers
+from tests._support.engine.scratch import SCRATCH
+from tests._support.owned import leftovers
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine

@@ -13,8 +13,15 @@ import pytest
 from dockwright.paths import project_hash, runs_file
 from dockwright.recording import RunRecord, RunStore, TestRecord
 
-ROOT = Path(__file__).parents[2]
-_PLUGINS = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tests.recording.observer")
+ROOT = Path(__file__).parents[3]
+_PLUGINS = (
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "tests._support.recording.observer",
+)
 
 
 @dataclass(frozen=True, slots=True)

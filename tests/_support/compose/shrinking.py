@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.compose.grammar import Generated
+from tests._support.compose.grammar import Generated
 
 _COLLECTION = re.compile(r"(?P<open>(?:[&!]\S+ )?[\[{])(?P<inside>.*)(?P<close>[\]}])", re.DOTALL)
 _ENTRY = re.compile(r"(?:[^,\[\]{}\"']|\"(?:\\.|[^\"])*\"|'[^']*'|[\[{].*[\]}])+")

@@ -16,7 +16,7 @@ from dockwright.engine import PREFIX, Engine
 from dockwright.paths import project_hash
 from dockwright.stack import marked_processes
 from dockwright.wait import Continue, Outcome, Ready, until
-from tests.support import leftovers
+from tests._support.owned import leftovers
 
 _COMPOSE = """
 name: crash

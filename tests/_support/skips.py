@@ -74,7 +74,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.section("skipped, but not allowed to be", red=True)
         for line in lines:
             terminalreporter.line(line)
-        terminalreporter.line("Make them run, or add the reason to ALLOWED in tests/skips.py.")
+        terminalreporter.line(
+            "Make them run, or add the reason to ALLOWED in tests/_support/skips.py."
+        )
 
 
 def _unexpected(config: pytest.Config) -> list[str]:

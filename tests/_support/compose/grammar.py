@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dockwright.compose.schema import PROJECT, SERVICE
 from dockwright.compose.shapes import NEWER, AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
-from tests.compose.vocabulary import (
+from tests._support.compose.vocabulary import (
     ENVIRONMENT,
     EXCLUSIVE,
     NAMES,

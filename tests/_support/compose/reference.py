@@ -1,10 +1,14 @@
-"""The corpus of Compose projects, and what the real tool and dockwright make of each."""
+"""The corpus of Compose projects, and what the real tool makes of each.
+
+``python -m tests._support.compose.reference`` rewrites the expected results with the real tool.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-CORPUS = Path(__file__).parent / "corpus"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
+CORPUS = _ROOT / "tests" / "compose" / "corpus"
 _PLACEHOLDER = "/CORPUS"
 _HOME = "/home/tester"
 
@@ -95,3 +99,19 @@ def run_reference(case: Case, *options: str) -> str:
     done = ask_reference(case, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def main() -> int:
+    """Write ``expected.json`` for every project; return an exit code."""
+    if not reference_tool():
+        print("no Compose 2.26 here; run scripts/ensure-compose", file=sys.stderr)
+        return 1
+    for case in cases():
+        expected = document(run_reference(case, "--format", "json"))
+        case.golden.write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
+    print(f"{len(cases())} expected results written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """A herd of processes that keep runs in one store, some of which are killed all the time.
 
-    python -m tests.recording.writers STORE ACKNOWLEDGED WRITERS KILLS SEED
+    python -m tests._support.recording.writers STORE ACKNOWLEDGED WRITERS KILLS SEED
 
 Each writer appends a run's id to ACKNOWLEDGED when `RunStore.add` has returned.
 """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tests.reset.battery import Change
+from tests._support.reset.battery import Change
 
 
 @dataclass(frozen=True, slots=True)

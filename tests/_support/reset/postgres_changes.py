@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.reset.battery import Change
+from tests._support.reset.battery import Change
 
 # PostgreSQL is the parent of what is orphaned in its container: it takes an exit code above 1 for a
 # crash of its own.

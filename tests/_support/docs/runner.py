@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.docs.pages import Command, File, Page
+from tests._support.docs.pages import Command, File, Page
 
 _TIMEOUT_S = 100.0
 _FOREIGN = ("PYTEST_", "DOCKWRIGHT_", "COMPOSE_", "XDG_", "CI", "COLUMNS")

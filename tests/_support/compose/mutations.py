@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dockwright.compose import LoadOptions, load, to_json, to_yaml
-from tests.compose.reference import cases
-from tests.hostile import main
+from tests._support.compose.reference import cases
+from tests._support.hostile import main
 
 _VALUES = (
     *("1e400", "-1", "1e300", "9" * 5000, "0x" + "f" * 400, ".nan", "-.inf", "1_0", "''", "~"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dockwright.reset.redis.session import Command
-from tests.reset.battery import Change
+from tests._support.reset.battery import Change
 
 OTHER_PORT = 6390
 """Another server, in the same container, with keys of its own."""

@@ -1,0 +1,1 @@
+"""What the tests share: engines, projects, suites, batteries of changes. No tests are here."""
