@@ -115,6 +115,7 @@ class Surroundings:
         self._known: dict[str, _Known] = {}
         self._bridges: dict[str, Path] = {}
         self._links: dict[str, frozenset[str]] = {}
+        self._guests: set[str] = set()
 
     def capture(self, owned: Mapping[str, re.Pattern[str] | None]) -> None:
         """Remember what containers are like; nobody uses the stack.
@@ -126,20 +127,25 @@ class Surroundings:
         parallel.run([partial(self._remember, *item) for item in owned.items()])
 
     def settle(self) -> None:
-        """Take what is now as the baseline: the networks, and nobody who has entered."""
+        """Take what is now as the baseline: nobody has entered, and who is connected may stay.
+
+        Other containers stay connected only if they were when this was first called.
+        """
         if not self._bridges:
             names = list(self._networks())
             found = parallel.run([partial(self._engine.inspect_network, name) for name in names])
             self._bridges = {name: _bridge(each) for name, each in zip(names, found, strict=True)}
+            self._guests = {guest for each in found for guest in each.get("Containers") or {}}
         self._links = {name: _links(bridge) for name, bridge in self._bridges.items()}
         self._entries.forget()
 
     def outside(self, names: Iterable[str]) -> dict[str, str]:
         """Compare inspects; return in words what differs, by service.
 
-        Containers that do not belong to the copy are detached from its networks.
+        Other containers that came to the copy's networks are detached.
         """
-        self._entries.catch_up()
+        if any(each.owned is None for each in self._known.values()):
+            self._entries.catch_up()
         self._detach_strangers()
         names = [name for name in names if self._may_differ(name)]
         reasons = parallel.run([partial(self._compare_inspect, name) for name in names])
@@ -261,20 +267,20 @@ class Surroundings:
         return [names.network(key) for key, each in declared if not each.get("external")]
 
     def _detach_strangers(self) -> None:
-        """Detach other containers from the copy's networks."""
+        """Detach other containers from the copy's networks, unless the baseline had them."""
         doubtful = [
             name
             for name, bridge in self._bridges.items()
             if not bridge.exists() or _links(bridge) != self._links[name]
         ]
         found = parallel.run([partial(self._engine.inspect_network, name) for name in doubtful])
-        own = set(self._stack.containers.values())
+        welcome = self._guests.union(self._stack.containers.values())
         parallel.run(
             [
                 partial(self._engine.disconnect_network, name, container)
                 for name, details in zip(doubtful, found, strict=True)
                 for container in details.get("Containers") or {}
-                if container not in own
+                if container not in welcome
             ]
         )
 

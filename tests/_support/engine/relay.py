@@ -1,12 +1,12 @@
-"""A socket that passes everything on to an engine's, until a test cuts it: the engine is gone."""
+"""Sockets that pass everything on to an engine's: one that a test can cut, one over TCP."""
 
 from __future__ import annotations
 
 import socket
 import socketserver
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 16
@@ -53,6 +53,27 @@ class Relay:
             back.start()
             _pump(client, engine)
             back.join()
+
+
+@contextmanager
+def over_tcp(target: str) -> Iterator[str]:
+    """Give the URL of a loopback port that leads to an engine's socket, as if it were remote."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(target)
+                back = threading.Thread(target=_pump, args=(engine, self.request), daemon=True)
+                back.start()
+                _pump(self.request, engine)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):

@@ -28,10 +28,17 @@ class Files:
         self._service = service
         self._directory = _text(config, b"dir")
         self._dump = _text(config, b"dbfilename")
-        self._own = set[str]()
-        if config.get(b"appendonly") == b"no":  # else they are the server's memory
-            self._own = {_text(config, b"appenddirname"), _text(config, b"appendfilename")}
+        self._append_only = (_text(config, b"appendfilename"), _text(config, b"appenddirname"))
+        # Where append-only files are switched on, they are the server's memory.
+        self._own = set(self._append_only) if config.get(b"appendonly") == b"no" else set()
         self._baseline = self._names()
+
+    @property
+    def written(self) -> re.Pattern[str]:
+        """The names that the server itself writes into its directory, while its settings are so."""
+        single, directory = self._append_only
+        names = (self._dump, single, f"{directory}/")
+        return re.compile("|".join((*map(re.escape, filter(None, names)), r"temp-.*\.(rdb|aof)")))
 
     @property
     def has_dump(self) -> bool:

@@ -397,7 +397,6 @@ class RedisReset:
     """Resets a service that is a Redis server, or one that speaks like it."""
 
     manner: Manner = "in place"
-    owns = re.compile(r".*\.(rdb|aof)|appendonly.*|nodes.*\.conf|temp-.*")
 
     def __init__(self, service: Resettable) -> None:
         check_options(service, "user")
@@ -409,6 +408,7 @@ class RedisReset:
         self._tidying: list[Command]
         self._settings: Settings
         self._files: Files
+        self.owns: re.Pattern[str]
         self._clients: Clients
         self._keys: list[_Key] = []
         self._baseline: Vitals
@@ -431,6 +431,7 @@ class RedisReset:
             self._tidying = [command for command in _TIDYING if knows(session, command)]
             self._settings = Settings.take(session)
             self._files = Files(self._service, self._settings.config)
+            self.owns = self._files.written
             before = Vitals.take(session, self._counted)
             self._keys = _keys(session, before)
             self._clients = Clients(self._service, *session.call(CLIENT_LIST))

@@ -1,0 +1,130 @@
+"""What servers write by themselves is left alone; what a test puts beside it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dockwright.engine import Engine
+from dockwright.stack import Baseline, Stack
+from tests._support.owned import Owned
+from tests.stack.conftest import StackMaker
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+CACHE = """
+services:
+  cache:
+    image: redis:7
+    healthcheck: {test: [CMD, redis-cli, ping], interval: 1s}
+"""
+MARIADB = """
+services:
+  db:
+    image: mariadb:10.11
+    command: [mariadbd, --log-bin, --event-scheduler=on]
+    environment: {MARIADB_ROOT_PASSWORD: secret}
+    healthcheck:
+      test: [CMD, mariadb, -h127.0.0.1, -uroot, -psecret, -e, 'SELECT 1']
+      interval: 2s
+"""
+BUSY_MARIADB = """
+CREATE DATABASE d; USE d;
+CREATE TABLE innodb (x INT PRIMARY KEY) PARTITION BY HASH (x) PARTITIONS 4;
+CREATE TABLE aria (x INT) ENGINE=Aria; CREATE TABLE csv (x INT NOT NULL) ENGINE=CSV;
+CREATE TEMPORARY TABLE passing (x INT); INSERT INTO passing VALUES (1);
+INSERT INTO innodb VALUES (1), (2), (3);
+CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO d.aria VALUES (1);
+SET GLOBAL general_log = ON; SET GLOBAL slow_query_log = ON; SET GLOBAL long_query_time = 0;
+ANALYZE TABLE innodb; OPTIMIZE TABLE aria; FLUSH LOGS; FLUSH TABLES; FLUSH BINARY LOGS;
+SET GLOBAL innodb_buffer_pool_dump_now = ON; SET GLOBAL aria_checkpoint_interval = 1;
+CREATE USER u; GRANT SELECT ON d.* TO u;
+"""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A stack at its baseline, and what its resets told."""
+
+    stack: Stack
+    baseline: Baseline
+    told: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def sh(self, service: str, script: str) -> None:
+        result = self.stack.engine.exec(self.stack.container(service), ["sh", "-c", script])
+        assert result.exit_code == 0, result.stderr
+
+    def reset(self) -> dict[str, tuple[str, str]]:
+        """Reset; return how each service came back, and what was different around it."""
+        self.told.clear()
+        self.baseline.tell = lambda name, manner, why, *_: self.told.update({name: (manner, why)})
+        self.baseline.reset()
+        return self.told
+
+
+@pytest.fixture
+def mariadb(make_stack: StackMaker, tmp_path: Path) -> Iterator[Watched]:
+    yield from watched(make_stack(MARIADB, ready_timeout_s=120), tmp_path)
+
+
+@pytest.fixture
+def redis(make_stack: StackMaker, tmp_path: Path) -> Iterator[Watched]:
+    yield from watched(make_stack(CACHE), tmp_path)
+
+
+def watched(stack: Stack, directory: Path) -> Iterator[Watched]:
+    for service in stack.spec.services.values():
+        if not stack.engine.has_image(str(service.image)):
+            pytest.skip(f"needs the image {service.image}: scripts/ensure-images gets it")
+    stack.start()
+    baseline = Baseline(stack, directory / "scratch")
+    try:
+        baseline.capture()
+        yield Watched(stack, baseline)
+    finally:
+        baseline.close()
+
+
+def test_the_files_that_mariadb_writes_itself_are_left_to_its_strategy(mariadb: Watched) -> None:
+    for _ in range(2):
+        mariadb.sh("db", f"mariadb -uroot -psecret <<'end'\n{BUSY_MARIADB}\nend\n")
+        assert mariadb.reset() == {"db": ("in place", "")}
+
+
+@pytest.mark.parametrize("name", ["stray", "stray.sql", "stray.cnf"])
+def test_a_stray_file_among_them_is_seen(mariadb: Watched, name: str) -> None:
+    mariadb.sh("db", f"touch /var/lib/mysql/{name}")
+    assert mariadb.reset() == {"db": ("replaced", f"/var/lib/mysql/{name} changed")}
+
+
+def test_the_files_that_redis_writes_itself_are_left_to_its_strategy(redis: Watched) -> None:
+    redis.sh("cache", "redis-cli set a b && redis-cli save && redis-cli config set appendonly yes")
+    redis.sh("cache", "redis-cli set a c && redis-cli bgrewriteaof && redis-cli bgsave schedule")
+    assert redis.reset() == {"cache": ("in place", "")}
+
+
+@pytest.mark.parametrize("name", ["stray.rdb", "stray.aof", "nodes.conf", "appendonly.old"])
+def test_a_file_that_looks_like_one_of_redis_is_seen(redis: Watched, name: str) -> None:
+    redis.sh("cache", f"touch /data/{name}")
+    assert redis.reset() == {"cache": ("replaced", f"/data/{name} changed")}
+
+
+def test_only_those_who_came_after_the_baseline_are_detached(
+    make_stack: StackMaker, engine: Engine, tmp_path: Path, owned: Owned
+) -> None:
+    stack = make_stack(CACHE)
+    stack.start()
+    network = f"{stack.identity.project}_default"
+    guest, stranger = (owned.run("busybox:1", "sleep", "600") for _ in range(2))
+    engine.connect_network(network, guest)
+    baseline = Baseline(stack, tmp_path / "scratch")
+    baseline.capture()
+    for _ in range(2):
+        engine.connect_network(network, stranger)
+        baseline.reset()
+        members = engine.inspect_network(network)["Containers"].keys()
+        assert members == {guest, stack.container("cache")}
+    baseline.close()
