@@ -72,7 +72,7 @@ def _body(spec: StackSpec, name: str, alone: int) -> str:
         publish_exposed=not alone,
         guests=guests_of(spec, name),
     )
-    body = json.dumps(container_body(spec.services[name], context), default=list)
+    body = json.dumps(container_body(spec.services[name], context), default=list, sort_keys=True)
     return hashlib.sha256(body.replace(str(CORPUS), "/CORPUS").encode()).hexdigest()[:16]
 
 
