@@ -1,11 +1,11 @@
-"""The frozen values that the rooms hand to each other; no behaviour beyond reading themselves."""
+"""The frozen values that packages pass to each other, without behaviour of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = (
     "str | int | float | bool | Mapping[str, Json] | tuple[Json, ...] | list[Json] | None"
@@ -43,12 +43,164 @@ class Healthcheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a service: one entry of ``ports``, or one number of ``expose``.
+
+    Attributes:
+        number: the container's port.
+        protocol: ``tcp``, ``udp`` or ``sctp``.
+        published: the host's port, or a range of them; empty: any that is free.
+        host_ip: the host's address; empty: all.
+        app_protocol: what is spoken on it, such as ``http``; empty: nothing is said.
+    """
+
+    number: int
+    protocol: str = "tcp"
+    published: str = ""
+    host_ip: str = ""
+    app_protocol: str = ""
+
+    def __str__(self) -> str:
+        """Return it as the engine writes it: ``8000/tcp``."""
+        return f"{self.number}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of a service's ``volumes``.
+
+    Attributes:
+        kind: ``volume``, ``bind``, ``tmpfs`` or another kind of the engine.
+        target: where it is in the container.
+        source: the volume's key in the file, or the host's path; empty: none is given.
+        read_only: whether the service cannot write to it.
+        consistency: as in Compose; empty: the engine's default.
+        options: those of its kind, such as ``create_host_path`` of a bind.
+    """
+
+    kind: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    consistency: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_named_volume(self) -> bool:
+        """Whether it is a volume that the file gives a name."""
+        return self.kind == "volume" and bool(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """A config or secret that a service is given.
+
+    Attributes:
+        kind: ``config`` or ``secret``.
+        source: its key under ``configs:`` or ``secrets:``.
+        target: its absolute path in the container.
+        file: the host's file that it is; None: it is made of `content` or a variable.
+        content: what is in it, as the project declares it.
+        variable: the environment variable that holds what is in it.
+        external: whether it is in a swarm's store.
+        mode: the permissions in the container.
+        uid: the owner in the container.
+        gid: the group in the container.
+    """
+
+    kind: Literal["config", "secret"]
+    source: str
+    target: str
+    file: str | None = None
+    content: str | None = None
+    variable: str | None = None
+    external: bool = False
+    mode: int = 0o444
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """How a service joins one network.
+
+    Attributes:
+        aliases: more names of the service in it.
+        addresses: fixed ones, by Compose's key, such as ``ipv4_address``.
+        mac_address: the fixed hardware address; empty: any.
+        driver_opts: options for the network's driver.
+    """
+
+    aliases: tuple[str, ...] = ()
+    addresses: Mapping[str, Any] = field(default_factory=dict)
+    mac_address: str = ""
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a service's container may use; None: as much as there is.
+
+    Those under ``deploy:`` count before those of the service, except for ``cpus``, as in Compose.
+    """
+
+    memory_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How an image is built.
+
+    Attributes:
+        context: the directory that is sent to the builder.
+        tags: the image's names; the first is the one that messages use.
+        dockerfile: its path, relative to `context`; None: ``Dockerfile``.
+        dockerfile_inline: its text, instead of a file.
+        args: build arguments.
+        labels: labels of the image.
+        target: the stage to stop at; None: the last.
+        cache_from: images, or with BuildKit other caches, to take layers from.
+        cache_to: where BuildKit is to save its cache.
+        network: the network mode of ``RUN`` steps, e.g. ``host``; None: the engine's default.
+        platforms: which to build for; empty: the engine's own.
+        no_cache: whether to use no layer of an earlier build.
+        pull: whether to look for newer base images.
+        ssh: agents or keys for ``RUN --mount=type=ssh``, e.g. ``default``.
+        extra_hosts: lines for ``/etc/hosts`` of ``RUN`` steps, ``name:address``.
+        shm_size_bytes: the size of ``/dev/shm`` in ``RUN`` steps; None: the engine's default.
+        additional_contexts: more named contexts for BuildKit: directories, images, URLs.
+    """
+
+    context: Path
+    tags: tuple[str, ...] = ()
+    dockerfile: str | None = None
+    dockerfile_inline: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    network: str | None = None
+    platforms: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    ssh: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    shm_size_bytes: int | None = None
+    additional_contexts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """One entry under ``services:``, normalised.
 
     Attributes:
         name: the key under ``services:``.
-        config: the service as ``docker compose config --format json`` prints it.
+        config: the service as ``docker compose config --format json`` prints it: for hashes, and
+            for what goes to the engine as it is. The other attributes are read from it.
         depends_on: what it waits for, in the file's order.
         healthcheck: the declared check, or None where none is declared.
         healthcheck_disabled: whether the file switches the image's own check off.
@@ -58,10 +210,30 @@ class ServiceSpec:
             is awaited; empty: the health check.
         cache: whether ``x-dockwright: cache:`` lets its volumes be kept; None: nothing is said.
         durable: whether its data has to outlive the machine also in a disposable copy.
+        ports: the published ones.
+        exposed: those that only ``expose`` names.
+        mounts: its ``volumes``.
+        tmpfs: the options of its file systems in memory, by where they are.
+        files: its configs and secrets.
+        networks: how it joins networks, the one with the highest priority first; none if it has a
+            `network_mode`.
+        network_mode: the namespace that it shares, or ``host``, ``none``, ``bridge``; empty: its
+            own network.
+        volumes_from: the services or containers whose volumes it has.
+        links: services that it reaches by another name.
+        environment: its variables; those that are None are taken from the engine's image.
+        limits: what it may use.
+        build: how its image is built; None: it is pulled.
+        pull_policy: when the image is pulled.
+        platform: which of an image's platforms to use; None: the engine's own.
+        container_name: the name that the file gives its container.
+        read_only: whether it cannot write to its root file system.
+        stop_grace_s: how long it may take to end when it is stopped, in seconds; None: the
+            default of Compose.
     """
 
     name: str
-    config: Mapping[str, Json]
+    config: Mapping[str, Any]
     depends_on: tuple[Dependency, ...] = ()
     healthcheck: Healthcheck | None = None
     healthcheck_disabled: bool = False
@@ -70,12 +242,39 @@ class ServiceSpec:
     ready: Mapping[str, Json] = field(default_factory=dict)
     cache: bool | None = None
     durable: bool = False
+    ports: tuple[Port, ...] = ()
+    exposed: tuple[Port, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[GivenFile, ...] = ()
+    networks: Mapping[str, Attachment] = field(default_factory=dict)
+    network_mode: str = ""
+    volumes_from: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    build: Build | None = None
+    pull_policy: str = "missing"
+    platform: str | None = None
+    container_name: str | None = None
+    read_only: bool = False
+    stop_grace_s: float | None = None
 
     @property
     def image(self) -> str | None:
         """The image reference, or None where the service is only built."""
         image = self.config.get("image")
         return image if isinstance(image, str) else None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether a start builds its image, instead of pulling it or taking the one there is."""
+        return self.build is not None and self.pull_policy not in ("always", "never")
+
+    @property
+    def declared_ports(self) -> tuple[Port, ...]:
+        """The ports on which it says that it serves others; none if it has no network."""
+        return () if self.network_mode == "none" else (*self.ports, *self.exposed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +347,7 @@ class StackSpec:
     name: str
     working_dir: Path
     files: tuple[Path, ...]
-    document: Mapping[str, Json]
+    document: Mapping[str, Any]
     services: Mapping[str, ServiceSpec]
     processes: Mapping[str, ProcessSpec]
     content_hash: str
@@ -157,6 +356,20 @@ class StackSpec:
     cache: bool | None = None
     secrets: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def image_of(self, service: str) -> str:
+        """Return the reference of a service's image; one that is only built is named after it."""
+        return self.services[service].image or f"{self.name}-{service}"
+
+    def section(
+        self, kind: Literal["networks", "volumes", "configs", "secrets"]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return a section of the file's top level, by key."""
+        return {key: value or {} for key, value in (self.document.get(kind) or {}).items()}
+
+    def is_external(self, kind: Literal["networks", "volumes"], key: str) -> bool:
+        """Tell whether a declared network or volume belongs to somebody else."""
+        return bool(self.section(kind).get(key, {}).get("external"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from dockwright.model import Dependency, Json, ServiceSpec, StackSpec
+from dockwright.compose.spec import service_spec
+from dockwright.model import Dependency, Json, StackSpec
 from dockwright.stack.graph import Graph, creation_waves, entangled
 
 
@@ -15,7 +17,9 @@ def spec_of(**services: tuple[dict[str, Json], list[str]]) -> StackSpec:
         files=(),
         document={},
         services={
-            name: ServiceSpec(name, config, tuple(Dependency(each) for each in after))
+            name: replace(
+                service_spec(name, config, {}), depends_on=tuple(Dependency(each) for each in after)
+            )
             for name, (config, after) in services.items()
         },
         processes={},

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from dockwright.cache.files import FileDigests
 from dockwright.cache.store import NotCacheableError
@@ -115,14 +114,13 @@ def left_out(spec: StackSpec) -> list[str]:
 def _check(spec: StackSpec) -> None:
     if spec.cache is False:
         raise NotCacheableError("x-dockwright.cache is false")
-    for name, volume in _section(spec, "volumes").items():
+    for name, volume in spec.section("volumes").items():
         if volume.get("external"):
             raise NotCacheableError(f"volumes.{name} is external: what it holds is unknown")
         if volume.get("driver_opts") or volume.get("driver") not in (None, "local"):
             raise NotCacheableError(f"volumes.{name} has a driver or options of its own")
     for name, service in spec.services.items():
-        others = cast("Sequence[str]", service.config.get("volumes_from") or ())
-        if any(other.startswith("container:") for other in others):
+        if any(other.startswith("container:") for other in service.volumes_from):
             raise NotCacheableError(f"services.{name}.volumes_from names a foreign container")
     if spec.cache is None:
         _check_repeatable(spec)
@@ -147,24 +145,18 @@ def _check_repeatable(spec: StackSpec) -> None:
 
 
 def _binds(service: ServiceSpec) -> list[str]:
-    entries = cast("Sequence[Mapping[str, Json]]", service.config.get("volumes") or ())
-    return [str(entry["source"]) for entry in entries if entry["type"] == "bind"]
+    return [mount.source for mount in service.mounts if mount.kind == "bind"]
 
 
 def _variables(spec: StackSpec, environ: Mapping[str, str]) -> dict[str, str]:
     """Return hashes of the variables that secrets and configs are taken from."""
     names = {
         str(definition["environment"])
-        for kind in ("configs", "secrets")
-        for definition in _section(spec, kind).values()
+        for section in (spec.section("configs"), spec.section("secrets"))
+        for definition in section.values()
         if definition.get("environment")
     }
     return {f"variable {name}": _hash(environ.get(name, "")) for name in sorted(names)}
-
-
-def _section(spec: StackSpec, kind: str) -> dict[str, Mapping[str, Json]]:
-    declared = cast("_Section", spec.document.get(kind) or {})
-    return {name: definition or {} for name, definition in declared.items()}
 
 
 def _hash(text: str) -> str:

@@ -8,14 +8,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dockwright.compose.canonical import canonical
 from dockwright.compose.read_yaml import read
 from dockwright.compose.source import Origins, Tree, Warnings
 from dockwright.compose.units import parse_duration
 from dockwright.compose.x_dockwright import KEY, read_cache, read_processes, read_service_options
-from dockwright.model import Dependency, Healthcheck, Json, ProcessSpec, ServiceSpec, StackSpec
+from dockwright.model import (
+    Attachment,
+    Build,
+    Dependency,
+    GivenFile,
+    Healthcheck,
+    Json,
+    Limits,
+    Mount,
+    Port,
+    ProcessSpec,
+    ServiceSpec,
+    StackSpec,
+)
 from dockwright.untrusted import UnreadableError, read_plain
 
 _MAX_BYTES = 64 << 20  # of a secret or config
@@ -81,8 +94,7 @@ def build_spec(
     """
     document = canonical(tree, origins, "json")
     services = {
-        key: _service(key, service, document["services"][key], origins)
-        for key, service in tree["services"].items()
+        key: _service(key, service, document, origins) for key, service in tree["services"].items()
     }
     processes = read_processes(tree, directory, services, origins)
     return StackSpec(
@@ -109,22 +121,173 @@ def check_values(tree: Tree, declared: Mapping[str, Tree], origins: Origins) -> 
     canonical({**tree, "services": disabled}, origins, "json")
 
 
-def _service(name: str, service: Tree, config: Mapping[str, Any], origins: Origins) -> ServiceSpec:
+def _service(
+    name: str, service: Tree, document: Mapping[str, Any], origins: Origins
+) -> ServiceSpec:
     own = read_service_options(name, service, origins)
-    declared = config.get("healthcheck") or {}
-    test = tuple(declared.get("test") or ())
-    disabled = bool(declared.get("disable")) or test[:1] == ("NONE",)
-    return ServiceSpec(
-        name=name,
-        config=config,
+    config = document["services"][name]
+    return replace(
+        service_spec(name, config, document),
         depends_on=_dependencies(service, config),
-        healthcheck=_healthcheck(test, declared) if test and not disabled else None,
-        healthcheck_disabled=disabled,
         reset=own.reset,
         options=own.options,
         ready=own.ready,
         cache=read_cache(service),
         durable=own.durable,
+    )
+
+
+def service_spec(name: str, config: Mapping[str, Any], document: Mapping[str, Any]) -> ServiceSpec:
+    """Read a service from its canonical form.
+
+    Args:
+        name: the service.
+        config: its canonical form.
+        document: that of the project, for the configs and secrets that the service is given.
+    """
+    declared = config.get("healthcheck") or {}
+    test = tuple(declared.get("test") or ())
+    disabled = bool(declared.get("disable")) or test[:1] == ("NONE",)
+    grace = config.get("stop_grace_period")
+    return ServiceSpec(
+        name=name,
+        config=config,
+        healthcheck=_healthcheck(test, declared) if test and not disabled else None,
+        healthcheck_disabled=disabled,
+        ports=tuple(_port(entry) for entry in config.get("ports") or ()),
+        exposed=tuple(_exposed(config)),
+        mounts=tuple(_mount(entry) for entry in config.get("volumes") or ()),
+        tmpfs=dict(entry.partition(":")[::2] for entry in config.get("tmpfs") or ()),
+        files=tuple(_files(config, document)),
+        networks={} if config.get("network_mode") else _networks(config),
+        network_mode=config.get("network_mode") or "",
+        volumes_from=tuple(config.get("volumes_from") or ()),
+        links=tuple(config.get("links") or ()),
+        environment={
+            key: None if value is None else str(value)
+            for key, value in (config.get("environment") or {}).items()
+        },
+        limits=_limits(config),
+        build=_build(config["build"]) if config.get("build") is not None else None,
+        pull_policy=config.get("pull_policy") or "missing",
+        platform=config.get("platform") or None,
+        container_name=config.get("container_name"),
+        read_only=bool(config.get("read_only")),
+        stop_grace_s=parse_duration(grace) / 1e9 if grace else None,
+    )
+
+
+def _port(entry: Mapping[str, Any]) -> Port:
+    return Port(
+        number=entry.get("target", 0),
+        protocol=entry.get("protocol") or "tcp",
+        published=entry.get("published") or "",
+        host_ip=entry.get("host_ip") or "",
+        app_protocol=(entry.get("app_protocol") or "").lower(),
+    )
+
+
+def _exposed(config: Mapping[str, Any]) -> Iterator[Port]:
+    for entry in config.get("expose") or ():
+        ports, _, protocol = entry.partition("/")
+        first, _, last = ports.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            yield Port(number, protocol or "tcp")
+
+
+def _mount(entry: Mapping[str, Any]) -> Mount:
+    return Mount(
+        kind=entry["type"],
+        target=entry.get("target") or "",
+        source=entry.get("source") or "",
+        read_only=bool(entry.get("read_only")),
+        consistency=entry.get("consistency") or "",
+        options=entry.get(entry["type"]) or {},
+    )
+
+
+def _files(config: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[GivenFile]:
+    kinds: tuple[tuple[Literal["config", "secret"], str], ...] = (
+        ("config", "/"),
+        ("secret", "/run/secrets/"),
+    )
+    for kind, directory in kinds:
+        declared = document.get(f"{kind}s") or {}
+        for use in config.get(f"{kind}s") or ():
+            target = use.get("target") or use["source"]
+            definition = declared.get(use["source"]) or {}
+            yield GivenFile(
+                kind=kind,
+                source=use["source"],
+                target=target if target.startswith("/") else f"{directory}{target}",
+                file=definition.get("file"),
+                content=definition.get("content"),
+                variable=definition.get("environment"),
+                external=bool(definition.get("external")),
+                mode=use.get("mode") or 0o444,
+                uid=int(use.get("uid") or 0),
+                gid=int(use.get("gid") or 0),
+            )
+
+
+_ADDRESSES = ("ipv4_address", "ipv6_address", "link_local_ips")
+
+
+def _networks(config: Mapping[str, Any]) -> dict[str, Attachment]:
+    declared = {key: value or {} for key, value in (config.get("networks") or {}).items()}
+    ordered = sorted(declared, key=lambda key: -int(declared[key].get("priority") or 0))
+    return {
+        key: Attachment(
+            aliases=tuple(declared[key].get("aliases") or ()),
+            addresses={name: declared[key][name] for name in _ADDRESSES if declared[key].get(name)},
+            mac_address=declared[key].get("mac_address") or "",
+            driver_opts=declared[key].get("driver_opts") or {},
+        )
+        for key in ordered
+    }
+
+
+def _limits(config: Mapping[str, Any]) -> Limits:
+    resources = (config.get("deploy") or {}).get("resources") or {}
+    limits = resources.get("limits") or {}
+    reserved = (resources.get("reservations") or {}).get("memory")
+    memory = limits.get("memory") or config.get("mem_limit")
+    reserved = reserved or config.get("mem_reservation")
+    cpus = config.get("cpus") or limits.get("cpus")
+    return Limits(
+        memory_bytes=int(memory) if memory else None,
+        memory_reservation_bytes=int(reserved) if reserved else None,
+        cpus=float(cpus) if cpus else None,
+        pids=limits.get("pids") or config.get("pids_limit"),
+    )
+
+
+def _build(declared: Mapping[str, Any]) -> Build:
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(declared.get(key) or ())
+
+    def pairs(key: str) -> dict[str, str]:
+        given = (declared.get(key) or {}).items()
+        return {name: str(value) for name, value in given if value is not None}
+
+    return Build(
+        context=Path(declared.get("context") or ""),
+        tags=texts("tags"),
+        dockerfile=declared.get("dockerfile"),
+        dockerfile_inline=declared.get("dockerfile_inline"),
+        args=pairs("args"),
+        labels=pairs("labels"),
+        target=declared.get("target"),
+        cache_from=texts("cache_from"),
+        cache_to=texts("cache_to"),
+        network=declared.get("network"),
+        platforms=texts("platforms"),
+        no_cache=bool(declared.get("no_cache")),
+        pull=bool(declared.get("pull")),
+        ssh=texts("ssh"),
+        extra_hosts=tuple(host.replace("=", ":", 1) for host in texts("extra_hosts")),
+        shm_size_bytes=int(declared["shm_size"]) if declared.get("shm_size") else None,
+        additional_contexts=pairs("additional_contexts"),
     )
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from string import Template
@@ -29,56 +29,29 @@ from dockwright.errors import (
     EngineUnreachableError,
     ImageBuildError,
 )
+from dockwright.model import Build
 
 if TYPE_CHECKING:
     from dockwright.engine.http import Transport
 
 
 @dataclass(frozen=True, slots=True)
-class BuildRequest:
+class BuildRequest(Build):
     """One image to build.
 
     Attributes:
-        context: the directory that is sent to the builder.
-        tags: the image's names; the first is the one that messages use.
-        dockerfile: its path, relative to `context`; None: ``Dockerfile``.
-        dockerfile_inline: its text, instead of a file.
-        args: build arguments.
-        labels: labels of the image.
-        target: the stage to stop at; None: the last.
-        cache_from: images, or with BuildKit other caches, to take layers from.
-        cache_to: where BuildKit is to save its cache.
-        network: the network mode of ``RUN`` steps, e.g. ``host``; None: the engine's default.
-        platforms: which to build for; empty: the engine's own.
-        no_cache: whether to use no layer of an earlier build.
-        pull: whether to look for newer base images.
         secret_files: files that ``RUN --mount=type=secret`` may read, by id.
         secret_variables: environment variables of ours for the same, by id.
-        ssh: agents or keys for ``RUN --mount=type=ssh``, e.g. ``default``.
-        extra_hosts: lines for ``/etc/hosts`` of ``RUN`` steps, ``name:address``.
-        shm_size_bytes: the size of ``/dev/shm`` in ``RUN`` steps; None: the engine's default.
-        additional_contexts: more named contexts for BuildKit: directories, images, URLs.
     """
 
-    context: Path
-    tags: tuple[str, ...]
-    dockerfile: str | None = None
-    dockerfile_inline: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    target: str | None = None
-    cache_from: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
-    network: str | None = None
-    platforms: tuple[str, ...] = ()
-    no_cache: bool = False
-    pull: bool = False
     secret_files: Mapping[str, Path] = field(default_factory=dict)
     secret_variables: Mapping[str, str] = field(default_factory=dict)
-    ssh: tuple[str, ...] = ()
-    extra_hosts: tuple[str, ...] = ()
-    shm_size_bytes: int | None = None
-    additional_contexts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, build: Build, tag: str) -> BuildRequest:
+        """Return the request for the image `tag` of a service."""
+        declared = {each.name: getattr(build, each.name) for each in fields(build)}
+        return cls(**{**declared, "tags": (tag, *build.tags)})
 
     @property
     def dockerfile_path(self) -> Path:

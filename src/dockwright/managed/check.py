@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, DockwrightError
 from dockwright.managed.home import ConfigHome
-from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.model import Build, ServiceSpec, StackSpec
 from dockwright.paths import state_directory
 from dockwright.stack import COMPOSE_PROJECT, Identity, engine_warnings, require_runnable
 
@@ -234,11 +234,9 @@ def _check_ports(spec: StackSpec, engine: Engine, identity: Identity) -> Iterato
 
 def _published(spec: StackSpec) -> Iterator[_Port]:
     for name, service in spec.services.items():
-        for entry in cast("Sequence[Mapping[str, Json]]", service.config.get("ports") or ()):
-            number = str(entry.get("published") or "")
-            if number.isdecimal() and number != "0":
-                host, protocol = str(entry.get("host_ip") or ""), entry.get("protocol") or "tcp"
-                yield _Port(name, host, int(number), str(protocol))
+        for port in service.ports:
+            if port.published.isdecimal() and port.published != "0":
+                yield _Port(name, port.host_ip, int(port.published), port.protocol)
 
 
 def _holds(container: Mapping[str, Any], port: _Port) -> bool:
@@ -274,11 +272,9 @@ def _is_taken(port: _Port) -> bool:
 
 def _check_image(spec: StackSpec, service: ServiceSpec, engine: Engine) -> Finding:
     name = f"image of {service.name}"
-    reference = service.image or f"{spec.name}-{service.name}"
-    policy = service.config.get("pull_policy")
-    build = cast("Mapping[str, Json] | None", service.config.get("build"))
-    if build is not None and policy not in ("always", "never"):
-        return _check_build(name, reference, build)
+    reference, policy = spec.image_of(service.name), service.pull_policy
+    if service.build is not None and service.is_built:
+        return _check_build(name, reference, service.build)
     if policy != "always" and engine.has_image(reference):
         return Finding(name, "ok", f"{reference} is here")
     if policy == "never":
@@ -293,13 +289,13 @@ def _check_image(spec: StackSpec, service: ServiceSpec, engine: Engine) -> Findi
     return Finding(name, "ok", f"{reference} can be pulled ({digest[:19]})")
 
 
-def _check_build(name: str, reference: str, build: Mapping[str, Json]) -> Finding:
-    context = Path(str(build["context"]))
-    dockerfile = context / str(build.get("dockerfile") or "Dockerfile")
+def _check_build(name: str, reference: str, build: Build) -> Finding:
+    context = build.context
+    dockerfile = context / (build.dockerfile or "Dockerfile")
     remedy = "check `build:` in the Compose file"
     if not context.is_dir():
         return Finding(name, "fail", f"{reference}: the context {context} is no directory", remedy)
-    if build.get("dockerfile_inline") is None:
+    if build.dockerfile_inline is None:
         with suppress(OSError), dockerfile.open("rb"):
             return Finding(name, "ok", f"{reference} can be built from {dockerfile}")
         return Finding(name, "fail", f"{reference}: {dockerfile} cannot be read", remedy)

@@ -71,7 +71,7 @@ class ImageRecord:
 
 def reference_of(spec: StackSpec, service: str) -> str:
     """Return the name of a service's image."""
-    return spec.services[service].image or f"{spec.name}-{service}"
+    return spec.image_of(service)
 
 
 def image_id(engine: Engine, reference: str) -> str | None:

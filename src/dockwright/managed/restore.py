@@ -101,8 +101,8 @@ def _engine_name(stack: Stack, key: str) -> str:
     service, colon, target = key.partition(":")
     if colon and service in stack.spec.services:
         return stack.anonymous_volume(service, target)
-    declared = not colon and key in stack.names.declared("volumes")
-    if declared and not stack.names.is_external("volumes", key):
+    declared = not colon and key in stack.spec.section("volumes")
+    if declared and not stack.spec.is_external("volumes", key):
         return stack.names.volume(key)
     raise UsageError(
         f"the backup has volume {key}, and project {stack.spec.name} has none of that name",

@@ -7,15 +7,15 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import urlsplit
 
 from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, EngineError
-from dockwright.model import Address, Json, ProcessSpec, ServiceSpec
+from dockwright.model import Address, ProcessSpec, ServiceSpec
 from dockwright.recording.gauges import Gauge, GoneError, Reading, container_gauge, process_gauge
 from dockwright.stack import Stack, UnitStatus, statuses
 from dockwright.wait import Ready
@@ -112,13 +112,11 @@ def _pages(stack: Stack, name: str) -> Iterator[tuple[str, int, str, bool]]:
     yield from _in_text(_asked(service))
     if service.healthcheck is not None:
         yield from _in_text(" ".join(service.healthcheck.test))
-    for port in _ports(service):
-        protocol = str(port.get("app_protocol") or "").lower()
-        number = int(str(port["target"]))
-        if protocol in ("http", "https"):
-            yield protocol, number, "/", False
-        elif number in _USUAL_HTTP_PORTS:
-            yield "http", number, "/", False
+    for port in service.ports:
+        if port.protocol == "tcp" and port.app_protocol in ("http", "https"):
+            yield port.app_protocol, port.number, "/", False
+        elif port.protocol == "tcp" and port.number in _USUAL_HTTP_PORTS:
+            yield "http", port.number, "/", False
 
 
 def _asked(unit: ServiceSpec | ProcessSpec) -> str:
@@ -142,23 +140,12 @@ def _tcp_addresses(stack: Stack, name: str) -> Iterator[Address]:
         ports = list(stack.processes[name].ports)
     else:
         service = stack.spec.services[name]
-        exposed = cast("Sequence[Json]", service.config.get("expose") or ())
-        texts = [str(each["target"]) for each in _ports(service)]
-        texts += [str(each).removesuffix("/tcp") for each in exposed]
-        ports = [int(text) for text in texts if text.isdecimal()]
+        declared = (*service.ports, *service.exposed)
+        ports = [port.number for port in declared if port.protocol == "tcp"]
     for port in dict.fromkeys(ports):
         address = _address(stack, name, port) if port not in _NEVER_TRIED else None
         if address is not None:
             yield address
-
-
-def _ports(service: ServiceSpec) -> list[Mapping[str, Json]]:
-    declared = cast("Sequence[Mapping[str, Json]]", service.config.get("ports") or ())
-    return [
-        each
-        for each in declared
-        if each.get("protocol") in (None, "tcp") and str(each.get("target") or "").isdecimal()
-    ]
 
 
 def _address(stack: Stack, name: str, port: int) -> Address | None:

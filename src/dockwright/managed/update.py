@@ -63,12 +63,13 @@ def preview(stack: Stack, services: Iterable[str], *, pull: bool) -> list[Change
     changes = []
     for name in services:
         image, digest = image_id(stack.engine, reference_of(stack.spec, name)), ""
-        policy = stack.spec.services[name].config.get("pull_policy")
-        built = stack.spec.services[name].config.get("build") and policy not in ("always", "never")
-        if pull and not built and policy != "never":
+        service = stack.spec.services[name]
+        if pull and not service.is_built and service.pull_policy != "never":
             digest = _newer_digest(stack, name)
         changes.append(
-            _change(stack, name, containers.get(name), digest or image or "", built=bool(built))
+            _change(
+                stack, name, containers.get(name), digest or image or "", built=service.is_built
+            )
         )
     return changes
 

@@ -7,17 +7,16 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import psutil
 
 from dockwright.cache import BaselineStore, FileDigests
 from dockwright.engine import Engine, current_owner, parallel
-from dockwright.model import Json, Ownership, ServiceSpec, StackSpec
+from dockwright.model import Ownership, StackSpec
 from dockwright.pool.lease import SeedKey
 from dockwright.pool.timeline import Advice
 from dockwright.recording import GoneError, container_gauge
@@ -49,7 +48,9 @@ _CGROUP_FILES = (
 
 def declared_bytes(spec: StackSpec) -> int:
     """Return what a stack may take by its declared limits, guessing where none is declared."""
-    return sum(_limit(service) for service in spec.services.values())
+    return sum(
+        service.limits.memory_bytes or _UNKNOWN_SERVICE_BYTES for service in spec.services.values()
+    )
 
 
 def measured_bytes(engine: Engine, containers: Iterable[str]) -> int:
@@ -78,13 +79,6 @@ def _memory_bytes(engine: Engine, container: str) -> int:
         return container_gauge(engine, container)().memory_bytes or 0
     except GoneError:  # a job that has done its work takes nothing
         return 0
-
-
-def _limit(service: ServiceSpec) -> int:
-    deploy = cast("Mapping[str, Json]", service.config.get("deploy") or {})
-    resources = cast("Mapping[str, Mapping[str, Json]]", deploy.get("resources") or {})
-    declared = (resources.get("limits") or {}).get("memory") or service.config.get("mem_limit")
-    return int(str(declared)) if declared else _UNKNOWN_SERVICE_BYTES
 
 
 def _number(file: str) -> int | None:

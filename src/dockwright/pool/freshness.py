@@ -6,14 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from dockwright.cache import FileDigests, Surroundings, start_key
 from dockwright.engine import BuildRequest, Engine
 from dockwright.engine.build import base_images
 from dockwright.errors import ImageBuildError, ImageMissingError, NoSuchObjectError
-from dockwright.model import Json, ServiceSpec, StackSpec
-from dockwright.stack.images import build_request
+from dockwright.model import ServiceSpec, StackSpec
 
 
 class Freshness:
@@ -48,11 +46,10 @@ class Freshness:
         return start_key(spec, surroundings).text
 
     def _image(self, spec: StackSpec, service: ServiceSpec, ids: dict[str, str]) -> str:
-        reference = service.image or f"{spec.name}-{service.name}"
-        build = cast("Mapping[str, Json] | None", service.config.get("build"))
-        if build is None or service.config.get("pull_policy") in ("always", "never"):
+        reference = spec.image_of(service.name)
+        if service.build is None or not service.is_built:
             return self._id(reference, ids)
-        return self._build(build_request(build, reference), ids)
+        return self._build(BuildRequest.of(service.build, reference), ids)
 
     def _build(self, request: BuildRequest, ids: dict[str, str]) -> str:
         """Return what stands for an image that is built from a context."""

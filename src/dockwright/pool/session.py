@@ -317,10 +317,8 @@ def _calls(engine: Engine) -> dict[str, Json]:
 
 def environments(spec: StackSpec) -> list[Mapping[str, str]]:
     """Return the variables that each service and native process of a stack is given."""
-    declared = [each.config.get("environment") for each in spec.services.values()]
     found = [
-        {name: str(value) for name, value in each.items() if value is not None}
-        for each in declared
-        if isinstance(each, Mapping)
+        {name: value for name, value in service.environment.items() if value is not None}
+        for service in spec.services.values()
     ]
     return [*found, *(each.environment for each in spec.processes.values())]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from dockwright.engine import Engine
 from dockwright.errors import StackError, UnknownServiceError
 from dockwright.model import Address, Json, StackSpec
-from dockwright.stack.container_config import port_keys
 from dockwright.stack.naming import references
 from dockwright.stack.native import NativeProcess
 
@@ -53,7 +52,8 @@ class Addresses:
         network_of = references(spec).network_of
         for name, service in spec.services.items():
             if network_of(name) != name:
-                self._hosts[name], self._ports[name] = network_of(name), port_keys(service)
+                self._hosts[name] = network_of(name)
+                self._ports[name] = tuple(str(port) for port in service.declared_ports)
 
     def of(self, unit: str, port: int) -> Address:
         """Return the address that reaches `unit`'s own TCP port `port`.
@@ -169,7 +169,7 @@ class Addresses:
         if sys.platform != "linux" or not endpoint.url.startswith("unix://"):
             return False
         info = self._engine.info()
-        options = cast("list[str]", info.get("SecurityOptions") or [])
+        options = info.get("SecurityOptions") or []
         return info.get("OperatingSystem") != "Docker Desktop" and not any(
             "rootless" in option for option in options
         )

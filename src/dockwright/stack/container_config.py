@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any
 
 from dockwright._text import parse_duration
-from dockwright.model import Json, ServiceSpec
+from dockwright.model import Limits, Mount, ServiceSpec
 from dockwright.stack.naming import Names
 
 _RECURSIVE = {
@@ -18,150 +17,96 @@ _RECURSIVE = {
 }
 
 
-def volume_entries(service: ServiceSpec) -> list[Mapping[str, Json]]:
-    """Return the service's ``volumes`` in the long form, as the file has them."""
-    return list(cast("Sequence[Mapping[str, Json]]", service.config.get("volumes") or ()))
-
-
 def anonymous_targets(service: ServiceSpec, image_volumes: Sequence[str]) -> list[str]:
     """Return the mount targets whose volume has no name: declared ones and the image's VOLUMEs."""
-    entries = volume_entries(service)
     declared = [
-        str(entry["target"])
-        for entry in entries
-        if entry["type"] == "volume" and not entry.get("source")
+        mount.target for mount in service.mounts if mount.kind == "volume" and not mount.source
     ]
-    taken = {str(entry["target"]).rstrip("/") for entry in entries}
-    taken |= {text.split(":")[0].rstrip("/") for text in _tmpfs_texts(service)}
+    taken = {mount.target.rstrip("/") for mount in service.mounts}
+    taken |= {target.rstrip("/") for target in service.tmpfs}
     return declared + [path for path in image_volumes if path.rstrip("/") not in taken]
 
 
-def mounts_of(service: ServiceSpec, names: Names, anonymous: Mapping[str, str]) -> dict[str, Json]:
+def mounts_of(service: ServiceSpec, names: Names, anonymous: Mapping[str, str]) -> dict[str, Any]:
     """Return ``Mounts``, ``Binds``, ``Tmpfs`` and ``VolumesFrom`` of a service's container."""
-    mounts: list[Json] = []
-    binds: list[Json] = []
-    for entry in volume_entries(service):
-        if entry["type"] == "bind" and _wants_host_path(entry):
-            binds.append(_bind_text(entry))
-        elif entry["type"] != "volume" or entry.get("source"):
-            mounts.append(_mount(entry, names))
+    mounts: list[dict[str, Any]] = []
+    binds: list[str] = []
+    for mount in service.mounts:
+        if mount.kind == "bind" and _wants_host_path(mount):
+            binds.append(_bind_text(mount))
+        elif mount.kind != "volume" or mount.source:
+            mounts.append(_mount(mount, names))
     mounts += [
         {"Type": "volume", "Source": volume, "Target": target}
         for target, volume in anonymous.items()
     ]
-    mounts += _file_mounts(service, names)
-    host: dict[str, Json] = {}
-    if mounts:
-        host["Mounts"] = mounts
-    if binds:
-        host["Binds"] = binds
-    tmpfs = dict(_split_tmpfs(text) for text in _tmpfs_texts(service))
-    if tmpfs:
-        host["Tmpfs"] = cast("Json", tmpfs)
-    others = cast("Sequence[str]", service.config.get("volumes_from") or ())
-    if others:
-        host["VolumesFrom"] = [names.lender(text) for text in others]
-    return host
-
-
-def _wants_host_path(entry: Mapping[str, Json]) -> bool:
-    # Only "Binds" lets the engine create a missing host path; a colon cannot be written there.
-    options = cast("Mapping[str, Json]", entry.get("bind") or {})
-    if options.get("recursive") not in (None, "enabled"):
-        return False
-    paths = f"{entry.get('source')}{entry['target']}"
-    return bool(options.get("create_host_path")) and ":" not in paths
-
-
-def _bind_text(entry: Mapping[str, Json]) -> str:
-    options = cast("Mapping[str, Json]", entry.get("bind") or {})
-    flags = ["ro" if entry.get("read_only") else "rw"]
-    flags += [str(options[key]) for key in ("selinux", "propagation") if options.get(key)]
-    return f"{entry['source']}:{entry['target']}:{','.join(flags)}"
-
-
-def _mount(entry: Mapping[str, Json], names: Names) -> dict[str, Json]:
-    kind = str(entry["type"])
-    mount: dict[str, Json] = {
-        "Type": kind,
-        "Target": entry["target"],
-        "ReadOnly": bool(entry.get("read_only")),
+    mounts += [
+        {"Type": "bind", "Source": file.file, "Target": file.target, "ReadOnly": True}
+        for file in service.files
+        if file.file
+    ]
+    host: dict[str, Any] = {
+        "Mounts": mounts,
+        "Binds": binds,
+        "Tmpfs": dict(service.tmpfs),
+        "VolumesFrom": [names.lender(text) for text in service.volumes_from],
     }
-    source = entry.get("source")
-    if source:
-        mount["Source"] = names.volume(str(source)) if kind == "volume" else source
-    if entry.get("consistency"):
-        mount["Consistency"] = entry["consistency"]
-    options = cast("Mapping[str, Json]", entry.get(kind) or {})
-    bind = _bind_options(options) if kind == "bind" else {}
-    if bind:
-        mount["BindOptions"] = bind
-    if kind == "volume" and (options.get("nocopy") or options.get("subpath")):
-        mount["VolumeOptions"] = {
+    return {key: value for key, value in host.items() if value}
+
+
+def _wants_host_path(mount: Mount) -> bool:
+    # Only "Binds" lets the engine create a missing host path; a colon cannot be written there.
+    if mount.options.get("recursive") not in (None, "enabled"):
+        return False
+    return bool(mount.options.get("create_host_path")) and ":" not in mount.source + mount.target
+
+
+def _bind_text(mount: Mount) -> str:
+    flags = ["ro" if mount.read_only else "rw"]
+    flags += [mount.options[key] for key in ("selinux", "propagation") if mount.options.get(key)]
+    return f"{mount.source}:{mount.target}:{','.join(flags)}"
+
+
+def _mount(mount: Mount, names: Names) -> dict[str, Any]:
+    options = mount.options
+    body: dict[str, Any] = {
+        "Type": mount.kind,
+        "Target": mount.target,
+        "ReadOnly": mount.read_only,
+    }
+    if mount.source:
+        body["Source"] = names.volume(mount.source) if mount.is_named_volume else mount.source
+    if mount.consistency:
+        body["Consistency"] = mount.consistency
+    if mount.kind == "bind" and (bind := _bind_options(options)):
+        body["BindOptions"] = bind
+    if mount.kind == "volume" and (options.get("nocopy") or options.get("subpath")):
+        body["VolumeOptions"] = {
             "NoCopy": bool(options.get("nocopy")),
             "Subpath": options.get("subpath") or "",
         }
-    if kind == "tmpfs":
-        mount["TmpfsOptions"] = {
-            "SizeBytes": int(str(options.get("size") or 0)),
+    if mount.kind == "tmpfs":
+        body["TmpfsOptions"] = {
+            "SizeBytes": int(options.get("size") or 0),
             "Mode": options.get("mode") or 0o1777,
         }
-    return mount
+    return body
 
 
-def _bind_options(options: Mapping[str, Json]) -> dict[str, Json]:
-    bind: dict[str, Json] = {}
+def _bind_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    bind: dict[str, Any] = {}
     if options.get("propagation"):
         bind["Propagation"] = options["propagation"]
-    recursive = _RECURSIVE.get(str(options.get("recursive")))
+    recursive = _RECURSIVE.get(options.get("recursive") or "")
     if recursive:
         bind[recursive] = True
     return bind
 
 
-def _file_mounts(service: ServiceSpec, names: Names) -> list[Json]:
-    """Bind the configs and secrets that are files; the others are written into the container."""
-    mounts: list[Json] = []
-    for kind in ("configs", "secrets"):
-        declared = cast("Mapping[str, Mapping[str, Json]]", names.spec.document.get(kind) or {})
-        for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
-            file = declared.get(str(use["source"]), {}).get("file")
-            if file:
-                mounts.append(
-                    {
-                        "Type": "bind",
-                        "Source": file,
-                        "Target": file_target(kind, use),
-                        "ReadOnly": True,
-                    }
-                )
-    return mounts
-
-
-def file_target(kind: str, use: Mapping[str, Json]) -> str:
-    """Return where a config or secret (`kind`: configs, secrets) appears in the container."""
-    target = str(use.get("target") or use["source"])
-    if target.startswith("/"):
-        return target
-    return f"/run/secrets/{target}" if kind == "secrets" else f"/{target}"
-
-
 def tmpfs_targets(service: ServiceSpec) -> list[str]:
     """Return where a service has file systems in memory, empty at each start."""
-    mounted = [
-        str(entry["target"]) for entry in volume_entries(service) if entry["type"] == "tmpfs"
-    ]
-    return [*mounted, *(_split_tmpfs(text)[0] for text in _tmpfs_texts(service))]
-
-
-def _tmpfs_texts(service: ServiceSpec) -> list[str]:
-    declared = service.config.get("tmpfs") or ()
-    return [declared] if isinstance(declared, str) else list(cast("Sequence[str]", declared))
-
-
-def _split_tmpfs(text: str) -> tuple[str, str]:
-    path, _, options = text.partition(":")
-    return path, options
+    mounted = [mount.target for mount in service.mounts if mount.kind == "tmpfs"]
+    return [*mounted, *service.tmpfs]
 
 
 _HOSTCONFIG_PLAIN_KEYS = {
@@ -185,7 +130,6 @@ _HOSTCONFIG_PLAIN_KEYS = {
     "isolation": "Isolation",
     "oom_kill_disable": "OomKillDisable",
     "oom_score_adj": "OomScoreAdj",
-    "pids_limit": "PidsLimit",
     "privileged": "Privileged",
     "read_only": "ReadonlyRootfs",
     "runtime": "Runtime",
@@ -197,8 +141,6 @@ _HOSTCONFIG_PLAIN_KEYS = {
     "annotations": "Annotations",
 }
 _NUMBER_KEYS = {  # which the canonical form writes as texts
-    "mem_limit": "Memory",
-    "mem_reservation": "MemoryReservation",
     "mem_swappiness": "MemorySwappiness",
     "memswap_limit": "MemorySwap",
     "shm_size": "ShmSize",
@@ -218,29 +160,22 @@ _BLKIO_RATES = {
 }
 
 
-def host_config(
-    service: ServiceSpec, names: Names, anonymous: Mapping[str, str]
-) -> dict[str, Json]:
+def host_config(service: ServiceSpec, names: Names, anonymous: Mapping[str, str]) -> dict[str, Any]:
     """Return the ``HostConfig`` of a service's container, without its port bindings."""
     config = service.config
-    host: dict[str, Json] = {
+    host: dict[str, Any] = {
         api: config[key]
         for key, api in _HOSTCONFIG_PLAIN_KEYS.items()
         if config.get(key) is not None
     }
-    host |= {api: int(str(config[key])) for key, api in _NUMBER_KEYS.items() if config.get(key)}
+    host |= {api: int(config[key]) for key, api in _NUMBER_KEYS.items() if config.get(key)}
     host |= mounts_of(service, names, anonymous)
     host |= _namespaces(service, names)
-    host |= _deploy(config)
-    if config.get("cpus"):
-        host["NanoCpus"] = round(float(str(config["cpus"])) * 1e9)
+    host |= _limits(service.limits)
     if config.get("group_add"):
-        host["GroupAdd"] = [str(group) for group in cast("Sequence[Json]", config["group_add"])]
+        host["GroupAdd"] = list(config["group_add"])
     if config.get("extra_hosts"):
-        host["ExtraHosts"] = [
-            str(entry).replace("=", ":", 1)
-            for entry in cast("Sequence[Json]", config["extra_hosts"])
-        ]
+        host["ExtraHosts"] = [entry.replace("=", ":", 1) for entry in config["extra_hosts"]]
     host |= _devices(config)
     host |= _logging(config)
     host |= _blkio(config)
@@ -248,100 +183,68 @@ def host_config(
     return host | ({"Ulimits": ulimits} if ulimits else {}) | _restart(config, names)
 
 
-def _namespaces(service: ServiceSpec, names: Names) -> dict[str, Json]:
-    config = service.config
-    modes: dict[str, Json] = {
-        api: names.shared(str(config[key]))
+def _namespaces(service: ServiceSpec, names: Names) -> dict[str, Any]:
+    modes = {
+        api: names.shared(service.config[key])
         for key, api in (("pid", "PidMode"), ("ipc", "IpcMode"), ("network_mode", "NetworkMode"))
-        if config.get(key)
+        if service.config.get(key)
     }
-    networks = cast("Mapping[str, Json]", config.get("networks") or {})
-    if "NetworkMode" not in modes:
-        modes["NetworkMode"] = _first_network(service, names) if networks else "none"
-    return modes
+    first = [names.network(key) for key in service.networks][:1]
+    return {"NetworkMode": first[0] if first else "none", **modes}
 
 
-def _first_network(service: ServiceSpec, names: Names) -> str:
-    networks = cast("Mapping[str, Mapping[str, Json] | None]", service.config["networks"])
-    first = max(
-        networks, key=lambda key: int(cast("int", (networks[key] or {}).get("priority") or 0))
-    )
-    return names.network(first)
+def _limits(limits: Limits) -> dict[str, Any]:
+    host = {
+        "NanoCpus": round(limits.cpus * 1e9) if limits.cpus else None,
+        "Memory": limits.memory_bytes,
+        "MemoryReservation": limits.memory_reservation_bytes,
+        "PidsLimit": limits.pids,
+    }
+    return {api: value for api, value in host.items() if value is not None}
 
 
-def _restart(config: Mapping[str, Json], names: Names) -> dict[str, Json]:
-    name, _, count = str(config.get("restart") or "no").partition(":")
-    deploy = cast("Mapping[str, Mapping[str, Json]]", config.get("deploy") or {})
-    policy = deploy.get("restart_policy")
+def _restart(config: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    name, _, count = (config.get("restart") or "no").partition(":")
+    policy = (config.get("deploy") or {}).get("restart_policy")
     if policy:  # as in Compose, it wins
-        name = _RESTART_CONDITIONS[str(policy.get("condition") or "any")]
-        count = str(policy.get("max_attempts") or 0)
+        name = _RESTART_CONDITIONS[policy.get("condition") or "any"]
+        count = policy.get("max_attempts") or 0
     # A copy that outlived its owner must not come back when the engine restarts.
     if names.isolated and name in ("always", "unless-stopped"):
         name = "on-failure"
     return {"RestartPolicy": {"Name": name, "MaximumRetryCount": int(count or 0)}}
 
 
-def _deploy(config: Mapping[str, Json]) -> dict[str, Json]:
-    deploy = cast("Mapping[str, Json]", config.get("deploy") or {})
-    resources = cast("Mapping[str, Mapping[str, Json]]", deploy.get("resources") or {})
-    limits = resources.get("limits") or {}
-    reservations = resources.get("reservations") or {}
-    host: dict[str, Json] = {}
-    if limits.get("cpus"):
-        host["NanoCpus"] = round(float(str(limits["cpus"])) * 1e9)
-    if limits.get("memory"):
-        host["Memory"] = int(str(limits["memory"]))
-    if limits.get("pids"):
-        host["PidsLimit"] = limits["pids"]
-    if reservations.get("memory"):
-        host["MemoryReservation"] = int(str(reservations["memory"]))
-    return host
-
-
-def _devices(config: Mapping[str, Json]) -> dict[str, Json]:
-    devices = cast("Sequence[Mapping[str, Json]]", config.get("devices") or ())
-    mapped: list[Json] = [
+def _devices(config: Mapping[str, Any]) -> dict[str, Any]:
+    mapped = [
         {
             "PathOnHost": device.get("source"),
             "PathInContainer": device.get("target") or device.get("source"),
             "CgroupPermissions": device.get("permissions") or "rwm",
         }
-        for device in devices
+        for device in config.get("devices") or ()
     ]
-    requests = [_device_request(each) for each in _requested_devices(config)]
-    host: dict[str, Json] = {}
-    if mapped:
-        host["Devices"] = mapped
-    if requests:
-        host["DeviceRequests"] = cast("Json", requests)
-    return host
-
-
-def _requested_devices(config: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-    deploy = cast("Mapping[str, Json]", config.get("deploy") or {})
-    resources = cast("Mapping[str, Mapping[str, Json]]", deploy.get("resources") or {})
+    resources = (config.get("deploy") or {}).get("resources") or {}
     reserved = (resources.get("reservations") or {}).get("devices") or ()
-    return [
-        *cast("Sequence[Mapping[str, Json]]", reserved),
-        *cast("Sequence[Mapping[str, Json]]", config.get("gpus") or ()),
-    ]
+    requests = [_device_request(each) for each in (*reserved, *(config.get("gpus") or ()))]
+    return ({"Devices": mapped} if mapped else {}) | (
+        {"DeviceRequests": requests} if requests else {}
+    )
 
 
-def _device_request(device: Mapping[str, Json]) -> dict[str, Json]:
+def _device_request(device: Mapping[str, Any]) -> dict[str, Any]:
     count = device.get("count")
-    capabilities = cast("Sequence[str]", device.get("capabilities") or ("gpu",))
     return {
         "Driver": device.get("driver") or "",
         "Count": -1 if count in ("all", None) and not device.get("device_ids") else count or 0,
         "DeviceIDs": device.get("device_ids"),
-        "Capabilities": [list(capabilities)],
+        "Capabilities": [list(device.get("capabilities") or ("gpu",))],
         "Options": device.get("options") or {},
     }
 
 
-def _logging(config: Mapping[str, Json]) -> dict[str, Json]:
-    logging = cast("Mapping[str, Json]", config.get("logging") or {})
+def _logging(config: Mapping[str, Any]) -> dict[str, Any]:
+    logging = config.get("logging")
     if not logging:
         return {}
     return {
@@ -349,36 +252,35 @@ def _logging(config: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def _ulimits(config: Mapping[str, Json]) -> list[Json]:
-    declared = cast("Mapping[str, int | Mapping[str, int]]", config.get("ulimits") or {})
+def _ulimits(config: Mapping[str, Any]) -> list[Any]:
     return [
         {"Name": name, "Soft": limit, "Hard": limit}
         if isinstance(limit, int)
         else {"Name": name, "Soft": limit.get("soft", 0), "Hard": limit.get("hard", 0)}
-        for name, limit in declared.items()
+        for name, limit in (config.get("ulimits") or {}).items()
     ]
 
 
-def _blkio(config: Mapping[str, Json]) -> dict[str, Json]:
-    declared = cast("Mapping[str, Json]", config.get("blkio_config") or {})
-    host: dict[str, Json] = {}
+def _blkio(config: Mapping[str, Any]) -> dict[str, Any]:
+    declared = config.get("blkio_config") or {}
+    host: dict[str, Any] = {}
     if declared.get("weight"):
         host["BlkioWeight"] = declared["weight"]
     if declared.get("weight_device"):
         host["BlkioWeightDevice"] = [
             {"Path": _cased(each, "path"), "Weight": _cased(each, "weight")}
-            for each in cast("Sequence[Mapping[str, Json]]", declared["weight_device"])
+            for each in declared["weight_device"]
         ]
     for key, api in _BLKIO_RATES.items():
         if declared.get(key):
             host[api] = [
-                {"Path": _cased(each, "path"), "Rate": int(str(_cased(each, "rate")))}
-                for each in cast("Sequence[Mapping[str, Json]]", declared[key])
+                {"Path": _cased(each, "path"), "Rate": int(_cased(each, "rate"))}
+                for each in declared[key]
             ]
     return host
 
 
-def _cased(mapping: Mapping[str, Json], key: str) -> Json:
+def _cased(mapping: Mapping[str, Any], key: str) -> Any:
     # The canonical form writes these keys with a capital; the files write them without.
     return mapping[key] if key in mapping else mapping[key.capitalize()]
 
@@ -392,8 +294,6 @@ _PLAIN_KEYS = {
     "stdin_open": "OpenStdin",
     "stop_signal": "StopSignal",
 }
-
-_DEFAULT_GRACE_S = 10.0  # the Compose specification's
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,80 +319,45 @@ class BodyContext:
     publish_host: str = "127.0.0.1"
     publish_exposed: bool = False
     guests: tuple[ServiceSpec, ...] = ()
-    mounts: tuple[Json, ...] = ()
+    mounts: tuple[Any, ...] = ()
 
 
-def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Json]:
+def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Any]:
     """Return the body for ``POST /containers/create``."""
     config = service.config
     bindings = _port_bindings(service, context)
     host = host_config(service, context.names, context.anonymous)
     if context.mounts:
-        host["Mounts"] = [*cast("list[Json]", host.get("Mounts") or []), *context.mounts]
-    body: dict[str, Json] = {
+        host["Mounts"] = [*(host.get("Mounts") or []), *context.mounts]
+    body: dict[str, Any] = {
         "Image": context.image,
-        "Env": _environment(config),
-        "Labels": {**cast("Mapping[str, str]", config.get("labels") or {}), **context.labels},
+        "Env": [
+            key if value is None else f"{key}={value}" for key, value in service.environment.items()
+        ],
+        "Labels": {**(config.get("labels") or {}), **context.labels},
         "ExposedPorts": {port: {} for port in (*_own_exposed(service, context), *bindings)},
-        "HostConfig": host | {"PortBindings": cast("Json", bindings)},
-        "NetworkingConfig": {
-            "EndpointsConfig": cast("Json", first_endpoint(service, context.names))
-        },
+        "HostConfig": host | {"PortBindings": bindings},
+        "NetworkingConfig": {"EndpointsConfig": first_endpoint(service, context.names)},
     }
     body |= {api: config[key] for key, api in _PLAIN_KEYS.items() if config.get(key) is not None}
-    body |= _commands(config)
+    commands = (("command", "Cmd"), ("entrypoint", "Entrypoint"))
+    body |= {api: list(config[key]) for key, api in commands if config.get(key) is not None}
     mac_address = _mac_address(service, context.names)
     if mac_address:  # newer engines read it of the network alone, see `endpoint_config`
         body["MacAddress"] = mac_address
-    if config.get("stop_grace_period") is not None:
-        body["StopTimeout"] = int(stop_grace_s(service))
+    if service.stop_grace_s is not None:
+        body["StopTimeout"] = int(service.stop_grace_s)
     if config.get("healthcheck"):
-        body["Healthcheck"] = _healthcheck(cast("Mapping[str, Json]", config["healthcheck"]))
+        body["Healthcheck"] = _healthcheck(config["healthcheck"])
     return body
 
 
-def declared_ports(service: ServiceSpec) -> tuple[int, ...]:
-    """Return the TCP ports of its own on which a service says that it serves others."""
-    found = [key.partition("/") for key in port_keys(service)]
-    return tuple(sorted({int(port) for port, _, protocol in found if protocol == "tcp"}))
-
-
-def port_keys(service: ServiceSpec) -> tuple[str, ...]:
-    """Return the ports that a service declares, as the engine has them: ``8000/tcp``."""
-    if service.config.get("network_mode") == "none":
-        return ()
-    keys = [f"{port['target']}/{port.get('protocol') or 'tcp'}" for port in _published(service)]
-    return (*keys, *_exposed(service.config))
-
-
-def stop_grace_s(service: ServiceSpec) -> float:
-    """Return how long the service may take to end when it is stopped, in seconds."""
-    declared = service.config.get("stop_grace_period")
-    return _DEFAULT_GRACE_S if declared is None else parse_duration(str(declared))
-
-
-def _commands(config: Mapping[str, Json]) -> dict[str, Json]:
-    commands: dict[str, Json] = {}
-    for key, api in (("command", "Cmd"), ("entrypoint", "Entrypoint")):
-        value = config.get(key)
-        if isinstance(value, str):
-            commands[api] = list(shlex.split(value))
-        elif value is not None:
-            commands[api] = list(cast("list[str]", value))
-    return commands
-
-
-def _environment(config: Mapping[str, Json]) -> list[Json]:
-    environment = cast("Mapping[str, str | None]", config.get("environment") or {})
-    return [key if value is None else f"{key}={value}" for key, value in environment.items()]
-
-
-def _healthcheck(declared: Mapping[str, Json]) -> dict[str, Json]:
+def _healthcheck(declared: Mapping[str, Any]) -> dict[str, Any]:
     if declared.get("disable"):
         return {"Test": ["NONE"]}
-    body: dict[str, Json] = {}
+    body: dict[str, Any] = {}
     if declared.get("test"):
-        body["Test"] = list(cast("list[str]", declared["test"]))
+        body["Test"] = list(declared["test"])
     for key, api in (
         ("interval", "Interval"),
         ("timeout", "Timeout"),
@@ -507,120 +372,84 @@ def _healthcheck(declared: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _own_exposed(service: ServiceSpec, context: BodyContext) -> list[str]:
-    if ":" in str(service.config.get("network_mode")):
+    if ":" in service.network_mode:
         return []  # an engine takes them only where the network is the container's own
-    return [key for each in (service, *context.guests) for key in _exposed(each.config)]
-
-
-def _exposed(config: Mapping[str, Json]) -> list[str]:
-    entries = cast("list[str]", config.get("expose") or [])
-    found = []
-    for entry in entries:
-        ports, _, protocol = str(entry).partition("/")
-        first, _, last = ports.partition("-")
-        found += [
-            f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)
-        ]
-    return found
+    return [str(port) for each in (service, *context.guests) for port in each.exposed]
 
 
 def _port_bindings(service: ServiceSpec, context: BodyContext) -> dict[str, list[dict[str, str]]]:
-    if service.config.get("network_mode") not in (None, "bridge"):
+    if service.network_mode not in ("", "bridge"):
         return {}
     bindings: dict[str, list[dict[str, str]]] = {}
-    for port in _published(service, *context.guests):
-        key = f"{port['target']}/{port.get('protocol') or 'tcp'}"
+    sharers = (service, *context.guests)
+    any_port = {"HostIp": context.publish_host, "HostPort": ""}
+    for port in (port for each in sharers for port in each.ports):
         if context.names.isolated:
-            bindings[key] = [{"HostIp": context.publish_host, "HostPort": ""}]
+            bindings[str(port)] = [any_port]
         else:
-            binding = {
-                "HostIp": str(port.get("host_ip") or ""),
-                "HostPort": str(port.get("published") or ""),
-            }
-            bindings.setdefault(key, []).append(binding)
+            binding = {"HostIp": port.host_ip, "HostPort": port.published}
+            bindings.setdefault(str(port), []).append(binding)
     if context.publish_exposed:
-        for key in (key for each in (service, *context.guests) for key in _exposed(each.config)):
-            bindings.setdefault(key, [{"HostIp": context.publish_host, "HostPort": ""}])
+        for port in (port for each in sharers for port in each.exposed):
+            bindings.setdefault(str(port), [any_port])
     return bindings
 
 
-def _published(*services: ServiceSpec) -> list[Mapping[str, Json]]:
-    return [
-        port
-        for service in services
-        for port in cast("list[Mapping[str, Json]]", service.config.get("ports") or [])
-    ]
+_ADDRESSES = {
+    "ipv4_address": "IPv4Address",
+    "ipv6_address": "IPv6Address",
+    "link_local_ips": "LinkLocalIPs",
+}
 
 
-def networks_of(service: ServiceSpec) -> dict[str, Mapping[str, Json]]:
-    """Return the networks that the service joins, the one with the highest priority first."""
-    if service.config.get("network_mode"):
-        return {}
-    declared = cast("Mapping[str, Mapping[str, Json] | None]", service.config.get("networks") or {})
-    ordered = sorted(
-        declared.items(), key=lambda item: -int(cast("int", (item[1] or {}).get("priority") or 0))
-    )
-    return {key: value or {} for key, value in ordered}
-
-
-def endpoint_config(service: ServiceSpec, key: str, names: Names) -> dict[str, Json]:
+def endpoint_config(service: ServiceSpec, key: str, names: Names) -> dict[str, Any]:
     """Return the Engine API's EndpointSettings for one network of a service."""
-    networks = networks_of(service)
-    declared = networks[key]
-    aliases = cast("list[str]", declared.get("aliases") or [])
-    endpoint: dict[str, Json] = {
-        "Aliases": [*names.aliases(service.name), *aliases],
-        "Links": [*_links(service.config, names)],
-    }
-    addresses: dict[str, Json] = {
-        api: declared[key]
-        for key, api in (
-            ("ipv4_address", "IPv4Address"),
-            ("ipv6_address", "IPv6Address"),
-            ("link_local_ips", "LinkLocalIPs"),
-        )
-        if declared.get(key)
+    attachment = service.networks[key]
+    endpoint: dict[str, Any] = {
+        "Aliases": [*names.aliases(service.name), *attachment.aliases],
+        "Links": _links(service, names),
     }
     # Isolated copies have no subnet of their own choice (see `Creator`), nor an address in it.
-    if addresses and not names.isolated:
-        endpoint["IPAMConfig"] = addresses
-    first = key == next(iter(networks))
-    mac_address = _mac_address(service, names) if first else declared.get("mac_address")
+    if attachment.addresses and not names.isolated:
+        endpoint["IPAMConfig"] = {
+            _ADDRESSES[name]: address for name, address in attachment.addresses.items()
+        }
+    first = key == next(iter(service.networks))
+    mac_address = _mac_address(service, names) if first else attachment.mac_address
     if mac_address and not _crowded(key, names):
         endpoint["MacAddress"] = mac_address
-    if declared.get("driver_opts"):
-        endpoint["DriverOpts"] = declared["driver_opts"]
+    if attachment.driver_opts:
+        endpoint["DriverOpts"] = dict(attachment.driver_opts)
     return endpoint
 
 
-def _links(config: Mapping[str, Json], names: Names) -> list[str]:
+def _links(service: ServiceSpec, names: Names) -> list[str]:
     links = []
-    for text in cast("list[str]", config.get("links") or []):
-        service, _, alias = text.partition(":")
-        links.append(f"{names.container(service)}:{alias or service}")
-    external = cast("list[str]", config.get("external_links") or [])
+    for text in service.links:
+        other, _, alias = text.partition(":")
+        links.append(f"{names.container(other)}:{alias or other}")
+    external = service.config.get("external_links") or ()
     return [*links, *(names.external_link(text) for text in external)]
 
 
-def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Json]]:
+def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Any]]:
     """Return the endpoint that a container is created with.
 
     Engines before API 1.44 take only one there; the others are connected before the start.
     """
-    for key in networks_of(service):
+    for key in service.networks:
         return {names.network(key): endpoint_config(service, key, names)}
     return {}
 
 
-def _mac_address(service: ServiceSpec, names: Names) -> Json:
+def _mac_address(service: ServiceSpec, names: Names) -> str:
     """Return the fixed hardware address of the container in its first network, if any."""
-    for key, declared in networks_of(service).items():
-        if _crowded(key, names):
-            return None
-        return service.config.get("mac_address") or declared.get("mac_address")
-    return service.config.get("mac_address")
+    own: str = service.config.get("mac_address") or ""
+    for key, attachment in service.networks.items():
+        return "" if _crowded(key, names) else own or attachment.mac_address
+    return own
 
 
 def _crowded(key: str, names: Names) -> bool:
     """Tell whether several copies meet in a network, in which no address may be there twice."""
-    return names.isolated and names.is_external("networks", key)
+    return names.isolated and names.spec.is_external("networks", key)

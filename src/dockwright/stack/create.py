@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import cast
+from typing import Any
 
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, ComposeUnsupportedError
-from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.model import GivenFile, ServiceSpec, StackSpec
 from dockwright.reset import disposable_servers
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.container_config import (
@@ -21,10 +21,7 @@ from dockwright.stack.container_config import (
     anonymous_targets,
     container_body,
     endpoint_config,
-    file_target,
-    networks_of,
     tmpfs_targets,
-    volume_entries,
 )
 from dockwright.stack.engine_needs import require_engine
 from dockwright.stack.images import ReadyImage
@@ -77,12 +74,12 @@ class Creator:
     def networks_and_volumes(self, existing: Existing) -> None:
         """Create the networks and volumes that the enabled services use and that are not there."""
         tasks: dict[str, Callable[[], object]] = {}  # by name: two keys may have the same one
-        for key, declared in self.names.declared("networks").items():
+        for key, declared in self.spec.section("networks").items():
             name = self.names.network(key)
             if not declared.get("external") and name not in existing.networks:
                 body = self._network(key, declared)
                 tasks.setdefault(f"network {name}", _call(self.engine.create_network, name, body))
-        for key, declared in self.names.declared("volumes").items():
+        for key, declared in self.spec.section("volumes").items():
             name = self.names.volume(key)
             if not declared.get("external") and name not in existing.volumes:
                 body = self._volume(key, declared)
@@ -92,11 +89,9 @@ class Creator:
     def volumes_of(self, service: ServiceSpec, image: ReadyImage) -> dict[str, str]:
         """Return the engine's names of the volumes that this copy owns, by mount target."""
         named = {
-            str(entry["target"]): self.names.volume(str(entry["source"]))
-            for entry in volume_entries(service)
-            if entry["type"] == "volume"
-            and entry.get("source")
-            and not self.names.is_external("volumes", str(entry["source"]))
+            mount.target: self.names.volume(mount.source)
+            for mount in service.mounts
+            if mount.is_named_volume and not self.spec.is_external("volumes", mount.source)
         }
         return named | self._anonymous(service, image)
 
@@ -137,25 +132,24 @@ class Creator:
             guests=guests_of(self.spec, service.name),
             mounts=self._bound_files(service, image, files) if sealed else (),
         )
-        platform = service.config.get("platform")
         body = container_body(service, context)
         container = self.engine.create_container(
             self.names.container(service.name),
             without_fsync(body, service, image, self.names),
-            platform=str(platform) if platform else None,
+            platform=service.platform,
         )
-        for key in list(networks_of(service))[1:]:
+        for key in list(service.networks)[1:]:
             self.engine.connect_network(
                 self.names.network(key), container, endpoint_config(service, key, self.names)
             )
         if files and not sealed:
-            content = _tar({file.target.lstrip("/"): file for file in files})
+            content = _tar({file.given.target.lstrip("/"): file for file in files})
             self.engine.archive_in(container, "/", content)
         return container
 
     def _bound_files(
         self, service: ServiceSpec, image: ReadyImage, files: Sequence[_File]
-    ) -> tuple[Json, ...]:
+    ) -> tuple[Any, ...]:
         """Return mounts of given files, for a container into which they cannot be written.
 
         A volume has the files, and each is bound to its target. A container that is never started
@@ -166,8 +160,8 @@ class Creator:
         paths = {f"{digest}-{number}": file for number, file in enumerate(files)}
         self.engine.create_volume(name, {"Labels": self.identity.labels()})
         labels = self.identity.labels() | {COMPOSE_PROJECT: f"{self.identity.project}-helper"}
-        mount: Json = {"Type": "volume", "Source": name, "Target": _HELD}
-        body: dict[str, Json] = {
+        mount = {"Type": "volume", "Source": name, "Target": _HELD}
+        body: dict[str, Any] = {
             "Image": image.reference,
             "Entrypoint": ["true"],
             "Labels": labels,
@@ -181,34 +175,37 @@ class Creator:
             self.engine.remove_container(helper)
         root = self.engine.inspect_volume(name)["Mountpoint"]
         return tuple(
-            {"Type": "bind", "Source": f"{root}/{path}", "Target": file.target, "ReadOnly": True}
+            {
+                "Type": "bind",
+                "Source": f"{root}/{path}",
+                "Target": file.given.target,
+                "ReadOnly": True,
+            }
             for path, file in paths.items()
         )
 
-    def _network(self, key: str, declared: Mapping[str, Json]) -> dict[str, Json]:
-        body: dict[str, Json] = {
+    def _network(self, key: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+        body: dict[str, Any] = {
             api: declared[name]
             for name, api in _NETWORK_KEYS.items()
             if declared.get(name) is not None
         }
         if self.identity.isolated:
-            options = cast("Mapping[str, Json]", declared.get("driver_opts") or {})
+            options = declared.get("driver_opts") or {}
             body["Options"] = {name: options[name] for name in options if name != _BRIDGE_NAME}
-        own = cast("Mapping[str, str]", declared.get("labels") or {})
-        body["Labels"] = {**own, **self.identity.network_labels(key)}
+        body["Labels"] = {**(declared.get("labels") or {}), **self.identity.network_labels(key)}
         body["CheckDuplicate"] = True
-        ipam = cast("Mapping[str, Json]", declared.get("ipam") or {})
+        ipam = declared.get("ipam")
         # Two copies with the same subnet cannot live side by side: isolated ones take any.
         if ipam and not self.identity.isolated:
             body["IPAM"] = _ipam(ipam)
         return body
 
-    def _volume(self, key: str, declared: Mapping[str, Json]) -> dict[str, Json]:
-        own = cast("Mapping[str, str]", declared.get("labels") or {})
+    def _volume(self, key: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "Driver": declared.get("driver") or "local",
             "DriverOpts": declared.get("driver_opts") or {},
-            "Labels": {**own, **self.identity.volume_labels(key)},
+            "Labels": {**(declared.get("labels") or {}), **self.identity.volume_labels(key)},
         }
 
 
@@ -221,8 +218,8 @@ class Existing:
 
 
 def without_fsync(
-    body: Mapping[str, Json], service: ServiceSpec, image: ReadyImage, names: Names
-) -> dict[str, Json]:
+    body: Mapping[str, Any], service: ServiceSpec, image: ReadyImage, names: Names
+) -> dict[str, Any]:
     """Return a container's body with a server that does not wait for the disk, if that is safe.
 
     It is in a disposable copy, unless the service says ``durable: true`` or may write to something
@@ -238,18 +235,17 @@ def without_fsync(
 def _keeps_data(service: ServiceSpec, names: Names) -> bool:
     """Tell whether a service may write to what does not belong to this copy alone."""
     return any(
-        (entry["type"] == "bind" and not entry.get("read_only"))
-        or (entry["type"] == "volume" and names.is_external("volumes", str(entry.get("source"))))
-        for entry in volume_entries(service)
-    ) or bool(service.config.get("volumes_from"))
+        (mount.kind == "bind" and not mount.read_only)
+        or (mount.kind == "volume" and names.spec.is_external("volumes", mount.source))
+        for mount in service.mounts
+    ) or bool(service.volumes_from)
 
 
 def _call(function: Callable[..., object], *arguments: object) -> Callable[[], object]:
     return lambda: function(*arguments)
 
 
-def _ipam(declared: Mapping[str, Json]) -> dict[str, Json]:
-    pools = cast("Sequence[Mapping[str, Json]]", declared.get("config") or ())
+def _ipam(declared: Mapping[str, Any]) -> dict[str, Any]:
     keys = {
         "subnet": "Subnet",
         "ip_range": "IPRange",
@@ -259,7 +255,8 @@ def _ipam(declared: Mapping[str, Json]) -> dict[str, Json]:
     return {
         "Driver": declared.get("driver") or "default",
         "Config": [
-            {keys[key]: value for key, value in pool.items() if key in keys} for pool in pools
+            {keys[key]: value for key, value in pool.items() if key in keys}
+            for pool in declared.get("config") or ()
         ],
         "Options": declared.get("options") or {},
     }
@@ -267,17 +264,10 @@ def _ipam(declared: Mapping[str, Json]) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A config or secret that is given by its content.
+    """A config or secret that is given by its content, with what is in it."""
 
-    Attributes:
-        target: where a container has it.
-        content: what is in it.
-        use: the service's entry: owner and mode.
-    """
-
-    target: str
+    given: GivenFile
     content: bytes
-    use: Mapping[str, Json]
 
 
 def injected_targets(spec: StackSpec, service: str) -> list[str]:
@@ -285,14 +275,14 @@ def injected_targets(spec: StackSpec, service: str) -> list[str]:
     files = list(_contents(spec, spec.services[service]))
     if _takes_mounts_only(spec.services[service], files):
         return []
-    return [file.target for file in files]
+    return [file.given.target for file in files]
 
 
 def _takes_mounts_only(service: ServiceSpec, files: Sequence[_File]) -> bool:
     """Tell whether what is written into the container cannot be, or would not be seen."""
     hidden = [PurePosixPath(target) for target in tmpfs_targets(service)]
-    return bool(service.config.get("read_only")) or any(
-        place in PurePosixPath(file.target).parents for file in files for place in hidden
+    return service.read_only or any(
+        place in PurePosixPath(file.given.target).parents for file in files for place in hidden
     )
 
 
@@ -303,23 +293,18 @@ def _tar(files: Mapping[str, _File]) -> bytes:
         for path, file in files.items():
             member = tarfile.TarInfo(path)
             member.size = len(file.content)
-            member.mode = int(str(file.use.get("mode") or 0o444))
-            member.uid, member.gid = (int(str(file.use.get(key) or 0)) for key in ("uid", "gid"))
+            member.mode, member.uid, member.gid = file.given.mode, file.given.uid, file.given.gid
             member.mtime = int(time.time())
             archive.addfile(member, io.BytesIO(file.content))
     return buffer.getvalue()
 
 
 def _contents(spec: StackSpec, service: ServiceSpec) -> Iterable[_File]:
-    for kind in ("configs", "secrets"):
-        declared = cast("Mapping[str, Mapping[str, Json]]", spec.document.get(kind) or {})
-        for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
-            definition = declared.get(str(use["source"])) or {}
-            if "content" in definition:
-                yield _File(file_target(kind, use), str(definition["content"]).encode(), use)
-            elif "environment" in definition:
-                value = spec.contents.get(str(definition["environment"]), "")
-                yield _File(file_target(kind, use), value.encode(), use)
+    for given in service.files:
+        if given.content is not None:
+            yield _File(given, given.content.encode())
+        elif given.variable is not None:
+            yield _File(given, spec.contents.get(given.variable, "").encode())
 
 
 def require_runnable(spec: StackSpec, services: Sequence[str], engine: Engine) -> None:
@@ -339,57 +324,46 @@ def require_runnable(spec: StackSpec, services: Sequence[str], engine: Engine) -
 
 def sole_reason(spec: StackSpec) -> str:
     """Return why two copies of a stack cannot run side by side; empty: they can."""
-    networks = cast("Mapping[str, Mapping[str, Json] | None]", spec.document.get("networks") or {})
-    for key, network in networks.items():
-        network = network or {}
+    for key, network in spec.section("networks").items():
         if network.get("external"):
             return f"services of two copies would have the same names in the external network {key}"
-        if "parent" in cast("Mapping[str, Json]", network.get("driver_opts") or {}):
+        if "parent" in (network.get("driver_opts") or {}):
             return f"network {key} takes an interface of the host (`parent`) for itself"
     for name, service in spec.services.items():
-        mode = str(service.config.get("network_mode") or "")
+        mode = service.network_mode
         if mode == "host":
             return f"service {name} is in the host's network, where each port is there once"
         if mode.startswith("container:") and references(spec).shared(mode) is None:
             return f"service {name} is in the network of a container outside the project ({mode})"
-        for entry in volume_entries(service):
-            source = str(entry.get("source") or "")
-            if entry["type"] == "volume" and not entry.get("read_only") and _external(spec, source):
-                return f"service {name} may write to the external volume {source}"
+        for mount in service.mounts:
+            external = mount.kind == "volume" and spec.is_external("volumes", mount.source)
+            if external and not mount.read_only:
+                return f"service {name} may write to the external volume {mount.source}"
     return ""
 
 
-def _external(spec: StackSpec, volume: str) -> bool:
-    declared = cast("Mapping[str, Mapping[str, Json] | None]", spec.document.get("volumes") or {})
-    return bool((declared.get(volume) or {}).get("external"))
-
-
 def _require_given_files(spec: StackSpec, service: ServiceSpec) -> None:
-    for kind in ("configs", "secrets"):
-        declared = cast("Mapping[str, Mapping[str, Json]]", spec.document.get(kind) or {})
-        for use in cast("Sequence[Mapping[str, Json]]", service.config.get(kind) or ()):
-            source = str(use["source"])
-            definition = declared.get(source) or {}
-            variable = str(definition.get("environment") or "")
-            if variable and variable not in spec.contents:
-                raise ComposeError(
-                    f"service {service.name} needs the {kind[:-1]} {source!r}, "
-                    f"but the variable {variable} that it is made from is not set",
-                    path=f"{kind}.{source}.environment",
-                    hint=f"set {variable} in the environment or in .env",
-                )
-            if definition.get("external"):
-                raise ComposeUnsupportedError(
-                    f"external {kind[:-1]} {source!r} needs a swarm, which dockwright does not use",
-                    path=f"{kind}.{source}",
-                    hint="give it by file, environment or content instead",
-                )
+    for file in service.files:
+        if file.variable and file.variable not in spec.contents:
+            raise ComposeError(
+                f"service {service.name} needs the {file.kind} {file.source!r}, "
+                f"but the variable {file.variable} that it is made from is not set",
+                path=f"{file.kind}s.{file.source}.environment",
+                hint=f"set {file.variable} in the environment or in .env",
+            )
+        if file.external:
+            raise ComposeUnsupportedError(
+                f"external {file.kind} {file.source!r} needs a swarm, "
+                "which dockwright does not use",
+                path=f"{file.kind}s.{file.source}",
+                hint="give it by file, environment or content instead",
+            )
 
 
 def _require_directory(service: ServiceSpec) -> None:
-    build = cast("Mapping[str, Json]", service.config.get("build") or {})
-    context = str(build.get("context") or "/")
-    if not PurePosixPath(context).is_absolute():  # what is no URL was made absolute by the loader
+    # The loader makes paths absolute: what is not absolute is a URL.
+    if service.build is not None and not service.build.context.is_absolute():
+        context = service.config["build"].get("context", "")
         raise ComposeUnsupportedError(
             f"the build context {context} is on another machine; dockwright builds from "
             "directories only",
@@ -400,11 +374,10 @@ def _require_directory(service: ServiceSpec) -> None:
 
 
 def _require_absolute_targets(service: ServiceSpec) -> None:
-    for mount in cast("Sequence[Mapping[str, Json]]", service.config.get("volumes") or ()):
-        target = str(mount.get("target") or "/")
-        if not target.startswith("/"):
+    for mount in service.mounts:
+        if not (mount.target or "/").startswith("/"):
             raise ComposeUnsupportedError(
-                f"{target!r} is no absolute path in a container",
+                f"{mount.target!r} is not an absolute path in a container",
                 path=f"services.{service.name}.volumes",
                 hint="a single letter before the colon is read as a Windows drive, as Compose "
                 "does: give the volume a longer name, or use `source:` and `target:`",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from dockwright.engine import EngineVersion
 from dockwright.errors import ComposeUnsupportedError
 from dockwright.model import Json, ServiceSpec, SpecWarning, StackSpec
-from dockwright.stack.container_config import networks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,9 @@ def _missing(
         for path, need in _uses(spec.services[name]):
             if not version.api_at_least(need.api):
                 yield f"services.{name}.{path}", need
-    networks = spec.document.get("networks")
-    for name, network in networks.items() if isinstance(networks, Mapping) else ():
+    for name, network in spec.section("networks").items():
         for key, need in NETWORK_KEYS.items():
-            value = network.get(key) if isinstance(network, Mapping) else None
-            if value is need.value and not version.api_at_least(need.api):
+            if network.get(key) is need.value and not version.api_at_least(need.api):
                 yield f"networks.{name}.{key}", need
 
 
@@ -99,7 +96,7 @@ def _known_earlier(service: ServiceSpec, place: str, value: Json) -> bool:
     """Tell whether every engine can do this one use of a key."""
     if place.endswith(".bind.recursive"):
         return value in ("enabled", "disabled")
-    first = next(iter(networks_of(service)), "")  # it is there that a container's own one counts
+    first = next(iter(service.networks), "")  # it is there that a container's own one counts
     return place == f"networks.{first}.mac_address"
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import cast
 
 from dockwright.model import Dependency, StackSpec
-from dockwright.stack.container_config import volume_entries
 from dockwright.stack.naming import references
 
 
@@ -115,11 +113,7 @@ def entangled(spec: StackSpec, names: Iterable[str], *, by_volume: bool = True) 
 def _volume_keys(spec: StackSpec, name: str) -> set[str]:
     if name not in spec.services:
         return set()
-    return {
-        str(entry["source"])
-        for entry in volume_entries(spec.services[name])
-        if entry["type"] == "volume" and entry.get("source")
-    }
+    return {mount.source for mount in spec.services[name].mounts if mount.is_named_volume}
 
 
 def _waves(sorter: TopologicalSorter[str]) -> Iterator[list[str]]:
@@ -140,6 +134,5 @@ def _dependencies(spec: StackSpec, name: str) -> tuple[Dependency, ...]:
 
 def _creation_needs(spec: StackSpec, name: str) -> set[str]:
     """Return the services whose containers must exist before that of `name` can be created."""
-    links = cast("Sequence[str]", spec.services[name].config.get("links") or ())
-    linked = {link.partition(":")[0] for link in links}
+    linked = {link.partition(":")[0] for link in spec.services[name].links}
     return (references(spec).needed_by(name) | linked) & set(spec.services)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dockwright.engine import BuildRequest, Engine, PullProgress
 from dockwright.errors import ImageMissingError
-from dockwright.model import Json, ServiceSpec, StackSpec
+from dockwright.model import ServiceSpec, StackSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,9 @@ class Images:
     def _ready(
         self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch, *, anew: bool
     ) -> ReadyImage:
-        reference = service.image or f"{spec.name}-{service.name}"
+        reference = spec.image_of(service.name)
         # A built image depends on more than its name: two specs may build the same name.
-        key = (reference, spec.content_hash if service.config.get("build") else "")
+        key = (reference, spec.content_hash if service.build else "")
         with self._lock:
             if anew or key not in self._inspected:
                 details = self._get(reference, service, watch, anew=anew)
@@ -98,17 +97,17 @@ class Images:
 
     def _get(
         self, reference: str, service: ServiceSpec, watch: ImageWatch, *, anew: bool
-    ) -> Mapping[str, Json]:
-        policy = str(service.config.get("pull_policy") or "missing")
-        policy = (
-            "always" if anew and policy == "missing" and not service.config.get("build") else policy
-        )
-        build = cast("Mapping[str, Json] | None", service.config.get("build"))
-        if build is not None and policy not in ("always", "never"):
+    ) -> Mapping[str, Any]:
+        policy = service.pull_policy
+        if anew and policy == "missing" and service.build is None:
+            policy = "always"
+        if service.build is not None and service.is_built:
             # The engine's layer cache makes an unchanged build cheap; a stale image would be a lie.
             watch.tell(f"building {reference}")
             self._engine.build_image(
-                build_request(build, reference), on_progress=watch.tell, unwanted=watch.unwanted
+                BuildRequest.of(service.build, reference),
+                on_progress=watch.tell,
+                unwanted=watch.unwanted,
             )
         elif policy == "always" or (policy != "never" and not self._engine.has_image(reference)):
             self._pull(reference, service, watch)
@@ -122,11 +121,10 @@ class Images:
 
     def _pull(self, reference: str, service: ServiceSpec, watch: ImageWatch) -> None:
         watch.tell(f"pulling {reference}")
-        platform = service.config.get("platform")
         try:
             self._engine.pull_image(
                 reference,
-                platform=str(platform) if platform else None,
+                platform=service.platform,
                 on_progress=lambda progress: watch.tell(_told(progress)),
                 unwanted=watch.unwanted,
             )
@@ -141,38 +139,4 @@ def _told(progress: PullProgress) -> str:
     return (
         f"pulling {progress.image}: {progress.done} of {progress.layers} layers, "
         f"{received:.1f} of {total:.1f} MB"
-    )
-
-
-def build_request(build: Mapping[str, Json], tag: str) -> BuildRequest:
-    """Translate a service's ``build`` (normalised) into a build that tags its image `tag`."""
-
-    def texts(key: str) -> tuple[str, ...]:
-        return tuple(str(each) for each in cast("Sequence[Json]", build.get(key) or ()))
-
-    def mapping(key: str) -> dict[str, str]:
-        declared = cast("Mapping[str, Json]", build.get(key) or {})
-        return {name: str(value) for name, value in declared.items() if value is not None}
-
-    def text(key: str) -> str | None:
-        return None if build.get(key) is None else str(build[key])
-
-    return BuildRequest(
-        context=Path(str(build["context"])),
-        tags=(tag, *texts("tags")),
-        dockerfile=text("dockerfile"),
-        dockerfile_inline=text("dockerfile_inline"),
-        args=mapping("args"),
-        labels=mapping("labels"),
-        target=text("target"),
-        cache_from=texts("cache_from"),
-        cache_to=texts("cache_to"),
-        network=text("network"),
-        platforms=texts("platforms"),
-        no_cache=bool(build.get("no_cache")),
-        pull=bool(build.get("pull")),
-        ssh=texts("ssh"),
-        extra_hosts=tuple(host.replace("=", ":", 1) for host in texts("extra_hosts")),
-        shm_size_bytes=int(str(build["shm_size"])) if build.get("shm_size") else None,
-        additional_contexts=mapping("additional_contexts"),
     )

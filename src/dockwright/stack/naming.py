@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, Literal
 
 from dockwright.compose.references import References
 from dockwright.engine import PREFIX, ownership_labels
-from dockwright.model import Json, Ownership, ServiceSpec, StackSpec
+from dockwright.model import Ownership, ServiceSpec, StackSpec
 
 _PLAIN_TARGET = re.compile(r"(/[A-Za-z0-9_.]+)+")
 _PLAIN_LENGTH = 200  # an engine keeps a volume in a directory of its name: 255 bytes at most
@@ -42,8 +41,8 @@ class Names:
 
     def container(self, service: str) -> str:
         """Return the name of a service's container."""
-        declared = self.spec.services[service].config.get("container_name")
-        if isinstance(declared, str) and not self.isolated:
+        declared = self.spec.services[service].container_name
+        if declared is not None and not self.isolated:
             return declared
         return f"{self.project}-{service}-1"
 
@@ -52,8 +51,7 @@ class Names:
 
         Those of its container as the file knows it are among them, whatever this copy calls it.
         """
-        declared = self.spec.services[service].config.get("container_name")
-        known = str(declared or f"{self.spec.name}-{service}-1")
+        known = self.spec.services[service].container_name or f"{self.spec.name}-{service}-1"
         return list(dict.fromkeys([self.container(service), service, known]))
 
     def shared(self, value: str) -> str:
@@ -93,7 +91,7 @@ class Names:
         if (
             _PLAIN_TARGET.fullmatch(target)
             and plain.count("anonymous") == 1
-            and plain not in self.declared("volumes")
+            and plain not in self.spec.section("volumes")
             and len(self.project) + len(plain) <= _PLAIN_LENGTH
         ):
             return f"{self.project}_{plain}"
@@ -105,27 +103,14 @@ class Names:
         """Return the name of the volume that holds the files given to a read-only service."""
         return f"{self.project}_{service}-files.given"
 
-    def is_external(self, kind: str, key: str) -> bool:
-        """Tell whether somebody else owns the network or volume (`kind`: networks, volumes)."""
-        return bool(self._declared(kind, key).get("external"))
-
-    def declared(self, kind: str) -> Mapping[str, Mapping[str, Json]]:
-        """Return the file's top-level ``networks`` or ``volumes``, by key."""
-        section = cast(
-            "Mapping[str, Mapping[str, Json] | None]", self.spec.document.get(kind) or {}
-        )
-        return {key: value or {} for key, value in section.items()}
-
-    def _declared(self, kind: str, key: str) -> Mapping[str, Json]:
-        return self.declared(kind).get(key, {})
-
-    def _resource(self, kind: str, key: str) -> str:
-        declared = self._declared(kind, key)
+    def _resource(self, kind: Literal["networks", "volumes"], key: str) -> str:
+        section = self.spec.section(kind)
+        declared = section.get(key, {})
         name = declared.get("name")
         if isinstance(name, str) and (declared.get("external") or not self.isolated):
             return name
         # Two keys with one name mean one thing.
-        same = (other for other, each in self.declared(kind).items() if each.get("name") == name)
+        same = (other for other, each in section.items() if each.get("name") == name)
         return f"{self.project}_{next(same, key) if name else key}"
 
 
@@ -211,12 +196,12 @@ def config_hash(spec: StackSpec, unit: str) -> str:
     """
     if unit in spec.processes:
         process = spec.processes[unit]
-        made_from: list[Json] = [list(process.command), process.environment, str(process.cwd)]
+        made_from: list[Any] = [list(process.command), process.environment, str(process.cwd)]
     else:
-        config = spec.services[unit].config
-        contents = {kind: _definitions(spec, config, kind) for kind in ("configs", "secrets")}
+        service = spec.services[unit]
+        contents = {kind: _definitions(spec, service, kind) for kind in ("configs", "secrets")}
         made_from = [
-            {key: value for key, value in config.items() if key not in _NOT_THE_CONTAINER},
+            {key: value for key, value in service.config.items() if key not in _NOT_THE_CONTAINER},
             contents,
         ]
         ports = [each.config["ports"] for each in guests_of(spec, unit) if each.config.get("ports")]
@@ -225,10 +210,9 @@ def config_hash(spec: StackSpec, unit: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _definitions(spec: StackSpec, config: Mapping[str, Json], kind: str) -> Json:
-    declared = cast("Mapping[str, Json]", spec.document.get(kind) or {})
-    uses = cast("Sequence[Mapping[str, Json]]", config.get(kind) or ())
-    definitions = [declared.get(str(use["source"])) for use in uses]
-    names = [str(each.get("environment")) for each in definitions if isinstance(each, Mapping)]
+def _definitions(spec: StackSpec, service: ServiceSpec, kind: str) -> list[Any]:
+    declared = spec.document.get(kind) or {}
+    definitions = [declared.get(use["source"]) for use in service.config.get(kind) or ()]
+    names = [file.variable or "" for file in service.files if kind == f"{file.kind}s"]
     made_from = {name: spec.contents[name] for name in names if name in spec.contents}
     return [*definitions, made_from] if made_from else definitions

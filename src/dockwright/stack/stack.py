@@ -9,7 +9,6 @@ from functools import partial
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, EngineError, StackBrokenError, WaitCancelledError
 from dockwright.model import StackSpec
-from dockwright.stack.container_config import stop_grace_s
 from dockwright.stack.create import Creator, Existing, require_runnable
 from dockwright.stack.graph import creation_waves, entangled
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
@@ -20,6 +19,7 @@ from dockwright.stack.view import StackOptions, StackView
 from dockwright.wait import CancelToken
 
 _REMOVED = "the stack is being removed"
+_DEFAULT_GRACE_S = 10.0  # the Compose specification's
 
 
 class Stack(StackView):
@@ -291,7 +291,8 @@ class Stack(StackView):
         if name in self.processes:
             self.processes[name].stop()
         elif name in self.containers:
-            grace_s = stop_grace_s(self.spec.services[name])
+            declared_s = self.spec.services[name].stop_grace_s
+            grace_s = _DEFAULT_GRACE_S if declared_s is None else declared_s
             self.engine.stop_container(self.containers[name], grace_s)
             self.addresses.forget(name)
 

@@ -17,7 +17,6 @@ from dockwright.errors import (
     WaitError,
 )
 from dockwright.model import Address, Dependency, DependencyCondition
-from dockwright.stack.container_config import declared_ports
 from dockwright.stack.graph import Graph
 from dockwright.stack.native import fill
 from dockwright.stack.view import StackView
@@ -262,7 +261,8 @@ class Units:
         if spec.healthcheck is not None:
             return Healthy()
         # Nothing declares when it is ready; a job that has done its work already is fine as well.
-        listening = Listening(declared_ports(spec), self._stack.options.silent_ports)
+        ports = {port.number for port in spec.declared_ports if port.protocol == "tcp"}
+        listening = Listening(tuple(sorted(ports)), self._stack.options.silent_ports)
         usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
         return AnyOf((usable, Exited(0)), "to be ready")
 

@@ -263,7 +263,7 @@ class Surroundings:
 
     def _networks(self) -> list[str]:
         names = self._stack.names
-        declared = names.declared("networks").items()
+        declared = names.spec.section("networks").items()
         return [names.network(key) for key, each in declared if not each.get("external")]
 
     def _detach_strangers(self) -> None:

@@ -102,8 +102,7 @@ def backup(spec: StackSpec, output: Path | None, *, force: bool, as_json: bool) 
             progress.cancel,
             doing="letting the stack go on, and removing what was written",
         )
-        names = stack.names
-        external = [key for key in names.declared("volumes") if names.is_external("volumes", key)]
+        external = [key for key, each in spec.section("volumes").items() if each.get("external")]
     if as_json:
         print_json({"path": str(target.path), **manifest.document()})
         return

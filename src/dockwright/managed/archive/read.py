@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 from dockwright._text import format_size
 from dockwright.errors import ArchiveError, UsageError
@@ -40,7 +40,7 @@ from dockwright.managed.archive.write import codec_in_directory
 from dockwright.managed.archive_tar import Member, TarError, TarReader
 from dockwright.managed.backup import ROOT, read_spec
 from dockwright.managed.backup_progress import Progress, ahead
-from dockwright.model import Json, StackSpec
+from dockwright.model import StackSpec
 from dockwright.untrusted import UnreadableError, read_plain
 
 if TYPE_CHECKING:
@@ -483,8 +483,8 @@ def _targets(spec: StackSpec) -> dict[str, str]:
     """Return where each volume is mounted: absolute links below that stay in it."""
     targets: dict[str, str] = {}
     for service in spec.services.values():
-        for entry in cast("list[Mapping[str, Json]]", service.config.get("volumes") or ()):
-            if entry["type"] == "volume":
-                target = str(entry["target"])
-                targets.setdefault(str(entry.get("source") or f"{service.name}:{target}"), target)
+        for mount in service.mounts:
+            if mount.kind == "volume":
+                key = mount.source or f"{service.name}:{mount.target}"
+                targets.setdefault(key, mount.target)
     return targets
