@@ -58,7 +58,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "--engine ftp://host clean",
             ["ftp://host", "the scheme is not one of", "ssh://user@host"],
         ),
-        ("--engine ssh://me:secret@host clean", ["a password does not belong into the address"]),
+        ("--engine ssh://me:secret@host clean", ["a password does not belong in the address"]),
         ("stack logs --tail many", ["'many' is not a valid integer", "stack logs --help"]),
         ("stack logs --tail -1", ["-1 is not in the range"]),
         ("stack logs --since yesterday", ["'yesterday'", "10m (ago) or 2026-01-31T08:00:00Z"]),
@@ -205,7 +205,7 @@ def test_no_permission(tmp_path: Path) -> None:
             env=clean_environment(tmp_path),
         )
     assert done.returncode == 1
-    assert f"this user may not use the engine at unix://{place} (from the option)" in done.stderr
+    assert f"permission denied for the engine at unix://{place} (from the option)" in done.stderr
     assert "hint: add the user to the group that owns the socket" in done.stderr
     assert "Traceback" not in done.stderr
 

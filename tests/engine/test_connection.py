@@ -179,7 +179,7 @@ def test_podman_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>hello</html>", "answered what is not JSON"),
+        (b"<html>hello</html>", "did not answer with JSON"),
         ({"hello": "world"}, "not as a Docker-compatible engine does"),
         ({"ApiVersion": "next"}, "not as a Docker-compatible engine does"),
         ([], "not as a Docker-compatible engine does"),
@@ -260,7 +260,7 @@ def test_no_socket_at_all(tmp_path: Path) -> None:
         connect(Endpoint(f"unix://{tmp_path}/none.sock", "DOCKER_HOST"))
     assert caught.value.message == (
         f"cannot ask for the version: no engine at unix://{tmp_path}/none.sock (from DOCKER_HOST): "
-        "there is no such socket"
+        "the socket does not exist"
     )
     assert "start Docker or Podman" in str(caught.value.hint)
 
@@ -278,7 +278,7 @@ def test_a_socket_that_an_engine_left(tmp_path: Path) -> None:
 def test_a_port_where_nobody_listens_and_a_host_that_is_not_known() -> None:
     with pytest.raises(EngineUnreachableError, match="nobody listens there"):
         connect(Endpoint("tcp://127.0.0.1:1", "DOCKER_HOST"))
-    with pytest.raises(EngineUnreachableError, match="its host name is not known"):
+    with pytest.raises(EngineUnreachableError, match="its host name cannot be resolved"):
         connect(Endpoint("tcp://no-such-host.invalid:1", "DOCKER_HOST"))
 
 
@@ -303,7 +303,7 @@ def test_a_refused_permission_says_how_to_get_it(engine: Engine) -> None:
     assert receiver.poll(20)
     message, hint = receiver.recv()
     os.waitpid(pid, 0)
-    assert f"this user may not use the engine at {engine.endpoint.url} (from socket)" in message
+    assert f"permission denied for the engine at {engine.endpoint.url} (from socket)" in message
     assert "usermod -aG docker" in hint
     assert "rootless" in hint
 

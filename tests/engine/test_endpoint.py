@@ -78,7 +78,7 @@ def test_docker_host_has_all_the_forms_that_the_docker_command_takes(
         ("tcp://", "the host is missing"),
         ("tcp://host:port", "Port could not be cast"),
         ("tcp://host:99999", "Port out of range"),
-        ("ssh://user:secret@host", "a password does not belong into the address"),
+        ("ssh://user:secret@host", "a password does not belong in the address"),
         ("ssh://host/run/docker.sock", "a path after the host is not supported"),
         ("ssh://-oProxyCommand=x", "neither user nor host may begin with '-'"),
         ("npipe:////./pipe/docker_engine", "the scheme is not one of"),

@@ -56,7 +56,7 @@ def test_root_ends_a_command_that_takes_too_long_and_what_it_has_started(
     tree = "sleep 31 & (sleep 32 &) ; sh -c 'sleep 33; true'"
     with pytest.raises(EngineTimeoutError) as caught:
         engine.exec(container, ["sh", "-c", tree], timeout_s=0.5)
-    assert caught.value.hint == "give it more time, or find out why it hangs"
+    assert caught.value.hint == "allow it more time, or find out why it hangs"
     rows = engine.top(container)["Processes"]
     assert [row[-1] for row in rows if "Z" not in row and "defunct" not in row[-1]] == ["sleep 600"]
 
@@ -68,7 +68,7 @@ def test_others_are_told_that_the_command_may_still_run(
     with pytest.raises(EngineTimeoutError) as caught:
         engine.exec(container, ["sleep", "30"], timeout_s=0.3)
     assert caught.value.hint == (
-        "give it more time, or find out why it hangs; it may still run there"
+        "allow it more time, or find out why it hangs; it may still run there"
     )
 
 

@@ -38,10 +38,12 @@ def test_a_silent_port_names_stack_service_and_ports() -> None:
 def test_a_stack_of_one_copy_says_why_once() -> None:
     advice = Advice()
     for _ in range(3):
-        advice.sole("shop", "service web is in the host's network, where each port is there once")
+        advice.sole(
+            "shop", "service web is in the host's network, where each port exists only once"
+        )
     assert advice.drain() == (
         "hint: stack shop had one copy only, so that tests waited for each other: "
-        "service web is in the host's network, where each port is there once",
+        "service web is in the host's network, where each port exists only once",
     )
     assert advice.drain() == ()
 

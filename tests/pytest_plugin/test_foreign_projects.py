@@ -62,6 +62,6 @@ def test_a_service_in_the_host_network_answers_and_the_summary_says_why_tests_wa
     result.stdout.fnmatch_lines(
         [
             "*hint: stack default had one copy only, so that tests waited for each other: service "
-            "web is in the host's network, where each port is there once"
+            "web is in the host's network, where each port exists only once"
         ]
     )

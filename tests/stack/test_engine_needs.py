@@ -104,7 +104,7 @@ def test_what_a_stack_runs_without_is_named(tmp_path: Path) -> None:
 
     assert [str(each) for each in engine_warnings(spec, OLD)] == [
         "services.web.healthcheck.start_interval: is not used: it needs API 1.44 (Docker 25); "
-        "the engine's own checks come at the usual interval from the start"
+        "the engine runs its own checks at the usual interval from the start"
     ]
     assert engine_warnings(spec, replace(OLD, api="1.44")) == ()
 

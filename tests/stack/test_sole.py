@@ -15,7 +15,7 @@ SOLE = {
     "host": (
         "web: {image: x, network_mode: host}",
         "",
-        "service web is in the host's network, where each port is there once",
+        "service web is in the host's network, where each port exists only once",
     ),
     "foreign-network": (
         "web: {image: x, network_mode: 'container:vpn'}",

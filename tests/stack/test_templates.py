@@ -39,5 +39,5 @@ def test_templates_are_filled_and_other_braces_stay(text: str, expected: str) ->
 def test_a_misspelt_template_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(UnknownServiceError) as caught:
         filled(text)
-    assert f"x-dockwright.processes.worker.command: {text} is no template" in str(caught.value)
+    assert f"x-dockwright.processes.worker.command: {text} is not a template" in str(caught.value)
     assert "{NAME.port:8000}" in str(caught.value)

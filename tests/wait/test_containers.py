@@ -86,7 +86,7 @@ def test_a_container_that_exits_fails_the_wait_at_once_with_code_and_log(
 
 def test_an_exit_during_the_wait_is_noticed_by_its_event(room: Room) -> None:
     target = room.run("sleep 0.3; exit 4")
-    with pytest.raises(WaitFailedError, match="it exited with code 4\n  it wrote no log"):
+    with pytest.raises(WaitFailedError, match="it exited with code 4\n  it logged nothing"):
         wait_for(target, Log("ready"), timeout_s=LONG_S, options=EVENTS_ONLY)
 
 

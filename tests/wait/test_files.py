@@ -130,7 +130,7 @@ def test_a_relative_path_belongs_to_the_targets_directory(tmp_path: Path) -> Non
 def test_a_path_that_cannot_be_looked_at_is_a_failure(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    with pytest.raises(WaitFailedError, match="loop/x cannot be looked at: Too many levels"):
+    with pytest.raises(WaitFailedError, match="loop/x cannot be accessed: Too many levels"):
         wait_for(Target(), File(loop / "x"), timeout_s=5)
 
 

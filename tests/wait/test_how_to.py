@@ -32,4 +32,4 @@ def test_the_examples_run(owned: Owned, scratch: str, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert "for web to log 'never written'; last seen: no line matched, the last is 'star" in shown
     assert "is running, health starting\n  last log lines:\n    started\n" in shown
-    assert "called off the wait for web to log 'never written' after " in shown
+    assert "cancelled the wait for web to log 'never written' after " in shown

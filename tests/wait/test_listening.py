@@ -81,7 +81,7 @@ def test_a_server_for_one_client_is_left_its_client(run: Run, engine: Engine) ->
 
 def test_who_listens_for_itself_alone_does_not_count(run: Run) -> None:
     target = run(f"exec httpd -f -p 127.0.0.1:{PORT} -h /")
-    with pytest.raises(WaitTimeoutError, match="nobody listens on port 8000 yet"):
+    with pytest.raises(WaitTimeoutError, match="nothing listens on port 8000 yet"):
         wait_for(target, Listening((PORT,), patience_s=LONG_S), timeout_s=0.7)
 
 

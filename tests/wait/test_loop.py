@@ -130,7 +130,7 @@ def test_a_cancel_ends_the_wait_with_its_reason() -> None:
             subject="web to be healthy",
             options=WaitOptions(clock=clock, cancel=token),
         )
-    assert str(caught.value) == "called off the wait for web to be healthy after 120 ms: db failed"
+    assert str(caught.value) == "cancelled the wait for web to be healthy after 120 ms: db failed"
 
 
 def test_a_cancelled_token_ends_later_waits_before_their_first_check() -> None:

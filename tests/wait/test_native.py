@@ -82,7 +82,7 @@ def test_a_process_that_exits_ends_the_wait_with_code_and_log(launch: Launch) ->
 
 def test_a_signal_is_told(launch: Launch) -> None:
     target = launch("import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(WaitFailedError, match="it was ended by signal 9\n  it wrote no log"):
+    with pytest.raises(WaitFailedError, match="it was ended by signal 9\n  it logged nothing"):
         wait_for(target, Log("ready"), timeout_s=20)
 
 
@@ -201,7 +201,7 @@ def test_all_of_fails_with_the_first_that_fails(launch: Launch) -> None:
 
 @pytest.mark.parametrize("combine", [all_of, any_of])
 def test_a_combination_of_nothing_is_refused(combine: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match="at least one condition is needed"):
+    with pytest.raises(ValueError, match="at least one condition is required"):
         combine()
 
 
@@ -218,7 +218,7 @@ def test_what_a_target_does_not_have_cannot_be_awaited(launch: Launch) -> None:
         (lambda: Log("("), r"'\(' is not a regular expression"),
         (lambda: Log("x", times=0), "awaited 1 time or more, not 0"),
         (lambda: Log("x", stream="out"), "a stream is stdout or stderr, not 'out'"),  # type: ignore[arg-type]  # meant
-        (lambda: Exec(()), "a command needs at least a program"),
+        (lambda: Exec(()), "the command is empty"),
     ],
 )
 def test_an_impossible_condition_is_refused(make: Callable[[], object], message: str) -> None:

@@ -83,10 +83,10 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
 @pytest.mark.parametrize(
     ("ready", "message"),
     [
-        ({}, "x.ready: a ready condition is a mapping with one entry"),
-        ({"tcp": 1, "log": "x"}, "x.ready: a ready condition is a mapping with one entry"),
-        ("soon", "x.ready: a ready condition is a mapping with one entry"),
-        ([{"tcp": 1}], "x.ready: a ready condition is a mapping with one entry"),
+        ({}, "x.ready: a ready condition is a mapping with one key"),
+        ({"tcp": 1, "log": "x"}, "x.ready: a ready condition is a mapping with one key"),
+        ("soon", "x.ready: a ready condition is a mapping with one key"),
+        ([{"tcp": 1}], "x.ready: a ready condition is a mapping with one key"),
         (
             {"htpp": "http://x/"},
             "x.ready.htpp: unknown ready condition; known are healthy, running, exited, log, http, "
@@ -98,7 +98,7 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
         ({"tcp": None}, "x.ready.tcp: the option port is needed"),
         ({"tcp": {"prot": 1}}, "x.ready.tcp: unknown option prot; known are port, host, attempt_s"),
         ({"http": "localhost:80"}, "x.ready.http: 'localhost:80' is neither a path nor an http://"),
-        ({"http": {"url": "/"}}, "x.ready.http: the path / needs a port, or make it a whole URL"),
+        ({"http": {"url": "/"}}, "x.ready.http: the path / needs a port, or use a complete URL"),
         (
             {"http": {"url": "http://x/", "headers": ["a"]}},
             "x.ready.http: headers has to be a mapping, not ['a']",
@@ -108,12 +108,12 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
             {"log": {"pattern": "x", "stream": "out"}},
             "x.ready.log: a stream is stdout or stderr, not 'out'",
         ),
-        ({"exec": []}, "x.ready.exec: a command needs at least a program"),
+        ({"exec": []}, "x.ready.exec: the command is empty"),
         ({"exec": 3}, "x.ready.exec: argv has to be a text or a list, not 3"),
-        ({"running": 3}, "x.ready.running: it has no options, so it cannot be 3"),
+        ({"running": 3}, "x.ready.running: it takes no options, not 3"),
         ({"healthy": {"a": 1}}, "x.ready.healthy: unknown option a; known are none"),
-        ({"all_of": []}, "x.ready.all_of: a list of conditions is needed"),
-        ({"any_of": {"tcp": 1}}, "x.ready.any_of: a list of conditions is needed"),
+        ({"all_of": []}, "x.ready.all_of: a list of conditions is required"),
+        ({"any_of": {"tcp": 1}}, "x.ready.any_of: a list of conditions is required"),
         (
             {"all_of": [{"tcp": 1}, {"tcp": 0}]},
             "x.ready.all_of[1].tcp: a port is a number from 1 to 65535, not 0",

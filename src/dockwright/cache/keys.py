@@ -140,7 +140,7 @@ def _check_repeatable(spec: StackSpec) -> None:
             if once and other is not None and other.cache is not True:
                 raise NotCacheableError(
                     f"service {other.name} would run again on the data that it made; "
-                    "x-dockwright: {cache: true} on it says that it may"
+                    "set x-dockwright: {cache: true} on it to allow that"
                 )
 
 

@@ -320,7 +320,7 @@ _NEWER: dict[tuple[str, ...], str] = {
     ("volumes", "*", "image"): "images are not mounted as volumes",
 }
 _MOUNT_TYPES = {
-    "cluster": "cluster volumes need a swarm, which dockwright does not use",
+    "cluster": "cluster volumes need a swarm, which dockwright does not support",
     "npipe": "named pipes are for Windows containers",
 }
 _NOT_HERE = "take the service out of the tests with a profile, or run it by hand"

@@ -183,7 +183,7 @@ def _condition(declared: Tree, path: DocPath, origins: Origins) -> dict[str, Jso
     ready = {declared: None} if isinstance(declared, str) else dict(declared or {})
     if len(ready) > 1:
         message = f"takes one condition, not {' and '.join(ready)}"
-        raise origins.error(path, message, hint="several conditions go below 'all_of' or 'any_of'")
+        raise origins.error(path, message, hint="put several conditions below 'all_of' or 'any_of'")
     return ready
 
 

@@ -1,4 +1,4 @@
-"""The engine room: the only importer of the Docker SDK, which is loaded when an engine is used."""
+"""The client of the Docker API; only here is the Docker SDK imported, when it is first used."""
 
 from typing import TYPE_CHECKING
 

@@ -302,7 +302,7 @@ def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch
                     watch.on_line(line)
                 image = (message.get("aux") or {}).get("ID") or image
     if not image:
-        raise EngineError("the builder named no image at its end")
+        raise EngineError("the builder did not report an image")
     return image
 
 
@@ -365,7 +365,7 @@ def _context(request: BuildRequest) -> Iterator[tuple[str, IO[bytes]]]:
         except OSError as exc:
             raise ImageBuildError(
                 f"cannot build image {request.name}: its context cannot be read: {exc}",
-                hint="name in .dockerignore what does not belong into the image",
+                hint="list in .dockerignore what does not belong in the image",
             ) from exc
         yield name, file
 
@@ -474,7 +474,7 @@ def _run(command: list[str], endpoint: Endpoint, request: BuildRequest, watch: B
     if expired.is_set():
         raise EngineTimeoutError(
             f"cannot build image {request.name}: it took longer than {watch.timeout_s:g} s",
-            hint="give it more time, or look at its last step",
+            hint="allow it more time, or check its last step",
         )
     if process.returncode:
         raise EngineError(f"`docker buildx build` ended with exit code {process.returncode}")

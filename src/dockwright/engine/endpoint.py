@@ -102,7 +102,7 @@ def normalised_url(address: str, source: str) -> str:
 def _ssh_url(parts: SplitResult, source: str) -> str:
     address = parts.geturl()
     if parts.password:
-        raise _malformed("ssh://...", source, "a password does not belong into the address")
+        raise _malformed("ssh://...", source, "a password does not belong in the address")
     if (parts.hostname or "").startswith("-") or (parts.username or "").startswith("-"):
         raise _malformed(address, source, "neither user nor host may begin with '-'")
     if parts.path not in {"", "/"}:
@@ -178,7 +178,9 @@ def _read(path: Path) -> Document:
     except FileNotFoundError:
         return {}
     except PermissionError as exc:
-        raise SettingsError(f"{path} may not be read by this user", hint="check its owner") from exc
+        raise SettingsError(
+            f"{path} cannot be read: permission denied", hint="check its owner"
+        ) from exc
     except (OSError, ValueError) as exc:
         raise SettingsError(
             f"{path} is not valid: {exc}",

@@ -1,4 +1,4 @@
-"""What an engine's refusals mean and what to do about them: only here its texts are known."""
+"""What an engine's error messages mean, and what to do about them. No other file knows them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _RULES = (
     _rule(
         r"no space left on device|disk quota exceeded|wrote only \d+ of \d+ bytes",
         DiskFullError,
-        "free space where the engine keeps its data (`docker system df` tells by what it is used), "
+        "free space where the engine keeps its data (`docker system df` shows what uses it), "
         "then try again",
     ),
     _rule(
         r"non-overlapping IPv4 address pool|pools have been fully subnetted|no free .*subnet",
         AddressPoolError,
-        "remove networks that nobody uses (`dockwright clean` removes what dead runs left), or "
+        "remove unused networks (`dockwright clean` removes what dead runs left), or "
         'give the engine more subnets: "default-address-pools" in its daemon.json',
     ),
     _rule(
@@ -63,13 +63,13 @@ _RULES = (
     _rule(
         r"port is already allocated|address already in use|ports are not available",
         PortInUseError,
-        "another container or process of the host publishes it: `docker ps` or `ss -ltnp` tells "
+        "another container or process on the host uses it: `docker ps` or `ss -ltnp` shows "
         "which; without a fixed host port the engine chooses a free one",
     ),
     _rule(
         r"authorization denied|permission denied while trying to connect",
         EnginePermissionError,
-        "ask who runs the engine for the right to use it",
+        "ask the engine's administrator for access",
     ),
     _rule(
         r"name .* (is )?already (in use|used|exists)",
@@ -84,12 +84,12 @@ _RULES = (
     _rule(
         r"bind source path does not exist",
         EngineError,
-        "make it on the engine's host first, or write `./path:/target`, which makes a directory",
+        "create it on the engine's host first, or write `./path:/target`: that creates a directory",
     ),
     _rule(
         r"unable to find (user|group)|no matching entries in (passwd|group)",
         EngineError,
-        "name a user that the image has, or give its number",
+        "use a user that the image has, or a numeric id",
     ),
     _rule(
         r"/proc/sys/|sysctl",
@@ -99,7 +99,7 @@ _RULES = (
     _rule(
         r"gathering device information",
         EngineError,
-        "check `devices:`: the device must be there on the engine's host",
+        "check `devices:`: the device must exist on the engine's host",
     ),
     _rule(
         r"does not match the specified platform",
@@ -140,7 +140,7 @@ def refused(status: int, message: str, action: str) -> EngineError:
     kinds: dict[int, tuple[type[EngineError], str | None]] = {
         401: (EnginePermissionError, "log in to the engine or its registry"),
         403: (ConflictError, None),  # "not supported for this object", not "not for this user"
-        404: (NoSuchObjectError, "it was removed meanwhile, or never existed"),
+        404: (NoSuchObjectError, "it was removed, or never existed"),
         409: (ConflictError, None),
         504: (EngineTimeoutError, None),
     }
@@ -210,14 +210,14 @@ def unreachable(endpoint: Endpoint, exc: Exception, action: str, timeout_s: floa
     causes = list(_causes(exc))
     if any(isinstance(cause, PermissionError) for cause in causes):
         return EnginePermissionError(
-            f"cannot {action}: this user may not use the engine at {where}",
+            f"cannot {action}: permission denied for the engine at {where}",
             hint="add the user to the group that owns the socket (`sudo usermod -aG docker $USER`, "
             "then log in again), or use a rootless engine",
         )
     if _is_read_timeout(exc):
         return EngineTimeoutError(
             f"cannot {action}: the engine at {where} did not answer within {timeout_s:g} s",
-            hint="look whether the engine is overloaded or hangs (its own log, `docker info`)",
+            hint="check whether the engine is overloaded or hangs (see its log and `docker info`)",
         )
     reason, hint = _why_absent(causes)
     return EngineUnreachableError(f"cannot {action}: no engine at {where}: {reason}", hint=hint)
@@ -228,8 +228,9 @@ def lost_connection(action: str, exc: Exception) -> EngineError:
     if any(isinstance(cause, TimeoutError) for cause in _causes(exc)):
         return EngineTimeoutError(f"{action}: the engine sent nothing for too long")
     return EngineUnreachableError(
-        f"{action}: the engine broke off its answer ({type(exc).__name__}: {exc})",
-        hint="look in the engine's log whether it was restarted",
+        f"{action}: the engine closed the connection in the middle of its answer "
+        f"({type(exc).__name__}: {exc})",
+        hint="check the engine's log: it may have been restarted",
     )
 
 
@@ -274,30 +275,30 @@ _ABSENT: tuple[tuple[Callable[[BaseException], bool], str, str], ...] = (
     ),
     (
         lambda cause: isinstance(cause, FileNotFoundError | NotADirectoryError),
-        "there is no such socket",
-        "start Docker or Podman, or say with DOCKER_HOST or a docker context where it is",
+        "the socket does not exist",
+        "start Docker or Podman, or set DOCKER_HOST or a docker context to its address",
     ),
     (
         lambda cause: isinstance(cause, ConnectionRefusedError),
-        "nobody listens there (a socket left by an engine that ended, or a wrong port)",
+        "nothing listens there (the engine has ended, or the port is wrong)",
         "start the engine (`sudo systemctl start docker`, or Docker Desktop)",
     ),
     (
         lambda cause: "SSL" in type(cause).__name__ or "CERTIFICATE" in str(cause),
         "the TLS connection failed",
-        "check the certificates (DOCKER_CERT_PATH, or the context's), and that it speaks TLS",
+        "check the certificates (DOCKER_CERT_PATH, or the context's), and that the engine uses TLS",
     ),
     (
         lambda cause: (
             "NameResolution" in type(cause).__name__ or "gaierror" in type(cause).__name__
         ),
-        "its host name is not known",
+        "its host name cannot be resolved",
         "check the host name in DOCKER_HOST or in the docker context",
     ),
     (
         lambda cause: "ConnectTimeout" in type(cause).__name__,
         "it did not accept a connection in time",
-        "check the address, and that no firewall is in the way",
+        "check the address, and whether a firewall blocks it",
     ),
 )
 

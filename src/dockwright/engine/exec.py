@@ -129,7 +129,7 @@ class ExecCalls(ContainerCalls):
             raise EngineTimeoutError(
                 f"{' '.join(argv)!r} in container {short(container)} took longer than "
                 f"{timeout_s:g} s",
-                hint="give it more time, or find out why it hangs"
+                hint="allow it more time, or find out why it hangs"
                 + ("" if ended else "; it may still run there"),
             )
         return result

@@ -283,8 +283,8 @@ class Transport:
             return json.loads(body)
         except ValueError as exc:
             raise EngineError(
-                f"cannot {call.action}: {self.endpoint.url} answered what is not JSON",
-                hint="is a Docker-compatible engine at this address?",
+                f"cannot {call.action}: {self.endpoint.url} did not answer with JSON",
+                hint="check that a Docker-compatible engine serves this address",
             ) from exc
 
     def document(self, call: Call) -> Document:
@@ -357,8 +357,8 @@ class Transport:
             if words.lstrip().startswith("<"):
                 raise EngineError(
                     f"cannot {call.action}: {self.endpoint.url} answered with a page "
-                    f"(HTTP status {response.status_code}), as no engine does",
-                    hint="is a Docker-compatible engine at this address?",
+                    f"(HTTP status {response.status_code}), which no engine does",
+                    hint="check that a Docker-compatible engine serves this address",
                 )
             raise refused(response.status_code, words, call.action)
         return response

@@ -1,4 +1,4 @@
-"""The values that the engine room hands out."""
+"""The values that calls to the engine return."""
 
 from __future__ import annotations
 

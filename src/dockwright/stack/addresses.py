@@ -198,7 +198,7 @@ class Addresses:
         if not state["Running"]:
             raise StackError(
                 f"service {unit} does not run: it exited with code {state['ExitCode']}",
-                hint=f'stack.logs("{unit}") tells why; a health check lets the start notice it',
+                hint=f'stack.logs("{unit}") shows why; with a health check, the start would fail',
             )
 
     @staticmethod

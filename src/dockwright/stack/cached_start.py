@@ -137,8 +137,8 @@ class OwnVolumes:
         said = self._stack.spec.services[name].cache or self._stack.spec.cache
         if not container["State"]["Running"] and not said:
             raise NotCacheableError(
-                f"service {name} has ended and would run again on the data that it made; "
-                "x-dockwright: {cache: true} on it says that it may"
+                f"service {name} has ended and would run again on the data that it wrote; "
+                "set x-dockwright: {cache: true} on it to allow that"
             )
 
 
@@ -305,7 +305,7 @@ class CachedStart:
                 with volumes.read(volume) as chunks:
                     draft.add(volume.service, str(volume.target), _until(deadline, chunks))
         if self._current_key() != self._key:
-            raise NotCacheableError("the files that it starts from changed meanwhile")
+            raise NotCacheableError("the files that it starts from have changed in the meantime")
 
     def _check_restorable(self, draft: Draft) -> None:
         """Refuse volumes whose content would be another one in a poured copy."""

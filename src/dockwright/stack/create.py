@@ -332,7 +332,7 @@ def sole_reason(spec: StackSpec) -> str:
     for name, service in spec.services.items():
         mode = service.network_mode
         if mode == "host":
-            return f"service {name} is in the host's network, where each port is there once"
+            return f"service {name} is in the host's network, where each port exists only once"
         if mode.startswith("container:") and references(spec).shared(mode) is None:
             return f"service {name} is in the network of a container outside the project ({mode})"
         for mount in service.mounts:
@@ -354,9 +354,9 @@ def _require_given_files(spec: StackSpec, service: ServiceSpec) -> None:
         if file.external:
             raise ComposeUnsupportedError(
                 f"external {file.kind} {file.source!r} needs a swarm, "
-                "which dockwright does not use",
+                "which dockwright does not support",
                 path=f"{file.kind}s.{file.source}",
-                hint="give it by file, environment or content instead",
+                hint="use `file`, `environment` or `content` instead",
             )
 
 

@@ -34,7 +34,7 @@ class Need:
 SERVICE_KEYS: Mapping[str, Need] = {
     "annotations": Need("1.43", "Docker 24"),
     "healthcheck.start_interval": Need(
-        "1.44", "Docker 25", "the engine's own checks come at the usual interval from the start"
+        "1.44", "Docker 25", "the engine runs its own checks at the usual interval from the start"
     ),
     "networks.*.mac_address": Need("1.44", "Docker 25"),
     "volumes.*.bind.recursive": Need("1.44", "Docker 25"),

@@ -171,7 +171,7 @@ def _spawn(
     except OSError as exc:
         raise StackError(
             f"process {unit}: cannot start {command[0]!r} in {cwd}: {exc.strerror}",
-            hint=f"see x-dockwright.processes.{unit}.command in the Compose file",
+            hint=f"check x-dockwright.processes.{unit}.command in the Compose file",
         ) from exc
 
 
@@ -190,7 +190,7 @@ def kill_processes(processes: Iterable[psutil.Process]) -> None:
     except WaitTimeoutError as failure:
         pids = ", ".join(str(process.pid) for process in doomed if not has_ended(process))
         raise StackError(
-            f"killed processes are still there after {_KILL_WAIT_S:g} s: {pids}"
+            f"killed processes still exist after {_KILL_WAIT_S:g} s: {pids}"
         ) from failure
 
 
@@ -363,7 +363,7 @@ def fill(text: str, where: str, lookup: Lookup) -> str:
             return match.group(0)[1:-1]
         if not (kind == "host" and port is None) and not (kind in _WITH_PORT and port):
             raise UnknownServiceError(
-                f"{where}: {match.group(0)} is no template",
+                f"{where}: {match.group(0)} is not a template",
                 hint="use {NAME.host}, {NAME.port:8000}, {NAME.address:8000} or {NAME.url:8000}; "
                 "double the braces to keep the text",
             )

@@ -72,7 +72,7 @@ def start_whole(
         problems = _undo(stack, before)
         if problems:
             raise BaseExceptionGroup(
-                "the start failed, and not all of it could be taken back", [failure, *problems]
+                "the start failed, and not all of it could be undone", [failure, *problems]
             ) from None
         if isinstance(failure, ConflictError | PortInUseError):
             raise _explained(stack, failure) from failure
@@ -94,8 +94,8 @@ def _explained(stack: Stack, failure: ConflictError | PortInUseError) -> EngineE
         if words & {orphan.name, *orphan.host_ports}:
             return type(failure)(
                 failure.message,
-                hint=f"container {orphan.name} has it: it is of service {orphan.service}, which "
-                "this project no longer declares; `dockwright stack update --remove-orphans` "
+                hint=f"container {orphan.name} uses it: it belongs to service {orphan.service}, "
+                "which this project no longer declares; `dockwright stack update --remove-orphans` "
                 "removes it first",
             )
     return failure

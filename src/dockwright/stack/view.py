@@ -182,7 +182,7 @@ class StackView:
         except ConflictError as failure:
             raise ConflictError(
                 f"service {service}: {failure.message.replace(container, container[:12])}",
-                hint=f'stack.start("{service}") starts it; stack.logs("{service}") tells why it '
+                hint=f'stack.start("{service}") starts it; stack.logs("{service}") shows why it '
                 "ended, if it did so by itself",
             ) from failure
         return CommandResult(

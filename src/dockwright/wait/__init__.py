@@ -1,4 +1,4 @@
-"""The wait room: conditions to wait for, driven by events first and by polling as the backstop."""
+"""Conditions to wait for: events wake a wait, and adaptive polling is the fallback."""
 
 from typing import TYPE_CHECKING
 

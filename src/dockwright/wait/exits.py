@@ -84,7 +84,7 @@ class Exec:
 
     def __post_init__(self) -> None:
         if not self.argv:
-            raise ValueError("a command needs at least a program")
+            raise ValueError("the command is empty")
 
     @property
     def survives_exit(self) -> bool:

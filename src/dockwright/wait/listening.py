@@ -19,7 +19,7 @@ from dockwright.wait.worker import begin_probing
 _log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
-"""A declared port is no promise: debuggers' ports are declared too, and nobody listens there."""
+"""A declared port is not a promise: those of debuggers are declared too, and nothing listens."""
 
 _CADENCE = Cadence(first_s=0.010, ceiling_s=0.050, share=0.02)
 _ATTEMPT_S = 2.0
@@ -29,7 +29,7 @@ _LOOPBACK = ("0100007F", "00000000000000000000000001000000")
 
 def _warn(service: str, ports: tuple[int, ...]) -> None:
     _log.warning(
-        "%s does not listen on port %s, which it declares; it counts as started all the same",
+        "%s does not listen on port %s, which it declares; it counts as started anyway",
         service,
         " and ".join(map(str, ports)),
     )
@@ -91,7 +91,7 @@ class Listening:
         """Start to look at its ports repeatedly."""
         target = wait.target
         if not isinstance(target, ContainerTarget):
-            raise UsageError(f"cannot wait for {target.name} {self}: it is no container")
+            raise UsageError(f"cannot wait for {target.name} {self}: it is not a container")
         look = _Look(target, self, wait)
         return begin_probing(wait, "listening", look, cadence=_CADENCE)
 
@@ -118,7 +118,7 @@ class _Look:
         if now - self._runs_since >= self._wanted.patience_s:
             self._wanted.silent.add(self._target.name, self._missing)
             return Ready()
-        return Continue(f"nobody listens on port {', '.join(map(str, sorted(self._missing)))} yet")
+        return Continue(f"nothing listens on port {', '.join(map(str, sorted(self._missing)))} yet")
 
     def _runs(self) -> bool:
         if self._runs_since is None:

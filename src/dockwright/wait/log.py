@@ -227,7 +227,7 @@ class Log:
         except re.error as error:
             raise ValueError(f"{self.pattern!r} is not a regular expression: {error}") from error
         if self.times < 1:
-            raise ValueError(f"a line can be awaited 1 time or more, not {self.times}")
+            raise ValueError(f"the number of lines to wait for is 1 or more, not {self.times}")
         if self.stream not in {None, "stdout", "stderr"}:
             raise ValueError(f"a stream is stdout or stderr, not {self.stream!r}")
 

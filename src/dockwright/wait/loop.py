@@ -244,7 +244,7 @@ def _failed(subject: str, outcome: Failed, elapsed_s: float, attempts: int) -> W
 
 def _cancelled(subject: str, reason: str, elapsed_s: float) -> WaitCancelledError:
     return WaitCancelledError(
-        f"called off the wait for {subject} after {duration(elapsed_s)}: {reason}",
+        f"cancelled the wait for {subject} after {duration(elapsed_s)}: {reason}",
         elapsed_s=elapsed_s,
     )
 

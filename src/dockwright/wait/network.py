@@ -125,11 +125,11 @@ class Http:
             require_port(self.port)
         if self.url.startswith("/"):
             if self.port is None:
-                raise ValueError(f"the path {self.url} needs a port, or make it a whole URL")
+                raise ValueError(f"the path {self.url} needs a port, or use a complete URL")
         elif not _is_url(self.url):
             raise ValueError(f"{self.url!r} is neither a path nor an http:// or https:// URL")
         elif self.port is not None:
-            raise ValueError(f"{self.url} has its port already; port={self.port} goes with a path")
+            raise ValueError(f"{self.url} already has a port; port={self.port} is for paths")
 
     @property
     def survives_exit(self) -> bool:

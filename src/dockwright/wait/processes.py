@@ -196,5 +196,5 @@ def _look(path: Path, *, wanted: bool) -> Outcome:
     except (FileNotFoundError, NotADirectoryError):
         return Continue(f"{path} does not exist") if wanted else Ready(path)
     except OSError as error:
-        return Failed(f"{path} cannot be looked at: {error.strerror}")
+        return Failed(f"{path} cannot be accessed: {error.strerror}")
     return Ready(path) if wanted else Continue(f"{path} still exists")

@@ -103,7 +103,7 @@ def any_of(*strategies: WaitCondition) -> AnyOf:
 
 def _some(strategies: tuple[WaitCondition, ...]) -> tuple[WaitCondition, ...]:
     if not strategies:
-        raise ValueError("at least one condition is needed")
+        raise ValueError("at least one condition is required")
     return strategies
 
 
@@ -190,20 +190,20 @@ def parse_ready(ready: Json, path: str) -> WaitCondition:
         ready = {ready: None}
     if not isinstance(ready, Mapping) or len(ready) != 1:
         raise ComposeError(
-            "a ready condition is a mapping with one entry",
+            "a ready condition is a mapping with one key",
             path=path,
-            hint='for example {tcp: 8080}; several conditions go below "all_of" or "any_of"',
+            hint='for example {tcp: 8080}; put several conditions below "all_of" or "any_of"',
         )
     [(kind, value)] = ready.items()
     path = f"{path}.{kind}"
     if kind in _COMBINATIONS:
         if not isinstance(value, list | tuple) or not value:
-            raise ComposeError("a list of conditions is needed", path=path)
+            raise ComposeError("a list of conditions is required", path=path)
         parts = [parse_ready(each, f"{path}[{number}]") for number, each in enumerate(value)]
         return _COMBINATIONS[kind](*parts)
     if kind not in _KINDS:
         known = ", ".join([*_KINDS, *_COMBINATIONS])
-        raise ComposeError(f"unknown ready condition; known are {known}", path=path)
+        raise ComposeError(f"unknown ready condition; the conditions are: {known}", path=path)
     return _strategy(kind, value, path)
 
 
@@ -213,7 +213,7 @@ def _strategy(name: str, value: Json, path: str) -> WaitCondition:
     for option, each in options.items():
         _require_option(kind, option, each, path)
     if kind.main and kind.needed and kind.main not in options:
-        raise ComposeError(f"the option {kind.main} is needed", path=path)
+        raise ComposeError(f"the option {kind.main} is required", path=path)
     try:
         return kind.make(**_converted(name, options))
     except (TypeError, ValueError) as error:
@@ -226,18 +226,18 @@ def _options(kind: _Kind, value: Json, path: str) -> Options:
     if value is None or (kind.main is None and value is True):
         return {}
     if kind.main is None:
-        raise ComposeError(f"it has no options, so it cannot be {value!r}", path=path)
+        raise ComposeError(f"it takes no options, not {value!r}", path=path)
     return {kind.main: value}
 
 
 def _require_option(kind: _Kind, option: str, value: object, path: str) -> None:
     if option not in kind.options:
         known = ", ".join(kind.options) or "none"
-        raise ComposeError(f"unknown option {option}; known are {known}", path=path)
+        raise ComposeError(f"unknown option {option}; the options are: {known}", path=path)
     wanted = kind.options[option]
     is_flag = isinstance(value, bool)
     if not isinstance(value, _TYPES[wanted]) or (is_flag and wanted != "true or false"):
-        raise ComposeError(f"{option} has to be {wanted}, not {value!r}", path=path)
+        raise ComposeError(f"{option} must be {wanted}, not {value!r}", path=path)
 
 
 def _converted(name: str, options: Options) -> Options:

@@ -247,5 +247,5 @@ class ProcessTarget(Target):
 def _shown(source: LogSource) -> list[str]:
     lines = source.tail(TAIL_LINES)
     if not lines:
-        return ["  it wrote no log"]
+        return ["  it logged nothing"]
     return ["  last log lines:", *(f"    {line}" for line in lines)]

@@ -67,10 +67,10 @@ class Files:
         try:
             result = self._service.engine.exec(self._service.container(), command, user="0")
         except EngineError as failure:
-            raise StackError(f"its files cannot be looked at: {failure.message}") from failure
+            raise StackError(f"its files cannot be accessed: {failure.message}") from failure
         if result.exit_code:
             said = result.stderr.decode(errors="replace").strip()
-            raise StackError(f"its files cannot be looked at: {said}")
+            raise StackError(f"its files cannot be accessed: {said}")
         return result.stdout.decode(errors="surrogateescape")
 
 
