@@ -101,14 +101,14 @@ from dockwright.errors import (
             'invalid mount config for type "bind": bind source path does not exist: /gone',
             EngineError,
             "bind source path does not exist: /gone",
-            "make it on the engine's host first",
+            "create it on the engine's host first",
         ),
         (
             400,
             "unable to find user nobody42: no matching entries in passwd file",
             EngineError,
             "unable to find user nobody42",
-            "name a user that the image has",
+            "use a user that the image has",
         ),
         (
             500,
@@ -165,7 +165,7 @@ from dockwright.errors import (
             "authorization denied by plugin opa: no",
             EnginePermissionError,
             "authorization denied",
-            "ask who runs the engine",
+            "ask the engine's administrator",
         ),
         (
             400,

@@ -216,7 +216,7 @@ def test_what_a_target_does_not_have_cannot_be_awaited(launch: Launch) -> None:
     ("make", "message"),
     [
         (lambda: Log("("), r"'\(' is not a regular expression"),
-        (lambda: Log("x", times=0), "awaited 1 time or more, not 0"),
+        (lambda: Log("x", times=0), "lines to wait for is 1 or more, not 0"),
         (lambda: Log("x", stream="out"), "a stream is stdout or stderr, not 'out'"),  # type: ignore[arg-type]  # meant
         (lambda: Exec(()), "the command is empty"),
     ],

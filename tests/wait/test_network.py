@@ -214,7 +214,7 @@ def test_a_service_that_cannot_be_meant_is_refused(service: str, message: str) -
     [
         (lambda: Http("/health"), "the path /health needs a port"),
         (lambda: Http("health"), "'health' is neither a path nor"),
-        (lambda: Http("http://x/", port=80), "http://x/ has its port already; port=80 goes with"),
+        (lambda: Http("http://x/", port=80), "http://x/ already has a port; port=80 is for"),
         (lambda: Http("/", port=0), "a port is a number from 1 to 65535, not 0"),
         (lambda: Tcp(70000), "a port is a number from 1 to 65535, not 70000"),
     ],

@@ -89,19 +89,19 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
         ([{"tcp": 1}], "x.ready: a ready condition is a mapping with one key"),
         (
             {"htpp": "http://x/"},
-            "x.ready.htpp: unknown ready condition; known are healthy, running, exited, log, http, "
+            "x.ready.htpp: unknown ready condition; the conditions are: healthy, running, exited, log, http, "
             "tcp, exec, file, file_deleted, all_of, any_of",
         ),
-        ({"tcp": "8080"}, "x.ready.tcp: port has to be a whole number, not '8080'"),
-        ({"tcp": True}, "x.ready.tcp: port has to be a whole number, not True"),
+        ({"tcp": "8080"}, "x.ready.tcp: port must be a whole number, not '8080'"),
+        ({"tcp": True}, "x.ready.tcp: port must be a whole number, not True"),
         ({"tcp": 0}, "x.ready.tcp: a port is a number from 1 to 65535, not 0"),
-        ({"tcp": None}, "x.ready.tcp: the option port is needed"),
-        ({"tcp": {"prot": 1}}, "x.ready.tcp: unknown option prot; known are port, host, attempt_s"),
+        ({"tcp": None}, "x.ready.tcp: the option port is required"),
+        ({"tcp": {"prot": 1}}, "x.ready.tcp: unknown option prot; the options are: port, host, attempt_s"),
         ({"http": "localhost:80"}, "x.ready.http: 'localhost:80' is neither a path nor an http://"),
         ({"http": {"url": "/"}}, "x.ready.http: the path / needs a port, or use a complete URL"),
         (
             {"http": {"url": "http://x/", "headers": ["a"]}},
-            "x.ready.http: headers has to be a mapping, not ['a']",
+            "x.ready.http: headers must be a mapping, not ['a']",
         ),
         ({"log": "("}, "x.ready.log: '(' is not a regular expression: "),
         (
@@ -109,9 +109,9 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
             "x.ready.log: a stream is stdout or stderr, not 'out'",
         ),
         ({"exec": []}, "x.ready.exec: the command is empty"),
-        ({"exec": 3}, "x.ready.exec: argv has to be a text or a list, not 3"),
+        ({"exec": 3}, "x.ready.exec: argv must be a text or a list, not 3"),
         ({"running": 3}, "x.ready.running: it takes no options, not 3"),
-        ({"healthy": {"a": 1}}, "x.ready.healthy: unknown option a; known are none"),
+        ({"healthy": {"a": 1}}, "x.ready.healthy: unknown option a; the options are: none"),
         ({"all_of": []}, "x.ready.all_of: a list of conditions is required"),
         ({"any_of": {"tcp": 1}}, "x.ready.any_of: a list of conditions is required"),
         (
