@@ -282,7 +282,7 @@ class ProcessSpec:
     """One native process under ``x-dockwright: processes:``.
 
     Attributes:
-        name: its key; lives in one name space with the services.
+        name: its key; services and processes have distinct names.
         command: the argument list.
         environment: its variables; values may hold ``{service.host}``, ``{service.port:8000}``
             and ``{service.url:8000}``, filled when the stack starts.
@@ -293,7 +293,7 @@ class ProcessSpec:
         ready_timeout_s: how long `ready` may take, in seconds.
         stop_signal: what it is sent first when it is stopped (not when it is removed).
         stop_grace_s: how long it may take to end after `stop_signal`, in seconds.
-        stateless: it holds nothing that a reset would have to bring back by starting it anew.
+        stateless: it holds no state, so a reset need not restart it.
     """
 
     name: str
@@ -368,13 +368,13 @@ class StackSpec:
         return {key: value or {} for key, value in (self.document.get(kind) or {}).items()}
 
     def is_external(self, kind: Literal["networks", "volumes"], key: str) -> bool:
-        """Tell whether a declared network or volume belongs to somebody else."""
+        """Return whether a declared network or volume is external."""
         return bool(self.section(kind).get(key, {}).get("external"))
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who made a resource: a process, told apart from a later one with the same pid.
+    """The process that created a resource, distinct from a later one with the same pid.
 
     Attributes:
         boot_id: the machine's boot (Linux's boot id; elsewhere a constant).
@@ -426,13 +426,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What one test asks for.
+    """What one test needs.
 
     Attributes:
         stack: the name of a declared stack.
-        exclusive: whether nobody else may use the stack meanwhile.
-        scope: how long it is kept: one test, one module, or as long as a fixture wants.
-        holder: who asks, for messages: a test's or a module's node id, or a fixture.
+        exclusive: whether the test needs the stack for itself.
+        scope: how long it is kept: for one test, one module, or the scope of a fixture.
+        holder: what asks, for messages: a test's or a module's node id, or a fixture.
     """
 
     stack: str

@@ -139,7 +139,7 @@ def test_a_strategy_that_does_not_fit_is_told_with_its_service(
         baseline.capture()
     baseline.close()
     assert caught.value.message.startswith(
-        "service box: its state cannot be remembered (reset: postgres): "
+        "service box: its state cannot be saved (reset: postgres): "
     )
     assert "psql" in caught.value.message
     assert caught.value.hint

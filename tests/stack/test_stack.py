@@ -364,7 +364,11 @@ def test_without_a_health_check_a_service_is_ready_once_it_listens(make_stack: S
             "services.web.build.context: the build context https://example.com/x/y.git#main is on",
         ),
         ("build: {context: 'git@example.com:x/y.git'}", "", "context git@example.com:x/y.git is"),
-        ("volumes: ['d:/data']", "volumes: {d: {}}", "services.web.volumes: 'd:/data' is no abs"),
+        (
+            "volumes: ['d:/data']",
+            "volumes: {d: {}}",
+            "services.web.volumes: 'd:/data' is not an abs",
+        ),
         (
             "secrets: [s]",
             "secrets: {s: {environment: NOT_SET}}",

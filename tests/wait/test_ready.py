@@ -89,14 +89,17 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
         ([{"tcp": 1}], "x.ready: a ready condition is a mapping with one key"),
         (
             {"htpp": "http://x/"},
-            "x.ready.htpp: unknown ready condition; the conditions are: healthy, running, exited, log, http, "
-            "tcp, exec, file, file_deleted, all_of, any_of",
+            "x.ready.htpp: unknown ready condition; the conditions are: healthy, running, exited, "
+            "log, http, tcp, exec, file, file_deleted, all_of, any_of",
         ),
         ({"tcp": "8080"}, "x.ready.tcp: port must be a whole number, not '8080'"),
         ({"tcp": True}, "x.ready.tcp: port must be a whole number, not True"),
         ({"tcp": 0}, "x.ready.tcp: a port is a number from 1 to 65535, not 0"),
         ({"tcp": None}, "x.ready.tcp: the option port is required"),
-        ({"tcp": {"prot": 1}}, "x.ready.tcp: unknown option prot; the options are: port, host, attempt_s"),
+        (
+            {"tcp": {"prot": 1}},
+            "x.ready.tcp: unknown option prot; the options are: port, host, attempt_s",
+        ),
         ({"http": "localhost:80"}, "x.ready.http: 'localhost:80' is neither a path nor an http://"),
         ({"http": {"url": "/"}}, "x.ready.http: the path / needs a port, or use a complete URL"),
         (

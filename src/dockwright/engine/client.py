@@ -1,4 +1,4 @@
-"""The engine: one object for all that is asked of it, one for each endpoint in a process."""
+"""The engine: one object for all calls, one for each endpoint in a process."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Engine(
         return self._http.version
 
     def info(self) -> Document:
-        """Ask for everything that the engine tells about itself and its host."""
+        """Return everything that the engine reports about itself and its host."""
         return self._http.document(Call("GET", "/info", "ask for the engine's state"))
 
     def ping(self) -> None:

@@ -42,7 +42,7 @@ class Standstill:
                 self._changed.notify_all()
 
     def wait(self, container: str) -> None:
-        """Wait until nobody holds the container, or for a minute."""
+        """Wait until nothing uses the container, or for a minute."""
         with self._changed:
             self._changed.wait_for(lambda: not self._held[container], _LONGEST_S)
 

@@ -16,7 +16,7 @@ from dockwright.errors import EngineError
 
 
 def pull_headers(image: str) -> dict[str, str]:
-    """Return the headers that log in to the registry of `image`; empty where nobody logged in.
+    """Return the headers that log in to the registry of `image`; empty if there is no login.
 
     Raises:
         EngineError: the configured credential helper does not work.
@@ -50,7 +50,7 @@ def build_headers() -> dict[str, str]:
 
 def _require_helpers(stores: Iterable[str | None]) -> None:
     for store in stores:
-        # docker-py itself only warns, and goes on as if nobody had logged in.
+        # docker-py itself only warns, and goes on without a login.
         if store and not shutil.which(f"docker-credential-{store}"):
             raise StoreError(f"docker-credential-{store} is not installed")
 

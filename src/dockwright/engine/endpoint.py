@@ -266,7 +266,7 @@ def first_answering(sockets: Iterable[Path]) -> Endpoint:
             if path.is_socket():
                 return Endpoint(f"unix://{path}", "socket")
         except PermissionError:
-            continue  # somebody else's home
+            continue  # another user's home
     return Endpoint(f"unix://{candidates[0]}", "default")
 
 

@@ -1,4 +1,4 @@
-"""One subscription to the engine's events, fanned out to whoever waits for one."""
+"""One subscription to the engine's events, shared by everything that waits for one."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Subscription(Closing):
         return (
             event.id.startswith(container)
             or event.attributes.get("name") == container
-            or event.attributes.get("container", "").startswith(container)  # networks tell it so
+            or event.attributes.get("container", "").startswith(container)  # networks report it so
         )
 
 
@@ -292,7 +292,7 @@ class _Position:
         return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
 
     def advance(self, document: Document) -> bool:
-        """Note an event; tell whether it is new. The engine repeats those at `since` itself."""
+        """Note an event; return whether it is new. The engine repeats those at `since` itself."""
         nanoseconds = int(document.get("timeNano") or int(document.get("time") or 0) * 10**9)
         if nanoseconds > self._last_ns:
             self._last_ns = nanoseconds

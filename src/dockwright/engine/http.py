@@ -1,4 +1,4 @@
-"""HTTP to the engine: pooled connections, timeouts, and the book of calls."""
+"""HTTP to the engine: pooled connections, timeouts, and statistics of calls."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class Transport:
         self._prefix = ""
         try:
             self.version = self._negotiate()
-        except BaseException:  # nobody else has it yet
+        except BaseException:  # nothing else has it yet
             self.close()
             raise
         self._prefix = f"/v{self.version.api}"
@@ -275,7 +275,7 @@ class Transport:
         with self._send(call) as response, self._translated(call):
             _ = response.content  # read, or the connection could not be used again
 
-    def json(self, call: Call) -> Any:  # what a JSON document may be, the API's page tells
+    def json(self, call: Call) -> Any:  # its type is in the API's documentation
         """Make a call and return the JSON of its answer."""
         with self._send(call) as response, self._translated(call):
             body = response.content
@@ -305,7 +305,7 @@ class Transport:
             endless: whether the answer may pause for any time, as logs that are followed do.
         """
         if endless and self.version.kind == "podman":
-            # It answers only when there is something to tell, e.g. the first line of a log.
+            # It answers only when there is something to send, e.g. the first line of a log.
             call = replace(call, timeout_s=_PODMAN_FIRST_WORD_S)
         return ByteStream(self._send(call), call.action, endless=endless)
 

@@ -189,7 +189,7 @@ def _messages(stream: ByteStream) -> Iterator[Document]:
 
 
 class _Progress:
-    """Sums up the messages of all layers, and tells of it now and then."""
+    """Adds up the messages of all layers, and reports progress now and then."""
 
     def __init__(self, reference: str, listener: OnPull | None) -> None:
         self._reference = reference

@@ -116,7 +116,7 @@ class EngineInside:
         return frozenset()
 
     def like_the_image(self, path: str) -> bool:
-        """Return whether a path of the layer is as in the image; here nobody knows."""
+        """Return whether a path of the layer is as in the image; here it is unknown."""
         del path
         return False
 

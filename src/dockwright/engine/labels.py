@@ -1,4 +1,4 @@
-"""The labels that tell whose a resource is, and whether its owner still lives."""
+"""The labels that say which process owns a resource, and whether that process still runs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def owner_is_alive(owner: Owner) -> bool:
     try:
         started = _started(owner.pid)
     except PermissionError:
-        return True  # somebody runs it, but this user may not see when it started
+        return True  # it runs, but this user may not see when it started
     return started is not None and abs(started - owner.started) <= _START_TOLERANCE_S
 
 

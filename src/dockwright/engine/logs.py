@@ -100,7 +100,7 @@ class LogCalls(EngineCalls):
         return LogStream(stream, multiplexed=multiplexed, timestamps=timestamps)
 
     def _is_multiplexed(self, container: str, stream: ByteStream) -> bool:
-        # Engines from API 1.42 on tell it by the content type; older ones have to be asked.
+        # Engines from API 1.42 on say so in the content type; older ones must be asked.
         if "multiplexed-stream" in stream.content_type:
             return True
         if "raw-stream" in stream.content_type and self._http.version.api_at_least("1.42"):
@@ -108,6 +108,6 @@ class LogCalls(EngineCalls):
         inspect = Call("GET", path("containers", container, "json"), "inspect container", container)
         try:
             return not self._http.document(inspect)["Config"]["Tty"]
-        except BaseException:  # nobody else has it yet
+        except BaseException:  # nothing else has it yet
             stream.close()
             raise

@@ -38,7 +38,7 @@ def run(tasks: Sequence[Callable[[], T]], *, max_parallel: int = 8) -> list[T]:
 
 
 Unwanted: TypeAlias = Callable[[], bool]
-"""Tells whether nobody waits any more for what is under way; asked from another thread."""
+"""Returns True if the result is no longer wanted; called from another thread."""
 
 _ASKED_EVERY_S = 0.1
 

@@ -143,7 +143,7 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 
 def registry_of(reference: str) -> str:
-    """Return the host that an image comes from; ``docker.io`` where the name does not tell."""
+    """Return the host that an image comes from; ``docker.io`` if the name has none."""
     first, slash, _ = reference.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost")
     return first if is_host else "docker.io"

@@ -19,7 +19,7 @@ _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - the engine's words for "published o
 
 
 class Addresses:
-    """Looks addresses up and remembers them until a container starts anew.
+    """Looks addresses up and remembers them until a container starts again.
 
     A service in the network of another one is reached through that one's container, and a service
     in the host's network through the engine's host.
@@ -63,7 +63,8 @@ class Addresses:
 
         Raises:
             UnknownServiceError: no such unit.
-            StackError: the service does not run, or the port cannot be reached; tells which can.
+            StackError: the service does not run, or the port cannot be reached; the message lists
+                those that can.
         """
         if unit in self._processes:
             return Address(_LOOPBACK, self._processes[unit].port(port))
@@ -150,14 +151,14 @@ class Addresses:
         self._networks = dict(known)
 
     def forget(self, unit: str) -> None:
-        """Forget what is known of `unit`: it starts anew, and ports change with that."""
+        """Forget what is known of `unit`: it starts again, and its ports may change."""
         self._networks.pop(unit, None)
 
     @property
     def containers_reachable(self) -> bool:
         """Whether this host has a route to the containers' own addresses.
 
-        It has on Linux with a rootful engine of its own; not where the engine runs in a virtual
+        It has one on Linux with a local rootful engine, but not if the engine runs in a virtual
         machine (Docker Desktop, Colima), in a user namespace (rootless) or elsewhere.
         """
         if self._reachable is None:
@@ -210,7 +211,7 @@ class Addresses:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Tell whether a port accepts: a container that shares our engine may still be cut off."""
+    """Return whether a port accepts connections: a firewall may still cut a container off."""
     try:
         with socket.create_connection((host, port), _NEAR_S):
             return True

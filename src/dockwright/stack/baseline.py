@@ -40,12 +40,12 @@ class ServiceOfStack:
 
 
 class Baseline:
-    """Remembers the state of one started stack and brings the stack back to it.
+    """Saves the state of one started stack and brings the stack back to it.
 
     Args:
         stack: a copy that is started.
-        scratch: a directory for what is remembered; it goes with the copy.
-        seeded: whether it holds what no container makes by itself, so that volumes must come back.
+        scratch: a directory for saved state; it is removed with the copy.
+        seeded: whether a seed hook has put data into it, so that volumes must be restored.
 
     Attributes:
         tell: is called for each service that was reset, with its name, the manner, what a test
@@ -83,10 +83,10 @@ class Baseline:
         }
 
     def capture(self) -> None:
-        """Remember the state; nobody uses the stack.
+        """Save the state. Nothing may use the stack meanwhile.
 
         Raises:
-            StackError: a strategy cannot; tells of which service, and why.
+            StackError: a strategy failed; the message names the service and the reason.
         """
         parallel.run([partial(self._capture, name) for name in self._strategies])
         self._await_dependents(
@@ -99,8 +99,8 @@ class Baseline:
         """Bring the stack back; it is ready when this returns.
 
         Args:
-            thorough: something happened to its containers that nobody announced: look at all of
-                them, and start those that do not run.
+            thorough: something else may have changed its containers: check all of them, and start
+                those that do not run.
 
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
@@ -116,7 +116,7 @@ class Baseline:
         ]
         lost = parallel.run([partial(self._reset_in_place, name) for name in in_place])
         cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        # What a command brings back is told from what it leaves only when it is done.
+        # What a command restores can be told from what it leaves only after it has run.
         different |= self._surroundings.inside(self._kept(without=different, knowing=False))
         self._check_replaceable(different)
         wanted = self._replaced(self._affected(different), thorough=thorough)
@@ -138,7 +138,7 @@ class Baseline:
             declared = self._stack.spec.services[name].reset
             why = f"reset: {declared}" if declared else "found by its image"
             raise StackError(
-                f"service {name}: its state cannot be remembered ({why}): {failure.message}",
+                f"service {name}: its state cannot be saved ({why}): {failure.message}",
                 hint=failure.hint
                 or "another strategy may fit: `x-dockwright: {reset: recreate}` or "
                 "`{reset: volume}` in the Compose file",
@@ -175,7 +175,7 @@ class Baseline:
         return {name for name in self._stack.graph.with_dependents(grown) if name in services}
 
     def _check_replaceable(self, different: Mapping[str, str]) -> None:
-        """Refuse to make services anew that hold what only a seed brings.
+        """Refuse to recreate services with data that only a seed hook can restore.
 
         Raises:
             StackBrokenError: some differ, in a copy that was seeded.
@@ -193,7 +193,7 @@ class Baseline:
             return []
         began = time.monotonic()
         replaced = self._stack.recreate(wanted, fill=self._fill)
-        # What shares a volume or a namespace with them was made anew as well.
+        # Services that share a volume or a namespace with them were recreated as well.
         renewed = set(replaced) & set(self._having("in place"))
         parallel.run([partial(self._capture, name) for name in renewed])
         for name in replaced:
@@ -220,7 +220,7 @@ class Baseline:
         ]
 
     def _replaced(self, affected: set[str], *, thorough: bool) -> list[str]:
-        """Return what a reset makes anew: it holds state, has ended, or knew what is new now.
+        """Return what a reset replaces: units that hold state, have ended, or know old addresses.
 
         A container that was started again may have other published ports.
 
@@ -254,7 +254,7 @@ class Baseline:
             self._strategies[service].reset()
 
     def _await_dependents(self, changed: set[str]) -> None:
-        # What was left alone may have lost its connections to what was not: it must serve again.
+        # Services that were kept may have lost connections to those that were not.
         dependents = [
             name for name in self._stack.graph.with_dependents(changed) if name not in changed
         ]

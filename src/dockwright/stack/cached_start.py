@@ -157,8 +157,8 @@ def _check_mounts(volume: OwnVolume, container: Mapping[str, Any]) -> None:
 _log = logging.getLogger(__name__)
 
 _WORTH = 0.5
-"""Volumes that take longer to read than this part of the start are not kept: filling others with
-them takes about as long, and who waits for the copy waits for the reading too."""
+"""Volumes that take longer to read than this part of the start are not kept: filling others from
+them takes about as long, and a test that waits for the copy waits for the reading too."""
 
 _MOST_INITIAL_BYTES = 16 << 20
 """A volume that an image fills with more than this is initialised well enough by the image."""
@@ -167,13 +167,13 @@ _MOST_INITIAL_BYTES = 16 << 20
 class CachedStart:
     """One start of one copy: `run`, then `read`, then `keep`.
 
-    What goes wrong with the cache is logged and never fails the start.
+    Problems with the cache are logged and never fail the start.
 
     Args:
         stack: a copy that does not exist yet.
-        store: where baselines are kept; None: nowhere, the copy starts as it does by itself.
-        seed: stands for what a seed hook does to a copy that was not `poured`.
-        files: has read the files that a start reads before, maybe.
+        store: where baselines are kept; None: the copy starts without a cache.
+        seed: identifies what a seed hook does to a copy that did not start from the cache.
+        files: digests of files, shared so that each file is read once.
 
     Attributes:
         poured: whether the copy was started from a kept baseline.
@@ -220,7 +220,7 @@ class CachedStart:
         self._start_s = time.monotonic() - began
 
     def read(self) -> None:
-        """Read the volumes of the copy, which is ready, not used yet, and paused meanwhile.
+        """Read the volumes of the copy. It is ready, not used yet, and paused meanwhile.
 
         Raises:
             StackBrokenError: it stays paused.
@@ -237,10 +237,10 @@ class CachedStart:
                 raise
 
     def keep(self, *, wanted: Callable[[], bool]) -> None:
-        """Put into the store what `read` has read, if it has; the copy may be used meanwhile.
+        """Store what `read` has read, if anything; the copy may be used meanwhile.
 
         Args:
-            wanted: is asked again and again whether to go on.
+            wanted: called repeatedly; False stops the work.
         """
         if self._store is None or self._key is None or self._draft is None:
             return
@@ -308,7 +308,7 @@ class CachedStart:
             raise NotCacheableError("the files that it starts from have changed in the meantime")
 
     def _check_restorable(self, draft: Draft) -> None:
-        """Refuse volumes whose content would be another one in a poured copy."""
+        """Refuse volumes whose content would differ in a copy that starts from the cache."""
         for volume, initial in self._initial.items():
             names = frozenset(draft.names(volume.service, str(volume.target)))
             if missing := initial - names:
@@ -321,7 +321,7 @@ class CachedStart:
     def _manifest(self, parts: tuple[Part, ...]) -> Manifest:
         key = self._key
         if key is None:
-            raise RuntimeError("there is no entry without a key")
+            raise RuntimeError("a baseline without a key cannot be kept")
         return Manifest(
             key=key.text,
             stack=self._stack.spec.name,

@@ -451,5 +451,5 @@ def _mac_address(service: ServiceSpec, names: Names) -> str:
 
 
 def _crowded(key: str, names: Names) -> bool:
-    """Tell whether several copies meet in a network, in which no address may be there twice."""
+    """Return whether several copies share the network, where each address must be unique."""
     return names.isolated and names.spec.is_external("networks", key)

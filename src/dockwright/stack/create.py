@@ -56,8 +56,8 @@ class Creator:
         engine: where.
         spec: of the stack.
         identity: of the copy.
-        addresses: tells whether container addresses can be reached from here; if not, exposed
-            ports are published as well.
+        addresses: if they say that this host cannot reach containers, exposed ports are published
+            as well.
     """
 
     engine: Engine
@@ -233,7 +233,7 @@ def without_fsync(
 
 
 def _keeps_data(service: ServiceSpec, names: Names) -> bool:
-    """Tell whether a service may write to what does not belong to this copy alone."""
+    """Return whether a service may write to something that does not belong to this copy alone."""
     return any(
         (mount.kind == "bind" and not mount.read_only)
         or (mount.kind == "volume" and names.spec.is_external("volumes", mount.source))
@@ -279,7 +279,7 @@ def injected_targets(spec: StackSpec, service: str) -> list[str]:
 
 
 def _takes_mounts_only(service: ServiceSpec, files: Sequence[_File]) -> bool:
-    """Tell whether what is written into the container cannot be, or would not be seen."""
+    """Return whether files cannot be written into the container, or would be hidden there."""
     hidden = [PurePosixPath(target) for target in tmpfs_targets(service)]
     return service.read_only or any(
         place in PurePosixPath(file.given.target).parents for file in files for place in hidden

@@ -93,7 +93,7 @@ def _uses(service: ServiceSpec) -> Iterator[tuple[str, Need]]:
 
 
 def _known_earlier(service: ServiceSpec, place: str, value: Json) -> bool:
-    """Tell whether every engine can do this one use of a key."""
+    """Return whether every engine supports this use of a key."""
     if place.endswith(".bind.recursive"):
         return value in ("enabled", "disabled")
     first = next(iter(service.networks), "")  # it is there that a container's own one counts

@@ -1,4 +1,4 @@
-"""Which service waits for which: the dependency graph of one stack (pure)."""
+"""The dependency graph of one stack: which service waits for which (pure)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Graph:
         return found - set(names)
 
     def awaited_to_completion(self, name: str) -> bool:
-        """Tell whether another unit waits for `name` to have exited with 0."""
+        """Return whether another unit waits for `name` to exit with 0."""
         return any(
             each.service == name and each.condition == "service_completed_successfully"
             for after in self.dependencies.values()
@@ -125,7 +125,7 @@ def _waves(sorter: TopologicalSorter[str]) -> Iterator[list[str]]:
 
 
 def _dependencies(spec: StackSpec, name: str) -> tuple[Dependency, ...]:
-    """Return what a service waits for: also whatever it shares a namespace or volumes with."""
+    """Return what a service waits for, including services whose namespace or volumes it shares."""
     declared = spec.services[name].depends_on
     known = {each.service for each in declared}
     shared = sorted(references(spec).needed_by(name) - known)

@@ -1,4 +1,4 @@
-"""Gets the image of each service: there already, pulled, or built."""
+"""Gets the image of each service: it exists, is pulled, or is built."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dockwright.model import ServiceSpec, StackSpec
 
 @dataclass(frozen=True, slots=True)
 class ImageWatch:
-    """Who waits for an image.
+    """What is done while an image is pulled or built.
 
     Attributes:
-        tell: is told how far it is.
-        unwanted: tells that nobody waits any more; asked from another thread.
+        tell: called with its progress.
+        unwanted: returns True to cancel it; called from another thread.
     """
 
     tell: Callable[[str], None] = lambda _: None
@@ -54,7 +54,7 @@ class ReadyImage:
 
 
 class Images:
-    """Makes sure of images on one engine; several stacks may ask for the same one at once."""
+    """Gets images on one engine; several stacks may need the same one at the same time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -67,7 +67,7 @@ class Images:
         The first caller pulls or builds, as ``pull_policy`` says; the others wait for it.
 
         Raises:
-            ImageMissingError: it is neither there nor to be had.
+            ImageMissingError: it does not exist locally and cannot be pulled.
             ImageBuildError: its build failed.
         """
         return self._ready(spec, service, watch, anew=False)
@@ -78,7 +78,7 @@ class Images:
         Only ``pull_policy: never`` leaves an image as it is. `ensure` then gives the same one.
 
         Raises:
-            ImageMissingError: it is not to be had.
+            ImageMissingError: it cannot be pulled.
             ImageBuildError: its build failed.
         """
         return self._ready(spec, service, watch, anew=True)
@@ -102,7 +102,7 @@ class Images:
         if anew and policy == "missing" and service.build is None:
             policy = "always"
         if service.build is not None and service.is_built:
-            # The engine's layer cache makes an unchanged build cheap; a stale image would be a lie.
+            # The engine's layer cache makes an unchanged build cheap; a stale image would mislead.
             watch.tell(f"building {reference}")
             self._engine.build_image(
                 BuildRequest.of(service.build, reference),

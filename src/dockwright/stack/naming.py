@@ -84,7 +84,7 @@ class Names:
         """Return the name given to a volume that has none, so that it can be found and rolled back.
 
         Anonymous volumes come from an image's ``VOLUME`` or a volume entry without a source. Each
-        service and target has a name of its own: where plain words could mean another one, or an
+        service and target has its own name: where plain words would be ambiguous, or an
         engine would not take them, a hash stands for both.
         """
         plain = f"{service}-anonymous-{'-'.join(target.strip('/').split('/'))}"
@@ -115,7 +115,7 @@ class Names:
 
 
 def references(spec: StackSpec) -> References:
-    """Return what the services of a stack say of each other."""
+    """Return the references between the services of a stack."""
     return References(spec.name, {name: each.config for name, each in spec.services.items()})
 
 
@@ -127,7 +127,7 @@ def guests_of(spec: StackSpec, name: str) -> tuple[ServiceSpec, ...]:
 
 
 def is_set_aside(name: str) -> bool:
-    """Tell whether a container of this name was replaced by a start that has not succeeded yet."""
+    """Return whether a start that has not succeeded yet replaced the container of this name."""
     return name.endswith(SET_ASIDE)
 
 
@@ -160,13 +160,13 @@ class Identity:
         return {**ownership_labels(self.ownership), COMPOSE_PROJECT: self.project}
 
     def selector(self) -> dict[str, str]:
-        """Return labels that everything of this copy bears, whichever command made it."""
+        """Return labels that every resource of this copy has, whichever command created it."""
         labels = ownership_labels(self.ownership)
         kept = {key: labels[key] for key in (f"{PREFIX}session", f"{PREFIX}project")}
         return {**kept, COMPOSE_PROJECT: self.project}
 
     def data_selector(self) -> dict[str, str | None]:
-        """Return labels that the volumes of this copy bear which hold data of its services."""
+        """Return labels of the volumes of this copy that hold data of its services."""
         return {**self.selector(), COMPOSE_VOLUME: None}
 
     def container_labels(self, spec: StackSpec, service: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ def label_environment(identity: Identity, unit: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class MarkedProcess:
-    """A process on this host that bears our marks.
+    """A process on this host that has dockwright's marks in its environment.
 
     Attributes:
         process: the process.
@@ -69,13 +69,13 @@ class MarkedProcess:
 
 
 def marked_processes(project: str | None = None) -> list[MarkedProcess]:
-    """Find the processes of this user that bear our marks; only `project`'s, where given."""
+    """Find the marked processes of this user; with `project`, only those of that project."""
     found = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
         except (psutil.Error, OSError):
-            continue  # another user's, or gone meanwhile: not ours to judge
+            continue  # another user's, or it has ended
         marked = _read_marks(process, environment)
         if marked is not None and project in (None, marked.project):
             found.append(marked)
@@ -142,7 +142,7 @@ class StartedProcess:
         """Start it again.
 
         Raises:
-            StackError: the command cannot be started any more.
+            StackError: the command can no longer be started.
         """
         return _spawn(self.unit, self.command, self.cwd, self.environment, self.log)
 
@@ -262,7 +262,7 @@ class NativeProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, or None while it runs and where it is not our child."""
+        """Its exit code; None while it runs, or if it is not a child of this process."""
         return self._popen.poll() if self._popen else None
 
     @property
@@ -281,7 +281,7 @@ class NativeProcess:
         """Start it with its templates filled in.
 
         Raises:
-            StackError: the command cannot be started; tells why.
+            StackError: the command cannot be started; the message says why.
         """
         ports = ",".join(f"{asked}={given}" for asked, given in self.ports.items())
         marks = label_environment(self._identity, self.spec.name)

@@ -1,4 +1,4 @@
-"""One copy of a stack: starts it, answers for it, stops it, removes it."""
+"""One copy of a stack: creates, starts, stops and removes it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Stack(StackView):
 
         Args:
             units: the services and processes to start, with what they depend on; None: all.
-            listener: is told what happens, from several threads.
+            listener: called with each event, from several threads.
             fill: called when everything is created and before anything starts, to pour data into
                 the volumes.
 
@@ -110,7 +110,7 @@ class Stack(StackView):
         self._launch(self.graph.ordered(self.known(units)), StartProgress())
 
     def revive(self, *, without: Collection[str] = ()) -> None:
-        """Start every container that ought to run and does not, and wait until all are ready.
+        """Start every container that should run but does not, and wait until all are ready.
 
         Args:
             without: services to leave alone: they are about to be replaced.
@@ -200,7 +200,7 @@ class Stack(StackView):
 
     @property
     def cancelled(self) -> bool:
-        """Whether it starts no more: `cancel` was called."""
+        """Whether `cancel` was called: it cannot be started again."""
         return self._closing
 
     def volumes_of(self, service: str) -> dict[str, str]:
@@ -225,12 +225,12 @@ class Stack(StackView):
             )
 
     def ensure_image(self, name: str, progress: StartProgress, *, anew: bool = False) -> None:
-        """Make sure of a service's image: there already, pulled, or built.
+        """Get a service's image: it exists, is pulled, or is built.
 
         Args:
             name: the service.
             progress: of the start that this is a part of.
-            anew: whether one that is there is pulled or built again.
+            anew: whether to pull or build an existing image again.
         """
 
         def tell(message: str) -> None:

@@ -48,7 +48,7 @@ class UnitEvent:
         unit: its name.
         state: what it does now.
         elapsed_s: seconds since the start of the whole stack.
-        message: what a person should know beside that, e.g. pull progress.
+        message: more for the user, e.g. pull progress.
     """
 
     unit: str
@@ -61,7 +61,7 @@ Listener: TypeAlias = Callable[[UnitEvent], None]
 
 
 def ignore(event: UnitEvent) -> None:
-    """Be the listener of a start that nobody watches."""
+    """Ignore an event: the default listener."""
     del event
 
 
@@ -81,7 +81,7 @@ class StartProgress:
         self._listener(UnitEvent(unit, state, time.monotonic() - self._began, message))
 
 
-_SIGNAL_S = 0.2  # a wait without end may miss a signal that arrives just before it begins
+_SIGNAL_S = 0.2  # an endless wait may miss a signal that arrives just before it begins
 
 
 class DependencyFailedError(StackError):
@@ -109,7 +109,7 @@ class Launch:
     """One start of some units of a stack.
 
     Args:
-        graph: who waits for whom.
+        graph: which unit waits for which.
         units: what to start, by name.
         cancel: set by the launch when a unit fails, so that the waits of the others end at once.
         progress: reports what happens.

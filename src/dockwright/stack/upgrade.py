@@ -1,4 +1,4 @@
-"""A start that is whole or not at all: what it replaces is set aside until it has succeeded."""
+"""A start that succeeds or changes nothing: old containers are set aside until it has succeeded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def start_whole(
     Args:
         stack: an attached stack.
         units: the services and processes to start, with what they depend on; None: all.
-        listener: is told what happens, from several threads.
+        listener: called with each event, from several threads.
         remove_orphans: whether containers of services that are not declared go, before anything
             starts: they may hold a name or a host port.
 

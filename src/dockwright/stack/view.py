@@ -1,4 +1,4 @@
-"""What anybody may ask of a running copy of a stack, in whichever process it was started."""
+"""A running copy of a stack, for reading: in any process, whichever one started it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class StackOptions:
     Attributes:
         log_directory: where native processes write.
         ready_timeout_s: how long one unit may take to become ready, in seconds.
-        images: shared by the stacks of one owner, so that an image is got once.
-        cadence: how waits poll where no event tells.
-        silent_ports: shared by the copies of one stack, so that what nobody listens on is awaited
-            once.
+        images: shared by the stacks of one owner, so that each image is pulled or built once.
+        cadence: how waits poll if no event arrives.
+        silent_ports: shared by the copies of one stack, so that a declared port on which nothing
+            listens delays only one start.
     """
 
     log_directory: Path
@@ -58,7 +58,7 @@ class StackOptions:
 
 
 class StackView:
-    """One copy of a stack: its parts, where they listen, what they say.
+    """One copy of a stack: its containers and processes, their addresses and logs.
 
     Args:
         spec: what it consists of.
@@ -166,7 +166,7 @@ class StackView:
         """Run a command in a service's container and return its output as text.
 
         Raises:
-            TypeError: the command is no list of words.
+            TypeError: the command is not a list of words.
             ConflictError: the container does not run.
         """
         if isinstance(command, str) or not command:
@@ -195,7 +195,7 @@ class StackView:
         """Return the last `count` lines that a unit wrote, since a time (epoch) if given.
 
         Raises:
-            TypeError: `count` is no whole number.
+            TypeError: `count` is not a whole number.
             ValueError: it is less than 0.
         """
         if not isinstance(count, int):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dockwright.wait.loop import Course
 
 LIFETIME_S = 30.0
-"""A loop in the container ends with the connection to it; where an engine does not tell it, it ends
+"""A loop in the container ends with the connection to it; where an engine does not notice, it ends
 by itself after this time. While the wait lasts, another follows."""
 
 _PAUSE_S = 1.0

@@ -1,4 +1,4 @@
-"""Waiting until a container listens on the ports that its Compose file declares; with patience."""
+"""Waits until a container listens on the ports that its Compose file declares, for a while."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def _warn(service: str, ports: tuple[int, ...]) -> None:
 
 
 class SilentPorts:
-    """Remembers on which declared ports services did not listen, so that patience is lost once.
+    """Remembers declared ports on which services did not listen, to wait for them only once.
 
     Args:
-        tell: is called with the service and its silent ports, once for each; default: a warning.
+        tell: called with a service and its silent ports, once for each; default: a warning.
     """
 
     def __init__(self, tell: Callable[[str, tuple[int, ...]], None] = _warn) -> None:
@@ -52,7 +52,7 @@ class SilentPorts:
         return self._known.get(service, frozenset())
 
     def add(self, service: str, ports: Iterable[int]) -> None:
-        """Note that patience ran out on these ports."""
+        """Note that nothing listened on these ports in time."""
         with self._lock:
             new = set(ports) - self.of(service)
             self._known[service] = self.of(service) | new
@@ -62,14 +62,14 @@ class SilentPorts:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The container runs and listens on ports, or patience with them is over.
+    """The container runs and listens on its ports, or `patience_s` is over.
 
     This is for a service whose file says where it listens, but not when it is ready. Where this
     host sees the container's processes, nothing connects to it: some servers take one client only.
 
     Args:
         ports: the container's TCP ports; none: it is enough that it runs.
-        silent: remembers the ports on which nobody listened in time.
+        silent: remembers the ports on which nothing listened in time.
         patience_s: how long to wait for them once it runs, in seconds.
     """
 
@@ -97,7 +97,7 @@ class Listening:
 
 
 class _Look:
-    """Looks at the ports of one container, each until somebody listens there."""
+    """Checks the ports of one container, each until something listens there."""
 
     def __init__(self, target: ContainerTarget, wanted: Listening, wait: Wait) -> None:
         self._target = target

@@ -35,7 +35,7 @@ class LogFollower(Protocol):
         """Yield lines; wait for more; end when no more can come."""
 
     def finish(self) -> None:
-        """Tell that the writer has exited: yield what is left, then end."""
+        """Note that the writer has exited: yield what is left, then end."""
 
     def close(self) -> None:
         """End at once."""
@@ -99,7 +99,7 @@ class _ContainerFollower:
             stream = self._engine.logs(
                 self._container_id, follow=follow, since=since, timestamps=True
             )
-        except ConflictError:  # it is just being started or removed: the next look tells
+        except ConflictError:  # it is just being started or removed: the next check shows
             return
         with stream:
             self._stream = stream
@@ -180,7 +180,7 @@ class _FileFollower:
             if not data:
                 if finished:
                     break
-                self._changed.wait(_RETRY_S)  # until inotify tells; some file systems never do
+                self._changed.wait(_RETRY_S)  # until inotify reports; some file systems never do
         if rest:
             yield _line(rest)
 
@@ -193,7 +193,7 @@ class _FileFollower:
             return b""
 
     def finish(self) -> None:
-        """Tell that the writer has exited: yield what is left, then end."""
+        """Note that the writer has exited: yield what is left, then end."""
         self._finished = True
         self._changed.set()
 

@@ -32,7 +32,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The condition cannot come true any more; `message` says why."""
+    """The condition can no longer hold; `message` says why."""
 
     message: str
     hint: str | None = None
@@ -43,7 +43,7 @@ Outcome: TypeAlias = Continue | Ready | Failed
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """The pauses of a wait, so that it ends at most `share` late and does not burn a processor.
+    """The pauses of a wait: short enough to notice soon, long enough to spare the processor.
 
     Args:
         first_s: the shortest pause, in seconds.
@@ -81,7 +81,7 @@ class Clock(Protocol):
         """Return the time in seconds, from any fixed start; it never goes back."""
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        """Sleep until `event` is set, at most `timeout_s` seconds; tell whether it was set."""
+        """Sleep until `event` is set, at most `timeout_s` seconds; return whether it was set."""
 
 
 class SystemClock:
@@ -95,7 +95,7 @@ class SystemClock:
         return self._monotonic()
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        """Sleep until `event` is set, at most `timeout_s` seconds; tell whether it was set."""
+        """Sleep until `event` is set, at most `timeout_s` seconds; return whether it was set."""
         return event.wait(timeout_s)
 
 
@@ -109,11 +109,11 @@ class CancelToken:
 
     @property
     def reason(self) -> str | None:
-        """Why the waits were called off; None: they were not."""
+        """Why the waits were cancelled; None: they were not."""
         return self._reason
 
     def cancel(self, reason: str) -> None:
-        """Call off every wait that bears this token; the first reason stays.
+        """Cancel every wait that has this token; the first reason stays.
 
         Args:
             reason: why, for the error's message: ``the run is ending``.
@@ -157,7 +157,7 @@ class WaitReport:
     Attributes:
         elapsed_s: how long it took, in seconds.
         attempts: how often the condition was checked.
-        value: what the check that found it handed out.
+        value: what the last check found.
     """
 
     elapsed_s: float
@@ -179,14 +179,14 @@ def until(
     case, since events can be missed; a last time when the time is up.
 
     Args:
-        check: looks at the condition; returns `Continue`, `Ready` or `Failed`.
+        check: checks the condition; returns `Continue`, `Ready` or `Failed`.
         subject: what is waited for, for messages: ``db to be healthy``.
         timeout_s: how long to wait, in seconds.
-        wakeup: whoever sees that something happened sets it; it is cleared here.
+        wakeup: set it when something happened; it is cleared here.
         options: cadence, cancel token and clock, where the defaults do not do.
 
     Raises:
-        WaitTimeoutError: it was not ready in time; tells what the last check saw.
+        WaitTimeoutError: it was not ready in time; the message says what the last check saw.
         WaitFailedError: the check returned `Failed`.
         WaitCancelledError: the cancel token was cancelled.
     """
@@ -273,7 +273,7 @@ class Course:
         return max(0.0, self._ends - self.options.clock.now())
 
     def shared(self, kind: type[T], make: Callable[[], T]) -> T:
-        """Return the wait's one object of this kind, made by the first who asks."""
+        """Return the wait's one object of this kind, made on first use."""
         if kind not in self._shared:
             self._shared[kind] = make()
         found: T = self._shared[kind]

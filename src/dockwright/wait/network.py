@@ -191,11 +191,11 @@ class Http:
 
 
 def _is_url(text: str) -> bool:
-    """Tell whether `text` is an http or https URL with a host and, if any, a possible port."""
+    """Return whether `text` is an http or https URL with a host and, if any, a possible port."""
     try:
         parts = urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, a port that is no number
+    except ValueError:  # half an IPv6 address, a port that is not a number
         return False
 
 

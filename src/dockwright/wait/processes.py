@@ -69,20 +69,20 @@ class _NamedProcesses:
         self._processes: list[psutil.Process] = []
 
     def check(self) -> Outcome:
-        """Tell whether all have ended."""
+        """Check whether all have ended."""
         self._processes = [each for each in self._processes if not has_ended(each)]
         if not self._processes:
             # Twice, since one may have taken another's place while the processes were listed.
             self._processes = self._find() or self._find()
             for process in self._processes:
                 self._wait.closing.callback(wake_on_exit(process.pid, self._wait.wakeup.set))
-            # Again, since one that ended before it was observed wakes nobody.
+            # Again, since one that ended before it was observed wakes no one.
             self._processes = [each for each in self._processes if not has_ended(each)]
         return _running([each.pid for each in self._processes]) if self._processes else Ready()
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Tell whether a process has ended, reaped or not."""
+    """Return whether a process has ended, reaped or not."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -90,7 +90,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def find_processes(name: str) -> list[psutil.Process]:
-    """Return the running processes that bear `name`, without this one and its ancestors.
+    """Return the running processes called `name`, without this one and its ancestors.
 
     Args:
         name: a process's whole name, or a part of its command line.

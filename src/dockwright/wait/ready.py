@@ -184,7 +184,7 @@ def parse_ready(ready: Json, path: str) -> WaitCondition:
         path: where it stands in the Compose file, for messages.
 
     Raises:
-        ComposeError: it is none; tells the place and what would be right.
+        ComposeError: it is not valid; the message names the place and what is allowed.
     """
     if isinstance(ready, str) and ready in {"healthy", "running"}:
         ready = {ready: None}

@@ -1,4 +1,4 @@
-"""A target's state; a container's is read again when the engine tells that it may have changed."""
+"""A target's state; that of a container is read again when an engine event may have changed it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class State:
     Attributes:
         status: the engine's word: ``created``, ``running``, ``exited``... or ``removed``.
         exit_code: the code of its last exit, negative for a signal that ended a process; None
-            where it did not exit or nobody knows.
-        out_of_memory: whether the kernel ended it for want of memory.
+            where it did not exit or the code is unknown.
+        out_of_memory: whether the kernel killed it because memory ran out.
         health: the engine's verdict (``starting``, ``healthy``, ``unhealthy``); empty: none.
     """
 
@@ -61,7 +61,7 @@ class State:
 
 
 def container_state(document: Document) -> State:
-    """Return the state that an inspect answer tells."""
+    """Return the state from an inspect answer."""
     state = document["State"]
     status = str(state["Status"])
     ended = status not in {"created", "running", "paused"}

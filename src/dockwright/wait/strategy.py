@@ -1,4 +1,4 @@
-"""What a strategy is, what it is given while it waits, and `wait_for`, which runs one."""
+"""What a condition is, what it is given while it waits, and `wait_for`, which waits for one."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def wait_for(
         options: cadence, cancel token and clock, where the defaults do not do.
 
     Raises:
-        WaitTimeoutError: not in time; tells what was last seen, the state of the target, its exit
-            code and its last log lines.
-        WaitFailedError: it cannot come true any more, for example because the container exited.
+        WaitTimeoutError: not in time; the message has what was last seen, the target's state, its
+            exit code and its last log lines.
+        WaitFailedError: it can no longer hold, for example because the container exited.
         WaitCancelledError: the options' cancel token was cancelled.
         EngineError: the engine could not be asked.
     """

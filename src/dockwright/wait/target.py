@@ -33,7 +33,7 @@ class CommandResult:
 
 
 class Target:
-    """Something on this host that is neither a container nor a process of ours.
+    """Something on this host that is neither a container nor a native process.
 
     Args:
         name: what messages call it.
@@ -89,7 +89,7 @@ class Target:
         )
 
     def begin_state(self, wait: Course) -> Callable[[], State]:  # noqa: ARG002  (for those below)
-        """Start to follow its state during `wait`; return what tells it."""
+        """Start to follow its state during `wait`; return a function that returns it."""
         return lambda: State("running")
 
     def failure(self, state: State) -> Failed:
@@ -166,7 +166,7 @@ class ContainerTarget(Target):
         return ContainerLog(self.engine, self.container_id)
 
     def begin_state(self, wait: Course) -> Callable[[], State]:
-        """Start to follow its state during `wait`; return what tells it."""
+        """Start to follow its state during `wait`; return a function that returns it."""
         return self.state_watch(wait).state
 
     def state_watch(self, wait: Course) -> StateWatch:
@@ -228,7 +228,7 @@ class ProcessTarget(Target):
         return FileLog(self._log_file) if self._log_file else super().log()
 
     def begin_state(self, wait: Course) -> Callable[[], State]:
-        """Start to follow its state during `wait`; return what tells it."""
+        """Start to follow its state during `wait`; return a function that returns it."""
         wait.closing.callback(wake_on_exit(self.process.pid, wait.wakeup.set))
         return self._state
 

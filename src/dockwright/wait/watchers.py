@@ -153,7 +153,7 @@ if sys.platform == "darwin":
         )
         try:
             queue.control([event], 0)
-        except OSError:  # it has ended already: the caller's next look tells
+        except OSError:  # it has ended already: the caller's next check shows that
             queue.close()
             return None
         return queue.fileno(), queue.close

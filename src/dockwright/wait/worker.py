@@ -1,4 +1,4 @@
-"""A thread that does the blocking part of a wait, so that the wait itself can end at any moment."""
+"""A thread for the blocking part of a wait, so that the wait itself can end at any moment."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NOT_NOW = (ConflictError, NoSuchObjectError)
 class Worker:
     """Runs `work` in a thread until it returns, then wakes the wait.
 
-    The thread is not joined at the end of the wait: it may be within a call that lasts. It is told
-    by `closed`, and `work` ends as soon as it looks.
+    The thread is not joined at the end of the wait: it may be in a long call. `closed` is set, and
+    `work` ends when it next checks that.
     """
 
     def __init__(self, wait: Course, name: str, work: Callable[[Worker], None]) -> None:
@@ -54,11 +54,11 @@ def repeat(
     publish: Callable[[Outcome], None],
     cadence: Cadence | None = None,
 ) -> None:
-    """Run a blocking `probe` at a cadence until it says something else than `Continue`.
+    """Run a blocking `probe` at a cadence until it returns something other than `Continue`.
 
     The cadence is that of the wait unless another is given.
 
-    A target that is not there or not in the state for it is no end: its guard tells when it is.
+    A target that is missing or in the wrong state does not end it: the guard of the wait does.
     """
     clock, cadence = wait.options.clock, cadence or wait.options.cadence
     began = clock.now()
@@ -79,7 +79,7 @@ def repeat(
 def begin_probing(
     wait: Course, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
 ) -> Check:
-    """Repeat a blocking `probe` in a thread; return the check that tells its last outcome."""
+    """Repeat a blocking `probe` in a thread; return the check that returns its last outcome."""
     last: list[Outcome] = [Continue("the first attempt has not ended yet")]
 
     def publish(outcome: Outcome) -> None:
