@@ -1,4 +1,4 @@
-// The run, read from the columns that html/columns.py writes.
+// The run, read from the columns that page.py writes.
 const TICKS = 10000;
 const SHARED = 1, UNCERTAIN = 2, SETUP = 4, TEARDOWN = 8;
 const data = JSON.parse(document.getElementById("data").textContent);
