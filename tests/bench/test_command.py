@@ -19,20 +19,20 @@ COMMAND = [sys.executable, "-m", "bench"]
 
 
 def test_help_lists_every_measure() -> None:
-    told = subprocess.run(
+    output = subprocess.run(
         [*COMMAND, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     for name in ("plugin", "start", "detection", "teardown", "tests", "suite"):
-        assert f"\n  {name} " in told.stdout
+        assert f"\n  {name} " in output.stdout
 
 
 def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
-    told = subprocess.run(
+    output = subprocess.run(
         [*COMMAND, "--only", "speed"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert told.returncode == 2
-    assert "invalid choice: 'speed'" in told.stderr
-    assert "teardown" in told.stderr
+    assert output.returncode == 2
+    assert "invalid choice: 'speed'" in output.stderr
+    assert "teardown" in output.stderr
 
 
 def test_contenders_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,9 +65,9 @@ def test_only_what_a_run_left_is_removed(
 
 
 @pytest.mark.engine
-def test_the_plugin_is_measured_and_told_as_json(engine: Engine, tmp_path: Path) -> None:
+def test_plugin_measurement_is_printed_as_json(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    told = subprocess.run(
+    output = subprocess.run(
         [*COMMAND, "--quick", "--only", "plugin", "--json", file],
         cwd=ROOT,
         capture_output=True,
@@ -80,8 +80,8 @@ def test_the_plugin_is_measured_and_told_as_json(engine: Engine, tmp_path: Path)
     assert whats[-1] == "import of the plugin and its fixtures"
     assert all(row["ours"]["median"] > 0 for row in document["rows"][:2])
     assert {"cpu", "kernel", "engine"} <= document["machine"].keys()
-    assert "import of the plugin" in told.stdout
-    assert "== plugin:" in told.stderr
+    assert "import of the plugin" in output.stdout
+    assert "== plugin:" in output.stderr
 
 
 @pytest.mark.engine

@@ -90,5 +90,5 @@ def test_the_readme_is_left_alone_if_a_main_row_is_missing() -> None:
 
 
 def test_a_row_as_json_tells_whether_its_target_is_met() -> None:
-    told = as_json(ROWS[0])
-    assert (told["what"], told["is_met"]) == ("start", True)
+    output = as_json(ROWS[0])
+    assert (output["what"], output["is_met"]) == ("start", True)

@@ -20,7 +20,7 @@ def _target(page: Page, link: str) -> tuple[Path, str] | None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_relative_links_lead_somewhere(page: Page) -> None:
+def test_relative_links_have_a_target(page: Page) -> None:
     broken = []
     for link in page.links():
         target = _target(page, link)
@@ -33,11 +33,11 @@ def test_relative_links_lead_somewhere(page: Page) -> None:
     assert broken == []
 
 
-def test_every_page_is_reached_from_the_index() -> None:
+def test_every_page_is_reachable_from_the_index() -> None:
     found, ahead = set[Path](), [DOCS / "index.md"]
     while ahead:
         file = ahead.pop()
-        if file in found or not file.exists():  # missing ones are told by the test above
+        if file in found or not file.exists():  # the test above reports missing files
             continue
         found.add(file)
         targets = [_target(Page(file), link) for link in Page(file).links()]
@@ -45,7 +45,7 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert sorted(str(page) for page in PAGES if page.path not in found) == []
 
 
-def test_every_how_to_is_named_by_the_index_itself() -> None:
+def test_index_links_every_how_to() -> None:
     index = Page(DOCS / "index.md")
     linked = {target[0] for link in index.links() if (target := _target(index, link))}
     assert sorted(path.name for path in (DOCS / "how-to").glob("*.md") if path not in linked) == []

@@ -52,7 +52,7 @@ def _integration_commands() -> list[str]:
     return re.findall(r"^pytest tests/integration/.*$", text, re.MULTILINE)
 
 
-def test_the_picture_of_the_packages_is_the_contract() -> None:
+def test_picture_of_the_packages_matches_the_contract() -> None:
     contract = _project()["tool"]["importlinter"]["contracts"][0]["layers"]
     there = _packages()
     layers = [
@@ -74,7 +74,7 @@ def test_every_package_is_explained() -> None:
     assert _packages() - explained == set()
 
 
-def test_every_dependency_has_its_reason() -> None:
+def test_every_dependency_has_a_documented_reason() -> None:
     whole = _project()
     project = whole["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]

@@ -50,7 +50,7 @@ def test_a_page_does_what_it_says(page: Page, runner: Runner, engine: Engine) ->
     assert leftovers(engine, ours) == [], f"{page} leaves something behind"
 
 
-def test_the_first_pages_that_people_read_are_among_them() -> None:
+def test_first_pages_for_users_are_executed() -> None:
     names = [str(page) for page in RUNNABLE]
     assert "README.md" in names
     assert "docs/tutorial/first-suite.md" in names

@@ -54,7 +54,7 @@ def test_files_and_commands_come_in_the_order_of_the_page(tmp_path: Path) -> Non
     ]
 
 
-def test_a_right_page_passes(
+def test_a_correct_page_passes(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = _page(tmp_path, PAGE)
@@ -70,7 +70,7 @@ def test_a_right_page_passes(
         (Command("true", (), 1, 7), r"exit code 0, not 1"),
     ],
 )
-def test_a_wrong_one_is_told_with_its_line(runner: Runner, command: Command, message: str) -> None:
+def test_a_wrong_page_fails_with_the_line(runner: Runner, command: Command, message: str) -> None:
     with pytest.raises(PageError, match=message):
         runner.execute(command, "page")
 
@@ -83,7 +83,7 @@ def test_dots_stand_for_anything_and_white_space_may_differ() -> None:
     assert first_missing(["end", "start ... s"], output) == "start ... s"
 
 
-def test_a_page_can_go_on_from_another(
+def test_a_page_can_continue_another_page(
     tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests._support.docs.pages.ROOT", tmp_path)

@@ -49,7 +49,7 @@ class Services:
         return content
 
     def look(self) -> tuple[object, ...]:
-        """Return what the database, the cache and the web service tell."""
+        """Return what the database, the cache and the web service contain."""
         found = self.rows.execute(
             "SELECT sum(cents), (SELECT count(*) FROM payments) FROM accounts"
         )
@@ -251,7 +251,7 @@ def flip(source: Path, at: int) -> Path:
 
 @contextmanager
 def cut_short(project: Project, moment: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a command, and enter the block at the moment in which it tells of that step.
+    """Start a command, and enter the block at the moment in which it reports that step.
 
     It has to have failed at the end of the block: whatever the block does is to end it.
     """

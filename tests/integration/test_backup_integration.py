@@ -74,8 +74,8 @@ def test_ordinary_tools_open_it(app: Project) -> None:
 
 @pytest.mark.stateless
 def test_its_manifest_has_sizes_and_checksums(app: Project) -> None:
-    app.done("stack", "backup", "-o", "told.tar.gz")
-    with tarfile.open(app.directory / "told.tar.gz") as tar:
+    app.done("stack", "backup", "-o", "printed.tar.gz")
+    with tarfile.open(app.directory / "printed.tar.gz") as tar:
         stream = tar.extractfile("manifest.json")
         assert stream is not None
         manifest = json.load(stream)
@@ -85,10 +85,10 @@ def test_its_manifest_has_sizes_and_checksums(app: Project) -> None:
 
 @pytest.mark.stateless
 def test_json_tells_what_was_written(app: Project) -> None:
-    told = json.loads(app.done("stack", "backup", "--json", "-o", "json.tar.zst").out)
-    assert told["path"] == str(app.directory / "json.tar.zst")
-    assert set(told["running"]) == UNITS
-    volumes = [each["volume"] for each in told["parts"] if each["volume"]]
+    output = json.loads(app.done("stack", "backup", "--json", "-o", "json.tar.zst").out)
+    assert output["path"] == str(app.directory / "json.tar.zst")
+    assert set(output["running"]) == UNITS
+    volumes = [each["volume"] for each in output["parts"] if each["volume"]]
     assert sorted(volumes) == ["data", "keys", "rows"]
 
 
@@ -120,20 +120,20 @@ def test_an_existing_target_is_refused_without_force(app: Project) -> None:
 
 @pytest.mark.stateless
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("nowhere/a.tar.zst", "nowhere/a.tar.zst: the directory for it does not exist"),
         ("a.zip", "a.zip: a backup is .tar.zst, .tar.gz or a directory"),
     ],
 )
-def test_a_target_that_cannot_be_is_told(app: Project, target: str, told: str) -> None:
+def test_an_impossible_target_is_an_error(app: Project, target: str, message: str) -> None:
     refused = app.run("stack", "backup", "-o", target)
     assert refused.code == 2
-    assert told in refused.err
+    assert message in refused.err
 
 
 @pytest.mark.stateless
-def test_a_target_without_permission_is_told(app: Project) -> None:
+def test_a_target_without_permission_is_an_error(app: Project) -> None:
     place = app.directory / "locked"
     place.mkdir(mode=0o500)
     refused = unprivileged(app).run_apart("stack", "backup", "-o", "locked/a.tar.zst")
@@ -143,7 +143,7 @@ def test_a_target_without_permission_is_told(app: Project) -> None:
 
 
 @pytest.mark.stateless
-def test_a_stack_that_does_not_exist_is_told(project: Project) -> None:
+def test_backing_up_a_stack_that_does_not_exist_is_an_error(project: Project) -> None:
     project.write("web: {image: IMAGE}")
     refused = project.run("stack", "backup")
     assert refused.code == 1
@@ -201,7 +201,9 @@ def peak_memory(project: Project, *arguments: str) -> int:
 
 
 @pytest.mark.stateful
-def test_a_full_disk_is_told_and_the_stack_runs_on(tiny: Project, small_disk: Path) -> None:
+def test_a_full_disk_is_an_error_and_the_stack_keeps_running(
+    tiny: Project, small_disk: Path
+) -> None:
     put(tiny, "dd if=/dev/urandom of=/data/large bs=1M count=8")
     failed = tiny.run("stack", "backup", "-o", str(small_disk / "a.tar.zst"))
     assert failed.code == 1
@@ -211,7 +213,9 @@ def test_a_full_disk_is_told_and_the_stack_runs_on(tiny: Project, small_disk: Pa
 
 
 @pytest.mark.stateful
-def test_what_is_external_is_told_not_to_be_in_it(owned: Owned, project: Project) -> None:
+def test_a_warning_lists_external_volumes_that_are_not_in_the_backup(
+    owned: Owned, project: Project
+) -> None:
     outside = f"{owned.name}-outside"
     project.engine.create_volume(outside, {"Labels": owned.labels})
     volumes = ["volumes: ['data:/data', 'out:/out']"]
@@ -220,9 +224,9 @@ def test_what_is_external_is_told_not_to_be_in_it(owned: Owned, project: Project
         f"volumes: {{data: {{}}, out: {{external: true, name: {outside}}}}}",
     )
     project.done("stack", "start")
-    told = project.done("stack", "backup", "-o", "a.tar.zst")
-    assert "volume out is external: it is not part of the backup" in told.err
-    assert "1 volume," in told.err
+    output = project.done("stack", "backup", "-o", "a.tar.zst")
+    assert "volume out is external: it is not part of the backup" in output.err
+    assert "1 volume," in output.err
 
 
 @pytest.mark.stateful
@@ -258,7 +262,7 @@ def test_after_a_killed_backup_the_next_command_tidies_up(changing_app: Project)
 
 
 @pytest.mark.stateful
-def test_an_engine_that_goes_in_mid_backup_is_told_and_its_return_is_enough(
+def test_losing_the_engine_during_a_backup_is_an_error_and_the_stack_recovers(
     project: Project, relay: Relay
 ) -> None:
     behind = at_engine(project, relay.url)
@@ -275,7 +279,7 @@ def test_an_engine_that_goes_in_mid_backup_is_told_and_its_return_is_enough(
 
 
 @pytest.mark.stateful
-def test_one_of_two_backups_at_once_is_told_of_the_other(tiny: Project) -> None:
+def test_a_second_backup_at_the_same_time_is_refused(tiny: Project) -> None:
     put(tiny, LARGE)
     with tiny.popen("stack", "backup", "-o", "first.tar.zst") as first:
         assert first.stderr is not None
@@ -298,5 +302,5 @@ def test_backups_of_two_stacks_at_once_do_not_meet(app: Project, tiny: Project) 
         other.communicate(timeout=LIMIT_S)
     assert other.returncode == 0
     for project, name in ((app, "beside.tar.zst"), (tiny, "a.tar.zst")):
-        told = json.loads(project.done("stack", "restore", "--verify-only", "--json", name).out)
-        assert (told["project"], states(project)) == (project.name, {"running"})
+        output = json.loads(project.done("stack", "restore", "--verify-only", "--json", name).out)
+        assert (output["project"], states(project)) == (project.name, {"running"})

@@ -35,14 +35,14 @@ def test_install_writes_settings_and_a_fresh_secret(fresh: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_what_install_writes_is_for_its_owner_alone(fresh: Project) -> None:
+def test_only_the_owner_can_read_what_install_writes(fresh: Project) -> None:
     fresh.done("stack", "install", "--no-check")
     assert mode(home(fresh)) == 0o700
     assert {mode(each) for each in home(fresh).iterdir()} == {0o600}
 
 
 @pytest.mark.stateful
-def test_secrets_are_strong_and_never_the_same(fresh: Project) -> None:
+def test_secrets_are_strong_and_unique(fresh: Project) -> None:
     found = set()
     for name in ("one", "two"):
         place = fresh.directory / name
@@ -61,7 +61,7 @@ def test_install_again_changes_nothing(fresh: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_other_configuration_is_not_overwritten_unasked(fresh: Project) -> None:
+def test_different_configuration_is_not_overwritten_without_asking(fresh: Project) -> None:
     fresh.done("stack", "install", "--no-check")
     (home(fresh) / "settings.toml").write_text("profiles = ['mine']\n")
     refused = fresh.run("stack", "install", "--no-check")
@@ -105,7 +105,7 @@ def test_an_installed_project_is_found_by_its_name_from_anywhere(
 
 
 @pytest.mark.stateful
-def test_a_config_directory_without_permission_is_told(fresh: Project) -> None:
+def test_a_config_directory_without_permission_is_an_error(fresh: Project) -> None:
     place = fresh.directory / "locked"
     place.mkdir(mode=0o500)
     command = ("stack", "install", "--no-check", "--config-dir", str(place / "config"))
@@ -117,7 +117,9 @@ def test_a_config_directory_without_permission_is_told(fresh: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_a_full_disk_is_told_and_nothing_is_half_written(fresh: Project, small_disk: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_partial_files(
+    fresh: Project, small_disk: Path
+) -> None:
     with suppress(OSError), (small_disk / "large").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
@@ -129,7 +131,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(fresh: Project, small_d
 
 
 @pytest.mark.stateful
-def test_a_file_in_the_place_of_the_config_directory_is_told(fresh: Project) -> None:
+def test_a_file_instead_of_the_config_directory_is_an_error(fresh: Project) -> None:
     (fresh.directory / "file").touch()
     refused = fresh.run(
         "stack", "install", "--no-check", "--config-dir", str(fresh.directory / "file")
@@ -148,15 +150,15 @@ def test_a_missing_image_fails_the_install_and_writes_nothing_half(project: Proj
 
 
 @pytest.mark.stateless
-def test_check_passes_on_what_runs(app: Project) -> None:
-    told = json.loads(app.done("stack", "check", "--json").out)
-    assert told["ok"]
-    assert "image of db" in {each["name"] for each in told["findings"]}
+def test_check_passes_for_a_running_stack(app: Project) -> None:
+    output = json.loads(app.done("stack", "check", "--json").out)
+    assert output["ok"]
+    assert "image of db" in {each["name"] for each in output["findings"]}
 
 
 @pytest.mark.stateless
 @pytest.mark.parametrize("what", ["configuration", "engine", "disk", "secrets", "image of web"])
-def test_check_tells_each_thing(app: Project, what: str) -> None:
+def test_check_lists_each_finding(app: Project, what: str) -> None:
     assert what in app.done("stack", "check").out
 
 
@@ -173,7 +175,7 @@ def test_check_fails_on_a_used_port_with_a_remedy(fresh: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_check_tells_an_engine_that_is_gone(fresh: Project) -> None:
+def test_check_reports_a_missing_engine(fresh: Project) -> None:
     result = without_engine(fresh).run("stack", "check")
     assert result.code == 1
     assert "nowhere.sock" in result.out + result.err

@@ -96,7 +96,7 @@ def test_the_stack_names_its_units(services: Services) -> None:
 
 
 @pytest.mark.stateless
-def test_the_native_process_was_told_where_the_web_service_is(services: Services) -> None:
+def test_the_native_process_gets_the_address_of_the_web_service(services: Services) -> None:
     assert services.look() == BASELINE
     stack = services.stack
     assert f"helping {stack.address('web', 8000)}" in stack.logs("helper")
@@ -104,7 +104,7 @@ def test_the_native_process_was_told_where_the_web_service_is(services: Services
 
 @pytest.mark.stateless
 @pytest.mark.parametrize("service", ["db", "cache"])
-def test_logs_tell_that_a_service_is_up(services: Services, service: str) -> None:
+def test_logs_show_that_a_service_is_up(services: Services, service: str) -> None:
     assert services.look() == BASELINE
     assert "ready to accept connections" in services.stack.logs(service).lower()
 
@@ -133,9 +133,7 @@ def test_logs_tell_that_a_service_is_up(services: Services, service: str) -> Non
         "TRUNCATE accounts CASCADE",
     ],
 )
-def test_changes_to_the_database_are_seen_by_nobody_else(
-    services: Services, change: LiteralString
-) -> None:
+def test_changes_to_the_database_are_isolated(services: Services, change: LiteralString) -> None:
     assert services.look() == BASELINE
     services.rows.execute(change)
 
@@ -151,7 +149,7 @@ def test_changes_to_the_database_are_seen_by_nobody_else(
         pytest.param(lambda keys: keys.config_set("hz", 11), id="config"),
     ],
 )
-def test_changes_to_the_cache_are_seen_by_nobody_else(
+def test_changes_to_the_cache_are_isolated(
     services: Services, change: Callable[[redis.Redis], object]
 ) -> None:
     assert services.look() == BASELINE
@@ -169,7 +167,7 @@ def test_a_stopped_service_comes_back(stack: LeasedStack, service: str) -> None:
 
 @pytest.mark.stateful
 @pytest.mark.parametrize("number", [1, 2])
-def test_what_a_test_breaks_is_whole_for_the_next_one(stack: LeasedStack, number: int) -> None:
+def test_what_one_test_breaks_works_in_the_next_one(stack: LeasedStack, number: int) -> None:
     with services_of(stack) as services:
         assert services.look() == BASELINE
     stack.kill()
@@ -187,9 +185,9 @@ def test_services_are_managed_in_blocks(stack_services: StackServiceManager) -> 
 
 
 @pytest.mark.stateless
-def test_status_tells_every_service_and_process(app: Project) -> None:
-    told = json.loads(app.done("stack", "status", "--json").out)["services"]
-    assert {each["name"]: each["state"] for each in told} == dict.fromkeys(UNITS, "running")
+def test_status_lists_every_service_and_process(app: Project) -> None:
+    output = json.loads(app.done("stack", "status", "--json").out)["services"]
+    assert {each["name"]: each["state"] for each in output} == dict.fromkeys(UNITS, "running")
 
 
 @pytest.mark.stateless
@@ -202,20 +200,22 @@ def test_status_tells_every_service_and_process(app: Project) -> None:
         ("helper", "helping 127.0.0.1:"),
     ],
 )
-def test_logs_tell_what_a_service_wrote(app: Project, unit: str, line: str) -> None:
+def test_logs_print_what_a_service_wrote(app: Project, unit: str, line: str) -> None:
     assert line in app.done("stack", "logs", unit).out
 
 
 @pytest.mark.stateless
 @pytest.mark.parametrize("command", ["logs", "stop", "restart", "start"])
-def test_an_unknown_service_names_the_valid_ones(app: Project, command: str) -> None:
+def test_an_unknown_service_is_an_error_that_lists_the_valid_ones(
+    app: Project, command: str
+) -> None:
     result = app.run("stack", command, "nobody")
     assert result.code == 2
     assert all(unit in result.err for unit in UNITS)
 
 
 @pytest.mark.stateless
-def test_starting_what_runs_changes_nothing(app: Project) -> None:
+def test_starting_a_running_stack_changes_nothing(app: Project) -> None:
     before = {service: app.container(service) for service in app.running()}
     app.done("stack", "start")
     assert {service: app.container(service) for service in app.running()} == before
@@ -233,7 +233,7 @@ def test_stop_keeps_data_and_start_brings_it_back(changing_app: Project) -> None
 
 
 @pytest.mark.stateful
-def test_restart_of_one_service_leaves_the_other_alone(tiny: Project) -> None:
+def test_restarting_one_service_leaves_the_other_alone(tiny: Project) -> None:
     def since(service: str) -> str:
         document = tiny.engine.inspect_container(tiny.container(service))
         return str(document["State"]["StartedAt"])
@@ -263,7 +263,7 @@ def test_an_interrupted_start_leaves_nothing(project: Project, number: int, code
 
 @pytest.mark.stateless
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("services: [", "compose.yaml"),
         ("services: {web: {imag: x}}", "imag"),
@@ -273,15 +273,15 @@ def test_an_interrupted_start_leaves_nothing(project: Project, number: int, code
         ),
     ],
 )
-def test_a_wrong_compose_file_is_told(project: Project, text: str, told: str) -> None:
+def test_an_invalid_compose_file_is_an_error(project: Project, text: str, message: str) -> None:
     (project.directory / "compose.yaml").write_text(text)
     result = project.run("stack", "start")
     assert result.code == 2
-    assert told in result.err
+    assert message in result.err
 
 
 @pytest.mark.stateful
-def test_an_engine_that_is_gone_is_told_and_found_again(project: Project) -> None:
+def test_a_missing_engine_is_an_error_until_it_is_back(project: Project) -> None:
     write_tiny(project, token=False)
     gone = without_engine(project).run("stack", "start")
     assert gone.code == 1

@@ -105,20 +105,20 @@ def test_a_cut_archive_is_refused(app: Project, archive: Path, part: float, code
 
 @pytest.mark.stateless
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("nowhere.tar.zst", "nowhere.tar.zst: there is no such backup"),
         ("compose.yaml", "compose.yaml is not a backup"),
     ],
 )
-def test_what_is_no_backup_is_told(app: Project, name: str, told: str) -> None:
+def test_a_file_that_is_not_a_backup_is_refused(app: Project, name: str, message: str) -> None:
     refused = app.run("stack", "restore", "--force", name)
     assert refused.code == 2
-    assert told in refused.err
+    assert message in refused.err
 
 
 @pytest.mark.stateless
-def test_a_backup_without_permission_is_told(app: Project, archive: Path) -> None:
+def test_an_unreadable_backup_is_an_error(app: Project, archive: Path) -> None:
     locked = Path(shutil.copy(archive, archive.with_name("locked.tar.zst")))
     locked.chmod(0)
     refused = unprivileged(app).run_apart("stack", "restore", "--force", locked.name)
@@ -193,7 +193,7 @@ def test_an_interrupted_restore_of_a_tiny_stack_leaves_it_as_it_was(
 
 
 @pytest.mark.stateful
-def test_an_engine_that_goes_in_mid_restore_is_told_and_its_return_is_enough(
+def test_losing_the_engine_during_a_restore_is_an_error_and_the_stack_recovers(
     project: Project, relay: Relay
 ) -> None:
     behind = at_engine(project, relay.url)
@@ -212,7 +212,7 @@ def test_an_engine_that_goes_in_mid_restore_is_told_and_its_return_is_enough(
 
 
 @pytest.mark.stateful
-def test_without_room_for_a_safety_copy_nothing_is_replaced(
+def test_without_space_for_a_safety_copy_nothing_is_replaced(
     tiny: Project, small_disk: Path
 ) -> None:
     tiny.done("stack", "backup", "-o", "a.tar.zst")
@@ -230,7 +230,7 @@ def test_without_room_for_a_safety_copy_nothing_is_replaced(
 
 
 @pytest.mark.stateful
-def test_a_fixed_volume_name_is_told_under_another_project_name(
+def test_restoring_under_another_name_names_fixed_volume_names(
     project: Project, unique_name: str
 ) -> None:
     fixed = f"{unique_name}-fixed"
@@ -246,7 +246,7 @@ def test_a_fixed_volume_name_is_told_under_another_project_name(
 
 
 @pytest.mark.stateful
-def test_it_comes_back_elsewhere_under_another_name(app: Project, other: Project) -> None:
+def test_a_stack_can_be_restored_elsewhere_under_another_name(app: Project, other: Project) -> None:
     other.done("stack", "restore", "-p", other.name, "a.tar.zst")
     assert (data(other), units(other)) == (data(app), UNITS)
     assert (home(other) / ".env").read_text() == (home(app) / ".env").read_text()
@@ -256,7 +256,7 @@ def test_it_comes_back_elsewhere_under_another_name(app: Project, other: Project
 
 
 @pytest.mark.stateful
-def test_it_may_be_restored_without_a_start(other: Project) -> None:
+def test_a_stack_can_be_restored_without_starting_it(other: Project) -> None:
     other.done("stack", "restore", "-p", other.name, "--no-start", "a.tar.zst")
     assert units(other) == set()
     assert len(other.engine.list_volumes(other.labels)) == 3

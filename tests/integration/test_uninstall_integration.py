@@ -24,11 +24,13 @@ def volumes(project: Project) -> int:
 
 
 @pytest.mark.stateful
-def test_all_that_runs_goes_and_data_stays_for_the_next_start(changing_app: Project) -> None:
+def test_uninstall_removes_containers_and_keeps_data_for_the_next_start(
+    changing_app: Project,
+) -> None:
     change_data(changing_app, "uninstalled")
     before = data(changing_app)
-    told = changing_app.done("stack", "uninstall", "--force")
-    assert "--volumes" in told.err
+    output = changing_app.done("stack", "uninstall", "--force")
+    assert "--volumes" in output.err
     assert (volumes(changing_app), len(changing_app.left())) == (3, 3)
     changing_app.done("stack", "start")
     assert (data(changing_app), units(changing_app)) == (before, UNITS)
@@ -43,29 +45,29 @@ def test_with_all_nothing_is_left_and_a_second_run_says_so(tiny: Project) -> Non
 
 
 @pytest.mark.stateful
-def test_with_volumes_the_data_goes_too(tiny: Project) -> None:
+def test_volumes_option_removes_the_data_too(tiny: Project) -> None:
     tiny.done("stack", "uninstall", "--force", "--volumes")
     assert tiny.left() == []
     assert home(tiny).exists()
 
 
 @pytest.mark.stateful
-def test_with_config_settings_and_secrets_go(tiny: Project) -> None:
+def test_config_option_removes_settings_and_secrets(tiny: Project) -> None:
     tiny.done("stack", "uninstall", "--force", "--config")
     assert not (home(tiny) / ".env").exists()
     assert volumes(tiny) == 1
 
 
 @pytest.mark.stateful
-def test_foreign_files_of_the_config_directory_stay(tiny: Project) -> None:
+def test_foreign_files_in_the_config_directory_are_left_alone(tiny: Project) -> None:
     (home(tiny) / "notes.txt").write_text("mine")
-    told = tiny.done("stack", "uninstall", "--force", "--all")
+    output = tiny.done("stack", "uninstall", "--force", "--all")
     assert (home(tiny) / "notes.txt").read_text() == "mine"
-    assert "notes.txt stays: it is not dockwright's" in told.err
+    assert "notes.txt stays: it is not dockwright's" in output.err
 
 
 @pytest.mark.stateful
-def test_foreign_things_on_the_engine_stay(tiny: Project, owned: Owned) -> None:
+def test_foreign_resources_on_the_engine_are_left_alone(tiny: Project, owned: Owned) -> None:
     foreign = owned.run(tiny.image, "tail", "-f", "/dev/null")
     owned.engine.create_volume(f"{tiny.name}_foreign", {"Labels": owned.labels})
     owned.engine.create_network(f"{tiny.name}_foreign", {"Labels": owned.labels})
@@ -77,7 +79,7 @@ def test_foreign_things_on_the_engine_stay(tiny: Project, owned: Owned) -> None:
 
 
 @pytest.mark.stateful
-def test_a_network_that_somebody_else_uses_is_told(tiny: Project, owned: Owned) -> None:
+def test_a_network_in_use_by_another_container_is_reported(tiny: Project, owned: Owned) -> None:
     (network,) = tiny.engine.list_networks(tiny.labels)
     owned.run(tiny.image, "tail", "-f", "/dev/null", HostConfig={"NetworkMode": network["Name"]})
     refused = tiny.run("stack", "uninstall", "--force", "--all")
@@ -89,7 +91,7 @@ def test_a_network_that_somebody_else_uses_is_told(tiny: Project, owned: Owned) 
 
 
 @pytest.mark.stateless
-def test_it_shows_what_goes_and_asks(app: Project) -> None:
+def test_uninstall_lists_what_it_removes_and_asks(app: Project) -> None:
     refused = app.run("stack", "uninstall")
     assert refused.code == 2
     assert "--force" in refused.err
@@ -98,13 +100,13 @@ def test_it_shows_what_goes_and_asks(app: Project) -> None:
 
 
 @pytest.mark.stateless
-def test_what_never_existed_is_fine(project: Project) -> None:
+def test_uninstalling_a_stack_that_never_existed_succeeds(project: Project) -> None:
     write_tiny(project, token=False)
     assert "nothing to remove" in project.done("stack", "uninstall", "--force").err
 
 
 @pytest.mark.stateful
-def test_an_engine_that_is_gone_is_told_and_nothing_goes(tiny: Project) -> None:
+def test_without_an_engine_uninstall_fails_and_removes_nothing(tiny: Project) -> None:
     gone = without_engine(tiny).run("stack", "uninstall", "--force", "--all")
     assert gone.code == 1
     assert "nowhere.sock" in gone.err
@@ -112,7 +114,7 @@ def test_an_engine_that_is_gone_is_told_and_nothing_goes(tiny: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_a_container_that_was_removed_by_hand_is_no_matter(tiny: Project) -> None:
+def test_uninstall_works_after_a_container_was_removed_by_hand(tiny: Project) -> None:
     tiny.engine.remove_container(tiny.container("side"))
     tiny.done("stack", "uninstall", "--force", "--all")
     assert tiny.left() == []

@@ -84,23 +84,25 @@ def test_a_new_image_replaces_its_service_and_keeps_data(
 
 
 @pytest.mark.stateful
-def test_without_news_nothing_happens(served: Project) -> None:
+def test_update_without_changes_does_nothing(served: Project) -> None:
     before = served.container("web"), served.container("side")
     served.done("stack", "update")
     assert (served.container("web"), served.container("side")) == before
 
 
 @pytest.mark.stateful
-def test_a_dry_run_tells_and_changes_nothing(served: Project, versions: dict[str, str]) -> None:
+def test_a_dry_run_prints_the_plan_and_changes_nothing(
+    served: Project, versions: dict[str, str]
+) -> None:
     before = served.container("web")
     release(served, versions["good2"])
-    told = served.done("stack", "update", "--dry-run")
-    assert versions["good2"].removeprefix("sha256:")[:12] in told.out + told.err
+    output = served.done("stack", "update", "--dry-run")
+    assert versions["good2"].removeprefix("sha256:")[:12] in output.out + output.err
     assert (served.container("web"), version(served)) == (before, "good1")
 
 
 @pytest.mark.stateful
-def test_a_version_that_does_not_get_healthy_is_put_back_and_the_next_one_works(
+def test_an_unhealthy_version_is_rolled_back_and_the_next_one_works(
     project: Project, tag: str, versions: dict[str, str]
 ) -> None:
     write_app(project, image=tag)
@@ -142,7 +144,7 @@ def test_an_interrupted_update_leaves_the_old_version(
 
 
 @pytest.mark.stateful
-def test_changed_configuration_replaces_its_service_alone(served: Project) -> None:
+def test_changed_configuration_replaces_only_its_service(served: Project) -> None:
     side = served.container("side")
     file = served.directory / "compose.yaml"
     file.write_text(file.read_text().replace("web:\n", "web:\n    environment: {NEW: '1'}\n", 1))
@@ -158,7 +160,7 @@ def test_an_unknown_option_is_a_usage_error(app: Project) -> None:
 
 
 @pytest.mark.stateful
-def test_an_image_that_cannot_be_had_changes_nothing(served: Project, tag: str) -> None:
+def test_an_unavailable_image_changes_nothing(served: Project, tag: str) -> None:
     before = served.container("web")
     file = served.directory / "compose.yaml"
     text = file.read_text()
@@ -172,7 +174,7 @@ def test_an_image_that_cannot_be_had_changes_nothing(served: Project, tag: str) 
 
 
 @pytest.mark.stateless
-def test_a_service_that_is_not_declared_is_told(app: Project) -> None:
+def test_an_undeclared_service_is_an_error(app: Project) -> None:
     refused = app.run("stack", "update", "nobody")
     assert refused.code == 2
     assert "nobody" in refused.err

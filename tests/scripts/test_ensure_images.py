@@ -179,10 +179,10 @@ def test_without_a_registry_equivalents_are_built_and_removed_again(
     private.load(BASE)
     done = private.run(SCRIPT, "--only", "busybox", DOCKWRIGHT_REGISTRY_TIMEOUT_S="1")
     assert done.returncode == 0, done.stderr
-    told = done.stderr.splitlines()
-    assert told[0] == "ensure-images: no registry can be reached"
-    assert told[1].startswith("ensure-images: busybox:1: equivalent built (")
-    assert told[2:] == ["ensure-images: all present: busybox:1"]
+    output = done.stderr.splitlines()
+    assert output[0] == "ensure-images: no registry can be reached"
+    assert output[1].startswith("ensure-images: busybox:1: equivalent built (")
+    assert output[2:] == ["ensure-images: all present: busybox:1"]
     assert labels_of(private, "busybox:1")["dev.dockwright.equivalent"] == "1"
 
     # What somebody built from an equivalent inherits its labels, but is not ours to remove.

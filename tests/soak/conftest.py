@@ -19,7 +19,7 @@ def rounds(sample: int, full: int) -> int:
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Print a line that a person sees while the tests run."""
 
     def line(text: str) -> None:

@@ -40,7 +40,7 @@ def shop(engine: Engine, scratch: str, unique_name: str, tmp_path: Path) -> Iter
 
 
 def refused(path: Path) -> bool:
-    """Tell whether restoring would stop before anything is touched."""
+    """Return whether restoring would stop before anything is touched."""
     try:
         verify(open_archive(path), Progress())
     except (ArchiveError, UsageError):
@@ -48,7 +48,9 @@ def refused(path: Path) -> bool:
     return False
 
 
-def test_no_wrong_byte_and_no_cut_escapes(shop: Project, tell: Callable[[str], None]) -> None:
+def test_every_wrong_byte_and_every_truncation_is_detected(
+    shop: Project, report: Callable[[str], None]
+) -> None:
     random_ = random.Random(11)
     archives = [shop.directory / "a.tar.zst", shop.directory / "a.tar.gz"]
     contents = [path.read_bytes() for path in archives]
@@ -63,12 +65,12 @@ def test_no_wrong_byte_and_no_cut_escapes(shop: Project, tell: Callable[[str], N
         path.write_bytes(wrong)
         if not refused(path):
             missed.append(f"{path.name}: {'byte' if number < flips else 'cut'} at {at}")
-    tell(f"{flips} wrong bytes and {cuts} cuts in backups: {len(missed)} missed")
+    report(f"{flips} wrong bytes and {cuts} cuts in backups: {len(missed)} missed")
     assert missed == []
 
 
 def kill_restore(shop: Project, delay_s: float) -> bool:
-    """Start a restore and kill it after `delay_s`; tell whether it was still at work."""
+    """Start a restore and kill it after `delay_s`; return whether it was still at work."""
     process = shop.popen("stack", "restore", "a.tar.zst", "--force")
     try:
         threading.Event().wait(delay_s)  # the random moment; nothing can be waited for instead
@@ -80,7 +82,7 @@ def kill_restore(shop: Project, delay_s: float) -> bool:
 
 
 def test_a_killed_restore_leaves_the_old_or_the_new_state(
-    shop: Project, tell: Callable[[str], None]
+    shop: Project, report: Callable[[str], None]
 ) -> None:
     archived = data_of(shop.engine, shop.container("web"), "/data", "/srv")
     began = time.monotonic()
@@ -101,5 +103,5 @@ def test_a_killed_restore_leaves_the_old_or_the_new_state(
         new += now == archived
         if kills == rounds(3, 50):
             break
-    tell(f"{kills} restores killed: always one state, whole: the new one {new} times")
+    report(f"{kills} restores killed: always one state, whole: the new one {new} times")
     assert kills == rounds(3, 50)

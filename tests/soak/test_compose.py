@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.mark.skipif(not FULL, reason="make test has a sample in tests/compose")
 @pytest.mark.skipif(reference_tool() is None, reason="no Compose 2.26 here")
-def test_projects_are_read_as_compose_reads_them(tell: Callable[[str], None]) -> None:
+def test_generated_projects_are_read_as_compose_reads_them(report: Callable[[str], None]) -> None:
     end = time.monotonic() + LIMIT_S
     compared = 0
     for seed in SEEDS:
@@ -29,5 +29,5 @@ def test_projects_are_read_as_compose_reads_them(tell: Callable[[str], None]) ->
         check(seed)
         compared += 1
 
-    tell(f"{compared} generated projects are read as Compose reads them")
+    report(f"{compared} generated projects are read as Compose reads them")
     assert compared

@@ -35,7 +35,7 @@ def wall_time(suite: Suite) -> float:
 
 
 def kill_at(suite: Suite, delay_s: float, choose: Callable[[subprocess.Popen[str]], int]) -> bool:
-    """Start a run and kill what `choose` picks after `delay_s`; tell whether it was there."""
+    """Start a run and kill what `choose` picks after `delay_s`; return whether it was there."""
     pause = threading.Event()
     process = suite.start("-n", "2") if choose is pick_worker else suite.start()
     try:
@@ -63,7 +63,7 @@ def pick_worker(process: subprocess.Popen[str]) -> int:
 
 @pytest.mark.parametrize("victim", ["pytest", "worker"])
 def test_a_killed_pytest_or_worker_leaves_nothing(
-    suite: Suite, engine: Engine, tell: Callable[[str], None], victim: str
+    suite: Suite, engine: Engine, report: Callable[[str], None], victim: str
 ) -> None:
     choose = {"pytest": pick_pytest, "worker": pick_worker}[victim]
     whole_s = wall_time(suite)
@@ -75,14 +75,14 @@ def test_a_killed_pytest_or_worker_leaves_nothing(
     code, output = suite.run()
     assert code == 0, output
     assert suite.left(engine) == []
-    tell(f"{victim} killed {hits} times: nothing left after {slowest_s:.2f} s at most")
+    report(f"{victim} killed {hits} times: nothing left after {slowest_s:.2f} s at most")
     assert hits > 0
 
 
 @pytest.mark.parametrize("keep_warm", ["0s", "10m"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_a_start_that_hangs_leaves_nothing(
-    suite: Suite, engine: Engine, tell: Callable[[str], None], keep_warm: str, number: int
+    suite: Suite, engine: Engine, report: Callable[[str], None], keep_warm: str, number: int
 ) -> None:
     compose = suite.root / "compose.yaml"
     compose.write_text(compose.read_text().replace("true", "sleep 600"))
@@ -96,7 +96,8 @@ def test_a_start_that_hangs_leaves_nothing(
             slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
         suite.end_brokers()
     name = signal.Signals(number).name
-    tell(f"{name} while a start hangs, keep_warm {keep_warm}: gone after {slowest_s:.2f} s at most")
+    what = f"{name} while a start hangs, keep_warm {keep_warm}"
+    report(f"{what}: gone after {slowest_s:.2f} s at most")
 
 
 def there(suite: Suite, engine: Engine) -> Outcome:
@@ -106,7 +107,7 @@ def there(suite: Suite, engine: Engine) -> Outcome:
 
 
 def test_a_killed_broker_leaves_nothing_after_the_next_run(
-    suite: Suite, engine: Engine, tell: Callable[[str], None]
+    suite: Suite, engine: Engine, report: Callable[[str], None]
 ) -> None:
     whole_s = wall_time(suite)
     moments = random.Random(8)
@@ -120,5 +121,5 @@ def test_a_killed_broker_leaves_nothing_after_the_next_run(
         code, output = suite.run()
         assert code == 0, output
         suite.wait_until_nothing_is_left(engine, timeout_s=RECOVERY_S)
-    tell(f"broker killed {hits} times: every next run passed, nothing left")
+    report(f"broker killed {hits} times: every next run passed, nothing left")
     assert hits > 0

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
 
 
 def test_two_checkouts_run_at_once_and_each_removes_only_its_own(
-    engine: Engine, scratch: str, tmp_path: Path, tell: Callable[[str], None]
+    engine: Engine, scratch: str, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
     suites = []
     for name in ("left", "right"):
@@ -36,7 +36,7 @@ def test_two_checkouts_run_at_once_and_each_removes_only_its_own(
             for code, output in threads.map(Suite.run, suites):
                 assert code == 0, output
             assert [suite.left(engine) for suite in suites] == [[], []]
-    tell(f"two checkouts at once, {count} times: all passed, nothing left")
+    report(f"two checkouts at once, {count} times: all passed, nothing left")
 
 
 # Another user, who may yet reach the engine's socket and this interpreter like the first one.
@@ -51,7 +51,7 @@ AS_NOBODY = (
     reason="needs root and setpriv to run as another user too",
 )
 def test_two_users_run_at_once_on_one_engine(
-    engine: Engine, scratch: str, tmp_path: Path, tell: Callable[[str], None]
+    engine: Engine, scratch: str, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
     suites = []
     for name in ("root", "nobody"):
@@ -66,11 +66,11 @@ def test_two_users_run_at_once_on_one_engine(
             for code, output in threads.map(Suite.run, suites):
                 assert code == 0, output
             assert [suite.left(engine) for suite in suites] == [[], []]
-    tell(f"two users at once, {count} times: all passed, nothing left")
+    report(f"two users at once, {count} times: all passed, nothing left")
 
 
 def test_runs_of_one_project_at_once_do_not_meet(
-    suite: Suite, engine: Engine, tell: Callable[[str], None]
+    suite: Suite, engine: Engine, report: Callable[[str], None]
 ) -> None:
     count = rounds(3, 20)
     with ThreadPoolExecutor(count) as threads:
@@ -79,11 +79,11 @@ def test_runs_of_one_project_at_once_do_not_meet(
         assert code == 0, output
     assert suite.left(engine) == []
     assert suite.brokers() == []
-    tell(f"{count} runs of one project at once: all passed, nothing left")
+    report(f"{count} runs of one project at once: all passed, nothing left")
 
 
 def test_workers_share_one_pool_in_any_order(
-    suite: Suite, engine: Engine, tell: Callable[[str], None]
+    suite: Suite, engine: Engine, report: Callable[[str], None]
 ) -> None:
     count = rounds(1, 50)
     for number in range(count):
@@ -91,7 +91,7 @@ def test_workers_share_one_pool_in_any_order(
         assert code == 0, output
         assert suite.left(engine) == []
         assert suite.brokers() == []
-    tell(f"four workers, shuffled, {count} times: all passed, nothing left")
+    report(f"four workers, shuffled, {count} times: all passed, nothing left")
 
 
 def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
@@ -99,7 +99,7 @@ def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
     scratch: str,
     suite: Suite,
     monkeypatch: pytest.MonkeyPatch,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, suite.environ[name])
@@ -125,7 +125,7 @@ def test_a_thousand_leases_leave_memory_and_engine_as_they_were(
     finally:
         client.close()
     assert suite.left(engine) == []
-    tell(f"{count} leases: the broker grew by {grown:.0f} bytes a lease")
+    report(f"{count} leases: the broker grew by {grown:.0f} bytes a lease")
     assert grown < 4096
 
 
@@ -156,7 +156,7 @@ def test_changes(stack, number, pytestconfig):
 
 
 def test_many_stateful_tests_leave_the_broker_as_it_was(
-    suite: Suite, engine: Engine, tell: Callable[[str], None]
+    suite: Suite, engine: Engine, report: Callable[[str], None]
 ) -> None:
     count, first = rounds(60, 2000), rounds(20, 200)
     (suite.root / "compose.yaml").write_text(
@@ -171,7 +171,7 @@ def test_many_stateful_tests_leave_the_broker_as_it_was(
         json.loads((suite.root / f"broker-{number}.json").read_text())
         for number in (first, count - 1)
     )
-    tell(
+    report(
         f"{count} stateful tests in one run: the broker's memory {before[0] / 1e6:.1f} MB at test "
         f"{first}, {after[0] / 1e6:.1f} MB at the last; descriptors {before[1]} and {after[1]}; "
         f"threads {before[2]} and {after[2]}"

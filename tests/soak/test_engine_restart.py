@@ -38,7 +38,7 @@ def private(scratch: str) -> Iterator[PrivateEngine]:
 
 
 def test_a_restart_in_mid_run_hangs_nobody_and_leaves_nothing(
-    suite: Suite, private: PrivateEngine, tell: Callable[[str], None]
+    suite: Suite, private: PrivateEngine, report: Callable[[str], None]
 ) -> None:
     endpoint = resolve_endpoint({}, Path.home(), explicit=private.address)
     suite = replace(suite, environ={**suite.environ, "DOCKER_HOST": private.address})
@@ -59,14 +59,14 @@ def test_a_restart_in_mid_run_hangs_nobody_and_leaves_nothing(
         finally:
             engine.close()
     failed = sum(code != 0 for code in codes)
-    tell(
-        f"engine restarted {len(codes)} times: {failed} runs failed and told why, every next one "
+    report(
+        f"engine restarted {len(codes)} times: {failed} runs failed and said why, every next one "
         "passed, nothing left"
     )
 
 
 def test_an_engine_that_answers_nobody_for_some_time_leaves_nothing(
-    suite: Suite, private: PrivateEngine, tell: Callable[[str], None]
+    suite: Suite, private: PrivateEngine, report: Callable[[str], None]
 ) -> None:
     suite = replace(suite, environ={**suite.environ, "DOCKER_HOST": private.address})
     whole_s = wall_time(suite)
@@ -83,7 +83,7 @@ def test_an_engine_that_answers_nobody_for_some_time_leaves_nothing(
         assert code == 0, output
         with closing(connect(resolve_endpoint({}, Path.home(), explicit=private.address))) as found:
             suite.wait_until_nothing_is_left(found, timeout_s=RECOVERY_S)
-    tell(
+    report(
         f"engine stopped for {stopped_s:.0f} s, {len(codes)} times: {codes.count(0)} runs passed, "
         f"{codes.count(1)} failed and said why; every next one passed, nothing left"
     )

@@ -12,17 +12,17 @@ from tests.soak.conftest import rounds
 pytestmark = pytest.mark.timeout(3600)
 
 
-def test_5000_changed_projects(tell: Callable[[str], None]) -> None:
+def test_5000_changed_projects(report: Callable[[str], None]) -> None:
     seeds = range(1000, 1000 + rounds(200, 5000))
 
     assert not failures("tests._support.compose.mutations", seeds)
 
-    tell(f"{len(seeds)} changed Compose projects were read or refused")
+    report(f"{len(seeds)} changed Compose projects were read or refused")
 
 
-def test_1000_changed_backups(tell: Callable[[str], None]) -> None:
+def test_1000_changed_backups(report: Callable[[str], None]) -> None:
     seeds = range(1000, 1000 + rounds(60, 1000))
 
     assert not failures("tests._support.managed.archive_mutations", seeds)
 
-    tell(f"{len(seeds)} changed backups were read or refused")
+    report(f"{len(seeds)} changed backups were read or refused")

@@ -48,8 +48,8 @@ def fill(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "XDG_STATE_HOME"])
-def test_a_full_disk_is_told_and_leaves_nothing(
-    suite: Suite, engine: Engine, tmp_path: Path, variable: str, tell: Callable[[str], None]
+def test_a_full_disk_is_reported_and_nothing_is_left(
+    suite: Suite, engine: Engine, tmp_path: Path, variable: str, report: Callable[[str], None]
 ) -> None:
     with mounted(tmp_path / "full", "size=64k") as full:
         fill(full)
@@ -58,11 +58,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert_said(code, output, "No space left on device")
     assert suite.left(engine) == []
     assert suite.brokers() == []
-    tell(f"{variable} on a full disk: exit status {code}, nothing left")
+    report(f"{variable} on a full disk: exit status {code}, nothing left")
 
 
-def test_a_read_only_home_is_told_and_leaves_nothing(
-    suite: Suite, engine: Engine, tmp_path: Path, tell: Callable[[str], None]
+def test_a_read_only_home_is_reported_and_nothing_is_left(
+    suite: Suite, engine: Engine, tmp_path: Path, report: Callable[[str], None]
 ) -> None:
     with mounted(tmp_path / "home", "ro") as home:
         environ = {name: text for name, text in suite.environ.items() if "XDG" not in name}
@@ -70,7 +70,7 @@ def test_a_read_only_home_is_told_and_leaves_nothing(
     assert_said(code, output, "Read-only file system")
     assert suite.left(engine) == []
     assert suite.brokers() == []
-    tell(f"a read-only home: exit status {code}, nothing left")
+    report(f"a read-only home: exit status {code}, nothing left")
 
 
 def assert_said(code: int, output: str, reason: str) -> None:

@@ -19,7 +19,7 @@ WRITERS = 8
 KILLS = rounds(10, 100)
 
 
-def test_no_finished_run_is_lost(tmp_path: Path, tell: Callable[[str], None]) -> None:
+def test_no_finished_run_is_lost(tmp_path: Path, report: Callable[[str], None]) -> None:
     file, acknowledged = tmp_path / "runs.sqlite3", tmp_path / "acknowledged"
     seed = secrets.randbelow(1 << 30)
     herd = subprocess.run(
@@ -47,4 +47,4 @@ def test_no_finished_run_is_lost(tmp_path: Path, tell: Callable[[str], None]) ->
     assert all(
         len(store.load(run).tests) == 200 for run in finished[:: max(1, len(finished) // 50)]
     )
-    tell(f"{WRITERS} writers, {KILLS} killed: {len(finished)} finished runs, none lost")
+    report(f"{WRITERS} writers, {KILLS} killed: {len(finished)} finished runs, none lost")

@@ -46,8 +46,8 @@ def assert_same(section: str, found: list[str]) -> None:
     changes = difflib.unified_diff(
         sorted(expected), sorted(found), "expected.toml", "the code", n=0, lineterm=""
     )
-    told = "\n".join(line for line in changes if not line.startswith("@@"))
-    assert not told, f"the public surface changed ([{section}] of expected.toml):\n{told}"
+    output = "\n".join(line for line in changes if not line.startswith("@@"))
+    assert not output, f"the public surface changed ([{section}] of expected.toml):\n{output}"
 
 
 @pytest.mark.parametrize("section", SURFACE)
