@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Finds or starts an engine; exports DOCKER_HOST where it is not the default one; gets the images.
+# Finds or starts an engine, exports DOCKER_HOST if it is not the default one, and gets the images.
 WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 
 .PHONY: demo test soak lint bench docs screenshots clean help
@@ -16,7 +16,7 @@ help:  ## show this list
 demo: $(VENV)/ready  ## run the example suite on a real stack and show where the time went
 	@$(WITH_ENGINE) exec $(BIN)/python -m pytest examples/shop
 
-# A failed test is run again, at most twice; the summary counts the reruns. The second pytest runs even if
+# A failed test runs again, at most twice; the summary counts the reruns. The second pytest runs even if
 # the first one fails.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
@@ -25,7 +25,7 @@ test: $(VENV)/ready  ## run all tests of the project
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests || failed=1; \
 	test -z "$$failed"
 
-soak: $(VENV)/ready  ## run the long checks with their full counts: crashes, crowds, leaks
+soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py tests/profile/test_waste.py
 
@@ -36,7 +36,7 @@ lint: $(VENV)/ready  ## check style, types and the import contract
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate-reference --check
 
-bench: $(VENV)/ready  ## measure against rivals and floors, as ratios in one run
+bench: $(VENV)/ready  ## run the benchmarks, compared with other tools and bare API calls
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	exec $(BIN)/python -m bench
 
