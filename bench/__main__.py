@@ -103,13 +103,21 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--only", nargs="+", choices=list(MEASURES), metavar="NAME", help="run only these measurements"
+        "--only",
+        nargs="+",
+        choices=list(MEASURES),
+        metavar="NAME",
+        help="run only these measurements",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="run one round of each, to see whether everything works"
+        "--quick",
+        action="store_true",
+        help="run one round of each, to see whether everything works",
     )
     parser.add_argument(
-        "--full", action="store_true", help="run the other tools' suites completely instead of extrapolating"
+        "--full",
+        action="store_true",
+        help="run the other tools' suites completely instead of extrapolating",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows to FILE")
     parser.add_argument(
