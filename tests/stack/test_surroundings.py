@@ -21,6 +21,15 @@ services:
     image: redis:7
     healthcheck: {test: [CMD, redis-cli, ping], interval: 1s}
 """
+CHECKED = """
+services:
+  cache:
+    image: redis:7
+    healthcheck: {test: [CMD, /check, now], interval: 10ms}
+    configs: [{source: check, target: /check, mode: 0555}]
+configs:
+  check: {content: "#!/bin/sh\\nsleep 0.5\\nexec redis-cli ping"}
+"""
 MARIADB = """
 services:
   db:
@@ -104,6 +113,15 @@ def test_the_files_that_redis_writes_itself_are_left_to_its_strategy(redis: Watc
     redis.sh("cache", "redis-cli set a b && redis-cli save && redis-cli config set appendonly yes")
     redis.sh("cache", "redis-cli set a c && redis-cli bgrewriteaof && redis-cli bgsave schedule")
     assert redis.reset() == {"cache": ("in place", "")}
+
+
+def test_a_health_check_by_a_script_is_no_difference(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
+    for checked in watched(make_stack(CHECKED), tmp_path):
+        for _ in range(5):
+            checked.sh("cache", "redis-cli set a b")
+            assert checked.reset() == {"cache": ("in place", "")}
 
 
 @pytest.mark.parametrize("name", ["stray.rdb", "stray.aof", "nodes.conf", "appendonly.old"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -156,8 +156,15 @@ class ExecCalls(ContainerCalls):
     def exec_pids(self, container: str) -> set[int]:
         """Return the pids, on the engine's host, of the commands that this process runs there."""
         made = [each for where, each in list(self._http.execs) if where == container]
+        return self.pids_of(made[-_RECENT_EXECS:])
+
+    def pids_of(self, exec_ids: Iterable[str]) -> set[int]:
+        """Return the pids, on the engine's host, of those commands that run now.
+
+        A command that the engine is just starting has the pid 0.
+        """
         pids = set()
-        for exec_id in made[-_RECENT_EXECS:]:
+        for exec_id in exec_ids:
             with suppress(EngineError):  # it has ended, and the engine has forgotten it
                 call = Call("GET", path("exec", exec_id, "json"), "inspect exec", exec_id)
                 answer = self._http.document(call)

@@ -5,6 +5,8 @@ Whatever else changes inside a container is the doing of its own processes.
 
 from __future__ import annotations
 
+import time
+
 from dockwright.engine import Engine, Event
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError
@@ -12,6 +14,9 @@ from dockwright.stack.naming import COMPOSE_PROJECT
 from dockwright.wait.health import declared_healthcheck, is_probe, probe_command
 
 _COMMAND = "exec_start"
+_LATEST = 64
+"""How many commands of a copy are remembered: health checks among them may still run."""
+_STARTING_S, _PAUSE_S = 1.0, 0.01
 _ACTIONS = (_COMMAND, "extract-to-dir", "attach", "kill")
 
 
@@ -35,6 +40,7 @@ class Entries:
         self._blind = engine.version().kind != "docker"  # Podman has no event for copied files
         self._lost = False
         self._commands: dict[str, dict[str, str]] = {}
+        self._latest: dict[str, tuple[str, str]] = {}
         self._copied: set[str] = set()
         self._signalled: set[str] = set()
 
@@ -78,6 +84,22 @@ class Entries:
         argv = probe_command(healthcheck, details["Config"]) if healthcheck else []
         return is_probe(command) or (bool(argv) and command == " ".join(argv).strip())
 
+    def check_pids(self, container: str, details: Document) -> set[int]:
+        """Return the pids, on the engine's host, of the health checks that run there now.
+
+        A check's command line does not always give it away: scripts run under an interpreter.
+        """
+        self.catch_up()
+        checks = [
+            exec_id
+            for exec_id, (where, command) in self._latest.items()
+            if where == container and self.is_check(command, details)
+        ]
+        deadline = time.monotonic() + _STARTING_S
+        while 0 in (pids := self._engine.pids_of(checks)) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+        return pids
+
     def forget(self) -> None:
         """Forget what happened until now."""
         self._commands.clear()
@@ -92,8 +114,11 @@ class Entries:
     def _take(self, event: Event) -> None:
         action, _, command = event.action.partition(":")
         if action == _COMMAND:
-            made = self._commands.setdefault(event.id, {})
-            made[event.attributes.get("execID", "")] = command.strip()
+            exec_id, command = event.attributes.get("execID", ""), command.strip()
+            self._commands.setdefault(event.id, {})[exec_id] = command
+            self._latest[exec_id] = event.id, command
+            if len(self._latest) > _LATEST:
+                del self._latest[next(iter(self._latest))]
         elif action == "kill":
             self._signalled.add(event.id)
         else:

@@ -251,12 +251,14 @@ class Surroundings:
         self, pids: set[int], processes: Mapping[int, Process], view: EngineInside, name: str
     ) -> set[int]:
         """Leave out the processes of health checks, and of commands that we run ourselves."""
-        details = self._known[name].details
+        details, container = self._known[name].details, self._stack.container(name)
         leaders = {processes[pid].session for pid in pids}
         spared = {pid for pid in leaders if self._entries.is_check(view.command(pid), details)}
         # A command that the runtime is about to start; nobody waits for it: a health check.
         spared |= {pid for pid in pids if processes[pid].name.startswith("runc:[")}
-        spared |= self._engine.exec_pids(self._stack.container(name))
+        if leaders - spared:
+            spared |= self._engine.exec_pids(container)
+            spared |= self._entries.check_pids(container, details)
         return {pid for pid in pids if processes[pid].session not in spared}
 
     # -- networks ----------------------------------------------------------------------------
