@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Iterator[Row]:
             start.keep(wanted=lambda: True)
         finally:
             stack.remove()
-        if cache is not None and not start.poured:
+        if cache is not None and not start.from_cache:
             bench.say("made the baseline that the next starts begin with")
         return seconds
 

@@ -158,7 +158,7 @@ def look(stack: Stack) -> str:
 def test_the_second_copy_starts_from_what_the_first_made(start: Start, box: Path) -> None:
     first, cold = start(box)
     second, warm = start(box)
-    assert (cold.poured, warm.poured) == (False, True)
+    assert (cold.from_cache, warm.from_cache) == (False, True)
     assert (initialised(first), initialised(second)) == (True, False)
     assert "-rws--x--x 5 6 2" in look(first)
     assert look(second) == look(first)
@@ -185,7 +185,7 @@ def test_a_changed_input_starts_anew(start: Start, box: Path, change: str) -> No
     else:
         box.write_text(box.read_text().replace("sleep 1000", "sleep 1001"))
     stack, again = start(box)
-    assert not again.poured
+    assert not again.from_cache
     assert initialised(stack)
 
 
@@ -194,9 +194,9 @@ def test_a_changed_image_starts_anew(start: Start, box: Path, image: Image, scra
     for number in range(2):
         image.make({f"other/{number}": b""})
         _, first = start(box)
-        assert not first.poured
+        assert not first.from_cache
     _, again = start(box)
-    assert again.poured
+    assert again.from_cache
 
 
 def test_a_corrupt_entry_is_made_again(
@@ -209,11 +209,11 @@ def test_a_corrupt_entry_is_made_again(
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     stack, second = start(box)
-    assert not second.poured
+    assert not second.from_cache
     assert initialised(stack)
     assert "the checksum of 0.tar.zst is wrong (/data)" in caplog.text
     _, third = start(box)
-    assert third.poured
+    assert third.from_cache
 
 
 def test_a_baseline_that_no_stack_starts_from_is_given_up(
@@ -225,7 +225,7 @@ def test_a_baseline_that_no_stack_starts_from_is_given_up(
     start(box)
     assert len(keys(store)) == 1
     stack, second = start(box)
-    assert not second.poured
+    assert not second.from_cache
     assert initialised(stack)
     assert keys(store) == []
     assert "a stack did not start from it" in caplog.text
@@ -253,7 +253,7 @@ def test_concurrent_first_starts_keep_one(start: Start, box: Path, store: Baseli
     results: list[bool] = []
 
     def run() -> None:
-        results.append(start(box)[1].poured)
+        results.append(start(box)[1].from_cache)
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -262,7 +262,7 @@ def test_concurrent_first_starts_keep_one(start: Start, box: Path, store: Baseli
         thread.join()
     assert len(results) == 3
     assert len(keys(store)) == 1
-    assert start(box)[1].poured
+    assert start(box)[1].from_cache
 
 
 def test_a_pool_that_ends_keeps_no_half_entry(
@@ -316,7 +316,7 @@ def test_a_file_of_the_image_that_was_deleted_does_not_come_back(
     box.write_text(box.read_text().replace(scratch, image.tag))
     image.make({"data/kept": b"", "data/default": b""})
     start(box)
-    assert start(box)[1].poured
+    assert start(box)[1].from_cache
     (box.parent / "init" / "make").write_text(MAKE + "rm default\n")
     start(box)
     assert "data/default was deleted from /data of service box" in caplog.text
@@ -378,7 +378,7 @@ def test_an_entry_that_is_being_used_survives_the_bounds(
     [key] = keys(store)
     with store.reading(key):
         assert small.remove([key]) == [key]
-    assert start(box, small)[1].poured
+    assert start(box, small)[1].from_cache
 
 
 POSTGRES = """
@@ -432,7 +432,7 @@ def _need(engine: Engine, image: str) -> None:
 def test_a_poured_postgres_is_like_a_fresh_one(start: Start, postgres: Path) -> None:
     fresh, _ = start(postgres)
     poured, second = start(postgres)
-    assert second.poured
+    assert second.from_cache
     skipped = "Skipping initialization"
     assert not initialised(fresh, "db", skipped)
     assert initialised(poured, "db", skipped)
@@ -478,5 +478,5 @@ def test_what_redis_holds_in_memory_only_is_kept(
     file.write_text(REDIS)
     start(file)
     poured, second = start(file)
-    assert second.poured
+    assert second.from_cache
     assert poured.exec("cache", ["redis-cli", "get", "key"]).stdout == "value\n"

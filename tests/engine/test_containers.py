@@ -202,7 +202,7 @@ def test_a_container_that_is_held_still_is_not_inspected(
         inspected.set()
 
     thread = threading.Thread(target=inspect)
-    with engine.standstill(container):
+    with engine.paused(container):
         assert engine.list_containers(owned.labels)[0]["State"] == "paused"
         thread.start()
         begun.wait(10)

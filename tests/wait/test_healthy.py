@@ -22,10 +22,10 @@ from dockwright.wait import (
     Healthy,
     Ready,
     WaitOptions,
+    health,
     until,
     wait_for,
 )
-from dockwright.wait import health as resident
 from dockwright.wait.health import declared_healthcheck, probe_command
 from tests._support.owned import Owned
 
@@ -325,7 +325,7 @@ def test_a_cancel_ends_the_wait_at_once(run: Run) -> None:
 def test_the_loop_in_the_container_ends_soon_after_its_reader(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resident, "LIFETIME_S", 1.0)
+    monkeypatch.setattr(health, "LIFETIME_S", 1.0)
     target = run("sleep 600", "CMD", "false")
     with pytest.raises(WaitTimeoutError):
         wait_for(target, Healthy(), timeout_s=0.3)
@@ -338,7 +338,7 @@ def test_the_loop_in_the_container_ends_soon_after_its_reader(
 
 
 def test_a_wait_outlasts_the_loops_lifetime(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resident, "LIFETIME_S", 0.3)
+    monkeypatch.setattr(health, "LIFETIME_S", 0.3)
     target = run("sleep 1.2; touch /tmp/ready; sleep 600", "CMD-SHELL", "test -f /tmp/ready")
     wait_for(target, Healthy(), timeout_s=LONG_S)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _LONGEST_S = 60.0
 
 
-class Standstill:
-    """Counts who holds which container; any thread may ask."""
+class PausedContainers:
+    """Knows which containers are paused; any thread may ask."""
 
     def __init__(self) -> None:
         self._held: Counter[str] = Counter()
@@ -56,7 +56,7 @@ class EngineCalls:
 
     def __init__(self, transport: Transport) -> None:
         self._http = transport
-        self._standstill = Standstill()
+        self._paused = PausedContainers()
 
 
 _STOP_MARGIN_S = 30.0
@@ -139,12 +139,12 @@ class ContainerCalls(EngineCalls):
                 raise
 
     @contextmanager
-    def standstill(self, container: str) -> Iterator[None]:
+    def paused(self, container: str) -> Iterator[None]:
         """Pause a container inside the block; `inspect_container` waits for its end.
 
         What is gone by the end is left alone.
         """
-        with self._standstill.of(container):
+        with self._paused.of(container):
             self.pause_container(container)
             try:
                 yield
@@ -195,7 +195,7 @@ class ContainerCalls(EngineCalls):
 
     def inspect_container(self, container: str) -> Document:
         """Return everything that the engine knows about the container."""
-        self._standstill.wait(container)
+        self._paused.wait(container)
         return self._http.document(_get(container, "json", "inspect container"))
 
     def list_containers(self, labels: LabelFilter, *, all: bool = True) -> list[Document]:  # noqa: A002

@@ -228,7 +228,7 @@ class VolumeFileCalls(ArchiveCalls, VolumeCalls):
 
         A container's id is like no other: where this host has that container's directory, the
         engine's file system is ours. The engine's ``/info`` would tell where that is; but it looks
-        at every container, which nobody may while one is held still: see `standstill`.
+        at every container, which nobody may while one is held still: see `paused`.
         """
         if os.geteuid() != 0 or not self._http.endpoint.url.startswith("unix:"):
             return None

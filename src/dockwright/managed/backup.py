@@ -68,7 +68,7 @@ def at_rest(
     try:
         with ExitStack() as paused:
             parallel.run(
-                [partial(paused.enter_context, stack.engine.standstill(each)) for each in writers]
+                [partial(paused.enter_context, stack.engine.paused(each)) for each in writers]
             )
             yield
     except BaseException:  # also Ctrl-C: nothing stays paused

@@ -106,7 +106,7 @@ def get_images(
 
     def get(name: str) -> None:
         try:
-            stack.ensure_image(name, progress, anew=anew)
+            stack.ensure_image(name, progress, refresh=anew)
         except BaseException as failure:
             progress.report(name, "failed", str(failure))
             raise

@@ -179,7 +179,7 @@ class Factory:
 
     def awaits_seed(self, start: CachedStart) -> bool:
         """Tell whether a started copy has to be seeded."""
-        return self.seed is not None and not (self.seed.lasting and start.poured)
+        return self.seed is not None and not (self.seed.lasting and start.from_cache)
 
     def baseline(self, stack: Stack) -> Baseline:
         """Return the (not yet captured) baseline of a stack that this factory made."""

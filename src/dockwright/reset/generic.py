@@ -34,7 +34,7 @@ class VolumeRollback:
     def capture(self) -> None:
         """Save the volumes to the scratch directory, streamed."""
         self._service.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._service.engine.standstill(self._service.container()):
+        with self._service.engine.paused(self._service.container()):
             for target, name in self._service.volumes().items():
                 container = self._service.container()
                 chunks = self._service.engine.volume_out(name, container, target)

@@ -74,9 +74,7 @@ class Addresses:
         settings = self._settings(unit)
         published = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
         for binding in published:
-            host = binding["HostIp"]
-            reachable = self._engine.endpoint.host_ip if host in _ANY else host
-            return Address(reachable, int(binding["HostPort"]))
+            return Address(self._host_of(binding), int(binding["HostPort"]))
         own = self._container_address(settings)
         if own and self.containers_reachable:
             return Address(own, port)
@@ -117,10 +115,13 @@ class Addresses:
         found: dict[str, str] = {}
         for port, bindings in (self._settings(unit).get("Ports") or {}).items():
             for binding in bindings or ():
-                host = binding["HostIp"]
-                reachable = self._engine.endpoint.host_ip if host in _ANY else host
-                found.setdefault(port, f"{reachable}:{binding['HostPort']}")
+                found.setdefault(port, f"{self._host_of(binding)}:{binding['HostPort']}")
         return found
+
+    def _host_of(self, binding: Mapping[str, str]) -> str:
+        """Return the host that reaches a published port."""
+        host = binding["HostIp"]
+        return self._engine.endpoint.host_ip if host in _ANY else host
 
     def _published_elsewhere(self, unit: str) -> dict[str, str]:
         """Return where the declared ports of a service in another network are reached."""

@@ -86,7 +86,7 @@ class OwnVolumes:
         return self._stack.volumes_of(volume.service)[str(volume.target)]
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Pause every container that mounts one of the volumes, after all is on disk.
 
         The volumes are then as after a power cut: databases recover from that.
@@ -100,11 +100,11 @@ class OwnVolumes:
             self._check_repeatable(name, container)
         for volume in self:
             _check_mounts(volume, containers[volume.service])
-        parallel.run([partial(self._bring_to_disk, name) for name in containers])
+        parallel.run([partial(self._flush_to_disk, name) for name in containers])
         with ExitStack() as paused:
             for container in containers.values():
                 if any(mount.get("Name") in self._named for mount in container["Mounts"]):
-                    paused.enter_context(self._standstill(container["Id"]))
+                    paused.enter_context(self._paused(container["Id"]))
             yield
 
     def _inspected(self) -> dict[str, Mapping[str, Any]]:
@@ -114,9 +114,9 @@ class OwnVolumes:
         return dict(zip(names, found, strict=True))
 
     @contextmanager
-    def _standstill(self, container: str) -> Iterator[None]:
+    def _paused(self, container: str) -> Iterator[None]:
         still = ExitStack()
-        still.enter_context(self._stack.engine.standstill(container))
+        still.enter_context(self._stack.engine.paused(container))
         try:
             yield
         finally:
@@ -128,7 +128,7 @@ class OwnVolumes:
                     f"a container of {project} stays paused: {failure}"
                 ) from failure
 
-    def _bring_to_disk(self, name: str) -> None:
+    def _flush_to_disk(self, name: str) -> None:
         service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
         if not flush_to_disk(service):
             raise NotCacheableError(f"service {name} holds data in memory and has no volume")
@@ -176,7 +176,7 @@ class CachedStart:
         files: digests of files, shared so that each file is read once.
 
     Attributes:
-        poured: whether the copy was started from a kept baseline.
+        from_cache: whether the copy was started from a kept baseline.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class CachedStart:
         seed: str = "",
         files: FileDigests | None = None,
     ) -> None:
-        self.poured = False
+        self.from_cache = False
         self._stack = stack
         self._store = store
         self._seed = seed
@@ -211,12 +211,12 @@ class CachedStart:
         except WaitCancelledError:
             raise
         except (DockwrightError, ExceptionGroup) as failure:
-            if not self.poured or self._key is None:
+            if not self.from_cache or self._key is None:
                 raise
             self._stack.recreate(self._stack.known(None))
             # It starts without it: the baseline was to blame.
             self._store.discard(self._key.text, f"a stack did not start from it: {failure}")
-            self.poured, self._key = False, None
+            self.from_cache, self._key = False, None
         self._start_s = time.monotonic() - began
 
     def read(self) -> None:
@@ -225,7 +225,7 @@ class CachedStart:
         Raises:
             StackBrokenError: it stays paused.
         """
-        if self._store is None or self._key is None or self.poured:
+        if self._store is None or self._key is None or self.from_cache:
             return
         try:
             self._draft = self._store.draft(self._key.text)
@@ -258,8 +258,8 @@ class CachedStart:
         with ExitStack() as held:
             stored = self._look_up(store, held)
             if stored is not None:
-                self.poured = True
-                self._pour(stored)
+                self.from_cache = True
+                self._fill_volumes(stored)
 
     def _look_up(self, store: BaselineStore, held: ExitStack) -> Stored | None:
         """Return the kept baseline, which stays as long as `held`, if there is one."""
@@ -287,19 +287,19 @@ class CachedStart:
         )
         return content_key(stack.spec, surroundings)
 
-    def _pour(self, stored: Stored) -> None:
+    def _fill_volumes(self, stored: Stored) -> None:
         volumes = OwnVolumes(self._stack)
 
-        def pour(part: Part) -> None:
+        def fill(part: Part) -> None:
             volumes.fill(OwnVolume(part.service, PurePosixPath(part.target)), stored.chunks(part))
 
-        parallel.run([partial(pour, part) for part in stored.manifest.parts])
+        parallel.run([partial(fill, part) for part in stored.manifest.parts])
 
     # -- once the copy is ready --------------------------------------------------------------
 
     def _read(self, draft: Draft) -> None:
         volumes = OwnVolumes(self._stack)
-        with volumes.at_rest():
+        with volumes.paused():
             deadline = time.monotonic() + _WORTH * self._start_s
             for volume in volumes:
                 with volumes.read(volume) as chunks:

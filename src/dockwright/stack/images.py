@@ -70,9 +70,9 @@ class Images:
             ImageMissingError: it does not exist locally and cannot be pulled.
             ImageBuildError: its build failed.
         """
-        return self._ready(spec, service, watch, anew=False)
+        return self._ready(spec, service, watch, refresh=False)
 
-    def renew(self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch) -> ReadyImage:
+    def refresh(self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch) -> ReadyImage:
         """Return the service's image as its registry or its build has it now.
 
         Only ``pull_policy: never`` leaves an image as it is. `ensure` then gives the same one.
@@ -81,25 +81,25 @@ class Images:
             ImageMissingError: it cannot be pulled.
             ImageBuildError: its build failed.
         """
-        return self._ready(spec, service, watch, anew=True)
+        return self._ready(spec, service, watch, refresh=True)
 
     def _ready(
-        self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch, *, anew: bool
+        self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch, *, refresh: bool
     ) -> ReadyImage:
         reference = spec.image_of(service.name)
         # A built image depends on more than its name: two specs may build the same name.
         key = (reference, spec.content_hash if service.build else "")
         with self._lock:
-            if anew or key not in self._inspected:
-                details = self._get(reference, service, watch, anew=anew)
+            if refresh or key not in self._inspected:
+                details = self._get(reference, service, watch, refresh=refresh)
                 self._inspected[key] = ReadyImage(reference, details)
             return self._inspected[key]
 
     def _get(
-        self, reference: str, service: ServiceSpec, watch: ImageWatch, *, anew: bool
+        self, reference: str, service: ServiceSpec, watch: ImageWatch, *, refresh: bool
     ) -> Mapping[str, Any]:
         policy = service.pull_policy
-        if anew and policy == "missing" and service.build is None:
+        if refresh and policy == "missing" and service.build is None:
             policy = "always"
         if service.build is not None and service.is_built:
             # The engine's layer cache makes an unchanged build cheap; a stale image would mislead.

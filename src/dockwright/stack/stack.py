@@ -224,20 +224,20 @@ class Stack(StackView):
                 [partial(self._create_one, name, progress) for name in wave if name in missing]
             )
 
-    def ensure_image(self, name: str, progress: StartProgress, *, anew: bool = False) -> None:
+    def ensure_image(self, name: str, progress: StartProgress, *, refresh: bool = False) -> None:
         """Get a service's image: it exists, is pulled, or is built.
 
         Args:
             name: the service.
             progress: of the start that this is a part of.
-            anew: whether to pull or build an existing image again.
+            refresh: whether to pull or build an existing image again.
         """
 
         def tell(message: str) -> None:
             self._check_wanted()
             progress.report(name, "image", message)
 
-        get = self._images.renew if anew else self._images.ensure
+        get = self._images.refresh if refresh else self._images.ensure
         watch = ImageWatch(tell, lambda: self._closing)
         try:
             self.ready_images[name] = get(self.spec, self.spec.services[name], watch)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Outcome,
         Ready,
         SystemClock,
+        Wait,
         WaitOptions,
         WaitReport,
         until,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     )
     from dockwright.wait.processes import File, FileDeleted, ProcessExited
     from dockwright.wait.ready import AllOf, AnyOf, all_of, any_of, parse_ready
-    from dockwright.wait.strategy import Check, Wait, WaitCondition, wait_for
+    from dockwright.wait.strategy import Check, WaitCondition, wait_for
     from dockwright.wait.target import ContainerTarget, ProcessTarget, Target
 
 __all__ = [
@@ -101,6 +102,7 @@ __getattr__ = lazily(
             "Outcome",
             "Ready",
             "SystemClock",
+            "Wait",
             "WaitOptions",
             "WaitReport",
             "until",
@@ -129,7 +131,6 @@ __getattr__ = lazily(
         ),
         "strategy": (
             "Check",
-            "Wait",
             "WaitCondition",
             "wait_for",
         ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockwright.wait.loop import Continue, Outcome, Ready
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.loop import Continue, Outcome, Ready, Wait
+from dockwright.wait.strategy import Check
 from dockwright.wait.worker import begin_probing
 
 

@@ -12,14 +12,13 @@ from dockwright.engine.types import Document
 from dockwright.errors import UsageError
 from dockwright.model import Healthcheck
 from dockwright.wait.exits import Running, describe_exit
-from dockwright.wait.loop import Cadence, Continue, Outcome, Ready
-from dockwright.wait.strategy import Check, Wait, WaitCondition
+from dockwright.wait.loop import Cadence, Continue, Outcome, Ready, Wait
+from dockwright.wait.strategy import Check, WaitCondition
 from dockwright.wait.target import ContainerTarget
 from dockwright.wait.worker import NOT_NOW, Worker, repeat
 
 if TYPE_CHECKING:
     from dockwright.engine import ExecStream
-    from dockwright.wait.loop import Course
 
 LIFETIME_S = 30.0
 """A loop in the container ends with the connection to it; where an engine does not notice, it ends
@@ -50,7 +49,7 @@ class HealthProbe:
         *,
         timeout_s: float,
         cadence: Cadence,
-        wait: Course,
+        wait: Wait,
     ) -> None:
         self._target = target
         self._argv = argv
@@ -81,7 +80,7 @@ class HealthProbe:
         while not worker.closed.is_set():
             code: int | None = None
             try:
-                code = self._run_resident(worker)
+                code = self._run_loop(worker)
             except NOT_NOW as error:
                 self._outcome = Continue(error.message)
             if isinstance(self._outcome, Ready) or worker.closed.is_set():
@@ -93,7 +92,7 @@ class HealthProbe:
                 pause_s = self._wait.options.cadence.pause_s(self._clock.now() - began)
                 self._clock.wait(worker.closed, pause_s)
 
-    def _run_resident(self, worker: Worker) -> int | None:
+    def _run_loop(self, worker: Worker) -> int | None:
         """Run the loop until its end; return its exit code, None where it has none."""
         lifetime_s = min(self._wait.remaining_s() + _PAUSE_S, LIFETIME_S)
         cadence = self._cadence
@@ -175,7 +174,7 @@ def is_probe(command: str) -> bool:
 @cache
 def _script() -> str:
     """Return the loop's text, without its comments: it is sent with each wait."""
-    lines = files("dockwright.wait").joinpath("resident.sh").read_text("utf-8").splitlines()
+    lines = files("dockwright.wait").joinpath("health_loop.sh").read_text("utf-8").splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 

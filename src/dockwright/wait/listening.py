@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dockwright.engine.types import Document
 from dockwright.errors import UsageError
-from dockwright.wait.loop import Cadence, Continue, Outcome, Ready
+from dockwright.wait.loop import Cadence, Continue, Outcome, Ready, Wait
 from dockwright.wait.network import connect_once
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.strategy import Check
 from dockwright.wait.target import ContainerTarget
 from dockwright.wait.worker import begin_probing
 

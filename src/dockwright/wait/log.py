@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dockwright.engine import LogLine, parse_time
 from dockwright.errors import ConflictError, NoSuchObjectError
-from dockwright.wait.loop import Continue, Outcome, Ready
+from dockwright.wait.loop import Continue, Outcome, Ready, Wait
 from dockwright.wait.state import container_state
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.strategy import Check
 from dockwright.wait.watchers import wake_on_change
 from dockwright.wait.worker import Worker
 

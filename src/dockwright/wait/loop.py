@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from dockwright._text import duration
 from dockwright.errors import WaitCancelledError, WaitFailedError, WaitTimeoutError
 from dockwright.settings import POLL_CEILING_S, POLL_FIRST_S
+
+if TYPE_CHECKING:
+    from dockwright.wait.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +255,18 @@ def _cancelled(subject: str, reason: str, elapsed_s: float) -> WaitCancelledErro
 T = TypeVar("T")
 
 
-class Course:
-    """One running wait, as whatever observes the target needs it.
+class Wait:
+    """One running wait.
 
     Attributes:
+        target: what is waited for.
         options: the cadence, cancel token and clock.
         wakeup: to be set, from any thread, when it is worth checking again.
         closing: what to close when the wait ends, however it ends.
     """
 
-    def __init__(self, timeout_s: float, options: WaitOptions) -> None:
+    def __init__(self, target: Target, timeout_s: float, options: WaitOptions) -> None:
+        self.target = target
         self.options = options
         self.wakeup = threading.Event()
         self.closing = ExitStack()

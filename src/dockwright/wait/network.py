@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from dockwright._text import duration
 from dockwright.model import Address
-from dockwright.wait.loop import Continue, Outcome, Ready
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.loop import Continue, Outcome, Ready, Wait
+from dockwright.wait.strategy import Check
 from dockwright.wait.worker import begin_probing
 
 _LINGER_S = 0.05

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import psutil
 
-from dockwright.wait.loop import Continue, Failed, Outcome, Ready
-from dockwright.wait.strategy import Check, Wait
+from dockwright.wait.loop import Continue, Failed, Outcome, Ready, Wait
+from dockwright.wait.strategy import Check
 from dockwright.wait.watchers import wake_on_change, wake_on_exit
 
 ProcessLike: TypeAlias = (

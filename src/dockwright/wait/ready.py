@@ -11,10 +11,10 @@ from dockwright.model import Json
 from dockwright.wait.exits import Exec, Exited, Running
 from dockwright.wait.health import Healthy
 from dockwright.wait.log import Log
-from dockwright.wait.loop import Continue, Failed, Outcome, Ready
+from dockwright.wait.loop import Continue, Failed, Outcome, Ready, Wait
 from dockwright.wait.network import Http, Tcp
 from dockwright.wait.processes import File, FileDeleted
-from dockwright.wait.strategy import Check, Wait, WaitCondition, begin_guarded
+from dockwright.wait.strategy import Check, WaitCondition, begin_guarded
 
 
 @dataclass(frozen=True, slots=True)

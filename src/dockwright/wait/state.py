@@ -11,7 +11,7 @@ from dockwright.errors import NoSuchObjectError
 if TYPE_CHECKING:
     from dockwright.engine import Engine, Event
     from dockwright.engine.types import Document
-    from dockwright.wait.loop import Course
+    from dockwright.wait.loop import Wait
 
 BACKSTOP_S = 1.0
 """After this time the state is read even if no event came: engines lose some."""
@@ -80,7 +80,7 @@ class StateWatch:
         became_healthy: whether the engine's own probe found it healthy since the wait began.
     """
 
-    def __init__(self, engine: Engine, container_id: str, wait: Course) -> None:
+    def __init__(self, engine: Engine, container_id: str, wait: Wait) -> None:
         self.became_healthy = False
         self._engine = engine
         self._container_id = container_id

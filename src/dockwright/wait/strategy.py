@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from dockwright.errors import WaitTimeoutError
 from dockwright.wait.loop import (
     Continue,
-    Course,
     Outcome,
+    Wait,
     WaitOptions,
     WaitReport,
     require_duration,
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 
 Check: TypeAlias = Callable[[], Outcome]
 """Looks at a condition once; must not block."""
-
-
-class Wait(Course):
-    """One running wait, and its target.
-
-    Attributes:
-        target: what is waited for.
-    """
-
-    def __init__(self, target: Target, timeout_s: float, options: WaitOptions) -> None:
-        super().__init__(timeout_s, options)
-        self.target = target
 
 
 class WaitCondition(Protocol):

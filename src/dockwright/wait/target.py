@@ -19,7 +19,7 @@ from dockwright.wait.watchers import wake_on_exit
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine, ExecStream
-    from dockwright.wait.loop import Course
+    from dockwright.wait.loop import Wait
 
 TAIL_LINES = 20
 
@@ -88,7 +88,7 @@ class Target:
             "whose output is kept"
         )
 
-    def begin_state(self, wait: Course) -> Callable[[], State]:  # noqa: ARG002  (for those below)
+    def begin_state(self, wait: Wait) -> Callable[[], State]:  # noqa: ARG002  (for those below)
         """Start to follow its state during `wait`; return a function that returns it."""
         return lambda: State("running")
 
@@ -165,11 +165,11 @@ class ContainerTarget(Target):
         """Return where its output can be read."""
         return ContainerLog(self.engine, self.container_id)
 
-    def begin_state(self, wait: Course) -> Callable[[], State]:
+    def begin_state(self, wait: Wait) -> Callable[[], State]:
         """Start to follow its state during `wait`; return a function that returns it."""
         return self.state_watch(wait).state
 
-    def state_watch(self, wait: Course) -> StateWatch:
+    def state_watch(self, wait: Wait) -> StateWatch:
         """Return what follows its state during `wait`; all parts of the wait share one."""
         return wait.shared(StateWatch, lambda: StateWatch(self.engine, self.container_id, wait))
 
@@ -227,7 +227,7 @@ class ProcessTarget(Target):
         """
         return FileLog(self._log_file) if self._log_file else super().log()
 
-    def begin_state(self, wait: Course) -> Callable[[], State]:
+    def begin_state(self, wait: Wait) -> Callable[[], State]:
         """Start to follow its state during `wait`; return a function that returns it."""
         wait.closing.callback(wake_on_exit(self.process.pid, wait.wakeup.set))
         return self._state

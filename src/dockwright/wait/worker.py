@@ -10,7 +10,7 @@ from dockwright.errors import ConflictError, NoSuchObjectError
 from dockwright.wait.loop import Continue, Outcome
 
 if TYPE_CHECKING:
-    from dockwright.wait.loop import Cadence, Course
+    from dockwright.wait.loop import Cadence, Wait
     from dockwright.wait.strategy import Check
 
 NOT_NOW = (ConflictError, NoSuchObjectError)
@@ -24,7 +24,7 @@ class Worker:
     `work` ends when it next checks that.
     """
 
-    def __init__(self, wait: Course, name: str, work: Callable[[Worker], None]) -> None:
+    def __init__(self, wait: Wait, name: str, work: Callable[[Worker], None]) -> None:
         self.closed = threading.Event()
         self.ended = False
         self._wait = wait
@@ -49,7 +49,7 @@ class Worker:
 
 def repeat(
     worker: Worker,
-    wait: Course,
+    wait: Wait,
     probe: Callable[[], Outcome],
     publish: Callable[[Outcome], None],
     cadence: Cadence | None = None,
@@ -77,7 +77,7 @@ def repeat(
 
 
 def begin_probing(
-    wait: Course, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
+    wait: Wait, name: str, probe: Callable[[], Outcome], *, cadence: Cadence | None = None
 ) -> Check:
     """Repeat a blocking `probe` in a thread; return the check that returns its last outcome."""
     last: list[Outcome] = [Continue("the first attempt has not ended yet")]
