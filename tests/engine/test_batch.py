@@ -37,7 +37,7 @@ def test_no_more_than_the_bound_run_at_once() -> None:
     assert most == 3
 
 
-def test_all_tasks_run_though_some_fail_and_all_failures_are_told() -> None:
+def test_all_tasks_run_although_some_fail_and_all_failures_are_raised() -> None:
     done: list[int] = []
 
     def task(number: int) -> None:

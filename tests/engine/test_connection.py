@@ -168,7 +168,7 @@ def test_the_newest_api_that_both_sides_know_is_spoken(
     assert paths == ["/version", f"/v{spoken}/_ping"]
 
 
-def test_podman_is_told_apart() -> None:
+def test_podman_is_recognised() -> None:
     document = {**VERSION, "Components": [{"Name": "Podman Engine", "Version": "5.0.0"}]}
     with answering(lambda request: reply(request, document)) as address:
         engine = connect(Endpoint(address, "a test"))
@@ -185,7 +185,7 @@ def test_podman_is_told_apart() -> None:
         ([], "not as a Docker-compatible engine does"),
     ],
 )
-def test_what_is_no_engine_is_told(body: object, message: str) -> None:
+def test_an_address_without_an_engine_is_reported(body: object, message: str) -> None:
     with (
         answering(lambda request: reply(request, body)) as address,
         pytest.raises(EngineError, match=message) as caught,
@@ -239,7 +239,7 @@ def test_an_engine_that_hangs_is_a_timeout() -> None:
     )
 
 
-def test_an_answer_that_breaks_off_is_told() -> None:
+def test_an_answer_that_breaks_off_is_reported() -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "1000")
@@ -275,7 +275,7 @@ def test_a_socket_that_an_engine_left(tmp_path: Path) -> None:
         connect(Endpoint(f"unix://{path}", "socket"))
 
 
-def test_a_port_where_nobody_listens_and_a_host_that_is_not_known() -> None:
+def test_a_closed_port_and_an_unknown_host_are_reported() -> None:
     with pytest.raises(EngineUnreachableError, match="nobody listens there"):
         connect(Endpoint("tcp://127.0.0.1:1", "DOCKER_HOST"))
     with pytest.raises(EngineUnreachableError, match="its host name cannot be resolved"):
@@ -366,14 +366,14 @@ def test_tls_with_a_clients_certificate(
 
 
 @pytest.mark.engine
-def test_tls_with_the_wrong_authority_is_told(certificates: Path, tls_address: str) -> None:
+def test_tls_with_the_wrong_authority_is_reported(certificates: Path, tls_address: str) -> None:
     files = TlsFiles(verify=True, ca=certificates / "cert.pem")
     with pytest.raises(EngineUnreachableError, match="the TLS connection failed") as caught:
         connect(Endpoint(tls_address, "a test", files))
     assert "DOCKER_CERT_PATH" in str(caught.value.hint)
 
 
-def test_plain_http_where_tls_is_expected_is_told(certificates: Path) -> None:
+def test_plain_http_where_tls_is_expected_is_reported(certificates: Path) -> None:
     files = TlsFiles.in_directory(certificates, verify=True)
     with (
         answering(lambda request: reply(request, VERSION)) as address,
@@ -421,7 +421,7 @@ def test_an_engine_over_ssh(
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_ssh_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssh_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ssh").write_text("#!/bin/sh\nexit 255\n")
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -430,7 +430,7 @@ def test_ssh_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "`ssh HOST docker version`" in str(caught.value.hint)
 
 
-def test_ssh_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineUnreachableError, match="the command `ssh` is not installed"):
         connect(Endpoint("ssh://far.example", "DOCKER_HOST"))

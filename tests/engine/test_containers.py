@@ -174,7 +174,7 @@ def test_a_host_port_that_a_process_has(engine: Engine, owned: Owned, scratch: s
             engine.start_container(container)
 
 
-def test_a_command_that_does_not_exist_is_told(engine: Engine, owned: Owned, scratch: str) -> None:
+def test_a_missing_command_is_reported(engine: Engine, owned: Owned, scratch: str) -> None:
     with pytest.raises(
         EngineError, match=r"cannot start container .*executable file not found"
     ) as e:

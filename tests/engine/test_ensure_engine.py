@@ -192,7 +192,7 @@ def test_an_engine_at_another_usual_socket_is_named_on_standard_output(
 
 
 @pytest.mark.engine
-def test_a_user_without_the_right_is_told_what_to_do(
+def test_a_user_without_permission_learns_what_to_do(
     engine: Engine, stubs: Path, tmp_path: Path
 ) -> None:
     if os.geteuid() != 0 or not shutil.which("setpriv"):
@@ -264,7 +264,7 @@ def test_on_debian_the_package_is_installed_without_starting_services(
     assert "broken dockerd" in done.stderr
 
 
-def test_an_installation_that_fails_is_told(stubs: Path, tmp_path: Path) -> None:
+def test_a_failed_installation_is_reported(stubs: Path, tmp_path: Path) -> None:
     (stubs / "dockerd").unlink()
     _stub(stubs, "apt-get", "echo E: no network >&2; exit 100")
     done = _hidden(tmp_path, _with_own_sbin(tmp_path), path=_only(stubs))

@@ -74,7 +74,7 @@ def test_a_subscription_gets_only_what_it_asked_for(
 
 
 @pytest.mark.engine
-def test_only_containers_with_the_labels_are_told_of(
+def test_only_events_of_containers_with_the_labels_arrive(
     own_engine: Engine, owned: Owned, scratch: str
 ) -> None:
     mine, other = {"project": "shop", "service": "web"}, {"project": "mail", "service": "web"}
@@ -142,7 +142,7 @@ def test_closing_ends_the_thread_at_once(own_engine: Engine) -> None:
 
 
 @pytest.mark.engine
-def test_a_slow_consumer_is_told_that_it_missed_some(
+def test_a_slow_consumer_learns_that_it_missed_events(
     own_engine: Engine, owned: Owned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dockwright.engine.events._QUEUE_LENGTH", 2)

@@ -20,7 +20,7 @@ def container(owned: Owned, scratch: str) -> str:
     return owned.run(scratch, "sleep", "600")
 
 
-def test_output_and_exit_code_are_told_apart_by_stream(engine: Engine, container: str) -> None:
+def test_stdout_and_stderr_are_separate(engine: Engine, container: str) -> None:
     result = engine.exec(container, ["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (result.exit_code, result.stdout, result.stderr) == (3, b"out\n", b"err\n")
 
@@ -61,7 +61,7 @@ def test_root_ends_a_command_that_takes_too_long_and_what_it_has_started(
     assert [row[-1] for row in rows if "Z" not in row and "defunct" not in row[-1]] == ["sleep 600"]
 
 
-def test_others_are_told_that_the_command_may_still_run(
+def test_the_error_says_that_the_command_may_still_run(
     engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

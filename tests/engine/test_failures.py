@@ -177,7 +177,7 @@ from dockwright.errors import (
         (401, "unauthorized", EnginePermissionError, "unauthorized", "log in"),
     ],
 )
-def test_a_refusal_is_told_apart_and_says_what_to_do(
+def test_a_refusal_becomes_the_right_error_with_a_hint(
     status: int, words: str, error: type[EngineError], text: str, hint: str
 ) -> None:
     found = refused(status, words, "do it")
@@ -198,7 +198,7 @@ def test_other_refusals_keep_the_engines_words(status: int, error: type[EngineEr
     assert refused(status, "", "do it").message == f"cannot do it: HTTP status {status}"
 
 
-def test_a_build_that_fills_the_disk_is_told_as_such() -> None:
+def test_a_build_that_fills_the_disk_is_a_full_disk() -> None:
     found = build_failed("shop", "exit code: 1", ["tar: write error: No space left on device"])
     assert isinstance(found, DiskFullError)
     assert "cannot build image shop: exit code: 1" in found.message

@@ -58,7 +58,7 @@ def test_images_are_listed_by_label(engine: Engine, scratch: str) -> None:
 
 
 @pytest.mark.engine
-def test_a_registry_that_cannot_be_reached_is_told(engine: Engine) -> None:
+def test_an_unreachable_registry_is_reported(engine: Engine) -> None:
     with pytest.raises(ImageMissingError) as caught:
         engine.pull_image("localhost:1/nothing:7")
     assert caught.value.message.startswith("image localhost:1/nothing:7 cannot be pulled: ")
@@ -67,7 +67,7 @@ def test_a_registry_that_cannot_be_reached_is_told(engine: Engine) -> None:
 
 
 @pytest.mark.engine
-def test_a_name_that_cannot_be_is_told(engine: Engine) -> None:
+def test_an_impossible_name_is_reported(engine: Engine) -> None:
     with pytest.raises(ImageMissingError, match="invalid reference format"):
         engine.pull_image("Not/Lower:1")
 
@@ -115,7 +115,7 @@ def pull(pulls: Pulls, reference: str, **options: object) -> list[PullProgress]:
     return seen
 
 
-def test_progress_sums_up_the_layers_and_is_told_at_the_end(docker_config: Path) -> None:
+def test_progress_adds_up_the_layers_and_is_reported_at_the_end(docker_config: Path) -> None:
     pulls = Pulls(
         {"status": "Pulling from library/redis", "id": "7"},
         {"status": "Pulling fs layer", "progressDetail": {}, "id": "a"},
@@ -166,7 +166,7 @@ def test_a_credential_helper_is_asked(
     assert pulls.logins[0]["Password"] == "s3cret"
 
 
-def test_a_credential_helper_that_is_missing_is_told(docker_config: Path) -> None:
+def test_a_missing_credential_helper_is_reported(docker_config: Path) -> None:
     docker_config.write_text('{"credsStore": "no-such-helper"}')
     with pytest.raises(
         EngineError, match=r"the credentials for docker\.io cannot be read"
@@ -198,7 +198,7 @@ def test_why_a_pull_failed_is_explained(
     assert hint in str(caught.value.hint)
 
 
-def test_a_disk_that_fills_up_during_a_pull_is_told(docker_config: Path) -> None:
+def test_a_disk_that_fills_up_during_a_pull_is_reported(docker_config: Path) -> None:
     words = "failed to register layer: write /usr/lib/x: no space left on device"
     with pytest.raises(DiskFullError, match="no space left on device") as caught:
         pull(Pulls({"error": words}), "redis:7")

@@ -47,7 +47,7 @@ def test_a_long_lived_stack_has_no_owner() -> None:
     ("key", "value"),
     [("owner.pid", "many"), ("owner.pid", None), ("created", "today"), ("session", None)],
 )
-def test_labels_that_are_broken_are_nobodys(key: str, value: str | None) -> None:
+def test_broken_labels_have_no_owner(key: str, value: str | None) -> None:
     labels = ownership_labels(ownership(current_owner()))
     if value is None:
         del labels[PREFIX + key]
@@ -56,7 +56,7 @@ def test_labels_that_are_broken_are_nobodys(key: str, value: str | None) -> None
     assert parse_ownership(labels) is None
 
 
-def test_others_labels_are_nobodys() -> None:
+def test_labels_of_other_tools_have_no_owner() -> None:
     assert parse_ownership(None) is None
     assert parse_ownership({"session": "x"}) is None
 

@@ -23,7 +23,7 @@ def wait_for_end(engine: Engine, container: str) -> None:
 
 
 @pytest.mark.engine
-def test_lines_are_told_apart_by_stream(engine: Engine, owned: Owned, scratch: str) -> None:
+def test_lines_know_their_stream(engine: Engine, owned: Owned, scratch: str) -> None:
     container = owned.run(scratch, "sh", "-c", WRITE)
     wait_for_end(engine, container)
     lines = list(engine.logs(container))

@@ -85,14 +85,12 @@ def test_a_volume_in_use_cannot_be_removed(engine: Engine, owned: Owned, scratch
         engine.remove_volume(owned.name)
 
 
-def test_a_driver_that_does_not_exist_is_told(engine: Engine, owned: Owned) -> None:
+def test_a_missing_driver_is_reported(engine: Engine, owned: Owned) -> None:
     with pytest.raises(EngineError, match=f"cannot create volume {owned.name}: .*no-such-driver"):
         engine.create_volume(owned.name, {"Driver": "no-such-driver", "Labels": owned.labels})
 
 
-def test_no_leak_is_told_by_the_check(
-    engine: Engine, owned: Owned, assert_no_leaks: object
-) -> None:
+def test_the_check_finds_no_leak(engine: Engine, owned: Owned, assert_no_leaks: object) -> None:
     assert callable(assert_no_leaks)
     assert_no_leaks(owned.labels)
     engine.create_volume(owned.name, {"Labels": owned.labels})

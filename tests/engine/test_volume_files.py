@@ -179,7 +179,7 @@ def test_attributes_of_files_are_kept(engine: Engine, place: Place) -> None:
 
 
 @pytest.mark.parametrize("as_root", [True, False])
-def test_what_is_no_tar_is_told(
+def test_content_that_is_not_a_tar_is_reported(
     engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, as_root: bool
 ) -> None:
     volume, container = place.new()
@@ -211,7 +211,7 @@ def test_what_the_giver_of_chunks_raises_ends_the_filling(engine: Engine, place:
     assert not children_named("tar")
 
 
-def test_a_full_disk_is_told(small_disk: Path) -> None:
+def test_a_full_disk_is_reported(small_disk: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         entry = tarfile.TarInfo("root/big")

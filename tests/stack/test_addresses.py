@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 SLEEPER = "image: IMAGE, command: [sleep, '600']"
 
 
-def test_a_service_that_has_ended_is_told_as_such(make_stack: StackMaker) -> None:
+def test_the_error_says_that_a_service_has_ended(make_stack: StackMaker) -> None:
     stack = make_stack(f"services: {{web: {{{SLEEPER}, ports: ['8000']}}}}")
     stack.start()
     stack.kill(["web"])

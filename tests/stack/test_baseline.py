@@ -59,7 +59,7 @@ def test_a_job_is_done_again_on_what_is_new(make_stack: StackMaker, tmp_path: Pa
         assert all(stack.containers[name] != before[name] for name in before)
 
 
-def test_a_job_that_is_declared_to_be_made_anew_is(make_stack: StackMaker, tmp_path: Path) -> None:
+def test_a_job_that_declares_recreate_is_recreated(make_stack: StackMaker, tmp_path: Path) -> None:
     job = JOB.replace("command: ['true']", "command: ['true'], x-dockwright: {reset: recreate}")
     stack = make_stack(f"services: {CACHE}{job}")
     with captured(stack, tmp_path / "scratch") as baseline:
@@ -106,7 +106,7 @@ def pids(stack: Stack) -> dict[str, int]:
         ("recreate", False, {"stateful", "client"}),
     ],
 )
-def test_a_stateless_process_stays_unless_what_it_knows_is_made_anew(
+def test_a_stateless_process_stays_unless_a_service_that_it_uses_is_recreated(
     make_stack: StackMaker, tmp_path: Path, way: str, thorough: bool, renewed: set[str]
 ) -> None:
     said = f"    x-dockwright: {{reset: {way}}}\n" if way else ""
@@ -127,7 +127,7 @@ def test_a_stateless_process_that_has_ended_is_started_again(
         assert stack.processes["stateless"].running
 
 
-def test_a_strategy_that_does_not_fit_is_told_with_its_service(
+def test_the_error_for_an_unfit_strategy_names_the_service(
     make_stack: StackMaker, tmp_path: Path
 ) -> None:
     stack = make_stack(

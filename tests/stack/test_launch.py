@@ -131,7 +131,7 @@ def test_an_optional_dependency_that_fails_does_not_hold_its_dependent_back() ->
     assert "start web" in recorder.steps
 
 
-def test_every_unit_tells_its_states_in_order() -> None:
+def test_every_unit_reports_its_states_in_order() -> None:
     recorder = Recorder(Graph({"only": ()}))
     recorder.add("only")
     recorder.run()

@@ -54,7 +54,7 @@ def test_dependencies_and_dependents_are_transitive() -> None:
     assert graph.with_dependents(["mail"]) == ["mail"]
 
 
-def test_completion_is_awaited_only_where_somebody_asks_for_it() -> None:
+def test_completion_is_awaited_only_if_a_dependent_asks_for_it() -> None:
     graph = Graph(
         {
             "web": (Dependency("migrate", "service_completed_successfully"), Dependency("db")),

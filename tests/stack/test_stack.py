@@ -106,7 +106,7 @@ services:
     assert "disk is on fire" in str(caught.value)
 
 
-def test_a_stack_that_never_gets_healthy_tells_what_was_seen(make_stack: StackMaker) -> None:
+def test_the_error_for_an_unhealthy_stack_says_what_was_seen(make_stack: StackMaker) -> None:
     stack = make_stack(
         f"services: {{db: {{{SLEEPER}, healthcheck: {{test: 'echo not yet; exit 1'}}}}}}",
         ready_timeout_s=1.0,
@@ -117,7 +117,7 @@ def test_a_stack_that_never_gets_healthy_tells_what_was_seen(make_stack: StackMa
     assert "not yet" in str(caught.value)
 
 
-def test_a_missing_image_is_told_with_its_service(make_stack: StackMaker) -> None:
+def test_the_error_for_a_missing_image_names_the_service(make_stack: StackMaker) -> None:
     stack = make_stack(
         "services: {web: {image: 'dockwright.invalid/no/such:image', pull_policy: never}}"
     )
@@ -127,7 +127,7 @@ def test_a_missing_image_is_told_with_its_service(make_stack: StackMaker) -> Non
     assert "dockwright.invalid/no/such:image" in str(caught.value)
 
 
-def test_a_used_port_is_told_by_number(make_stack: StackMaker, unique_name: str) -> None:
+def test_the_error_for_a_used_port_has_its_number(make_stack: StackMaker, unique_name: str) -> None:
     text = f"services: {{a: {{{SLEEPER}, ports: ['127.0.0.1:28761:80']}}}}\n"
     make_stack(f"{text}name: {unique_name}-first", isolated=False).start()
     with pytest.raises(PortInUseError) as caught:
@@ -282,7 +282,7 @@ x-dockwright:
     assert "no config" in str(caught.value)
 
 
-def test_a_command_that_does_not_exist_is_told(make_stack: StackMaker) -> None:
+def test_a_missing_command_is_reported(make_stack: StackMaker) -> None:
     stack = make_stack(
         f"""
 services: {{box: {{{SLEEPER}}}}}

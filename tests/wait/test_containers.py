@@ -90,7 +90,7 @@ def test_an_exit_during_the_wait_is_noticed_by_its_event(room: Room) -> None:
         wait_for(target, Log("ready"), timeout_s=LONG_S, options=EVENTS_ONLY)
 
 
-def test_a_timeout_tells_state_and_last_log_lines(room: Room) -> None:
+def test_a_timeout_shows_state_and_last_log_lines(room: Room) -> None:
     target = room.run("echo warming up; sleep 600")
     wait_for(target, Log("warming"), timeout_s=LONG_S)
     with pytest.raises(WaitTimeoutError) as caught:
@@ -165,7 +165,7 @@ def test_an_exit_is_noticed_by_its_event_also_when_it_removes_the_container(room
     assert report.value == 6
 
 
-def test_a_container_that_is_removed_meanwhile_is_told(room: Room) -> None:
+def test_a_container_that_is_removed_during_the_wait_is_reported(room: Room) -> None:
     target = room.run("sleep 600")
     threading.Timer(0.2, room.engine.remove_container, [target.container_id]).start()
     with pytest.raises(WaitFailedError, match=r"it (exited with code 137|was removed)"):
@@ -203,7 +203,7 @@ def test_a_port_of_a_container_that_is_not_started_yet_is_awaited(room: Room) ->
         wait_for(target, Http("/", port=8000), timeout_s=0.3)
 
 
-def test_stopped_containers_are_told_by_id_name_and_object(room: Room) -> None:
+def test_stopped_containers_are_found_by_id_name_and_object(room: Room) -> None:
     target = room.run("sleep 600")
     document = room.engine.inspect_container(target.container_id)
     names = (target.container_id, document["Name"], SimpleNamespace(id=target.container_id))

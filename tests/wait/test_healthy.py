@@ -85,7 +85,7 @@ def test_a_check_has_the_containers_environment_user_and_directory(run: Run) -> 
     wait_for(target, Healthy(), timeout_s=LONG_S)
 
 
-def test_a_failing_check_is_told_with_the_end_of_its_output(run: Run) -> None:
+def test_the_error_for_a_failing_check_has_the_end_of_its_output(run: Run) -> None:
     target = run("echo started; sleep 600", "CMD-SHELL", "seq 1000; echo refused >&2; exit 2")
     with pytest.raises(WaitTimeoutError) as caught:
         wait_for(target, Healthy(), timeout_s=4)
@@ -129,7 +129,7 @@ def test_a_hanging_check_is_ended_after_its_timeout_and_tried_again(run: Run) ->
     assert not any("sleep 599" in command for command in commands_in(target))
 
 
-def test_a_check_that_always_hangs_is_told(run: Run) -> None:
+def test_a_check_that_always_hangs_is_reported(run: Run) -> None:
     target = run("sleep 600", "CMD", "sleep", "599", timeout_s=0.1)
     with pytest.raises(
         WaitTimeoutError, match=r"\(run \d\): it took longer than its timeout of 100"

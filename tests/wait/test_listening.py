@@ -112,6 +112,6 @@ def test_it_is_for_containers() -> None:
         wait_for(Target(), Listening((PORT,)), timeout_s=1)
 
 
-def test_a_silent_port_is_a_warning_where_nobody_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silent_port_is_a_warning_by_default(caplog: pytest.LogCaptureFixture) -> None:
     SilentPorts().add("web", [9229, 5678])
     assert "web does not listen on port 5678 and 9229, which it declares" in caplog.text

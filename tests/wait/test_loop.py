@@ -52,7 +52,7 @@ def test_pauses_grow_with_the_time_waited_from_20_ms_to_250_ms() -> None:
     assert 100 < len(clock.pauses) < 160  # 20 s / 250 ms, and the quicker ones at the beginning
 
 
-def test_a_timeout_tells_the_time_the_checks_and_what_was_seen_last() -> None:
+def test_a_timeout_shows_the_time_the_checks_and_what_was_seen_last() -> None:
     clock = FakeClock()
     check = scripted(Continue("refused"), Continue("status 503"))
     with pytest.raises(WaitTimeoutError) as caught:

@@ -80,13 +80,13 @@ def test_a_process_that_exits_ends_the_wait_with_code_and_log(launch: Launch) ->
     assert rest == ["  last log lines:", "    starting", "    no database"]
 
 
-def test_a_signal_is_told(launch: Launch) -> None:
+def test_the_error_names_the_signal_that_ended_a_process(launch: Launch) -> None:
     target = launch("import os; os.kill(os.getpid(), 9)")
     with pytest.raises(WaitFailedError, match="it was ended by signal 9\n  it logged nothing"):
         wait_for(target, Log("ready"), timeout_s=20)
 
 
-def test_a_timeout_tells_the_state_and_the_last_lines(launch: Launch) -> None:
+def test_a_timeout_shows_the_state_and_the_last_lines(launch: Launch) -> None:
     target = launch("print('warming up')\ntime.sleep(600)")
     wait_for(target, Log("warming"), timeout_s=20)
     with pytest.raises(WaitTimeoutError) as caught:
@@ -163,7 +163,7 @@ def test_a_command_is_run_in_the_targets_directory_until_it_succeeds(
         (Exec("sleep 600", attempt_s=0.1), "the command took longer than 0.1 s"),
     ],
 )
-def test_a_failing_command_is_told(strategy: Exec, seen: str) -> None:
+def test_a_failing_command_is_reported(strategy: Exec, seen: str) -> None:
     with pytest.raises(WaitTimeoutError, match=f"last seen: {seen}"):
         wait_for(Target(), strategy, timeout_s=0.5)
 

@@ -115,11 +115,11 @@ def test_status_and_body_may_be_judged_by_functions(port: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "text"), [(404, "Not Found"), (503, "Service Unavailable")])
-def test_another_status_is_told(port: int, status: int, text: str) -> None:
+def test_another_status_is_reported(port: int, status: int, text: str) -> None:
     assert last_seen(Http(f"http://127.0.0.1:{port}/status/{status}")) == f"status {status} {text}"
 
 
-def test_another_body_is_told(port: int) -> None:
+def test_another_body_is_reported(port: int) -> None:
     seen = last_seen(Http(f"http://127.0.0.1:{port}/", answer="goodbye"))
     assert seen == "status 200 OK, but not with the wanted body: 'hello nobody /'"
 
@@ -132,12 +132,12 @@ def test_an_error_of_the_users_function_reaches_the_user(port: int) -> None:
         wait_for(Target(), Http(f"http://127.0.0.1:{port}/", answer=broken), timeout_s=5)
 
 
-def test_a_refused_connection_is_told(free_port: int) -> None:
+def test_a_refused_connection_is_reported(free_port: int) -> None:
     assert last_seen(Http("/", port=free_port)) == "connection refused"
     assert last_seen(Tcp(free_port)) == f"127.0.0.1:{free_port}: connection refused"
 
 
-def test_a_plain_server_is_told_when_asked_over_tls(port: int) -> None:
+def test_a_plain_server_that_is_asked_over_tls_is_reported(port: int) -> None:
     for verify in (True, False):
         assert "wrong version number" in last_seen(Http("/", port=port, tls=True, verify=verify))
 
@@ -180,7 +180,7 @@ def test_a_port_that_accepts_is_ready(port: int) -> None:
     assert wait_for(Target(), Tcp(port)).value == Address("127.0.0.1", port)
 
 
-def test_a_proxy_that_accepts_for_nobody_is_not_ready() -> None:
+def test_a_proxy_without_a_server_behind_it_is_not_ready() -> None:
     with accepting(socket.socket.close) as port:
         assert last_seen(Tcp(port)) == f"127.0.0.1:{port}: connected, but closed at once"
         assert re.search("closed|reset|broken pipe", last_seen(Http("/", port=port)))

@@ -75,11 +75,11 @@ def test_a_popen_is_reaped(start: Start) -> None:
     assert popen.returncode == 3
 
 
-def test_a_process_that_runs_on_is_told_as_false(start: Start) -> None:
+def test_a_process_that_still_runs_gives_false(start: Start) -> None:
     assert not poll_for_process_exit(start(), timeout=0.05)
 
 
-def test_a_pid_that_nobody_has_counts_as_ended(start: Start) -> None:
+def test_an_unused_pid_counts_as_ended(start: Start) -> None:
     popen = start(code="")
     popen.wait()
     assert poll_for_process_exit(popen.pid, timeout=0)

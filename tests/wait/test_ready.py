@@ -123,7 +123,7 @@ def test_a_declared_condition_becomes_a_strategy(ready: Json, strategy: WaitCond
         ),
     ],
 )
-def test_a_wrong_condition_is_told_with_its_place(ready: Json, message: str) -> None:
+def test_the_error_for_a_wrong_condition_names_its_place(ready: Json, message: str) -> None:
     with pytest.raises(ComposeError) as caught:
         parse_ready(ready, "x.ready")
     assert caught.value.message.startswith(message)
