@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from dockwright.compose import LoadOptions, load, to_json, to_yaml
-from dockwright.model import Dependency, Healthcheck, StackSpec
+from dockwright.model import (
+    Build,
+    Dependency,
+    GivenFile,
+    Healthcheck,
+    Limits,
+    Port,
+    StackSpec,
+)
 
 TEXT = """\
 services:
@@ -55,6 +63,88 @@ def test_healthchecks_are_in_seconds(tmp_path: Path) -> None:
     assert not services["web"].healthcheck_disabled
     assert services["cache"].healthcheck_disabled
     assert services["tool"].healthcheck_disabled
+
+
+EVERYTHING = """\
+services:
+  web:
+    image: w
+    container_name: front
+    platform: linux/amd64
+    pull_policy: always
+    read_only: true
+    stop_grace_period: 1m30s
+    command: [run]
+    environment: {A: 1, B: }
+    ports: ["127.0.0.1:8080:80", {target: 53, protocol: udp, app_protocol: DNS}]
+    expose: ["90-91", "92/udp"]
+    volumes: ["data:/d:ro", "./etc:/etc/w", /anonymous]
+    tmpfs: ["/t:size=1m", /u]
+    configs: [settings]
+    secrets: [{source: pw, target: /x/pw, mode: 0400, uid: "7"}]
+    networks: {back: {aliases: [w]}, front: {priority: 5, ipv4_address: 10.1.1.7}}
+    volumes_from: ["other:ro"]
+    links: ["other:o"]
+    mem_limit: 100m
+    deploy: {resources: {limits: {memory: 100m, cpus: "2", pids: 9}}}
+  built:
+    build: {context: ., args: {A: 1, B: }, extra_hosts: ["h:1.2.3.4"], shm_size: 1m, tags: [t:1]}
+  other: {image: o, network_mode: none, expose: [1]}
+volumes: {data: {external: true}}
+configs: {settings: {content: text}}
+secrets: {pw: {environment: PASSWORD}}
+networks: {back: , front: {ipam: {config: [{subnet: 10.1.1.0/24}]}}}
+"""
+
+
+def test_ports_mounts_and_files_are_typed(tmp_path: Path) -> None:
+    spec = loaded(tmp_path, EVERYTHING)
+    web, other = spec.services["web"], spec.services["other"]
+
+    assert web.ports == (
+        Port(80, published="8080", host_ip="127.0.0.1"),
+        Port(53, "udp", app_protocol="dns"),
+    )
+    assert [str(port) for port in web.exposed] == ["90/tcp", "91/tcp", "92/udp"]
+    assert web.declared_ports == (*web.ports, *web.exposed)
+    assert (other.exposed, other.declared_ports) == ((Port(1),), ())
+    assert [(each.kind, each.source, each.target, each.read_only) for each in web.mounts] == [
+        ("volume", "data", "/d", True),
+        ("bind", str(tmp_path / "etc"), "/etc/w", False),
+        ("volume", "", "/anonymous", False),
+    ]
+    assert [each.is_named_volume for each in web.mounts] == [True, False, False]
+    assert spec.is_external("volumes", "data")
+    assert not spec.is_external("networks", "back")
+    assert web.tmpfs == {"/t": "size=1m", "/u": ""}
+    assert web.files == (
+        GivenFile("config", "settings", "/settings", content="text"),
+        GivenFile("secret", "pw", "/x/pw", variable="PASSWORD", mode=0o400, uid=7),
+    )
+
+
+def test_networks_limits_and_builds_are_typed(tmp_path: Path) -> None:
+    spec = loaded(tmp_path, EVERYTHING)
+    web, built = spec.services["web"], spec.services["built"]
+
+    assert list(web.networks) == ["front", "back"]  # by priority
+    assert web.networks["front"].addresses == {"ipv4_address": "10.1.1.7"}
+    assert web.networks["back"].aliases == ("w",)
+    assert web.limits == Limits(memory_bytes=100 << 20, cpus=2.0, pids=9)
+    assert (web.volumes_from, web.links) == (("other:ro",), ("other:o",))
+    assert web.environment == {"A": "1", "B": None}
+    assert (web.container_name, web.platform, web.stop_grace_s) == ("front", "linux/amd64", 90.0)
+    assert (web.read_only, web.pull_policy, web.is_built) == (True, "always", False)
+    assert built.build == Build(
+        tmp_path,
+        dockerfile="Dockerfile",
+        tags=("t:1",),
+        args={"A": "1"},
+        extra_hosts=("h:1.2.3.4",),
+        shm_size_bytes=1 << 20,
+    )
+    assert built.is_built
+    assert spec.image_of("built") == f"{spec.name}-built"
 
 
 def test_a_dollar_is_doubled_only_where_it_is_written_out(tmp_path: Path) -> None:
