@@ -300,6 +300,7 @@ UNSEEN_THROUGH_THE_API = {
     "an unmounted tmpfs",
     "a changed mode of the data",
     "a stray file of Redis",
+    "a restart",  # gives a tmpfs another mode with Docker 20.10
     # one more process, or one fewer, of a program that runs at the baseline
     "a process left by exec",
     "a background process",

@@ -22,7 +22,7 @@ from dockwright.errors import NoSuchObjectError
 from dockwright.stack.entries import Entries
 from dockwright.stack.stack import Stack
 
-_LOOKS, _PAUSE_S = 3, 0.02
+_PAUSES_S, _ENOUGH_FOR_FILES = (0.02, 0.02, 0.1, 0.2, 0.4), 2
 """A difference has to last: health checks come and go, and a loop's next command takes its time."""
 
 _FEW = 3
@@ -203,10 +203,12 @@ class Surroundings:
 
     def _compare_inside(self, name: str) -> str | None:
         lasting = self._look(name)
-        for _ in range(_LOOKS - 1):
+        for count, pause_s in enumerate(_PAUSES_S):
+            if count >= _ENOUGH_FOR_FILES and any(what.startswith("/") for what, _ in lasting):
+                break
             if not lasting:
                 return None
-            time.sleep(_PAUSE_S)
+            time.sleep(pause_s)
             lasting &= self._look(name)
         return f"{_listed({what for what, _ in lasting})} changed" if lasting else None
 
