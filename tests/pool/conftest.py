@@ -11,7 +11,7 @@ import pytest
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine
 from dockwright.model import Requirement
-from dockwright.pool import Factory, FactoryOptions, Pool
+from dockwright.pool import Factory, FactoryOptions, Pool, SeedKey
 from dockwright.pool.timeline import Notes
 from dockwright.settings import Settings
 from dockwright.wait import Continue, Outcome, Ready, until
@@ -50,7 +50,9 @@ def make_pool(
     """Return a maker of pools that know the stack ``tiny``; they are closed after the test."""
     pools: list[Pool] = []
 
-    def make(*, max_stacks: int = 2, files: dict[str, Path] | None = None) -> Pool:
+    def make(
+        *, max_stacks: int = 2, files: dict[str, Path] | None = None, seed: SeedKey | None = None
+    ) -> Pool:
         options = FactoryOptions(
             session=session_id,
             project="test",
@@ -61,7 +63,7 @@ def make_pool(
         pool = Pool(engine, max_stacks=max_stacks, notes=Notes())
         for name, file in (files or {"tiny": compose_file}).items():
             spec = load(LoadOptions(files=(file,)))
-            pool.declare(name, Factory(name, spec, engine, options))
+            pool.declare(name, Factory(name, spec, engine, options, seed))
         pools.append(pool)
         return pool
 

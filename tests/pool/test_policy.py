@@ -92,5 +92,24 @@ def test_prices_follow_what_is_measured_slowly() -> None:
 def test_copies_at_rest_hide_every_reset(
     at_once: int, reset_s: float, hold_s: float, expected: int
 ) -> None:
-    pace = DemandEstimate(most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s)
+    pace = DemandEstimate(
+        given_exclusive=20, most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s
+    )
     assert pace.copies_at_rest(limit=5) == expected
+
+
+@pytest.mark.parametrize(("leases", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3), (20, 4)])
+def test_a_run_needs_no_more_copies_than_it_has_exclusive_leases(
+    leases: int, expected: int
+) -> None:
+    demand = DemandEstimate(most_at_once=1, start_s=1.0, reset_s=1.0, hold_s=0.1)
+    for _ in range(leases):
+        demand.note_lease()
+    assert demand.copies_at_rest(limit=4) == expected
+
+
+def test_a_spare_has_to_pay_for_its_seed_too() -> None:
+    demand = DemandEstimate(coming_exclusive=10, start_s=1.0, reset_s=0.5, hold_s=0.5)
+    assert wanted(demand) == 2
+    demand.seed_s = 10.0
+    assert wanted(demand) == 1

@@ -17,7 +17,7 @@ from dockwright.errors import (
     PoolClosedError,
     UnknownServiceError,
 )
-from dockwright.pool import Lease, Pool
+from dockwright.pool import Lease, Pool, SeedKey
 from dockwright.stack import COMPOSE_PROJECT
 from tests._support.engine.scratch import SCRATCH
 from tests._support.project import free_port
@@ -263,11 +263,35 @@ def test_a_pool_at_rest_starts_the_spare_that_a_writer_would_wait_for(
     pool: Pool = make_pool(max_stacks=2)
     pool.rest()
     assert pool.statistics().stacks == ()
-    pool.release(pool.acquire(exclusively("one"), timeout_s=WAIT_S))
+    for holder in ("one", "two"):
+        pool.release(pool.acquire(exclusively(holder), timeout_s=WAIT_S))
     pool.rest()
     eventually(lambda: states(pool) == ["clean", "clean"], "the spare to be clean")
     pool.rest()
     assert len(states(pool)) == 2
+
+
+def test_after_a_run_with_one_writer_no_spare_is_started(make_pool: PoolMaker) -> None:
+    pool: Pool = make_pool(max_stacks=4)
+    pool.prepare("tiny", exclusive=1)
+    pool.release(pool.acquire(exclusively("one"), timeout_s=WAIT_S))
+    pool.rest()
+    eventually(lambda: states(pool) == ["clean"], "the reset")
+    assert len(states(pool)) == 1
+
+
+def test_a_spare_is_seeded_and_used_while_another_copy_is_reset(make_pool: PoolMaker) -> None:
+    pool: Pool = make_pool(max_stacks=4, seed=SeedKey("digest", lasting=False))
+    pool.prepare("tiny", exclusive=12)
+    used = set()
+    for number in range(12):
+        while (lease := pool.acquire(exclusively(f"{number}"), timeout_s=WAIT_S)).seeding:
+            pool.seeded(lease, None)
+        used.add(lease.facts.project)
+        assert states(pool).count("unseeded") <= 1
+        pool.release(lease)
+    assert len(used) > 1
+    assert len(states(pool)) <= len(used) + 1
 
 
 def test_a_spare_that_cannot_start_fails_nobody(

@@ -149,9 +149,16 @@ def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) ->
     )
 
 
-def to_seed(copies: Sequence[Copy]) -> Copy | None:
-    """Return a copy that its next user has to seed, unless another one comes by itself."""
-    if any(copy.coming for copy in copies):
+def to_seed(copies: Sequence[Copy], *, wanted: int) -> Copy | None:
+    """Return a copy that its next user has to seed.
+
+    Args:
+        copies: those of one stack.
+        wanted: how many usable copies pay off; a copy that becomes clean by itself counts.
+    """
+    coming = any(copy.coming for copy in copies)
+    usable = sum(copy.state is not State.UNSEEDED for copy in copies)
+    if coming and usable >= wanted:
         return None
     return next((copy for copy in copies if copy.state is State.UNSEEDED), None)
 

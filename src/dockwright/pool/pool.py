@@ -374,8 +374,7 @@ class Pool:
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
             if requirement.exclusive:
-                pace = self._holdings.pace[requirement.stack]
-                pace.coming_exclusive = max(0, pace.coming_exclusive - 1)
+                self._holdings.pace[requirement.stack].note_lease()
                 self._holdings.keep_spares(requirement.stack)
         return _lease(requirement, copy, time.monotonic() - waiter.since_s)
 
@@ -418,6 +417,7 @@ class Pool:
             copy = self._holdings.copy_of(lease.stack)
             if copy is None or self._closed:
                 return
+            self._holdings.pace[copy.key].seed_s = time.monotonic() - copy.since_s
             copy.holders.clear()
             copy.become(State.STARTING)
             self._do(self._complete, copy, failure)
@@ -515,7 +515,8 @@ class Pool:
             if failure is not None:
                 raise failure
             mine = self._holdings.of(requirement.stack)
-            copy = choose(mine, waiter, self._holdings.waiters) or to_seed(mine)
+            wanted = self._holdings.copies_wanted(waiter.key) if waiter.exclusive else 1
+            copy = choose(mine, waiter, self._holdings.waiters) or to_seed(mine, wanted=wanted)
             if copy is not None:
                 return copy
             self._holdings.grow_if_needed(waiter)

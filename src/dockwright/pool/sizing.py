@@ -23,17 +23,26 @@ class DemandEstimate:
 
     Attributes:
         coming_exclusive: exclusive leases that are announced and were not given yet.
+        given_exclusive: exclusive leases that were given since the pool was last at rest.
         most_at_once: how many wanted an exclusive lease at the same time, at most.
         start_s: how long the last start took, in seconds; None: none has ended, or it failed.
+        seed_s: how long the last seed of a new copy took, in seconds; 0: there was none.
         reset_s: how long resets take, in seconds, smoothed; None: nobody knows.
         hold_s: how long exclusive leases last, in seconds, smoothed; None: none has ended.
     """
 
     coming_exclusive: int = 0
+    given_exclusive: int = 0
     most_at_once: int = 0
     start_s: float | None = None
+    seed_s: float = 0.0
     reset_s: float | None = None
     hold_s: float | None = None
+
+    def note_lease(self) -> None:
+        """Take in that an exclusive lease was given."""
+        self.coming_exclusive = max(0, self.coming_exclusive - 1)
+        self.given_exclusive += 1
 
     def note_start(self, seconds: float) -> None:
         """Take in how long a start took."""
@@ -63,8 +72,9 @@ class DemandEstimate:
             return 1
         # Before the first reset nobody knows its price: one spare is all that is ventured.
         most = limit if self.reset_s is not None else min(limit, 2)
+        cost_s = _WORTH * self.start_s + self.seed_s  # a test waits while it seeds
         copies = 1
-        while copies < most and self._saved_s(copies, at_once) >= _WORTH * self.start_s:
+        while copies < most and self._saved_s(copies, at_once) >= cost_s:
             copies += 1
         return copies
 
@@ -77,14 +87,16 @@ class DemandEstimate:
         return waited_s >= (self.start_s or 0.0)
 
     def copies_at_rest(self, *, limit: int) -> int:
-        """Return how many copies hide every reset, where nobody waits for their start.
+        """Return how many copies hide every reset of another run like the last one.
 
-        Resets are taken to last twice as long as usual: few do, and tests wait for those.
+        Nobody waits for their start. Resets are taken to last twice as long as usual: few do, and
+        tests wait for those. A run does not use more copies than it has exclusive leases.
 
         Args:
             limit: more than this only crowd the cores.
         """
         at_once = self.most_at_once
+        limit = min(limit, self.given_exclusive)
         if not at_once:
             return 0
         copies = at_once + 1
@@ -149,16 +161,22 @@ class Holdings:
         """Return the copy that a stack is; None: it is no longer held."""
         return next((copy for copy in self.copies if copy.stack is stack), None)
 
-    def keep_spares(self, key: str) -> None:
-        """Have more copies started where leases come faster than resets."""
+    def copies_wanted(self, key: str) -> int:
+        """Return how many copies of a stack pay off now."""
         in_use = sum(copy.state is State.EXCLUSIVE for copy in self.of(key))
         waiting = sum(waiter.key == key and waiter.exclusive for waiter in self.waiters)
-        limit = self.max_stacks or usual_limit()
         pace = self.pace[key]
         pace.most_at_once = max(pace.most_at_once, in_use + waiting)
-        wanted = pace.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
-        starting = any(copy.state is State.STARTING for copy in self.copies)
-        if len(self.of(key)) < wanted and not starting:
+        limit = self.max_stacks or usual_limit()
+        return pace.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
+
+    def keep_spares(self, key: str) -> None:
+        """Have more copies started where leases come faster than resets, one after the other."""
+        wanted = self.copies_wanted(key)
+        pending = any(copy.state is State.STARTING for copy in self.copies) or any(
+            copy.state is State.UNSEEDED for copy in self.of(key)
+        )
+        if len(self.of(key)) < wanted and not pending:
             self.grow(key)
 
     def grow_if_needed(self, waiter: Waiter) -> None:
@@ -237,3 +255,4 @@ class Holdings:
             if any(copy.state is not State.STARTING for copy in copies):
                 for _ in range(wanted - len(copies)):
                     self.grow(key)
+            pace.given_exclusive = 0
