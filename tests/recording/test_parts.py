@@ -270,6 +270,18 @@ def test_what_several_processes_tell_is_merged() -> None:
     assert both.engine_calls == (EngineCalls("kill", 1, 9.0), EngineCalls("start", 3, 4.0))
 
 
+def test_counts_follow_from_whole_spans_also_of_what_failed() -> None:
+    spans = (
+        Span("start", "", 0.0, 1.0),
+        Span("wait", "db", 0.5, 0.5),
+        Span("lease", "test_a", 1.0, 1.0),
+        Span("reset", "", 2.0, 1.0),
+        Span("reset", "db: recreate", 2.0, 0.5),
+    )
+    report = BrokerReport(stacks=(StackRecord("dw-1", "", spans), StackRecord("dw-2", "", spans)))
+    assert report.counts() == {"started": 2, "leases": 2, "resets": 2}
+
+
 def test_engine_calls_are_told_once() -> None:
     before = {"start": CallStatistics(2, 1.0), "ping": CallStatistics(1, 0.1)}
     now = {"start": CallStatistics(5, 4.0), "ping": CallStatistics(1, 0.1)}

@@ -11,6 +11,7 @@ from dockwright.engine import Engine
 from dockwright.recording import RunRecord
 from tests._support.recording.recorded import Recorded, assert_adds_up
 from tests._support.suite import Suite, clean_environment
+from dockwright.report.summary import background_shares
 from tests.soak.conftest import FULL
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
@@ -54,6 +55,9 @@ def _assert_stacks_tell(record: RunRecord) -> None:
         assert (by_unit["db"].peak_memory_bytes or 0) > 1 << 20
     leases = sum(span.phase == "lease" for stack in record.stacks for span in stack.spans)
     assert leases == record.counts["leases"]
+    shown = {share.kind: share.count for share in background_shares(record.stacks)}
+    assert record.counts["started"] == shown["start"]
+    assert record.counts["resets"] == shown.get("reset", 0)
     assert sum(call.count for call in record.engine_calls) >= record.counts["engine_calls"]
 
 

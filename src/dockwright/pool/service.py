@@ -16,7 +16,7 @@ from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.model import Json, Requirement, StackSpec
+from dockwright.model import Requirement, StackSpec
 from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
@@ -170,9 +170,10 @@ class PoolService:
         """Return what happened since the last report, so that each second is reported once."""
         if self._pool is None or self._engine is None:
             return Summary()
-        counts = self._pool.drain_counts()
-        reports = (self._broker_report(self._engine),)
-        return Summary(counts, self._advice.drain(), reports=reports)
+        report = self._broker_report(self._engine)
+        # What has a span is counted by its spans, so that the counts agree with the times.
+        counts = {**self._pool.drain_counts(), **report.counts()}
+        return Summary(counts, self._advice.drain(), reports=(report.to_json(),))
 
     def record(self, lane: str, pid: int) -> None:
         """Sample what the stacks and this process, which runs tests, use; see `report`."""
@@ -202,7 +203,7 @@ class PoolService:
     def _living(self) -> list[RunningCopy]:
         return self._pool.living() if self._pool is not None else []
 
-    def _broker_report(self, engine: Engine) -> dict[str, Json]:
+    def _broker_report(self, engine: Engine) -> BrokerReport:
         """Return what a run's record is made of, since the last time."""
         samples, units = self._sampler.drain()
         before, now = self._told_calls, dict(engine.statistics().by_call)
@@ -213,7 +214,7 @@ class PoolService:
             stacks=self._journal.drain(units),
             samples=samples,
             engine_calls=calls_between(before, now),
-        ).to_json()
+        )
 
     def _opened(self) -> Pool:
         if self._pool is None:

@@ -40,6 +40,15 @@ class BrokerReport:
         """Read what `to_json` returned."""
         return decoded(cls, values)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many starts, resets and leases there were, whole ones and ones that failed."""
+        spans = [span for stack in self.stacks for span in stack.spans]
+        return {
+            "started": sum(span.phase == "start" and not span.name for span in spans),
+            "resets": sum(span.phase == "reset" and not span.name for span in spans),
+            "leases": sum(span.phase == "lease" for span in spans),
+        }
+
     @classmethod
     def added(cls, parts: Iterable[BrokerReport]) -> BrokerReport:
         """Return the sum of several reports: copies merged, calls added, samples in order."""
