@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -133,9 +134,16 @@ HANGS = {
 
 
 def ended_while_starting(
-    suite: Suite, *arguments: str, signals: Sequence[int], of_many: int = 1
+    suite: Suite,
+    *arguments: str,
+    signals: Sequence[int],
+    of_many: int = 1,
+    started: Callable[[], Outcome] | None = None,
 ) -> None:
-    """Start a run, end it by signals once a container is there, and look at what is left."""
+    """Start a run, end it by signals once a container exists, and check that nothing is left.
+
+    `started` tells when to send the signals if the start never gets as far as a container.
+    """
     suite.write(
         "test_it.py",
         f"import pytest\n@pytest.mark.parametrize('n', range({of_many}))\n"
@@ -146,7 +154,8 @@ def ended_while_starting(
         [*suite.pytester._getpytestargs(), *options, *arguments], stdin=subprocess.DEVNULL
     )
     try:
-        until(lambda: _something_there(suite), subject="the start", timeout_s=TIMEOUT_S)
+        began = started or (lambda: _something_there(suite))
+        until(began, subject="the start", timeout_s=TIMEOUT_S)
         for number in signals:
             process.send_signal(number)
         process.communicate(timeout=TIMEOUT_S)
@@ -181,6 +190,26 @@ def test_a_start_that_hangs_ends_with_the_run(suite: Suite, hangs: str, keep_war
     _end_broker(suite)
 
 
+def test_an_image_pull_that_hangs_ends_with_the_run(suite: Suite) -> None:
+    connections = []
+
+    def asked() -> Outcome:
+        try:
+            connections.append(registry.accept())
+        except BlockingIOError:
+            return Continue("the registry has no connection")
+        return Ready()
+
+    with socket.create_server(("127.0.0.1", 0)) as registry:  # it accepts and never answers
+        registry.setblocking(False)
+        image = f"127.0.0.1:{registry.getsockname()[1]}/dockwright-test/never:1"
+        suite.compose(text=f"services: {{web: {{image: '{image}'}}}}")
+        ended_while_starting(suite, signals=[signal.SIGTERM], started=asked)
+        until(lambda: _no_broker(suite), subject="the broker", timeout_s=TIMEOUT_S)
+    for connection, _ in connections:
+        connection.close()
+
+
 @pytest.mark.parametrize(
     "signals",
     [[signal.SIGHUP], [signal.SIGKILL], [signal.SIGINT, signal.SIGINT]],
@@ -197,11 +226,22 @@ def test_the_start_ends_when_the_main_process_of_xdist_is_ended(suite: Suite) ->
 
 
 def _end_broker(suite: Suite) -> None:
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "dockwright.pool.broker" in line and str(suite.path) in line:
-            process.terminate()
-            process.wait(TIMEOUT_S)
+    for process in _brokers(suite):
+        process.terminate()
+        process.wait(TIMEOUT_S)
+
+
+def _no_broker(suite: Suite) -> Outcome:
+    return Continue("a broker runs") if _brokers(suite) else Ready()
+
+
+def _brokers(suite: Suite) -> list[psutil.Process]:
+    lines = [(each, each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
+    return [
+        process
+        for process, line in lines
+        if "dockwright.pool.broker" in line and str(suite.path) in line
+    ]
 
 
 def _nothing_left(suite: Suite) -> Outcome:
