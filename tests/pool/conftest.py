@@ -12,7 +12,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.engine import PREFIX, Engine
 from dockwright.model import Requirement
 from dockwright.pool import Factory, FactoryOptions, Pool, SeedKey
-from dockwright.pool.timeline import Notes
+from dockwright.pool.timeline import PoolTimeline
 from dockwright.settings import Settings
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests._support.owned import leftovers
@@ -60,7 +60,7 @@ def make_pool(
             directory=tmp_path / "work",
             settings=Settings(tmp_path, start_timeout=30.0),
         )
-        pool = Pool(engine, max_stacks=max_stacks, notes=Notes())
+        pool = Pool(engine, max_stacks=max_stacks, timeline=PoolTimeline())
         for name, file in (files or {"tiny": compose_file}).items():
             spec = load(LoadOptions(files=(file,)))
             pool.declare(name, Factory(name, spec, engine, options, seed))

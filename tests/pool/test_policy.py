@@ -7,8 +7,8 @@ import pytest
 from dockwright.pool.sizing import DemandEstimate
 
 
-def wanted(pace: DemandEstimate, *, at_once: int = 1, limit: int = 4) -> int:
-    return pace.copies_wanted(at_once=at_once, limit=limit)
+def wanted(demand: DemandEstimate, *, at_once: int = 1, limit: int = 4) -> int:
+    return demand.copies_wanted(at_once=at_once, limit=limit)
 
 
 def test_one_copy_is_enough_before_anything_is_known() -> None:
@@ -28,54 +28,54 @@ def test_a_spare_covers_a_reset_that_is_as_long_as_a_test() -> None:
 
 
 def test_two_clients_at_once_want_twice_as_many() -> None:
-    pace = DemandEstimate(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)
-    assert wanted(pace, at_once=2) == 4
+    demand = DemandEstimate(coming_exclusive=50, start_s=1.0, reset_s=0.1, hold_s=0.1)
+    assert wanted(demand, at_once=2) == 4
 
 
-def test_clients_wait_for_each_other_where_that_is_sooner_than_a_start() -> None:
-    pace = DemandEstimate(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
-    assert wanted(pace, at_once=2) == 1
-    pace.coming_exclusive = 200
-    assert wanted(pace, at_once=2) == 2
+def test_clients_wait_for_each_other_if_that_is_faster_than_a_start() -> None:
+    demand = DemandEstimate(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
+    assert wanted(demand, at_once=2) == 1
+    demand.coming_exclusive = 200
+    assert wanted(demand, at_once=2) == 2
 
 
-def test_who_has_waited_as_long_as_a_start_takes_gets_one() -> None:
-    pace = DemandEstimate(start_s=3.0)
-    assert not pace.is_overdue(2.9)
-    assert pace.is_overdue(3.0)
+def test_a_wait_is_overdue_after_the_time_of_a_start() -> None:
+    demand = DemandEstimate(start_s=3.0)
+    assert not demand.is_overdue(2.9)
+    assert demand.is_overdue(3.0)
 
 
-def test_what_is_expected_of_a_reset_gives_way_to_what_is_known() -> None:
-    pace = DemandEstimate()
-    pace.expect_reset(0.05)
-    assert pace.reset_s == 0.05
-    pace.expect_reset(1.0)
-    assert pace.reset_s == 0.05
+def test_an_expected_reset_time_does_not_replace_a_known_one() -> None:
+    demand = DemandEstimate()
+    demand.expect_reset(0.05)
+    assert demand.reset_s == 0.05
+    demand.expect_reset(1.0)
+    assert demand.reset_s == 0.05
 
 
-def test_what_saves_less_than_it_costs_is_not_started() -> None:
+def test_a_copy_that_saves_less_than_it_costs_is_not_started() -> None:
     assert wanted(DemandEstimate(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
 
 
-def test_before_the_first_reset_one_spare_is_ventured() -> None:
+def test_before_the_first_reset_there_is_one_spare_at_most() -> None:
     assert wanted(DemandEstimate(coming_exclusive=50, start_s=1.0, hold_s=0.5)) == 2
 
 
 def test_each_copy_must_pay_for_itself() -> None:
     # With two copies a test waits 0.25 s less, with three 0.05 s less than with two.
-    pace = DemandEstimate(coming_exclusive=4, start_s=1.0, reset_s=0.3, hold_s=0.2)
-    assert wanted(pace) == 2
-    pace.coming_exclusive = 11
-    assert wanted(pace) == 3
+    demand = DemandEstimate(coming_exclusive=4, start_s=1.0, reset_s=0.3, hold_s=0.2)
+    assert wanted(demand) == 2
+    demand.coming_exclusive = 11
+    assert wanted(demand) == 3
 
 
-def test_prices_follow_what_is_measured_slowly() -> None:
-    pace = DemandEstimate()
-    pace.note_reset(1.0)
-    pace.note_reset(2.0)
-    assert pace.reset_s == pytest.approx(1.3)
-    pace.note_hold(0.5)
-    assert pace.hold_s == 0.5
+def test_measured_times_are_smoothed() -> None:
+    demand = DemandEstimate()
+    demand.note_reset(1.0)
+    demand.note_reset(2.0)
+    assert demand.reset_s == pytest.approx(1.3)
+    demand.note_hold(0.5)
+    assert demand.hold_s == 0.5
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_prices_follow_what_is_measured_slowly() -> None:
         (7, 0.1, 0.1, 5),
     ],
 )
-def test_copies_at_rest_hide_every_reset(
+def test_the_copies_of_an_idle_pool_hide_every_reset(
     at_once: int, reset_s: float, hold_s: float, expected: int
 ) -> None:
-    pace = DemandEstimate(
+    demand = DemandEstimate(
         given_exclusive=20, most_at_once=at_once, start_s=1.0, reset_s=reset_s, hold_s=hold_s
     )
-    assert pace.copies_at_rest(limit=5) == expected
+    assert demand.idle_copies_wanted(limit=5) == expected
 
 
 @pytest.mark.parametrize(("leases", "expected"), [(0, 0), (1, 1), (2, 2), (3, 3), (20, 4)])
@@ -105,7 +105,7 @@ def test_a_run_needs_no_more_copies_than_it_has_exclusive_leases(
     demand = DemandEstimate(most_at_once=1, start_s=1.0, reset_s=1.0, hold_s=0.1)
     for _ in range(leases):
         demand.note_lease()
-    assert demand.copies_at_rest(limit=4) == expected
+    assert demand.idle_copies_wanted(limit=4) == expected
 
 
 def test_a_spare_has_to_pay_for_its_seed_too() -> None:

@@ -98,7 +98,7 @@ def test_a_lease_cannot_be_used_after_its_end(make_pool: PoolMaker) -> None:
     assert "after the lease of tests/test_a.py::test_reads ended" in str(caught.value)
 
 
-def test_nobody_waits_for_ever(make_pool: PoolMaker) -> None:
+def test_a_wait_for_a_stack_times_out(make_pool: PoolMaker) -> None:
     pool = make_pool(max_stacks=1)
     held = pool.acquire(exclusively("1 holder"), timeout_s=WAIT_S)
     with pytest.raises(LeaseError) as caught:
@@ -118,7 +118,7 @@ def test_a_stopped_container_is_back_for_the_next_one(make_pool: PoolMaker) -> N
     pool.release(lease)
 
 
-def test_a_reader_that_breaks_its_stack_breaks_it_for_nobody_else(make_pool: PoolMaker) -> None:
+def test_a_stack_broken_by_a_reader_is_not_leased_again(make_pool: PoolMaker) -> None:
     pool = make_pool(max_stacks=1)
     lease = pool.acquire(shared("vandal"), timeout_s=WAIT_S)
     lease.leased.kill("box")
@@ -185,7 +185,7 @@ def test_closing_ends_waits_and_starts(make_pool: PoolMaker) -> None:
     waiter.start()
     pool.close()
     waiter.join(WAIT_S)
-    assert "the pool of stacks is closed" in str(failures[0])
+    assert "the pool is closed" in str(failures[0])
     pool.release(held)
 
 
@@ -223,7 +223,7 @@ def test_a_kept_stack_is_left_alone(make_pool: PoolMaker, engine: Engine, sessio
         stack.remove()
 
 
-def test_one_process_that_holds_all_gets_one_more(make_pool: PoolMaker) -> None:
+def test_a_process_that_holds_all_copies_gets_one_more(make_pool: PoolMaker) -> None:
     pool = make_pool(max_stacks=1)
     module = pool.acquire(exclusively("7 tests/test_m.py"), timeout_s=WAIT_S)
     inner = pool.acquire(exclusively("7 tests/test_m.py::test_alone"), timeout_s=WAIT_S)
@@ -232,7 +232,9 @@ def test_one_process_that_holds_all_gets_one_more(make_pool: PoolMaker) -> None:
     pool.release(module)
 
 
-def test_who_waits_as_long_as_a_start_takes_gets_another_stack(make_pool: PoolMaker) -> None:
+def test_a_test_that_waits_as_long_as_a_start_takes_gets_another_stack(
+    make_pool: PoolMaker,
+) -> None:
     pool = make_pool()
     one = pool.acquire(exclusively("one"), timeout_s=WAIT_S)
     two = pool.acquire(exclusively("two"), timeout_s=WAIT_S)
@@ -241,7 +243,7 @@ def test_who_waits_as_long_as_a_start_takes_gets_another_stack(make_pool: PoolMa
     pool.release(two)
 
 
-def test_statistics_tell_who_holds_what(make_pool: PoolMaker) -> None:
+def test_statistics_name_the_holders(make_pool: PoolMaker) -> None:
     pool = make_pool()
     lease = pool.acquire(exclusively("somebody"), timeout_s=WAIT_S)
     (stack,) = pool.statistics().stacks
@@ -250,24 +252,24 @@ def test_statistics_tell_who_holds_what(make_pool: PoolMaker) -> None:
     pool.release(lease)
 
 
-def test_counts_are_told_once(make_pool: PoolMaker) -> None:
+def test_counts_are_reported_once(make_pool: PoolMaker) -> None:
     pool: Pool = make_pool()
     pool.release(pool.acquire(shared("one"), timeout_s=WAIT_S))
     assert pool.drain_counts()["leases"] == 1
     assert pool.drain_counts()["leases"] == 0
 
 
-def test_a_pool_at_rest_starts_the_spare_that_a_writer_would_wait_for(
+def test_an_idle_pool_starts_the_spare_that_a_writer_would_wait_for(
     make_pool: PoolMaker,
 ) -> None:
     pool: Pool = make_pool(max_stacks=2)
-    pool.rest()
+    pool.start_spares()
     assert pool.statistics().stacks == ()
     for holder in ("one", "two"):
         pool.release(pool.acquire(exclusively(holder), timeout_s=WAIT_S))
-    pool.rest()
+    pool.start_spares()
     eventually(lambda: states(pool) == ["clean", "clean"], "the spare to be clean")
-    pool.rest()
+    pool.start_spares()
     assert len(states(pool)) == 2
 
 
@@ -275,7 +277,7 @@ def test_after_a_run_with_one_writer_no_spare_is_started(make_pool: PoolMaker) -
     pool: Pool = make_pool(max_stacks=4)
     pool.prepare("tiny", exclusive=1)
     pool.release(pool.acquire(exclusively("one"), timeout_s=WAIT_S))
-    pool.rest()
+    pool.start_spares()
     eventually(lambda: states(pool) == ["clean"], "the reset")
     assert len(states(pool)) == 1
 
@@ -308,7 +310,7 @@ def test_a_spare_that_cannot_start_fails_nobody(
     pool: Pool = make_pool(max_stacks=2, files={"needy": file})
     pool.release(pool.acquire(exclusively("one", "needy"), timeout_s=WAIT_S))
     needed.unlink()
-    pool.rest()
+    pool.start_spares()
     eventually(lambda: states(pool) == ["clean"], "the spare to be given up")
     pool.release(pool.acquire(exclusively("two", "needy"), timeout_s=WAIT_S))
 
@@ -328,7 +330,7 @@ def test_a_stack_in_the_host_network_has_one_copy(
     with pytest.raises(LeaseError) as caught:
         pool.acquire(exclusively("b 2"), timeout_s=3.0)
     assert caught.value.hint == (
-        "there can be one copy only: service box is in the host's network, where each port is "
+        "there can be only one copy: service box is in the host's network, where each port is "
         "there once"
     )
     dirty(first)
@@ -352,7 +354,7 @@ def test_the_idle_copy_of_an_earlier_declaration_goes_before_its_successor_start
     first = pool.acquire(exclusively("a 1"), timeout_s=WAIT_S)
     pool.release(first)
     eventually(lambda: pool.statistics().stacks[0]["state"] == "clean", "a clean stack")
-    factory = replace(pool._holdings.factories["tiny"])
+    factory = replace(pool._registry.factories["tiny"])
     pool.declare("tiny-edited", factory)
     second = pool.acquire(exclusively("b 2", "tiny-edited"), timeout_s=WAIT_S)
     project = first.facts.project

@@ -59,13 +59,17 @@ def test_many_senders_do_not_mix_their_messages(ends: tuple[Connection, socket.s
         sender.join()
 
 
-def test_the_end_of_a_connection_is_none(ends: tuple[Connection, socket.socket]) -> None:
+def test_the_end_of_a_connection_is_received_as_none(
+    ends: tuple[Connection, socket.socket],
+) -> None:
     connection, other = ends
     other.close()
     assert connection.receive() is None
 
 
-def test_an_end_in_the_middle_of_a_message_is_none(ends: tuple[Connection, socket.socket]) -> None:
+def test_an_end_in_the_middle_of_a_message_is_received_as_none(
+    ends: tuple[Connection, socket.socket],
+) -> None:
     connection, other = ends
     other.sendall(struct.pack("!I", 100) + b"{")
     other.close()
@@ -85,12 +89,12 @@ def test_closing_wakes_a_receiver(ends: tuple[Connection, socket.socket]) -> Non
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (struct.pack("!I", LIMIT_BYTES + 1), "was announced: over"),
+        (struct.pack("!I", LIMIT_BYTES + 1), "is longer than"),
         (struct.pack("!I", 3) + b"{x}", "a message is not JSON"),
-        (struct.pack("!I", 2) + b"[]", "a message is an object, not list"),
+        (struct.pack("!I", 2) + b"[]", "a message must be an object, not list"),
     ],
 )
-def test_what_is_no_message_is_refused(
+def test_invalid_messages_are_refused(
     ends: tuple[Connection, socket.socket], data: bytes, text: str
 ) -> None:
     connection, other = ends
@@ -101,7 +105,7 @@ def test_what_is_no_message_is_refused(
 
 def test_a_message_that_is_too_long_is_not_sent(ends: tuple[Connection, socket.socket]) -> None:
     connection, _ = ends
-    with pytest.raises(ProtocolError, match=f"is over {LIMIT_BYTES}"):
+    with pytest.raises(ProtocolError, match=f"is longer than {LIMIT_BYTES}"):
         connection.send({"text": "x" * LIMIT_BYTES})
 
 

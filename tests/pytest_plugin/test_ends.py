@@ -253,7 +253,7 @@ def _exists(file: Path) -> Outcome:
     return Ready() if file.exists() else Continue(f"{file.name} is not there")
 
 
-def test_a_broker_that_is_killed_is_told_without_a_traceback(suite: Suite) -> None:
+def test_a_killed_broker_is_reported_without_a_traceback(suite: Suite) -> None:
     suite.write(
         "test_it.py",
         """
@@ -280,7 +280,7 @@ def test_a_broker_that_is_killed_is_told_without_a_traceback(suite: Suite) -> No
         [
             "*ERROR at teardown of test_kills_it*",
             "the broker is gone (asked to release)",
-            "  hint: what it left is removed by the next run, or by `dockwright clean`",
+            "  hint: the next run removes what it left, and so does `dockwright clean`",
             "*ERROR at setup of test_after_it*",
             "the broker is gone (asked to acquire)",
         ]
@@ -290,7 +290,7 @@ def test_a_broker_that_is_killed_is_told_without_a_traceback(suite: Suite) -> No
     suite.passes(passed=1)
 
 
-def test_what_a_broker_leaves_that_dies_at_the_end_is_removed(suite: Suite) -> None:
+def test_what_a_broker_leaves_when_it_dies_at_the_end_is_removed(suite: Suite) -> None:
     suite.write(
         "conftest.py",
         """
@@ -313,7 +313,7 @@ def test_what_a_broker_leaves_that_dies_at_the_end_is_removed(suite: Suite) -> N
     result.stdout.fnmatch_lines(["warning: the broker died; what it left has been removed"])
 
 
-def test_an_unexpected_failure_at_the_end_of_the_broker_is_told(
+def test_an_unexpected_failure_when_the_broker_exits_is_reported(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite.write(

@@ -1,9 +1,9 @@
 """The process that owns the pool of one project: ``python -m dockwright.pool.broker``.
 
-It is started by the first client that needs a stack, serves the clients of one user over a Unix
-socket, and ends, removing everything, when the last client has gone (or the time to keep the
-stacks warm is over). Its settings come from standard input, as JSON.
-A client that dies is an end of file: what it held is dirty at once.
+The first client that needs a stack starts it. It serves the clients of one user over a Unix socket,
+and removes everything and exits when the last client has left (or `keep_warm` later). It reads its
+settings from standard input, as JSON. If a client dies, its connection ends, and what it held is
+dirty at once.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from dockwright.pool.protocol import (
     Connection,
     Grant,
     Message,
+    PendingLimit,
     ProtocolError,
-    Room,
     decoding,
     error_from_json,
     error_to_json,
@@ -58,8 +58,8 @@ class Client:
 
     Args:
         connection: to the client.
-        service: what it talks to.
-        on_leaving: called once when the client says goodbye or is gone.
+        service: answers its requests.
+        on_leaving: called once, when the client says goodbye or is gone.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class Client:
         threading.Thread(target=self._serve, name="dockwright-client", daemon=True).start()
 
     def farewell(self, problems: Sequence[str]) -> None:
-        """Answer the client's goodbye, tell what happened meanwhile, and close the connection."""
+        """Answer the client's goodbye with what happened meanwhile, and close the connection."""
         if self._goodbye is not None:
-            # Who only looks must not take away what the next one who used stacks is to be told.
-            told = self._report() if self._uses_stacks else Summary()
-            summary = replace(told, problems=tuple(problems))
+            # Each event is reported once: to a client that used stacks, not to one that only looks.
+            report = self._report() if self._uses_stacks else Summary()
+            summary = replace(report, problems=tuple(problems))
             self._answer(self._goodbye, {"summary": summary.to_json()})
         self._connection.close()
 
     def _report(self) -> Summary:
         try:
             return self._service.report()
-        except Exception as failure:  # noqa: BLE001 - the client waits for its farewell
-            _log.exception("nobody is told what the pool did")
+        except Exception as failure:  # noqa: BLE001 - the client waits for the answer
+            _log.exception("could not report what the pool did")
             return Summary(notes=(f"warning: what the pool did is unknown: {explained(failure)}",))
 
     def _serve(self) -> None:
@@ -125,7 +125,7 @@ class Client:
             number, action = int(message["id"]), str(message["do"])
         if action == "goodbye":
             self._goodbye = number
-        elif action == "acquire":  # may take long; the end of the connection must be seen meanwhile
+        elif action == "acquire":  # may take long; meanwhile the connection may end
             if not self._acquiring.acquire(blocking=False):
                 raise ProtocolError(f"more than {_MOST_ACQUIRING} requests for leases at once")
             threading.Thread(
@@ -146,7 +146,7 @@ class Client:
             self._refuse(number, failure)
         except (DockwrightError, ExceptionGroup) as failure:
             self._refuse(number, failure)
-        except Exception as failure:  # noqa: BLE001 - the client must not wait for ever
+        except Exception as failure:  # noqa: BLE001 - the client must not wait forever
             _log.exception("a request failed")
             self._refuse(number, failure)
         else:
@@ -159,7 +159,7 @@ class Client:
         if protocol != PROTOCOL or version != __version__:
             raise LeaseError(
                 f"the broker is dockwright {__version__}, the client {version}",
-                hint="a broker of the client's own version is started beside it",
+                hint="the client starts a broker of its own version beside it",
             )
         self._pid = pid
         return {"version": __version__, "protocol": PROTOCOL}
@@ -195,7 +195,7 @@ class Client:
                     key = next(self._numbers)
                     self._leases[key] = lease
                     return encoded(Grant.of(key, lease))
-            self._service.release(lease, keep=False)  # the client died in this very moment
+            self._service.release(lease, keep=False)  # the client has just died
             return None
 
         self._attempt(number, work)
@@ -206,7 +206,7 @@ class Client:
             key, keep = int(message["lease"]), bool(message["keep"])
         with self._lock:
             lease = self._leases.pop(key, None)
-        # Answered first: the thread of the reset that begins would keep this one from it.
+        # Answer first: the thread of the reset would delay this one.
         self._answer(number, None)
         if lease is not None:
             self._service.release(lease, keep=keep)
@@ -263,7 +263,7 @@ class Client:
         try:
             self._connection.send(message)
         except OSError:
-            _log.info("an answer came too late: its client is gone")
+            _log.info("could not answer: the client is gone")
 
 
 def _seconds(value: object) -> float:
@@ -274,21 +274,21 @@ def _seconds(value: object) -> float:
 
 
 _MOST_CLIENTS = 500
-"""Each has a thread; far more than the workers and runs of one project."""
+"""Each has a thread; this is far more than the workers and runs of one project."""
 
 _FIRST_CLIENT_S = 10.0
-"""A broker to which nobody comes ends after this time: its starter died."""
+"""A broker without clients exits after this time: the process that started it died."""
 
 
 class Broker:
-    """Accepts clients and ends when nobody needs it any more.
+    """Accepts clients, and exits when it has none left.
 
-    One thread decides: a client that leaves is noted, and the serving thread settles whether the
-    broker stays for others or ends; the last client's farewell comes when everything is removed.
+    Clients that leave are queued; the serving thread alone decides whether the broker stays or
+    exits. The last client gets its answer when everything is removed.
 
     Args:
         listener: a listening Unix socket.
-        service: what the clients talk to.
+        service: answers the clients' requests.
         keep_warm_s: how long it stays after the last client has gone, in seconds.
     """
 
@@ -300,7 +300,7 @@ class Broker:
         self._service = service
         self._keep_warm_s = keep_warm_s
         self._clients: set[Client] = set()
-        self._room = Room()
+        self._pending = PendingLimit()
         self._leaving: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._last: list[Client] = []
         self._deadline: float | None = time.monotonic() + _FIRST_CLIENT_S
@@ -308,7 +308,7 @@ class Broker:
         self._wake_read, self._wake_write = socket.socketpair()
 
     def serve(self) -> None:
-        """Serve until the last client has gone and the time to keep warm is over."""
+        """Serve until the last client has left and the time to keep warm is over."""
         self._listener.settimeout(0)
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
@@ -323,7 +323,7 @@ class Broker:
         self._end()
 
     def stop(self) -> None:
-        """End as soon as may be; from any thread or a signal handler."""
+        """Exit as soon as possible; may be called from any thread or a signal handler."""
         self._ending = True
         self._wake_write.send(b"x")
 
@@ -345,16 +345,16 @@ class Broker:
             sock.close()
             return
         if len(self._clients) >= _MOST_CLIENTS:
-            _log.warning("refused a client: there are %s already", _MOST_CLIENTS)
+            _log.warning("refused a client: there are already %s", _MOST_CLIENTS)
             sock.close()
             return
-        client = Client(Connection(sock, self._room), self._service, on_leaving=self._leave)
+        client = Client(Connection(sock, self._pending), self._service, on_leaving=self._leave)
         self._clients.add(client)
         self._deadline = None
         client.start()
 
     def _settle(self) -> None:
-        """Say farewell to those who leave; end if nobody is left and the time is over."""
+        """Answer the clients that leave; exit if none is left and the time to keep warm is over."""
         leaving: list[Client] = []
         while not self._leaving.empty():
             leaving.append(self._leaving.get())
@@ -364,7 +364,7 @@ class Broker:
         if self._clients or self._remaining_s() != 0.0:
             self._bid_farewell(leaving)
             if leaving and not self._clients:
-                self._service.rest()
+                self._service.prepare_for_next_run()
             return
         self._last += leaving
         # A client that connects now finds either the socket gone or a broker that serves it.
@@ -383,10 +383,10 @@ class Broker:
         problems: list[str] = []
         try:
             self._service.close()
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the clients must hear of it
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the clients have to get it
             problems.append(explained(failure))
-            _log.exception("not everything could be removed")
-        with suppress(OSError):  # the directory may be gone: the farewell counts more
+            _log.exception("could not remove everything")
+        with suppress(OSError):  # the directory may be gone; the clients still need their answer
             self._place.vacate()
         self._bid_farewell([*self._last, *self._clients], problems)
 
@@ -414,7 +414,7 @@ def main() -> None:
 def _stop_on_signals(stop: Callable[[], None]) -> None:
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        _log.info("ending on signal %s", signal.Signals(number).name)
+        _log.info("exiting on signal %s", signal.Signals(number).name)
         stop()
 
     signal.signal(signal.SIGTERM, handle)

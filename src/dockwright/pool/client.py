@@ -1,4 +1,4 @@
-"""The pool as a client of the broker sees it: the same calls, over the socket."""
+"""The client of a broker: the calls of the pool, over the socket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ATTEMPTS = 5
 
 
 class BrokerGoneError(LeaseError):
-    """The broker ended or was killed."""
+    """The broker exited or was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +68,22 @@ class PoolOptions:
 
 
 class NoBrokerError(LeaseError):
-    """No broker runs for this project, and none was to be started."""
+    """No broker runs for this project, and the client was not to start one."""
 
 
 class PoolClient:
-    """Leases stacks from the broker of this project, which is started if none runs.
+    """Leases stacks from the broker of this project; starts one if none runs.
 
     Args:
         options: which broker.
-        start: whether to start it.
+        start: whether to start one.
 
     Raises:
-        NoBrokerError: none runs, and none was to be started.
-        LeaseError: no broker can be had.
+        NoBrokerError: none runs, and `start` is false.
+        LeaseError: a broker could not be started or reached.
 
     Attributes:
-        broker_died: whether it was dead when it was to be left.
+        broker_died: whether the broker had died when `close` was called.
     """
 
     def __init__(self, options: PoolOptions, *, start: bool = True) -> None:
@@ -103,7 +103,7 @@ class PoolClient:
         self._connection = self._connect()
 
     def declare(self, name: str, options: LoadOptions) -> None:
-        """Make a stack known; no-op where it is, with the same options.
+        """Declare a stack; no-op if it is declared with the same options.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -124,14 +124,14 @@ class PoolClient:
             self._specs.pop(name, None)
 
     def prepare(self, name: str, *, exclusive: int) -> None:
-        """Have a stack started in the background: so many exclusive leases will be asked for."""
+        """Start a stack in the background; `exclusive` leases of it will be requested."""
         self._ask("prepare", key=self._keys[name], exclusive=exclusive)
 
     def acquire(self, requirement: Requirement, *, timeout_s: float) -> Lease:
         """Wait for a stack that meets the requirement, and lease it; see `Pool.acquire`.
 
         Raises:
-            StackError: the suite's seed failed; with its traceback.
+            StackError: the suite's seed failed; the message has its traceback.
         """
         keyed = replace(requirement, stack=self._keys[requirement.stack])
         while True:
@@ -150,7 +150,7 @@ class PoolClient:
             self._seed(lease, grant.lease)
 
     def _seed(self, lease: Lease, number: int) -> None:
-        """Run the suite's seed on a stack that nobody has used yet."""
+        """Run the suite's seed on an unused stack."""
         seed = self._options.seed
         if seed is None:
             raise RuntimeError("the broker asked for a seed that was not declared")
@@ -160,7 +160,7 @@ class PoolClient:
             self._ask("seeded", lease=number, error=error_to_json(failure))
             raise
         except BaseException:
-            self.release(lease)  # half seeded: the broker drops it
+            self.release(lease)  # half seeded: the broker removes it
             raise
         else:
             self._ask("seeded", lease=number, error=None)
@@ -169,16 +169,16 @@ class PoolClient:
             self._leases.pop(number, None)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
-        """End a lease; an exclusively leased stack is reset behind the test."""
+        """End a lease; an exclusively leased stack is reset in the background."""
         lease.leased.close()
-        for number, each in list(self._leases.items()):
-            if each is lease:
+        for number, known in list(self._leases.items()):
+            if known is lease:
                 del self._leases[number]
                 self._ask("release", lease=number, keep=keep)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the Compose files of the declared stacks hold that dockwright does not use."""
+        """The keys of the declared stacks' Compose files that dockwright does not use."""
         return tuple(text for texts in self._warnings.values() for text in texts)
 
     def statistics(self) -> Mapping[str, Any] | None:
@@ -187,30 +187,30 @@ class PoolClient:
         return found
 
     def keep_for(self, seconds: float) -> None:
-        """Have the pool stay for so long from now, also when nobody uses it."""
+        """Keep the pool for this long from now, even if nobody uses it."""
         self._ask("keep", seconds=seconds)
 
     def record(self, lane: str) -> None:
-        """Have what the stacks and this process use sampled, until it leaves.
+        """Sample the resources of the stacks and of this process, until it leaves.
 
         Args:
-            lane: how this process is called in the run's record.
+            lane: the name of this process in the run's record.
         """
         self._ask("record", lane=lane)
 
     def drain(self) -> None:
-        """Remove the stacks that nobody uses; keep nothing for later runs."""
+        """Remove the stacks that nobody uses, and keep none for later runs."""
         self._ask("drain")
 
     def close(self) -> Summary:
-        """Leave; the last client returns when everything is removed (unless it is kept warm).
+        """Leave; for the last client, return when everything is removed (unless it is kept warm).
 
         Returns:
-            What the pool did since somebody was told last. Where the broker died before it had
-            removed everything, that is a problem, and `broker_died` is set.
+            What the pool did since its last report. If the broker died before it had removed
+            everything, that is a problem, and `broker_died` is set.
         """
         try:
-            told = self._ask("goodbye")
+            answer = self._ask("goodbye")
         except LeaseError as failure:
             self.broker_died = isinstance(failure, BrokerGoneError)
             return Summary(problems=(str(failure),))
@@ -219,7 +219,7 @@ class PoolClient:
             if self._parent is not None:
                 os.close(self._parent)
                 self._parent = None
-        return Summary.from_json(told["summary"])
+        return Summary.from_json(answer["summary"])
 
     def _connect(self) -> Connection:
         options = self._options
@@ -233,7 +233,7 @@ class PoolClient:
         raise LeaseError("could not start or reach a broker of this version of dockwright")
 
     def _greet(self, place: BrokerPlace) -> Connection | None:
-        """Return a connection on which the broker has greeted back; None: its version differs."""
+        """Return a connection whose broker has answered the greeting; None: its version differs."""
         for _ in range(_ATTEMPTS):
             sock = self._socket(place)
             if sock is None:
@@ -242,12 +242,12 @@ class PoolClient:
             try:
                 self._ask("hello", protocol=PROTOCOL, version=__version__, pid=os.getpid())
             except BrokerGoneError:
-                continue  # it was just about to end; the next one is ours to start
+                continue  # it was about to exit; start the next one
             except LeaseError as refusal:
                 _log.warning("%s", refusal)
                 return None
             return self._connection
-        raise LeaseError("the broker keeps ending", hint=f"its log is {place.log}")
+        raise LeaseError("the broker exits again and again", hint=f"see its log: {place.log}")
 
     def _socket(self, place: BrokerPlace) -> socket.socket | None:
         if not self._start:
@@ -278,17 +278,17 @@ class PoolClient:
         return result
 
     def _answer_to(self, number: int) -> Message | None:
-        # The answer to a request that Ctrl-C interrupted may still come first: it is passed over.
+        # Skip the answer to an earlier request that Ctrl-C interrupted.
         while self._parent_outlives_wait() and (message := self._connection.receive()) is not None:
             if message["id"] == number:
                 return message
         return None
 
     def _parent_outlives_wait(self) -> bool:
-        """Wait until something can be received; leave if the process that needs it has died.
+        """Wait until a message arrives; return False if the parent process has died.
 
-        A worker of xdist whose main process was killed would hold on to its stacks for as long as
-        it waits for one.
+        Otherwise a worker of xdist whose main process was killed would keep its stacks for as long
+        as it waits for another one.
         """
         if self._parent is None:
             return True
@@ -326,17 +326,17 @@ class PoolClient:
 
 
 def _handle_of(pid: int) -> int | None:
-    """Return a descriptor that becomes readable when a process ends; None where there is none."""
+    """Return a descriptor that becomes readable when a process ends; None: there is none."""
     if not pid or not hasattr(os, "pidfd_open"):
         return None
     try:
         return os.pidfd_open(pid)
-    except OSError:  # an old kernel, or it has just ended: the connection is left a little later
+    except OSError:  # an old kernel, or it has just ended
         return None
 
 
 def _gone(action: str) -> BrokerGoneError:
     return BrokerGoneError(
         f"the broker is gone (asked to {action})",
-        hint="what it left is removed by the next run, or by `dockwright clean`",
+        hint="the next run removes what it left, and so does `dockwright clean`",
     )

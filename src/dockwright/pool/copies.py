@@ -1,4 +1,4 @@
-"""One copy in the pool and the states that it goes through.
+"""One copy in the pool, its states, and the choice of a copy for a lease.
 
 starting ──► unseeded ──► seeding ──► starting, where a suite has a seed of its own
 starting ──► clean ◄──────────────┐
@@ -41,14 +41,14 @@ class Copy:
     Attributes:
         key: which declared stack, with the hash of its content.
         stack: the stack itself.
-        baseline: what it is brought back to.
+        baseline: the state that resets bring it back to.
         state: what it is doing.
         holders: who holds it.
-        disturbed: whether a container started, stopped or paused that we did not touch.
+        changed_outside: whether a container started, stopped or paused without the pool's doing.
         start: how it was started.
-        since_s: when it came into its state, on the monotonic clock.
-        made_s: when it came into being, on the monotonic clock.
-        former: copies that are removed before this one starts, because it needs what they hold.
+        since_s: when it got its state, on the monotonic clock.
+        made_s: when it was created, on the monotonic clock.
+        former: copies that are removed before this one starts, because it needs their resources.
     """
 
     key: str
@@ -56,15 +56,15 @@ class Copy:
     baseline: Baseline
     state: State = State.STARTING
     holders: set[str] = field(default_factory=set)
-    disturbed: bool = False
+    changed_outside: bool = False
     start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
     made_s: float = field(default_factory=time.monotonic)
     former: tuple[Copy, ...] = ()
 
     def admits(self, *, exclusive: bool) -> bool:
-        """Tell whether a new lease may have this copy now."""
-        if self.disturbed:
+        """Return whether this copy can be leased now."""
+        if self.changed_outside:
             return False
         return self.state is State.CLEAN or (self.state is State.SHARED and not exclusive)
 
@@ -74,9 +74,9 @@ class Copy:
         self.holders.add(holder)
 
     def leave(self, holder: str) -> None:
-        """End a lease; the last reader leaves a clean copy, unless somebody disturbed it."""
+        """End a lease; after the last shared one the copy is clean, unless it changed outside."""
         self.holders.discard(holder)
-        if self.state is State.EXCLUSIVE or (self.disturbed and not self.holders):
+        if self.state is State.EXCLUSIVE or (self.changed_outside and not self.holders):
             self.become(State.RESETTING)
         elif not self.holders:
             self.become(State.CLEAN)
@@ -88,17 +88,17 @@ class Copy:
 
     @property
     def coming(self) -> bool:
-        """Whether it gets clean by itself."""
+        """Whether it becomes clean by itself."""
         return self.state in (State.STARTING, State.SEEDING, State.RESETTING)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has it and nothing happens to it."""
+        """Whether nobody holds it and nothing is being done to it."""
         return self.state in (State.CLEAN, State.UNSEEDED)
 
 
 def described(copy: Copy) -> dict[str, Json]:
-    """Return what a person wants to know of a copy: project, stack, state, holders, since when."""
+    """Return project, stack, state, holders and ages of a copy, as plain values."""
     return {
         "project": copy.stack.identity.project,
         "stack": copy.stack.identity.ownership.stack,
@@ -111,13 +111,13 @@ def described(copy: Copy) -> dict[str, Json]:
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One who has no stack yet.
+    """A request for a copy that is not met yet.
 
     Attributes:
-        key: which declared stack is asked for.
-        exclusive: whether nobody else may have it meanwhile.
-        client: which process asks.
-        since_s: since when, on the monotonic clock.
+        key: which declared stack.
+        exclusive: whether for an exclusive lease.
+        client: the process that asks.
+        since_s: when it asked, on the monotonic clock.
     """
 
     key: str
@@ -127,23 +127,23 @@ class Waiter:
 
 
 def client_of(holder: str) -> str:
-    """Return the part of a holder's name that stands for its process."""
+    """Return the part of a holder's name that identifies its process."""
     return holder.partition(" ")[0]
 
 
 def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> Copy | None:
-    """Return the copy that a waiter gets now, or None where it has to wait on.
+    """Return the copy that a waiter gets now; None: it has to wait.
 
     Args:
-        copies: those of the stack that is asked for.
-        waiter: who asks.
-        waiters: all who wait.
+        copies: all copies of the stack.
+        waiter: the waiter.
+        waiters: all waiters.
     """
     if not waiter.exclusive and _writer_comes_first(copies, waiter, waiters):
         return None
     admitting = [copy for copy in copies if copy.admits(exclusive=waiter.exclusive)]
-    # Readers gather on one stack, so that the clean ones are left to those who change state;
-    # those take the one that has rested longest, so that the others are reset meanwhile.
+    # Shared leases gather on one copy and leave the clean ones to exclusive leases. Those take the
+    # copy that has been clean longest.
     return min(
         admitting, key=lambda copy: (copy.state is not State.SHARED, copy.since_s), default=None
     )
@@ -153,7 +153,7 @@ def to_seed(copies: Sequence[Copy], *, wanted: int) -> Copy | None:
     """Return a copy that its next user has to seed.
 
     Args:
-        copies: those of one stack.
+        copies: all copies of the stack.
         wanted: how many usable copies pay off; a copy that becomes clean by itself counts.
     """
     coming = any(copy.coming for copy in copies)
@@ -164,35 +164,35 @@ def to_seed(copies: Sequence[Copy], *, wanted: int) -> Copy | None:
 
 
 def _writer_comes_first(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> bool:
-    """Tell whether one who needs a stack alone waits longer, and readers hold all there are."""
+    """Return whether an exclusive request waits longer, and shared leases hold all copies."""
     older = any(
-        each.exclusive and each.key == waiter.key and each.since_s < waiter.since_s
-        for each in waiters
+        other.exclusive and other.key == waiter.key and other.since_s < waiter.since_s
+        for other in waiters
     )
     return older and bool(copies) and all(copy.state is State.SHARED for copy in copies)
 
 
 def is_stuck(copies: Sequence[Copy], waiters: Sequence[Waiter]) -> bool:
-    """Tell whether all who hold a stack wait for another one: nobody would let go."""
+    """Return whether all clients that hold a copy wait for another one: a deadlock."""
     holding = {client_of(holder) for copy in copies for holder in copy.holders}
     waiting = {waiter.client for waiter in waiters}
     return all(copy.holders for copy in copies) and holding <= waiting
 
 
 def still_taken(requirement: Requirement, copies: Sequence[Copy], sole: str = "") -> LeaseError:
-    """Return the error for one who has waited long enough; it tells what the copies are doing.
+    """Return the error for a wait that timed out, with the state of each copy.
 
     Args:
         requirement: what was asked for.
-        copies: those of that stack.
-        sole: why there can be one copy only, if so.
+        copies: all copies of that stack.
+        sole: why there can be only one copy; empty: there can be more.
     """
     states = ", ".join(f"{copy.stack.identity.project} is {copy.state.value}" for copy in copies)
     holders = ", ".join(sorted(holder for copy in copies for holder in copy.holders))
     return LeaseError(
         f"no stack {requirement.stack.partition('@')[0]!r} became free for {requirement.holder} "
         f"({states or 'none exists'}; held by: {holders or 'nobody'})",
-        hint=f"there can be one copy only: {sole}"
+        hint=f"there can be only one copy: {sole}"
         if sole
         else "raise dockwright_max_stacks or dockwright_start_timeout",
     )

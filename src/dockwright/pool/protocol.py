@@ -3,8 +3,8 @@
     client  ──  {"id": 1, "do": "hello", "version": "0.1.0", ...}  ──►  broker
     client  ◄─  {"id": 1, "ok": {...}}  or  {"id": 1, "error": {...}}  ──  broker
 
-Requests of one client may be answered in any order; `id` tells which answer is whose. A client
-that is gone is an end of file.
+Requests of one client may be answered in any order; the `id` links an answer to its request. If a
+client is gone, its connection ends.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from dockwright.pool.lease import Lease, LeaseInfo
 from dockwright.recording import encoded
 
 PROTOCOL = 5
-"""Raised by every change that an older client or broker would misread."""
+"""Incremented by every change that an older client or broker would misread."""
 
 LIMIT_BYTES = 4 << 20
-"""The longest message: a client's environment and Compose options fit twice."""
+"""The longest message: twice as long as the largest environment with Compose options."""
 
 _FRAME_S = 30.0
 """How long a message may take from its first byte to its last, in seconds."""
@@ -49,14 +49,14 @@ _ERROR_MODULE = re.compile(r"dockwright(\.[a-z]\w*)+")  # modules with a leading
 
 
 class ProtocolError(LeaseError):
-    """The other side sent something that is no message."""
+    """The other side sent something that is not a valid message."""
 
 
-class Room:
-    """What all connections of one process may hold together of messages that are not whole yet.
+class PendingLimit:
+    """Limits the memory for incomplete messages on all connections of one process.
 
     Args:
-        limit_bytes: of those that are not small.
+        limit_bytes: the most bytes of incomplete messages; small messages do not count.
     """
 
     def __init__(self, limit_bytes: int = 32 << 20) -> None:
@@ -64,16 +64,18 @@ class Room:
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Hold so many bytes of it.
+    def reserved(self, count: int) -> Iterator[None]:
+        """Reserve memory for one message.
 
         Raises:
-            ProtocolError: the others have left less.
+            ProtocolError: too much is reserved already.
         """
         count = count if count > _SMALL_BYTES else 0
         with self._lock:
             if count > self._left:
-                raise ProtocolError(f"no room for a message of {count} bytes: too many are pending")
+                raise ProtocolError(
+                    f"no memory for a message of {count} bytes: too many are pending"
+                )
             self._left -= count
         try:
             yield
@@ -87,12 +89,12 @@ class Connection:
 
     Args:
         sock: connected to the other side.
-        room: shared with the connections to others; default: one of its own.
+        pending: shared with other connections; default: a limit of its own.
     """
 
-    def __init__(self, sock: socket.socket, room: Room | None = None) -> None:
+    def __init__(self, sock: socket.socket, pending: PendingLimit | None = None) -> None:
         self._sock = sock
-        self._room = room or Room()
+        self._pending = pending or PendingLimit()
         self._sending = threading.Lock()
 
     def send(self, message: Mapping[str, object]) -> None:
@@ -104,7 +106,7 @@ class Connection:
         """
         data = json.dumps(message, separators=(",", ":")).encode()
         if len(data) > LIMIT_BYTES:
-            raise ProtocolError(f"a message of {len(data)} bytes is over {LIMIT_BYTES}")
+            raise ProtocolError(f"a message of {len(data)} bytes is longer than {LIMIT_BYTES}")
         with self._sending:
             self._sock.sendall(_LENGTH.pack(len(data)) + data)
 
@@ -112,25 +114,25 @@ class Connection:
         """Return the next message; None at the end of the connection.
 
         Raises:
-            ProtocolError: what came is no message.
+            ProtocolError: the data is not a valid message.
         """
         head = self._exactly(_LENGTH.size)
         if head is None:
             return None
         (length,) = _LENGTH.unpack(head)
         if length > LIMIT_BYTES:
-            raise ProtocolError(f"a message of {length} bytes was announced: over {LIMIT_BYTES}")
-        with self._room.taken(length):
+            raise ProtocolError(f"a message of {length} bytes is longer than {LIMIT_BYTES}")
+        with self._pending.reserved(length):
             data = self._exactly(length, until=time.monotonic() + _FRAME_S)
             return None if data is None else _decoded(data)
 
     def fileno(self) -> int:
-        """Return the socket's descriptor, to be waited for."""
+        """Return the socket's file descriptor, for `poll`."""
         return self._sock.fileno()
 
     def close(self) -> None:
         """End the connection; a blocked `receive` in another thread returns None."""
-        with suppress(OSError):  # it may not be connected any more
+        with suppress(OSError):  # it may be disconnected already
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
@@ -141,21 +143,21 @@ class Connection:
                 self._await(until)
                 part = self._sock.recv(count - len(parts))
             except OSError:
-                return None  # reset by a peer that died, or closed by our own side
+                return None  # reset by a peer that died, or closed on this side
             if not part:
                 return None
             parts += part
         return bytes(parts)
 
     def _await(self, until: float | None) -> None:
-        """Wait until something has come; not by a timeout of the socket, that would end sending."""
+        """Wait for data; without a timeout of the socket, which would apply to sending as well."""
         if until is None:
             return
         left_s = max(0.0, until - time.monotonic())
-        poll = select.poll()  # not select: it knows the first 1024 descriptors only
+        poll = select.poll()  # select only knows the first 1024 descriptors
         poll.register(self._sock, select.POLLIN)
         if not poll.poll(left_s * 1000):
-            raise ProtocolError(f"a message was not whole after {_FRAME_S:g} s")
+            raise ProtocolError(f"a message was not complete after {_FRAME_S:g} s")
 
 
 def _decoded(data: bytes) -> Message:
@@ -164,16 +166,19 @@ def _decoded(data: bytes) -> Message:
     except (ValueError, RecursionError) as exc:
         raise ProtocolError(f"a message is not JSON: {exc}") from exc
     if not isinstance(message, dict):
-        raise ProtocolError(f"a message is an object, not {type(message).__name__}")
+        raise ProtocolError(f"a message must be an object, not {type(message).__name__}")
     return cast("Message", message)
 
 
 @contextmanager
 def decoding(what: str) -> Iterator[None]:
-    """Report a field that is missing or of another type as a message that is none.
+    """Report a missing field or a field of the wrong type as a protocol error.
+
+    Args:
+        what: the message or the part that is read.
 
     Raises:
-        ProtocolError: in the place of the error of whoever reads the field.
+        ProtocolError: replaces the error raised while reading the field.
     """
     try:
         yield
@@ -271,7 +276,7 @@ class Grant:
 
     @classmethod
     def of(cls, number: int, lease: Lease) -> Grant:
-        """Return what the client of a lease is told."""
+        """Return the grant of a lease."""
         stack = lease.stack
         return cls(
             lease=number,

@@ -1,4 +1,4 @@
-"""The pool of one broker with everything that it needs, opened by the first declared stack."""
+"""The pool of one broker and everything that it needs, opened by the first declared stack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dockwright.pool.journal import RetainedStacks, Workspace
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
-from dockwright.pool.timeline import Advice, Notes
+from dockwright.pool.timeline import Advice, PoolTimeline
 from dockwright.recording import (
     BrokerReport,
     RunningCopy,
@@ -38,16 +38,16 @@ from dockwright.stack import engine_warnings
 
 _log = logging.getLogger(__name__)
 
-_MOST_KEYS = 256  # of as many stacks of runs is remembered how their files were
+_MOST_KEYS = 256  # the most declarations whose key is remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A stack that the pool knows.
+    """A declared stack.
 
     Attributes:
-        key: changes with its content and its seed.
-        warnings: what its Compose files hold that dockwright does not use.
+        key: identifies it; changes with its content and its seed.
+        warnings: the keys of its Compose files that dockwright does not use.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Declared:
 
 
 class PoolService:
-    """What the clients of a broker may ask for; any thread may call.
+    """What clients can request from a broker; thread-safe.
 
     Args:
         settings: those of the client that started the broker; they hold for all clients.
@@ -67,7 +67,7 @@ class PoolService:
         self._journal = StackTimeline()
         self._advice = Advice()
         self._sampler = Sampler(self._living, lambda: self._engine)
-        self._told_calls: dict[str, CallStatistics] = {}
+        self._reported_calls: dict[str, CallStatistics] = {}
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._workspace: Workspace | None = None
@@ -81,13 +81,13 @@ class PoolService:
     def declare(
         self, name: str, options: LoadOptions, seed: SeedKey | None, *, run: str = ""
     ) -> Declared:
-        """Make a stack known, as its files are now; in one run, as they were the first time.
+        """Declare a stack with its files as they are now; within one run, as they were at first.
 
         Args:
-            name: what it is called.
+            name: its name.
             options: how its Compose project is loaded.
-            seed: what a client does to each new copy, if anything.
-            run: the run that the client belongs to; a new one tries again what failed before.
+            seed: the seed that clients run on each new copy, if any.
+            run: the run that the client belongs to; a new run tries again what failed before.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -103,7 +103,7 @@ class PoolService:
         return Declared(key, tuple(str(each) for each in warnings))
 
     def _key(self, name: str, spec: StackSpec, seed: SeedKey | None, run: str) -> str:
-        """Return the key of a stack: all processes of one run share what its first one found."""
+        """Return the key of a stack; all processes of a run share what the first one found."""
         seeded = f"+{seed.digest}" if seed else ""
         asked = (run, name, spec.content_hash + seeded)
         if self._freshness is None:
@@ -115,7 +115,7 @@ class PoolService:
         return self._keys[asked]
 
     def prepare(self, key: str, *, exclusive: int) -> None:
-        """Start a stack in the background; so many exclusive leases of it will be asked for."""
+        """Start a stack in the background; `exclusive` leases of it will be requested."""
         self._opened().prepare(key, exclusive=exclusive)
 
     def acquire(
@@ -135,39 +135,39 @@ class PoolService:
         self._opened().seeded(lease, failure)
 
     def wake(self) -> None:
-        """Let waiters look whether they were abandoned."""
+        """Let waiters check whether their client has gone."""
         if self._pool is not None:
             self._pool.wake()
 
     def keep_for(self, seconds: float) -> None:
-        """Have the pool stay for so long from now, also when nobody uses it."""
+        """Keep the pool for this long from now, even if nobody uses it."""
         self._kept_until = time.monotonic() + seconds
 
-    def rest(self) -> None:
-        """Note that the pool stays though nobody uses it now."""
+    def prepare_for_next_run(self) -> None:
+        """Cancel starts and start spares: the pool stays warm, and nobody uses it now."""
         if self._pool is not None:
             self._pool.abandon_starts()
             if not self._drained:
-                self._pool.rest()
+                self._pool.start_spares()
 
     def stays_s(self, usual_s: float) -> float:
-        """Return how long the pool is to stay once its last client has left, in seconds."""
+        """Return how long to keep the pool once its last client has left, in seconds."""
         if self._drained:
             return 0.0
         return max(usual_s, self._kept_until - time.monotonic())
 
     def drain(self) -> None:
-        """Remove the stacks that nobody uses; keep nothing for later runs."""
+        """Remove the stacks that nobody uses, and keep none for later runs."""
         self._drained, self._kept_until = True, 0.0
         if self._pool is not None:
             self._pool.drain()
 
     def statistics(self) -> PoolStatistics | None:
-        """Return what the pool did so far; None before the first stack."""
+        """Return what the pool has done so far; None before the first stack."""
         return self._pool.statistics() if self._pool is not None else None
 
     def report(self) -> Summary:
-        """Return what happened since the last report, so that each second is reported once."""
+        """Return what happened since the last report."""
         if self._pool is None or self._engine is None:
             return Summary()
         report = self._broker_report(self._engine)
@@ -176,11 +176,11 @@ class PoolService:
         return Summary(counts, self._advice.drain(), reports=(report.to_json(),))
 
     def record(self, lane: str, pid: int) -> None:
-        """Sample what the stacks and this process, which runs tests, use; see `report`."""
+        """Sample the resources of the stacks and of a client process; `report` returns them."""
         self._sampler.watch(lane, pid)
 
     def left(self, pid: int) -> None:
-        """Note that a client is gone."""
+        """Stop sampling a client that is gone."""
         self._sampler.unwatch(pid)
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class PoolService:
         """
         with self._lock:
             pool, engine, workspace = self._pool, self._engine, self._workspace
-        with ExitStack() as ending:  # each of them is closed, whatever becomes of the others
+        with ExitStack() as ending:  # closes each of them, even if another one fails
             if engine is not None:
                 ending.callback(engine.close)
             if workspace is not None:
@@ -204,10 +204,10 @@ class PoolService:
         return self._pool.living() if self._pool is not None else []
 
     def _broker_report(self, engine: Engine) -> BrokerReport:
-        """Return what a run's record is made of, since the last time."""
+        """Return the broker's part of a run's record, since the last report."""
         samples, units = self._sampler.drain()
-        before, now = self._told_calls, dict(engine.statistics().by_call)
-        self._told_calls = now
+        before, now = self._reported_calls, dict(engine.statistics().by_call)
+        self._reported_calls = now
         version = engine.version()
         return BrokerReport(
             engine=f"{version.kind} {version.server} (API {version.api})",
@@ -241,9 +241,9 @@ class PoolService:
                 files=self._freshness.files,
                 store=self._store(),
             )
-            notes = Notes(self._journal, self._sampler.look, self._advice)
-            self._pool = Pool(engine, max_stacks=self._settings.max_stacks, notes=notes)
-            # Names never meet those of the dead, so that reaping need not come first.
+            timeline = PoolTimeline(self._journal, self._sampler.look, self._advice)
+            self._pool = Pool(engine, max_stacks=self._settings.max_stacks, timeline=timeline)
+            # Names are unique to a session, so the pool need not wait for the reaper.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()
         return self._pool, self._engine, self._factory_options
 
@@ -257,4 +257,4 @@ class PoolService:
             Workspace.reap(state_directory())
             reap(engine, project_hash(self._settings.root), self._kept)
         except (DockwrightError, ExceptionGroup) as failure:
-            _log.warning("could not remove what a dead owner left: %s", failure)
+            _log.warning("could not remove what dead owners left: %s", failure)

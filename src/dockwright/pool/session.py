@@ -1,4 +1,4 @@
-"""One pytest process: finds the engine, talks to the pool, and keeps the times that it knows."""
+"""The session of one pytest process: finds the engine, talks to the pool, records times."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 
 def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
-    """Return the engine's address; an empty text means the one that the docker CLI would use."""
+    """Return the engine's endpoint; an empty `url` means the one that the docker CLI would use."""
     return resolve_endpoint(
         environ, home_directory(), explicit=url or None, source="the setting engine"
     )
 
 
 def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
-    """Return the engine at `url`; an empty text means the one that the docker CLI would use."""
+    """Return the engine at `url`; an empty `url` means the one that the docker CLI would use."""
     from dockwright.engine import connect
 
     return connect(find_endpoint(url, environ))
@@ -50,7 +50,7 @@ def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> L
     """Return how the Compose project of one declared stack is loaded.
 
     Raises:
-        SettingsError: a file that the settings name is not there; tells which setting.
+        SettingsError: a file that a setting names does not exist.
     """
     files = settings.compose if name == DEFAULT_STACK else (settings.stacks[name],)
     _check_there(settings, "compose" if name == DEFAULT_STACK else "stacks", files)
@@ -69,19 +69,19 @@ def _check_there(settings: Settings, name: str, files: Iterable[Path]) -> None:
         if not file.exists():
             raise SettingsError(
                 f"{settings.origins.get(name, 'default')}: {name}: no such file: {file}",
-                hint=f"correct dockwright_{name}; what a file says is relative to its directory, "
-                "and what the command line or the environment says to where pytest is run",
+                hint=f"correct dockwright_{name}; paths in a file are relative to its directory, "
+                "paths on the command line and in the environment to the current directory",
             )
 
 
 class RunSession:
-    """What one pytest process needs. Nothing is touched before the first stack is asked for.
+    """What one pytest process needs. Nothing is connected before the first use of a stack.
 
     Args:
         settings: of the run.
         environ: the environment of the run.
-        seed: what puts the suite's own data into each new stack, if anything.
-        run: the run that this process belongs to; empty: it is one of its own.
+        seed: puts the suite's own data into each new stack; None: there is no such data.
+        run: the run that this process belongs to; empty: it is a run of its own.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RunSession:
         run: str = "",
     ) -> None:
         self.settings = settings
-        self._recorder = SpanRecorder()  # notes nothing until there is another one
+        self._recorder = SpanRecorder()  # records nothing until `record` replaces it
         self._lane = ""
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
@@ -111,10 +111,10 @@ class RunSession:
         return [DEFAULT_STACK, *self.settings.stacks]
 
     def engine(self) -> Engine:
-        """Return the engine, connected once.
+        """Return the engine; connects at the first call.
 
         Raises:
-            EngineError: it cannot be used; tells why and what to do.
+            EngineError: it cannot be used.
         """
         with self._lock:
             if self._engine is None:
@@ -134,10 +134,10 @@ class RunSession:
                 self._pool.record(lane)
 
     def declare(self, name: str, options: LoadOptions) -> None:
-        """Make a further stack known, beside those that the settings declare.
+        """Declare another stack beside those of the settings.
 
         Args:
-            name: by which it is leased; declared again with other options, it is another stack.
+            name: its name in requirements; with other options than before it is another stack.
             options: how its Compose project is loaded.
         """
         with self._lock:
@@ -145,10 +145,10 @@ class RunSession:
             self._unavailable.pop(name, None)
 
     def prepare(self, demand: Mapping[str, int]) -> None:
-        """Have stacks started in the background; failures show when they are leased.
+        """Start stacks in the background; failures are raised when they are leased.
 
         Args:
-            demand: how many exclusive leases will be asked for, by the stack's name.
+            demand: how many exclusive leases will be requested, by the stack's name.
         """
         for name, exclusive in demand.items():
             try:
@@ -171,8 +171,8 @@ class RunSession:
 
         Args:
             lease: what `acquire` returned.
-            failed: whether a test that held it failed; the first such stack is kept if wanted.
-            keep: whose stack it was, if it is to be kept in any case.
+            failed: whether a test that held it failed; `keep_failed` keeps the first such stack.
+            keep: whose stack it was, if it is kept in any case.
         """
         if failed and self.settings.keep_failed and not self._kept:
             keep = keep or "the first failed test"
@@ -182,11 +182,11 @@ class RunSession:
             self._pool.release(lease, keep=bool(keep))
 
     def close(self) -> Summary | None:
-        """Leave the pool; its last client returns when everything is removed.
+        """Leave the pool; for the last client, return when everything is removed.
 
         Returns:
-            What this process and, since somebody was told last, the pool have to tell; None where
-            no stack was used.
+            What this process did, and what the pool did since its last report; None: no stack was
+            used.
         """
         with self._lock:
             pool, self._pool = self._pool, None
@@ -194,18 +194,18 @@ class RunSession:
         with ExitStack() as ending:
             if engine is not None:
                 ending.callback(engine.close)
-            told = self._leave(pool) if pool is not None else None
-        if pool is None or told is None:
+            report = self._leave(pool) if pool is not None else None
+        if pool is None or report is None:
             return None
         notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
         if self._keep_warm_s:
             notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
         calls = [_calls(engine)] if engine is not None else []
-        mine = Summary(notes=tuple(notes), reports=tuple(calls))
-        return Summary.added([mine, told])
+        own = Summary(notes=tuple(notes), reports=tuple(calls))
+        return Summary.added([own, report])
 
     def _leave(self, pool: PoolClient) -> Summary:
-        """Say goodbye to the broker; where it has died, remove what it left."""
+        """Say goodbye to the broker; if it has died, remove what it left."""
         summary = pool.close()
         if not pool.broker_died:
             return summary
@@ -227,8 +227,8 @@ class RunSession:
         """Return a title and the last log lines of each of its services.
 
         Args:
-            lease: whose stack's logs.
-            since_s: when the test began, seconds since the epoch: earlier lines are not its own.
+            lease: the lease of the stack.
+            since_s: when the test began, seconds since the epoch; earlier lines are left out.
         """
         from dockwright.redact import Redactor
 
@@ -236,13 +236,13 @@ class RunSession:
         since_s = max(since_s, lease.began_s)
         try:
             stack = lease.stack
-        except Exception as error:  # noqa: BLE001 - maybe what made the test fail
+        except Exception as error:  # noqa: BLE001 - it may be why the test failed
             return [(f"log of {lease.facts.project}", f"(no logs: {explained(error)})")]
         redact = Redactor.of(self._environ, *environments(stack.spec))
         for unit in stack.graph.dependencies:
             try:
                 lines = stack.last_lines(unit, self.settings.log_tail, since_s=since_s)
-            except Exception as error:  # noqa: BLE001 - the next service may have some
+            except Exception as error:  # noqa: BLE001 - the next service may have logs
                 lines = [f"(no logs: {explained(error)})"]
             if lines:
                 text = redact("\n".join(lines))
@@ -251,7 +251,7 @@ class RunSession:
         return sections
 
     def _kept_note(self, lease: Lease, whose: str) -> str:
-        """Return what a person needs to look at a kept stack, and to remove it."""
+        """Return the commands to look at a kept stack and to remove it."""
         from dockwright.stack import COMPOSE_PROJECT
 
         docker = f"docker -H {self.settings.engine}" if self.settings.engine else "docker"
@@ -259,8 +259,8 @@ class RunSession:
         try:
             stack = lease.stack
             names = [stack.container_name(service) for service in stack.containers]
-        except Exception as failure:  # noqa: BLE001 - the stack is kept all the same
-            _log.info("the containers of %s cannot be named: %s", project, failure)
+        except Exception as failure:  # noqa: BLE001 - the stack is kept anyway
+            _log.info("could not list the containers of %s: %s", project, failure)
             names = []
         return "\n".join(
             [
@@ -272,10 +272,10 @@ class RunSession:
         )
 
     def _pool_for(self, name: str) -> PoolClient:
-        """Return the pool, with the stack declared to it.
+        """Return the pool, with the stack declared.
 
         Raises:
-            DockwrightError: the engine or the stack cannot be used; the same again each time.
+            DockwrightError: the engine or the stack cannot be used; the same error each time.
         """
         with self._lock:
             if name in self._unavailable:
@@ -288,13 +288,13 @@ class RunSession:
                 options = self._loads.get(name) or load_options(self.settings, name, self._environ)
                 self._pool.declare(name, options)
             except DockwrightError as unavailable:
-                # It would fail for every test in the same way; the first time is slow enough.
+                # Every test would fail in the same way; do not make each of them wait for it.
                 self._unavailable[name] = unavailable
                 raise
             return self._pool
 
     def pool_options(self) -> PoolOptions:
-        """Return which broker this process talks to, and how it runs if started from here."""
+        """Return which broker this process uses, and its settings if this process starts it."""
         return PoolOptions(
             settings=replace(self.settings, keep_warm=self._keep_warm_s),
             engine=self.engine,
@@ -306,7 +306,7 @@ class RunSession:
 
 
 def _calls(engine: Engine) -> dict[str, Json]:
-    """Return what was asked of the engine by this process itself, as a `BrokerReport` in JSON."""
+    """Return this process's own calls to the engine, as a `BrokerReport` in JSON."""
     return {
         "engine_calls": [
             {"name": name, "count": total.count, "seconds": total.seconds}

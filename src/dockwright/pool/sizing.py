@@ -1,4 +1,4 @@
-"""How many copies to keep: measured demand, and the policy that follows from it."""
+"""How many copies to keep: the demand as measured, and the policy that follows from it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dockwright.pool.copies import Copy, State, Waiter, is_stuck
 from dockwright.pool.factory import Factory, available_bytes, usual_limit
 from dockwright.stack import Stack
 
-_SHORTEST_S = 0.02  # no test with a stack of its own comes back sooner
+_SHORTEST_S = 0.02  # the shortest exclusive lease
 _NOTHING_S = 0.001
 _WORTH = 0.5
-"""A further copy is started where it saves tests at least this part of the time its start takes;
-less than all of it, since starts happen beside the tests and tests wait in the foreground."""
+"""A spare is started if it saves tests at least this part of the time that its start takes: less
+than all of it, because starts happen in the background and tests wait in the foreground."""
 
 
 @dataclass(slots=True)
 class DemandEstimate:
-    """How fast leases come and resets go, for one stack.
+    """How many leases of one stack are expected, and how long its starts and resets take.
 
     Attributes:
-        coming_exclusive: exclusive leases that are announced and were not given yet.
-        given_exclusive: exclusive leases that were given since the pool was last at rest.
-        most_at_once: how many wanted an exclusive lease at the same time, at most.
-        start_s: how long the last start took, in seconds; None: none has ended, or it failed.
-        seed_s: how long the last seed of a new copy took, in seconds; 0: there was none.
-        reset_s: how long resets take, in seconds, smoothed; None: nobody knows.
-        hold_s: how long exclusive leases last, in seconds, smoothed; None: none has ended.
+        coming_exclusive: exclusive leases that were announced and not given yet.
+        given_exclusive: exclusive leases that were given since the pool was last idle.
+        most_at_once: the most exclusive leases that were held or awaited at the same time.
+        start_s: the duration of the last start, in seconds; None: unknown, or it failed.
+        seed_s: the duration of the last seed of a new copy, in seconds; 0: none ran.
+        reset_s: the duration of resets, in seconds, smoothed; None: unknown.
+        hold_s: the duration of exclusive leases, in seconds, smoothed; None: unknown.
     """
 
     coming_exclusive: int = 0
@@ -40,37 +40,37 @@ class DemandEstimate:
     hold_s: float | None = None
 
     def note_lease(self) -> None:
-        """Take in that an exclusive lease was given."""
+        """Note that an exclusive lease was given."""
         self.coming_exclusive = max(0, self.coming_exclusive - 1)
         self.given_exclusive += 1
 
     def note_start(self, seconds: float) -> None:
-        """Take in how long a start took."""
+        """Note the duration of a start."""
         self.start_s = seconds
 
     def expect_reset(self, seconds: float) -> None:
-        """Take in how long a reset will probably take, as long as none has told."""
+        """Set the expected duration of a reset, unless one was measured."""
         if self.reset_s is None:
             self.reset_s = seconds
 
     def note_reset(self, seconds: float) -> None:
-        """Take in how long a reset took."""
+        """Note the duration of a reset."""
         self.reset_s = _smoothed(self.reset_s, seconds)
 
     def note_hold(self, seconds: float) -> None:
-        """Take in how long an exclusive lease lasted."""
+        """Note the duration of an exclusive lease."""
         self.hold_s = _smoothed(self.hold_s, seconds)
 
     def copies_wanted(self, *, at_once: int, limit: int) -> int:
         """Return how many copies pay off.
 
         Args:
-            at_once: how many want a stack to themselves at the same time.
-            limit: more than this only crowd the cores.
+            at_once: how many exclusive leases are held or awaited now.
+            limit: the most copies that can be useful on this machine.
         """
         if self.start_s is None or self.coming_exclusive == 0:
             return 1
-        # Before the first reset nobody knows its price: one spare is all that is ventured.
+        # Before the first reset its duration is unknown: start one spare at most.
         most = limit if self.reset_s is not None else min(limit, 2)
         cost_s = _WORTH * self.start_s + self.seed_s  # a test waits while it seeds
         copies = 1
@@ -79,21 +79,21 @@ class DemandEstimate:
         return copies
 
     def is_overdue(self, waited_s: float) -> bool:
-        """Tell whether one who waits for a stack in use has waited so long that all this is wrong.
+        """Return whether a test has waited for longer than another copy takes to start.
 
         Args:
-            waited_s: how long, in seconds.
+            waited_s: how long it has waited, in seconds.
         """
         return waited_s >= (self.start_s or 0.0)
 
-    def copies_at_rest(self, *, limit: int) -> int:
+    def idle_copies_wanted(self, *, limit: int) -> int:
         """Return how many copies hide every reset of another run like the last one.
 
-        Nobody waits for their start. Resets are taken to last twice as long as usual: few do, and
-        tests wait for those. A run does not use more copies than it has exclusive leases.
+        Nobody waits for them to start. Resets are assumed to take twice as long as usual: few do,
+        and tests wait for those. A run does not use more copies than it has exclusive leases.
 
         Args:
-            limit: more than this only crowd the cores.
+            limit: the most copies that can be useful on this machine.
         """
         at_once = self.most_at_once
         limit = min(limit, self.given_exclusive)
@@ -105,12 +105,12 @@ class DemandEstimate:
         return min(copies, limit)
 
     def _saved_s(self, copies: int, at_once: int) -> float:
-        """Return how much sooner all will be done with one more than `copies`, in seconds."""
+        """Return how much time one more copy than `copies` saves all tests, in seconds."""
         less_s = self._wait_s(copies, at_once) - self._wait_s(copies + 1, at_once)
         return self.coming_exclusive / at_once * less_s
 
     def _wait_s(self, copies: int, at_once: int, *, slower: float = 1.0) -> float:
-        """Return how long each lease waits where the copies go round.
+        """Return how long each lease waits for one of the copies, in seconds.
 
         A copy serves one lease in the time of a lease and a reset.
         """
@@ -123,55 +123,55 @@ def _smoothed(before: float | None, now: float) -> float:
     return now if before is None else 0.7 * before + 0.3 * now
 
 
-_IN_PLACE_S = 0.05  # a reset that replaces nothing; the first one tells better
+_IN_PLACE_S = 0.05  # a reset that replaces nothing, until one was measured
 
 
 @dataclass(slots=True, eq=False)
-class Holdings:
-    """The copies that exist now, of all declared stacks, and who waits for one.
+class CopyRegistry:
+    """The declared stacks, their copies, and who waits for one; decides how many copies there are.
 
     Attributes:
-        max_stacks: how many copies may exist at once; 0: as many as pay off and memory allows.
+        max_stacks: the most copies at once; 0: as many as pay off and memory allows.
         start: starts a new copy, in the background.
-        discard: removes a copy that nobody has, in the background.
-        factories: what makes copies, for each declared stack.
-        pace: how fast leases come and resets go, for each declared stack.
-        copies: the copies.
-        waiters: who waits for one.
+        discard: removes an unused copy, in the background.
+        factories: makes copies, for each declared stack.
+        demand: the estimate of demand, for each declared stack.
+        copies: the copies that exist now.
+        waiters: those who wait for a copy.
     """
 
     max_stacks: int
     start: Callable[[Copy], object]
     discard: Callable[[Copy], object]
     factories: dict[str, Factory] = field(default_factory=dict)
-    pace: dict[str, DemandEstimate] = field(default_factory=dict)
+    demand: dict[str, DemandEstimate] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
     waiters: list[Waiter] = field(default_factory=list)
 
     def declare(self, key: str, factory: Factory) -> None:
-        """Make a stack known; nothing is started."""
+        """Declare a stack, without starting it."""
         self.factories[key] = factory
-        self.pace[key] = DemandEstimate()
+        self.demand[key] = DemandEstimate()
 
     def of(self, key: str) -> list[Copy]:
         """Return the copies of one declared stack."""
         return [copy for copy in self.copies if copy.key == key]
 
     def copy_of(self, stack: Stack) -> Copy | None:
-        """Return the copy that a stack is; None: it is no longer held."""
+        """Return the copy whose stack this is; None: it is no longer in the pool."""
         return next((copy for copy in self.copies if copy.stack is stack), None)
 
     def copies_wanted(self, key: str) -> int:
         """Return how many copies of a stack pay off now."""
         in_use = sum(copy.state is State.EXCLUSIVE for copy in self.of(key))
         waiting = sum(waiter.key == key and waiter.exclusive for waiter in self.waiters)
-        pace = self.pace[key]
-        pace.most_at_once = max(pace.most_at_once, in_use + waiting)
+        demand = self.demand[key]
+        demand.most_at_once = max(demand.most_at_once, in_use + waiting)
         limit = self.max_stacks or usual_limit()
-        return pace.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
+        return demand.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
 
     def keep_spares(self, key: str) -> None:
-        """Have more copies started where leases come faster than resets, one after the other."""
+        """Start another copy if one pays off and none is about to become usable."""
         wanted = self.copies_wanted(key)
         pending = any(copy.state is State.STARTING for copy in self.copies) or any(
             copy.state is State.UNSEEDED for copy in self.of(key)
@@ -180,17 +180,17 @@ class Holdings:
             self.grow(key)
 
     def grow_if_needed(self, waiter: Waiter) -> None:
-        """Have a copy started for one who waits, unless waiting on is sooner."""
-        mine, pace = self.of(waiter.key), self.pace[waiter.key]
-        overdue = pace.is_overdue(time.monotonic() - waiter.since_s)
-        sooner = any(copy.coming for copy in mine) or not overdue
-        if mine and sooner and not is_stuck(self.copies, self.waiters):
+        """Start a copy for a waiter, unless waiting is faster."""
+        copies, demand = self.of(waiter.key), self.demand[waiter.key]
+        overdue = demand.is_overdue(time.monotonic() - waiter.since_s)
+        waiting_is_faster = any(copy.coming for copy in copies) or not overdue
+        if copies and waiting_is_faster and not is_stuck(self.copies, self.waiters):
             self.keep_spares(waiter.key)
         else:
             self.grow(waiter.key)
 
     def grow(self, key: str) -> None:
-        """Have another copy started, if there is room or an idle one of another key gives way."""
+        """Start another copy, if there is room or an unused copy of another stack can go."""
         factory = self.factories[key]
         if factory.sole and self.of(key):
             factory.options.advice.sole(factory.name, factory.sole)
@@ -204,12 +204,12 @@ class Holdings:
         stack = factory.new()
         copy = Copy(key, stack, factory.baseline(stack), former=self._former(factory))
         if copy.baseline.stays:
-            self.pace[key].expect_reset(_IN_PLACE_S)
+            self.demand[key].expect_reset(_IN_PLACE_S)
         self.copies.append(copy)
         self.start(copy)
 
     def _former(self, factory: Factory) -> tuple[Copy, ...]:
-        """Give up the idle copies of a stack as it was declared before, if it can be there once."""
+        """Take out the unused copies of earlier versions of a stack that can have one copy only."""
         former = [
             copy
             for copy in self.copies
@@ -222,11 +222,11 @@ class Holdings:
     def _has_room(self, key: str) -> bool:
         if self.max_stacks and len(self.copies) >= self.max_stacks:
             return False
-        # The first one is always tried: an engine that lacks memory says so itself.
+        # Always try the first one: an engine that lacks memory says so itself.
         return not self.copies or available_bytes() >= self.factories[key].memory_bytes
 
     def _evict_idle(self, key: str) -> bool:
-        """Give up an idle stack of another key, so that one of this key has room."""
+        """Remove an unused copy of another stack to make room; return whether there was one."""
         wanted = {waiter.key for waiter in self.waiters}
         for copy in self.copies:
             if copy.key != key and copy.idle and copy.key not in wanted:
@@ -235,24 +235,24 @@ class Holdings:
         return False
 
     def supersede(self, key: str) -> None:
-        """Give up the idle copies of a stack's other versions: its files have changed since."""
+        """Remove the unused copies of earlier versions of a stack, whose files have changed."""
         name = self.factories[key].name
         wanted = {key, *(waiter.key for waiter in self.waiters)}
-        for copy in [each for each in self.copies if each.key not in wanted]:
+        for copy in [copy for copy in self.copies if copy.key not in wanted]:
             if copy.idle and self.factories[copy.key].name == name:
                 self.evict(copy)
 
     def evict(self, copy: Copy) -> None:
-        """Give up a copy that nobody has."""
+        """Remove a copy that nobody holds."""
         self.copies.remove(copy)
         self.discard(copy)
 
-    def rest(self) -> None:
-        """Use a time in which nobody wants a stack: start spares, which hide resets."""
-        for key, pace in self.pace.items():
-            wanted = pace.copies_at_rest(limit=self.max_stacks or usual_limit())
+    def start_spares(self) -> None:
+        """Start the spares that hide resets from the next run."""
+        for key, demand in self.demand.items():
+            wanted = demand.idle_copies_wanted(limit=self.max_stacks or usual_limit())
             copies = self.of(key)
             if any(copy.state is not State.STARTING for copy in copies):
                 for _ in range(wanted - len(copies)):
                     self.grow(key)
-            pace.given_exclusive = 0
+            demand.given_exclusive = 0

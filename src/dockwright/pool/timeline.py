@@ -133,7 +133,7 @@ def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -
     )
 
 
-class Notes:
+class PoolTimeline:
     """Keeps the journal of the pool's copies.
 
     Args:
