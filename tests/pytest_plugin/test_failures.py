@@ -180,7 +180,7 @@ def test_a_start_that_fails_is_told_in_full_once(suite: Suite) -> None:
         [
             "*ERROR at setup of test_two*",
             "*exited with code 3",
-            "  (told in full for test_it.py::test_one)",
+            "  (full message: see test_it.py::test_one)",
         ]
     )
 

@@ -129,7 +129,7 @@ def test_a_misspelt_variable_is_told_and_others_are_left_alone(
     monkeypatch.setenv("DOCKWRIGHT_KEPP_WARM", "10m")
     told = header(bare)
     assert told == (
-        "dockwright: DOCKWRIGHT_KEPP_WARM is no setting: is DOCKWRIGHT_KEEP_WARM meant?"
+        "dockwright: unknown setting DOCKWRIGHT_KEPP_WARM; did you mean DOCKWRIGHT_KEEP_WARM?"
     )
 
 

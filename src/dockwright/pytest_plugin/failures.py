@@ -1,8 +1,7 @@
-"""What a report gets from the stacks of its test; registered by the first use of a stack.
+"""Adds the logs of a failed test's services to its report; registered by the first use of a stack.
 
-Fixtures that keep things of a failed test register it too.
-
-Pytest asks this hook three times a test: in a suite without stacks that alone would cost 1 %.
+Fixtures that keep what a failed test created register it too. pytest calls this hook three times
+for each test: in a suite without stacks that alone would cost 1 %.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import pytest
 from dockwright.errors import DockwrightError
 from dockwright.pytest_plugin.run import BEGAN, FAILED, LEASES, RUN, surviving
 
-_PACKAGE = Path(__file__).parent
-"""The modules right in it are those that pytest calls; below it are those that tests call."""
+_CALLED_BY_PYTEST = Path(__file__).parent
+_CALLED_BY_TESTS = _CALLED_BY_PYTEST.parent
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,28 +36,31 @@ def pytest_runtest_makereport(
 def _complete(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     run = item.config.stash[RUN]
     began_s = item.stash.setdefault(BEGAN, call.start)
-    held = [each for each in run.held if each.fixture in getattr(item, "fixturenames", ())]
-    leases = [*item.stash.get(LEASES, ()), *(each.lease for each in held)]
+    fixtures = getattr(item, "fixturenames", ())
+    held_leases = [held for held in run.held if held.fixture in fixtures]
+    leases = [*item.stash.get(LEASES, ()), *(held.lease for held in held_leases)]
     if report.failed and call.when != "teardown":
         item.stash[FAILED] = True
     if leases and report.failed and call.when != "teardown":
-        for each in held:
-            each.failed = True
+        for held in held_leases:
+            held.failed = True
         for lease in leases:
             report.sections.extend(run.session.log_sections(lease, since_s=began_s))
 
 
 def _end_at_the_call(excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> None:
-    """Show where the test called dockwright, and nothing of dockwright itself.
+    """Cut the traceback where the test calls dockwright.
 
-    An error that it raises on purpose says what is wrong; ``--full-trace`` shows the rest too.
+    The message of an error that dockwright raises says what is wrong; ``--full-trace`` shows the
+    whole traceback.
     """
     if config.getoption("fulltrace", default=False):
         return
     before: TracebackType | None = None
     entry: TracebackType | None = excinfo.tb
     while entry is not None:
-        if before and Path(entry.tb_frame.f_code.co_filename).parent.parent == _PACKAGE:
+        parents = Path(entry.tb_frame.f_code.co_filename).parents
+        if before and _CALLED_BY_TESTS in parents and _CALLED_BY_PYTEST not in parents:
             before.tb_next = None
             return
         before, entry = entry, entry.tb_next

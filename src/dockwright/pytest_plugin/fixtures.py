@@ -1,4 +1,4 @@
-"""The fixtures that a suite asks for: ``stack``, ``docker_client``, ``artifacts``, ..."""
+"""The fixtures for suites: ``stack``, ``docker_client``, ``artifacts``, ..."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class ModuleLeases:
         self._failed: set[Requirement] = set()
 
     def get(self, requirement: Requirement) -> Lease:
-        """Return the module's lease, taken when its first test asks."""
+        """Return the module's lease; the first test of the module acquires it."""
         if requirement not in self._leases:
             self._leases[requirement] = _acquire(self._run, requirement)
         return self._leases[requirement]
 
     def note_failure(self, requirement: Requirement) -> None:
-        """Remember that a test of the module failed with the stack."""
+        """Note that a test of the module failed."""
         self._failed.add(requirement)
 
     def close(self) -> None:
@@ -55,11 +55,11 @@ def _dockwright_module_leases(request: pytest.FixtureRequest) -> Iterator[Module
 
 @pytest.fixture
 def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
-    """Lease a running stack to the test, shared or to itself as the test's marker says.
+    """A running stack: shared if the test is marked ``stateless``, otherwise for this test alone.
 
     A `LeasedStack`: ``stack.url("web", 8000)``, ``.address``, ``.exec``, ``.logs``, ``.restart``,
-    ``.stop``, ``.start``, ``.kill``, ``.env``, ``.services``, ``.project``. A test that changes
-    state finds the stack as every other test found it; nobody waits for the reset.
+    ``.stop``, ``.start``, ``.kill``, ``.env``, ``.services``, ``.project``. After a test that may
+    change state, the stack is reset in the background.
     """
     item: pytest.Item = request.node
     run = run_of(request.config)
@@ -83,10 +83,10 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
 
 @pytest.fixture(scope="session")
 def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
-    """Lease stacks to fixtures of your own, of any scope.
+    """Leases stacks for your own fixtures of any scope.
 
-    ``with stack_factory.lease("mail", exclusive=False) as stack: ...`` gives a `LeasedStack`, as
-    the ``stack`` fixture does. What is still leased at the end of the session is released, with a
+    ``with stack_factory.lease("mail", exclusive=False) as stack: ...`` returns a `LeasedStack`,
+    like the ``stack`` fixture. Leases that are open at the end of the session are closed, with a
     warning.
     """
     from dockwright.pytest_plugin.leases import StackFactory
@@ -98,7 +98,7 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
 
 @pytest.fixture(scope="session")
 def docker_client(request: pytest.FixtureRequest) -> docker.DockerClient:
-    """Return the Docker SDK's client for the engine that the stacks run on."""
+    """The Docker SDK's client for the engine that the stacks run on."""
     try:
         return run_of(request.config).session.engine().sdk
     except Exception as error:  # noqa: BLE001 - the reason is enough, whoever raised it
@@ -108,9 +108,9 @@ def docker_client(request: pytest.FixtureRequest) -> docker.DockerClient:
 
 @pytest.fixture
 def config_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Give the test an empty configuration directory, which ``DOCKWRIGHT_CONFIG_DIR`` names.
+    """An empty configuration directory, named by ``DOCKWRIGHT_CONFIG_DIR``.
 
-    The variable is put back and the directory removed after the test. Of another variable:
+    After the test the variable is restored and the directory removed. To use another variable:
     ``@pytest.mark.parametrize("config_dir", ["MY_CONFIG"], indirect=True)``.
     """
     from dockwright.resources import TemporaryConfigDir
@@ -118,16 +118,16 @@ def config_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
     variables = [request.param] if hasattr(request, "param") else []
     root = run_of(request.config).settings.root
     with ExitStack() as ending:
-        with _told_in_words(request):
+        with _failing_with_reason(request):
             directory = ending.enter_context(TemporaryConfigDir(*variables, root=root))
         yield directory
 
 
 @pytest.fixture
 def backup_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Give the test an empty directory for backups, removed after it.
+    """An empty directory for backups, removed after the test.
 
-    What `TemporaryBackupDir` takes is given as ``@pytest.mark.parametrize("backup_dir",
+    Pass arguments of `TemporaryBackupDir` with ``@pytest.mark.parametrize("backup_dir",
     [{"needs_bytes": 10**9, "limit_bytes": 10**8}], indirect=True)``.
     """
     from dockwright.resources import TemporaryBackupDir
@@ -136,24 +136,24 @@ def backup_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
     root = run_of(request.config).settings.root
     options = {"root": root, **getattr(request, "param", {})}
     with ExitStack() as ending:
-        with _told_in_words(request):
+        with _failing_with_reason(request):
             backup = TemporaryBackupDir(**options)
             directory = ending.enter_context(backup)
         yield directory
         if _keeps(item):
             backup.keep()
-    _tell_kept(item, backup.kept)
+    _report_kept(item, backup.kept)
 
 
 @pytest.fixture
 def stack_services(
     request: pytest.FixtureRequest, stack: LeasedStack
 ) -> Iterator[StackServiceManager]:
-    """Stop, start and restart services of the test's stack: a `StackServiceManager`.
+    """Stops, starts and restarts services of the test's stack: a `StackServiceManager`.
 
-    ``with stack_services.stopped("db"): ...`` brings the service back at the end of the block.
-    What is down at the test's end is started again only for a ``module_cleanup`` test; else the
-    reset does it behind the tests.
+    ``with stack_services.stopped("db"): ...`` starts the service again at the end of the block.
+    Services that are down at the end of a ``module_cleanup`` test are started again; after other
+    tests the reset does that in the background.
     """
     from dockwright.resources import StackServiceManager
 
@@ -174,12 +174,12 @@ def stack_services(
 
 @pytest.fixture
 def artifacts(request: pytest.FixtureRequest) -> Iterator[TestArtifactTracker]:
-    """Track what the test makes by itself, from before it is made, and remove it afterwards.
+    """Tracks what the test creates itself, and removes it afterwards.
 
     A `TestArtifactTracker`: ``track_file``, ``track_directory``, ``track_container``,
     ``track_network``, ``track_volume``, ``track_image``, ``track_process``; ``create_container``,
-    ``create_network``, ``create_volume``, ``start_process`` make and track. What was there before
-    stays. With ``--dockwright-keep-failed``, so does what the first failed test made.
+    ``create_network``, ``create_volume``, ``start_process`` create and track. What existed before
+    stays. ``--dockwright-keep-failed`` keeps what the first failed test created.
     """
     from dockwright.resources import TestArtifactTracker
 
@@ -194,12 +194,12 @@ def artifacts(request: pytest.FixtureRequest) -> Iterator[TestArtifactTracker]:
         yield tracker
         if _keeps(item):
             tracker.keep()
-    _tell_kept(item, tracker.kept)
+    _report_kept(item, tracker.kept)
 
 
 @contextmanager
-def _told_in_words(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test with the reason alone where a fixture cannot be made as it is asked for."""
+def _failing_with_reason(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test with the reason alone if a fixture cannot be set up as requested."""
     try:
         yield
     except (DockwrightError, TypeError, ValueError) as error:
@@ -210,14 +210,14 @@ def _told_in_words(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _watched(request: pytest.FixtureRequest) -> pytest.Item:
-    """Return the test, of which will be known whether it failed."""
+    """Return the test, and note from now on whether it fails."""
     request.config.pluginmanager.import_plugin("dockwright.pytest_plugin.failures")
     item: pytest.Item = request.node
     return item
 
 
 def _keeps(item: pytest.Item) -> bool:
-    """Tell whether what the test made is to be kept: that of the first failed one, if asked for."""
+    """Return whether to keep what the test created: of the first failed test, if requested."""
     run = run_of(item.config)
     if not run.settings.keep_failed or not item.stash.get(FAILED, False):
         return False
@@ -225,7 +225,7 @@ def _keeps(item: pytest.Item) -> bool:
     return run.first_failed == item.nodeid
 
 
-def _tell_kept(item: pytest.Item, kept: str) -> None:
+def _report_kept(item: pytest.Item, kept: str) -> None:
     if kept:
         item.add_report_section("teardown", "dockwright", kept)
 

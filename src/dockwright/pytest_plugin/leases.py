@@ -16,7 +16,7 @@ from dockwright.settings import DEFAULT_STACK
 
 
 def acquire_shared(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
-    """Lease a stack for more than one test; see `Session.acquire` for what is raised."""
+    """Lease a stack for more than one test; see `RunSession.acquire` for what is raised."""
     held = HeldLease(run.session.acquire(requirement), fixture)
     run.held.append(held)
     return held
@@ -32,7 +32,7 @@ class StackLease:
     """A stack leased by a fixture: a context manager, or closed by hand.
 
     Attributes:
-        holder: who took it.
+        holder: the fixture that acquired it.
     """
 
     def __init__(self, run: Run, held: HeldLease, holder: str) -> None:
@@ -94,13 +94,13 @@ class StackFactory:
 
         Args:
             name: of the declared stack.
-            exclusive: False: only read it, and share it with everybody who does so too.
+            exclusive: False: for reading only, shared with other readers.
 
         Returns:
-            The lease, whose `stack` a ``with`` statement hands out.
+            The lease; its ``with`` statement returns its `stack`.
 
         Raises:
-            UnknownServiceError: no stack of that name is declared; lists those that are.
+            UnknownServiceError: no stack of that name is declared; lists the declared ones.
             LeaseClosedError: the test session is over.
             DockwrightError: the stack cannot be started, or none became free in time.
         """
@@ -116,7 +116,7 @@ class StackFactory:
             )
         caller = traceback.extract_stack(limit=2)[0]
         holder = f"{caller.name} ({Path(caller.filename).name}:{caller.lineno})"
-        # The number keeps two leases apart that one line takes.
+        # The number distinguishes leases that the same line acquires.
         requirement = Requirement(name, exclusive, "session", f"{holder} #{next(self._numbers)}")
         try:
             held = acquire_shared(self._run, requirement, "stack_factory")
@@ -127,7 +127,7 @@ class StackFactory:
         return lease
 
     def close(self) -> None:
-        """End all leases, with a warning that names who left one open."""
+        """End all leases, with a warning for each that was left open."""
         self._closed = True
         for lease in reversed(self._leases):
             if not lease.closed:

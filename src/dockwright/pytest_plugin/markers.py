@@ -1,4 +1,4 @@
-"""The markers as decorators, and what a test's markers ask for."""
+"""The markers as decorators, and the requirement that a test's markers express."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMES = {*MODES, "stack"}
 
 
 def requirement_of(item: pytest.Item) -> Requirement:
-    """Return what a test asks for; of several markers the closest one to the test counts.
+    """Return the requirement of a test; if it has several markers, the closest one counts.
 
     Raises:
         MarkerError: its markers contradict each other or are misused; names the test.
@@ -71,8 +71,8 @@ def _check_bare(item: pytest.Item, mark: pytest.Mark) -> None:
     if mark.args or mark.kwargs:
         raise MarkerError(
             f"{item.nodeid}: the {mark.name} marker takes no arguments",
-            hint="which stack is meant is said by @pytest.mark.stack('mail'), and how a service is "
-            "reset by `x-dockwright: {reset: ...}` in the Compose file",
+            hint="choose a stack with @pytest.mark.stack('mail'), and how a service is reset with "
+            "`x-dockwright: {reset: ...}` in the Compose file",
         )
 
 
@@ -89,17 +89,17 @@ def _stack_name(item: pytest.Item) -> str:
 
 
 def uses_stack(item: pytest.Item) -> bool:
-    """Tell whether the test asks for a stack, itself or through its fixtures."""
+    """Return whether the test uses a stack, itself or through its fixtures."""
     return "stack" in getattr(item, "fixturenames", ())
 
 
 def concerns(item: pytest.Item) -> bool:
-    """Tell whether the test has anything to do with stacks."""
+    """Return whether the test uses a stack or has one of the markers."""
     return uses_stack(item) or any(mark.name in _NAMES for mark in item.own_markers)
 
 
 def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:
-    """Return how many exclusive leases the tests will ask for, for each stack that they use.
+    """Return how many exclusive leases the tests will request, for each stack that they use.
 
     Args:
         items: the tests.
@@ -116,7 +116,7 @@ def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:
 
 
 def check(item: pytest.Item, stacks: list[str]) -> Requirement:
-    """Return what a test asks for, after checking that its stack is declared.
+    """Return the requirement of a test, after checking that its stack is declared.
 
     Raises:
         MarkerError: see `requirement_of`, or no such stack; lists those that are declared.

@@ -82,7 +82,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     with surviving(config, "show its settings"):
         settings = config.stash[RUN].settings
         lines += (
-            f"dockwright: {wrong} is no setting: is {meant} meant?"
+            f"dockwright: unknown setting {wrong}; did you mean {meant}?"
             for wrong, meant in misspelt_variables(os.environ).items()
         )
         changed = [
@@ -97,7 +97,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Record from the begin where every run is recorded; fires in every process."""
+    """Record from the start if every run is recorded; fires in every process."""
     config = session.config
     with surviving(config, "record this run"):
         settings = config.stash[RUN].settings
@@ -162,7 +162,7 @@ def pytest_terminal_summary(
     if lines:
         terminalreporter.ensure_newline()  # else the title's line is ended a second time
         terminalreporter.section("dockwright")
-        for text, style in lines:  # pytest leaves the colours out where there is no terminal
+        for text, style in lines:  # pytest leaves the colours out without a terminal
             terminalreporter.write_line(printable(text), **_COLOURS[style])
 
 

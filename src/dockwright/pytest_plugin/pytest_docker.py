@@ -334,7 +334,7 @@ def docker_services(
     docker_setup: Commands,
     docker_cleanup: Commands,
 ) -> Iterator[Services]:
-    """Lease a stack to this worker alone, for the scope; it is reset behind the tests."""
+    """Lease a stack to this worker alone, for the scope; it is reset in the background."""
     run = run_of(request.config)
     environ = _environment(run.settings.engine)
     files = _paths(docker_compose_file)

@@ -43,13 +43,13 @@ class HeldLease:
 
 
 class Run:
-    """What one pytest process knows: its settings, and its session once there is one.
+    """The state of one pytest process: its settings, and its session once it uses a stack.
 
     Args:
         settings: of the run.
         id: of the run, the same in all its processes.
         find_seed: finds the suite's ``dockwright_seed`` hooks.
-        on_first_use: is called when the session has been made: the run uses stacks.
+        on_first_use: called when the session is created, because a test uses a stack.
     """
 
     def __init__(
@@ -68,46 +68,46 @@ class Run:
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
         self.first_failed = ""
-        """The first failed test whose artifacts were to be kept."""
+        """The first failed test whose artifacts are kept."""
         self.checked = False
-        """Whether all markers are right; pytest finishes a failed collection all the same."""
+        """Whether all markers are valid; pytest finishes a failed collection anyway."""
         self.began = time.monotonic()
         """When pytest was configured."""
         self.collected: float | None = None
         """When the tests were collected."""
         self.recorder: Recorder | None = None
         self.failed_by = ""
-        """The problem that makes a run fail whose tests all passed."""
+        """The problem that makes a run fail although all tests passed."""
         self.record: RunRecord | None = None
-        """What was recorded, in the main process, once the run is over."""
+        """The record of the run, in the main process, once the run is over."""
         self._session: RunSession | None = None
         self._reasons: dict[str, str] = {}
 
     def in_full_once(self, reason: str, test: str) -> str:
-        """Return why a test gets no stack; of what an earlier test was told, the first line."""
+        """Return why a test gets no stack; only the first line if an earlier test has the rest."""
         first = self._reasons.setdefault(reason, test)
         line, *more = reason.splitlines()
-        return f"{line}\n  (told in full for {first})" if more and first != test else reason
+        return f"{line}\n  (full message: see {first})" if more and first != test else reason
 
     @property
     def session(self) -> RunSession:
-        """The session; made, and its modules loaded, by the first use.
+        """The session; the first use creates it and imports its modules.
 
         Raises:
-            UsageError: a ``dockwright_seed`` hook or what it reads is not as it must be.
+            UsageError: a ``dockwright_seed`` hook is invalid, or a file that it reads is missing.
         """
         if self._session is None:
             from dockwright.pool.session import RunSession
 
             seed = self._find_seed()
             self._session = RunSession(self.settings, os.environ, seed=seed, run=self.id)
-            if self.recorder is not None:  # every run is recorded: it was there first
+            if self.recorder is not None:  # the run is recorded from its start
                 self._session.record(self.recorder.spans, self.recorder.worker)
             self._on_first_use()
         return self._session
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
-        """End a lease (see `RunSession.release`); if that fails, fail with the reason alone."""
+        """End a lease (see `RunSession.release`); if that fails, fail the test with the reason."""
         try:
             self.session.release(lease, failed=failed, keep=keep)
         except DockwrightError as error:
@@ -117,7 +117,7 @@ class Run:
         pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors
 
     def start_recording(self, worker: str) -> Recorder:
-        """Record from now on what this process, which runs tests, does."""
+        """Start recording this process, which runs tests."""
         from dockwright.recording import Recorder
 
         self.recorder = Recorder(worker, self.began)
@@ -126,28 +126,28 @@ class Run:
         return self.recorder
 
     def receive(self, attempts: Iterable[Sequence[Any]]) -> None:
-        """Take over, in xdist's main process, the tests that a worker has run."""
+        """Receive, in xdist's main process, the tests that a worker has run."""
         if self.recorder is None:
             from dockwright.recording import Recorder
 
             self.recorder = Recorder("", self.began)
         self.recorder.receive(attempts)
 
-    def receive_worker_end(self, told: Mapping[str, Any]) -> None:
-        """Take over, in xdist's main process, what a worker told at its end."""
-        self.receive(told["attempts"])
+    def receive_worker_end(self, report: Mapping[str, Any]) -> None:
+        """Receive, in xdist's main process, the report of a worker that has ended."""
+        self.receive(report["attempts"])
         if self.recorder is not None:
-            self.recorder.others.append(told)
+            self.recorder.others.append(report)
 
     def worker_end(self) -> dict[str, Any] | None:
-        """Return what a worker of xdist tells at its end; None: it does not record."""
+        """Return what a worker of xdist reports at its end; None: it does not record."""
         if self.recorder is None:
             return None
         self.recorder.collected = self.collected
         return {**self.recorder.worker_end(), "attempts": self.recorder.to_send()}
 
     def ask_git(self) -> GitQuestion | None:
-        """Ask in the background which source was tested, if that is to be recorded."""
+        """Ask Git in the background which source was tested, if the run is recorded."""
         if self.recorder is None:
             return None
         from dockwright.recording import GitQuestion
@@ -162,7 +162,7 @@ class Run:
         source = git.answer()
         settings = self.settings
         if settings.record == "auto" and not self.summaries and not settings.reported:
-            return  # nobody used a stack after all
+            return  # no test used a stack
         from dockwright.recording import Ending, Summary, keep, make_record, store_of
         from dockwright.report import publish
 
@@ -173,9 +173,9 @@ class Run:
         self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
         try:
             store = store_of(settings, os.environ)
-        except DockwrightError as error:  # the run itself is as good as it was
+        except DockwrightError as error:  # this does not change the result of the run
             self.summaries.append(
-                Summary(notes=(f"warning: this run is neither kept nor reported: {error}",))
+                Summary(notes=(f"warning: this run is neither recorded nor reported: {error}",))
             )
             return
         notes = publish(self.record, settings.report, settings.otlp, os.environ, store)
@@ -185,7 +185,7 @@ class Run:
             self.summaries.append(Summary(notes=tuple(notes)))
 
     def close(self) -> Summary | None:
-        """Leave the pool and return what this process has to tell, if it used a stack."""
+        """Leave the pool and return the summary of this process; None: it used no stack."""
         if self._session is None:
             return None
         summary = self._session.close()
@@ -195,28 +195,26 @@ class Run:
 
     @property
     def problems(self) -> list[str]:
-        """What could not be removed; in xdist's main process, by the workers as well."""
+        """What could not be removed; in xdist's main process, also by the workers."""
         return [problem for summary in self.summaries for problem in summary.problems]
 
     def leave_removal_to_broker(self) -> Summary:
-        """Return what there is to tell where nobody waited for the end of `close`."""
+        """Return the summary for a run that was interrupted during `close`."""
         from dockwright.recording import Summary
 
-        summary = Summary(
-            notes=("interrupted: the broker removes the stacks without being awaited",)
-        )
+        summary = Summary(notes=("interrupted: the broker is still removing the stacks",))
         self.summaries.append(summary)
         return summary
 
     def summary_lines(self) -> list[Line]:
-        """Return the lines for the end of the run; none where no stack was used."""
+        """Return the lines for the end of the run; none if no stack was used."""
         if not self.summaries:
             return []
         from dockwright.recording import Summary
         from dockwright.redact import Redactor
         from dockwright.report import summary_lines
 
-        redact = Redactor.of(os.environ)  # notes tell of files and addresses
+        redact = Redactor.of(os.environ)  # notes name files and addresses
         summary = Summary.added(self.summaries)
         lines = summary_lines(summary, time.monotonic() - self.began, self.record)
         return [replace(line, text=redact(line.text)) for line in lines]
@@ -224,10 +222,10 @@ class Run:
 
 @contextmanager
 def surviving(config: pytest.Config, what: str) -> Iterator[None]:
-    """Let the run go on where a part of dockwright's work in one of pytest's hooks fails.
+    """Let the run go on if a part of dockwright's work in one of pytest's hooks fails.
 
-    The summary then has a line that says what could not be done, and why. Ctrl-C, pytest's own
-    outcomes and usage errors pass through.
+    The summary then says what could not be done, and why. Ctrl-C, pytest's own outcomes and usage
+    errors pass through.
 
     Args:
         config: of the run.
@@ -237,16 +235,16 @@ def surviving(config: pytest.Config, what: str) -> Iterator[None]:
         yield
     except (pytest.UsageError, pytest.exit.Exception, bdb.BdbQuit):
         raise
-    except Exception as failure:  # noqa: BLE001 - tests do not depend on what is done beside them
+    except Exception as failure:  # noqa: BLE001 - the tests do not depend on it
         _log.debug("could not %s", what, exc_info=True)
         reason, *_ = explained(failure).splitlines()
-        # Where the set-up failed, everything after it does, too: that explains nothing.
+        # If the setup failed, everything after it fails too, which explains nothing.
         if RUN in config.stash or TROUBLES not in config.stash:
             add_troubles(config, [f"dockwright could not {what}: {reason}"])
 
 
 def add_troubles(config: pytest.Config, lines: Iterable[str]) -> None:
-    """Note what the summary is to say, once each."""
+    """Add lines to the summary, each once."""
     known = config.stash.setdefault(TROUBLES, [])
     known.extend(line for line in dict.fromkeys(lines) if line not in known)
 
@@ -261,13 +259,13 @@ def troubles_of(config: pytest.Config) -> list[str]:
 
         redact = Redactor.of(os.environ)
         return [redact(text) for text in troubles]
-    except Exception as failure:  # noqa: BLE001 - nothing is shown that may hold a secret
+    except Exception as failure:  # noqa: BLE001 - show nothing that may hold a secret
         kind = type(failure).__name__
         return [f"dockwright failed in {len(troubles)} places, and cannot say where: {kind}"]
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Return the run's state for a fixture; fail the test with the reason where there is none."""
+    """Return the run's state for a fixture; if there is none, fail the test with the reason."""
     if RUN not in config.stash:
         pytest.fail("\n".join(troubles_of(config)), pytrace=False)
     return config.stash[RUN]
@@ -291,10 +289,10 @@ def settings_of(config: pytest.Config, options: argparse.Namespace | None = None
 
     Args:
         config: of the run.
-        options: the command line's options, as long as `config` does not have them yet.
+        options: the command line's options, if `config` does not have them yet.
 
     Raises:
-        SettingsError: a value cannot be; tells where it came from.
+        SettingsError: a value is invalid; names where it came from.
     """
     given = vars(options or config.option)
     command_line = {
