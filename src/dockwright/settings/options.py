@@ -1,4 +1,4 @@
-"""The table of all settings; plugin, commands and reference are made from it."""
+"""The table of all settings, from which the plugin, the commands and the reference are built."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from dockwright._text import parse_duration
 
 COMPATIBLE = ("pytest-docker",)
-"""The plugins whose fixtures can be had on dockwright's stacks."""
+"""The plugins whose fixtures dockwright can provide."""
 
 RECORD = ("auto", "on", "off")
-"""When runs are recorded; ``auto``: if they use a stack."""
+"""When a run is recorded; ``auto``: if it uses a stack."""
 
 REPORTS = (".html", ".trace.json", ".json", ".md")
-"""The ends of a report's name, each for a format."""
+"""The extensions of a report's file name, one for each format."""
 
 START_TIMEOUT_S = 120.0
 """How long a service may take to become ready, in seconds, if no setting says otherwise."""
@@ -53,7 +53,7 @@ def parse_stacks_limit(text: str) -> int:
 
 
 def parse_compat(text: str) -> str:
-    """Read the name of a plugin whose fixtures are wanted; an empty text: of none."""
+    """Read the name of a plugin whose fixtures to provide; an empty text: none."""
     if text and text not in COMPATIBLE:
         raise ValueError(f"expected one of: {', '.join(COMPATIBLE)}")
     return text
@@ -83,7 +83,7 @@ def parse_collector(text: str) -> str:
 ENVIRONMENT_PREFIX = "DOCKWRIGHT_"
 
 
-class Option(NamedTuple):  # quicker to define than a dataclass, and every pytest run pays for it
+class Option(NamedTuple):  # faster to define than a dataclass, and every pytest run pays for it
     """One setting: how it is named, read and explained.
 
     Attributes:

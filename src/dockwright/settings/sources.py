@@ -47,7 +47,7 @@ class Settings:
         poll_first: first pause of adaptive polling, in seconds.
         poll_ceiling: longest pause of adaptive polling, in seconds.
         root: the project's root directory.
-        origins: where each setting that is not default came from.
+        origins: where each setting came from that is not the default.
     """
 
     root: Path
@@ -80,7 +80,7 @@ class Settings:
 
     @property
     def reported(self) -> bool:
-        """Whether the whole run is reported, so that it is recorded from its begin."""
+        """Whether the whole run is reported, so that it is recorded from its start."""
         return bool(self.report or self.otlp)
 
     def changed(self) -> dict[str, str]:
@@ -110,9 +110,9 @@ class Source(NamedTuple):
     """Where raw values come from.
 
     Attributes:
-        origin: for messages, e.g. ``command line`` or ``pyproject.toml``.
+        origin: its name in messages, e.g. ``command line`` or ``pyproject.toml``.
         values: raw texts (or lists of texts) by setting name; absent names are not set here.
-        base: the directory that relative paths in this source mean.
+        base: the directory to which relative paths in this source refer.
     """
 
     origin: str
@@ -121,7 +121,7 @@ class Source(NamedTuple):
 
 
 def environment_values(environ: Mapping[str, str]) -> dict[str, str | Sequence[str]]:
-    """Return the settings that environment variables hold, by setting name.
+    """Return the settings from environment variables, by setting name.
 
     Values of options that take several are split at commas.
     """
@@ -134,12 +134,12 @@ def environment_values(environ: Mapping[str, str]) -> dict[str, str | Sequence[s
 
 
 def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that are nearly ones of a setting, with what is meant."""
+    """Return environment variables that look like a misspelt setting, with the right name."""
     known = {option.environment_name for option in OPTIONS}
     strange = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
     found = {}
     for name in sorted({*strange} - known):
-        from difflib import get_close_matches  # not light, and rarely needed
+        from difflib import get_close_matches  # slow to import, and rarely needed
 
         near = get_close_matches(name, known, n=1, cutoff=_NEAR)
         if near:
@@ -155,7 +155,7 @@ def resolve(root: Path, sources: Sequence[Source]) -> Settings:
     """Merge `sources`, the strongest first, into validated settings.
 
     Raises:
-        SettingsError: an unknown name or a value that cannot be; it lists what can.
+        SettingsError: an unknown name or an invalid value; lists the valid ones.
     """
     values: dict[str, Any] = {}  # one value per field of Settings, each of its field's own type
     origins: dict[str, str] = {}
