@@ -37,7 +37,7 @@ def kept(state: Path) -> RetainedStacks:
 
 def journal(
     state: Path,
-    *traces: TrackedResource,
+    *resources: TrackedResource,
     owner: Owner = DEAD,
     name: str = "dw-test-1",
     project: str = PROJECT,
@@ -46,7 +46,7 @@ def journal(
     made = ResourceJournal.create(
         state, Ownership(name, project, "artifacts of a test", owner, time.time(), "0")
     )
-    for trace in traces:
+    for trace in resources:
         made.add(trace)
     return made
 
@@ -61,21 +61,21 @@ def made_file(path: Path, *, ours: bool = False) -> TrackedResource:
 
 
 def test_a_journal_is_read_as_it_was_written(state: Path) -> None:
-    traces = [
+    resources = [
         TrackedResource("volume", "v", "unix:///x"),
         TrackedResource("process", "7", started_s=1.25),
     ]
-    made = journal(state, *traces)
+    made = journal(state, *resources)
     assert [(each.name, each.ownership) for each in ResourceJournal.all(state)] == [
         ("dw-test-1", made.ownership)
     ]
-    assert made.traces() == traces
+    assert made.resources() == resources
     with (made.workspace.directory / "journal.jsonl").open("a") as file:
         file.write('{"kind": "file", "na')  # its owner died just then
-    assert made.traces() == traces
+    assert made.resources() == resources
     made.remove()
     assert list(ResourceJournal.all(state)) == []
-    assert made.traces() == []
+    assert made.resources() == []
     made.beat()
 
 
@@ -150,16 +150,16 @@ def test_names_on_the_engine_go_by_the_same_rules(
     engine.create_network(names["network"], {"Labels": owned.labels})
     image = f"dockwright-test/{owned.name}:1"
     engine.tag_image(scratch, image)
-    traces = [TrackedResource("volume", names[kind], url) for kind in ("goes", "theirs")]
-    traces += [
+    resources = [TrackedResource("volume", names[kind], url) for kind in ("goes", "theirs")]
+    resources += [
         TrackedResource("network", names["network"], url),
         TrackedResource("image", image, url),
     ]
-    traces += [
+    resources += [
         TrackedResource("container", container, url),
         TrackedResource("volume", "elsewhere", "tcp://other:1"),
     ]
-    recent = journal(state, *traces, name="dw-1")
+    recent = journal(state, *resources, name="dw-1")
     old = journal(state, TrackedResource("volume", names["later"], url), name="dw-2")
     last_seen(old, LONG_AGO_S)
 
@@ -178,5 +178,5 @@ def test_names_on_the_engine_go_by_the_same_rules(
     assert engine.has_image(scratch)
     # What is on another engine waits for whoever looks there, and keeps its time.
     (left,) = ResourceJournal.all(state)
-    assert left.traces() == [TrackedResource("volume", "elsewhere", "tcp://other:1")]
+    assert left.resources() == [TrackedResource("volume", "elsewhere", "tcp://other:1")]
     assert left.name == recent.name

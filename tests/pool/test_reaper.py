@@ -15,7 +15,7 @@ from dockwright.engine import (
     parse_ownership,
 )
 from dockwright.model import Owner, Ownership
-from dockwright.pool.reaper import Listing, abandoned, estates
+from dockwright.pool.reaper import Listing, abandoned, resources_by_owner
 from dockwright.stack import COMPOSE_PROJECT
 
 PROJECT = "0123456789ab"
@@ -31,8 +31,8 @@ def labels_of(owner: Owner | None, project: str = PROJECT, name: str = "dw-a-1")
 
 def chosen(*label_sets: dict[str, str], kept: tuple[str, ...] = ()) -> list[str]:
     documents = [{"Id": str(n), "Labels": labels} for n, labels in enumerate(label_sets)]
-    doomed = abandoned(estates(Listing(containers=documents), kept), PROJECT)
-    return [container for estate in doomed for container in estate.containers]
+    doomed = abandoned(resources_by_owner(Listing(containers=documents), kept), PROJECT)
+    return [container for owned in doomed for container in owned.containers]
 
 
 def test_what_a_dead_owner_of_this_project_left_is_chosen() -> None:

@@ -289,7 +289,7 @@ def test_two_trackers_cannot_answer_for_one_thing(tmp_path: Path) -> None:
         with pytest.raises(AlreadyTrackedError) as caught:
             other.track_file(tmp_path / "shared")
     assert str(caught.value) == (
-        f"artifacts of test_b: file {shared} is tracked already by artifacts of test_a "
+        f"artifacts of test_b: file {shared} is already tracked by artifacts of test_a "
         f"(process {os.getpid()})\n  hint: tests that run at once need names of their own: "
         "take one from the tracker's name(...)"
     )

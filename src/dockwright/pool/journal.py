@@ -21,7 +21,7 @@ from dockwright.model import Owner, Ownership
 
 _OWNER_FILE = "owner.json"
 JOURNAL = "journal.jsonl"
-"""The file of a workspace that tells what its owner made elsewhere (see `ResourceJournal`)."""
+"""The file of a workspace that lists what its owner created elsewhere: a `ResourceJournal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Workspace:
     def reap(state: Path) -> int:
         """Delete the workspaces of dead owners; return how many.
 
-        One with a journal stays: what it tells of has to go first (`dockwright.pool.reaper`).
+        One with a journal stays: what it lists has to go first (`dockwright.pool.reaper`).
         """
         count = 0
         for file in (state / "sessions").glob(f"*/{_OWNER_FILE}"):
@@ -90,14 +90,14 @@ ON_ENGINE = frozenset({"container", "network", "volume", "image"})
 
 @dataclass(frozen=True, slots=True)
 class TrackedResource:
-    """One thing that may come to exist.
+    """Something that a test is about to create.
 
     Attributes:
         kind: what it is.
         name: its name on the engine, its path, or its pid.
         engine: the URL of the engine that it is on; empty for what is on no engine.
-        ours: whether the name is of our own making, so that whatever bears it is ours; of a
-            process: whether it is known by its marks, as all that it starts is.
+        ours: whether dockwright invented the name, so that whatever has it is ours; for a
+            process: whether it is found by its marks, like all processes that it starts.
         started_s: when a process started, seconds since the epoch.
     """
 
@@ -110,7 +110,7 @@ class TrackedResource:
 
 @dataclass(frozen=True, slots=True)
 class ResourceJournal:
-    """The traces of one owner, in its workspace.
+    """The list of what one owner creates, in its workspace.
 
     Attributes:
         workspace: where it lies.
@@ -146,19 +146,19 @@ class ResourceJournal:
         """When its owner was last seen alive, seconds since the epoch."""
         return self._file.stat().st_mtime
 
-    def add(self, trace: TrackedResource) -> None:
-        """Write down what is about to be made."""
-        line = json.dumps(asdict(trace)) + "\n"
+    def add(self, resource: TrackedResource) -> None:
+        """Record what is about to be created."""
+        line = json.dumps(asdict(resource)) + "\n"
         with self._file.open("a") as file:
             file.write(line)
 
     def beat(self) -> None:
-        """Note that the owner lives."""
+        """Show that the owner is alive."""
         with suppress(FileNotFoundError):  # it was closed meanwhile
             os.utime(self._file)
 
-    def traces(self) -> list[TrackedResource]:
-        """Return what is written down; a line that was cut off by the owner's death is left out."""
+    def resources(self) -> list[TrackedResource]:
+        """Return what is recorded, without a line that the owner's death cut off."""
         found: list[TrackedResource] = []
         with suppress(FileNotFoundError):  # it was closed meanwhile
             for line in self._file.read_text().splitlines()[1:]:
@@ -166,9 +166,9 @@ class ResourceJournal:
                     found.append(TrackedResource(**json.loads(line)))
         return found
 
-    def replace(self, traces: Iterable[TrackedResource]) -> None:
-        """Write it anew with these traces; whoever reads meanwhile sees the old or the new one."""
-        lines = [asdict(self.ownership), *(asdict(trace) for trace in traces)]
+    def replace(self, resources: Iterable[TrackedResource]) -> None:
+        """Replace the list atomically: a reader sees the old or the new one."""
+        lines = [asdict(self.ownership), *(asdict(resource) for resource in resources)]
         draft = self._file.with_suffix(".new")
         draft.write_text("".join(json.dumps(line) + "\n" for line in lines))
         if self._file.exists():

@@ -108,7 +108,7 @@ def present(
     until_s: float | None = None,
     labelled: bool = False,
 ) -> Present:
-    """Find what is there of a journal's traces.
+    """Find what is there of a journal's resources.
 
     Args:
         journal: whose.
@@ -120,14 +120,14 @@ def present(
     look = _Look(journal.ownership.session, time.time() if until_s is None else until_s)
     things: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
     processes: dict[int, psutil.Process] = {}
-    for trace in journal.traces():
-        if trace.kind == "process":
-            family = _marked(journal) if trace.ours else _family(trace)
+    for resource in journal.resources():
+        if resource.kind == "process":
+            family = _marked(journal) if resource.ours else _family(resource)
             processes |= {each.pid: each for each in family}
-        elif trace.kind not in ON_ENGINE:
-            things[trace.kind] += look.on_disk(trace)
-        elif engine is not None and trace.engine == engine.endpoint.url:
-            things[trace.kind] += look.on_engine(engine, trace)
+        elif resource.kind not in ON_ENGINE:
+            things[resource.kind] += look.on_disk(resource)
+        elif engine is not None and resource.engine == engine.endpoint.url:
+            things[resource.kind] += look.on_engine(engine, resource)
     if labelled and engine is not None:
         for kind, names in _labelled(engine, journal).items():
             things[kind] += [name for name in names if name not in things[kind]]
@@ -170,25 +170,25 @@ class _Look:
     session: str
     until_s: float
 
-    def on_engine(self, engine: Engine, trace: TrackedResource) -> list[str]:
-        document = inspect(engine, trace.kind, trace.name)
-        if document is None or not self._is_ours(document, trace):
+    def on_engine(self, engine: Engine, resource: TrackedResource) -> list[str]:
+        document = inspect(engine, resource.kind, resource.name)
+        if document is None or not self._is_ours(document, resource):
             return []
-        by_name = trace.kind in ("volume", "image")
-        return [trace.name if by_name else str(document["Id"])]
+        by_name = resource.kind in ("volume", "image")
+        return [resource.name if by_name else str(document["Id"])]
 
-    def on_disk(self, trace: TrackedResource) -> list[str]:
+    def on_disk(self, resource: TrackedResource) -> list[str]:
         try:
-            changed_s = Path(trace.name).lstat().st_ctime
+            changed_s = Path(resource.name).lstat().st_ctime
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [trace.name] if trace.ours or self._made_in_time(changed_s) else []
+        return [resource.name] if resource.ours or self._made_in_time(changed_s) else []
 
-    def _is_ours(self, document: Mapping[str, Any], trace: TrackedResource) -> bool:
+    def _is_ours(self, document: Mapping[str, Any], resource: TrackedResource) -> bool:
         owned = parse_ownership((document.get("Config") or document).get("Labels"))
         if owned is not None:
             return owned.session == self.session
-        return trace.ours or self._made_in_time(_created_s(document))
+        return resource.ours or self._made_in_time(_created_s(document))
 
     def _made_in_time(self, made_s: float | None) -> bool:
         return made_s is not None and made_s <= self.until_s + _CLOCKS_S
@@ -205,10 +205,10 @@ def _marked(journal: ResourceJournal) -> list[psutil.Process]:
     return [each.process for each in marked_processes(journal.name)]
 
 
-def _family(trace: TrackedResource) -> list[psutil.Process]:
+def _family(resource: TrackedResource) -> list[psutil.Process]:
     try:
-        process = psutil.Process(int(trace.name))
-        if abs(process.create_time() - trace.started_s) > _SAME_PROCESS_S:
+        process = psutil.Process(int(resource.name))
+        if abs(process.create_time() - resource.started_s) > _SAME_PROCESS_S:
             return []
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -301,7 +301,7 @@ class OwnedResources:
 
     @property
     def removable(self) -> bool:
-        """Whether its owner is dead, so that nobody will remove it if we do not."""
+        """Whether its owner is dead, so that nobody else will remove it."""
         return not self.alive and not self.long_lived
 
     def age_s(self) -> float:
@@ -332,11 +332,11 @@ class OwnedResources:
 
 
 def survey(engine: Engine, kept: RetainedStacks) -> list[OwnedResources]:
-    """Return everything on the engine and this host that bears our labels, by copy, oldest first.
+    """Return everything on the engine and this host that has our labels, by copy, oldest first.
 
     Args:
         engine: where to look.
-        kept: tells which copies were kept on purpose.
+        kept: the copies that were kept on purpose.
     """
     ours = {f"{PREFIX}session": None}
     found = Listing(
@@ -345,25 +345,25 @@ def survey(engine: Engine, kept: RetainedStacks) -> list[OwnedResources]:
         volumes=engine.list_volumes(ours),
         processes=marked_processes(),
     )
-    labelled = {each.project: each for each in estates(found, kept.names())}
+    labelled = {each.project: each for each in resources_by_owner(found, kept.names())}
     for journal in ResourceJournal.all(state_directory()):
-        mine = labelled.setdefault(journal.name, _estate_of(journal, kept))
-        if mine.ownership.owner == journal.ownership.owner:
-            _take_in(mine, journal, engine)
+        owned = labelled.setdefault(journal.name, _owned_by_journal(journal, kept))
+        if owned.ownership.owner == journal.ownership.owner:
+            _take_in(owned, journal, engine)
     return sorted(labelled.values(), key=lambda each: each.ownership.created)
 
 
-def _estate_of(journal: ResourceJournal, kept: RetainedStacks) -> OwnedResources:
+def _owned_by_journal(journal: ResourceJournal, kept: RetainedStacks) -> OwnedResources:
     owner = journal.ownership.owner
     alive = owner is None or owner_is_alive(owner)
     return OwnedResources(journal.name, journal.ownership, alive, journal.name in kept.names())
 
 
-def _take_in(estate: OwnedResources, journal: ResourceJournal, engine: Engine | None) -> None:
-    with suppress(FileNotFoundError):  # its owner ended it meanwhile
-        until_s = None if estate.alive else journal.last_seen_s
-        estate.traced = present(journal, engine, until_s=until_s)
-        estate.journal = journal
+def _take_in(owned: OwnedResources, journal: ResourceJournal, engine: Engine | None) -> None:
+    with suppress(FileNotFoundError):  # its owner removed it meanwhile
+        until_s = None if owned.alive else journal.last_seen_s
+        owned.traced = present(journal, engine, until_s=until_s)
+        owned.journal = journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,8 +376,8 @@ class Listing:
     processes: Sequence[MarkedProcess] = ()
 
 
-def estates(found: Listing, kept: Collection[str]) -> list[OwnedResources]:
-    """Sort what was found into copies; what does not bear our whole set of labels is left out.
+def resources_by_owner(found: Listing, kept: Collection[str]) -> list[OwnedResources]:
+    """Group a listing by copy, without what does not have the whole set of our labels.
 
     Args:
         found: everything that was listed.
@@ -385,30 +385,30 @@ def estates(found: Listing, kept: Collection[str]) -> list[OwnedResources]:
     """
     known: dict[str, OwnedResources] = {}
 
-    def estate(project: str | None, ownership: Ownership | None) -> OwnedResources | None:
+    def copy_of(project: str | None, ownership: Ownership | None) -> OwnedResources | None:
         if not project or ownership is None:
             return None
         if project not in known:
             alive = ownership.owner is None or owner_is_alive(ownership.owner)
             known[project] = OwnedResources(project, ownership, alive, project in kept)
-        # One project name under two owners cannot be ours to judge: only the first one's goes.
+        # If two owners use one project name, only the resources of the first one are returned.
         return known[project] if known[project].ownership.owner == ownership.owner else None
 
     for kind, key in (("containers", "Id"), ("networks", "Id"), ("volumes", "Name")):
         for document in getattr(found, kind):
             labels = document.get("Labels") or {}
-            mine = estate(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
-            if mine is not None:
-                getattr(mine, kind).append(document[key])
+            owned = copy_of(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
+            if owned is not None:
+                getattr(owned, kind).append(document[key])
     for marked in found.processes:
-        mine = estate(marked.project, marked.ownership)
-        if mine is not None:
-            mine.processes.append(marked)
+        owned = copy_of(marked.project, marked.ownership)
+        if owned is not None:
+            owned.processes.append(marked)
     return sorted(known.values(), key=lambda each: each.ownership.created)
 
 
 def abandoned(found: Iterable[OwnedResources], project: str) -> list[OwnedResources]:
-    """Return those of the project with this hash whose owner is dead and that nobody kept."""
+    """Return what belongs to dead owners of the project with this hash and was not kept."""
     return [
         each
         for each in found
@@ -416,61 +416,61 @@ def abandoned(found: Iterable[OwnedResources], project: str) -> list[OwnedResour
     ]
 
 
-def remove(engine: Engine, estates: Iterable[OwnedResources], kept: RetainedStacks) -> None:
-    """Remove everything of `estates`, at once.
+def remove(engine: Engine, doomed: Iterable[OwnedResources], kept: RetainedStacks) -> None:
+    """Remove everything that `doomed` lists, in parallel.
 
     Raises:
         EngineError: or an `ExceptionGroup` of errors: something could not be removed.
     """
-    doomed = list(estates)
-    # First what tests made themselves: it may hang on what is labelled.
-    failures = [failure for estate in doomed for failure in _end_journal(estate, engine)]
-    kill_processes(marked.process for estate in doomed for marked in estate.processes)
+    doomed = list(doomed)
+    # First what tests created themselves: it may use what is labelled.
+    failures = [failure for owned in doomed for failure in _end_journal(owned, engine)]
+    kill_processes(marked.process for owned in doomed for marked in owned.processes)
     parallel.run(
-        [partial(engine.remove_container, each) for estate in doomed for each in estate.containers]
+        [partial(engine.remove_container, each) for owned in doomed for each in owned.containers]
     )
     parallel.run(
-        [partial(engine.remove_network, each) for estate in doomed for each in estate.networks]
-        + [partial(engine.remove_volume, each) for estate in doomed for each in estate.volumes]
+        [partial(engine.remove_network, each) for owned in doomed for each in owned.networks]
+        + [partial(engine.remove_volume, each) for owned in doomed for each in owned.volumes]
     )
-    for estate in doomed:
-        kept.forget(estate.project)
+    for owned in doomed:
+        kept.forget(owned.project)
     if failures:
-        raise ExceptionGroup("not all that dead tests left could be removed", failures)
+        raise ExceptionGroup("could not remove everything that dead tests left", failures)
 
 
-def _end_journal(estate: OwnedResources, engine: Engine | None) -> list[CleanupError]:
-    """Remove what a journal tells of, and the journal, unless something has to stay."""
-    if estate.journal is None:
+def _end_journal(owned: OwnedResources, engine: Engine | None) -> list[CleanupError]:
+    """Remove what a journal lists, and the journal, unless something has to stay."""
+    if owned.journal is None:
         return []
-    failures = dispose(estate.traced, engine)
+    failures = dispose(owned.traced, engine)
     here = engine.endpoint.url if engine is not None else ""
     elsewhere = [
-        trace
-        for trace in estate.journal.traces()
-        if trace.kind in ON_ENGINE and trace.engine != here
+        resource
+        for resource in owned.journal.resources()
+        if resource.kind in ON_ENGINE and resource.engine != here
     ]
-    if elsewhere and not failures:  # it stays for whoever looks at that engine
-        with suppress(FileNotFoundError):  # somebody else has just done that
-            estate.journal.replace(elsewhere)
+    if elsewhere and not failures:  # stays until somebody uses that engine
+        with suppress(FileNotFoundError):  # another process has just done that
+            owned.journal.replace(elsewhere)
     elif not failures:
-        estate.journal.remove()
+        owned.journal.remove()
     return failures
 
 
 def reap_journals(project: str, kept: RetainedStacks, engine: Engine | None = None) -> None:
-    """Remove what dead tests of the project with this hash wrote down.
+    """Remove what the journals of dead tests of the project with this hash list.
 
     Args:
         project: the hash of its root directory.
-        kept: tells what was kept on purpose.
+        kept: what was kept on purpose.
         engine: None: what is on an engine stays, and so does its journal.
     """
     for journal in ResourceJournal.all(state_directory()):
-        estate = _estate_of(journal, kept)
-        if abandoned([estate], project):
-            _take_in(estate, journal, engine)
-            for failure in _end_journal(estate, engine):
+        owned = _owned_by_journal(journal, kept)
+        if abandoned([owned], project):
+            _take_in(owned, journal, engine)
+            for failure in _end_journal(owned, engine):
                 _log.warning("%s", failure)
 
 
@@ -478,10 +478,10 @@ def reap(engine: Engine, project: str, kept: RetainedStacks) -> int:
     """Remove what dead owners of the project with this hash left, except what was kept on purpose.
 
     Returns:
-        How many containers, networks, volumes and processes are gone.
+        The number of containers, networks, volumes and processes that were removed.
     """
     doomed = abandoned(survey(engine, kept), project)
     if doomed:
-        _log.info("reap projects=%s", [estate.project for estate in doomed])
+        _log.info("reap projects=%s", [owned.project for owned in doomed])
         remove(engine, doomed, kept)
-    return sum(len(estate) for estate in doomed)
+    return sum(len(owned) for owned in doomed)

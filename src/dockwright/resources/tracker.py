@@ -37,15 +37,15 @@ from dockwright.stack import Identity
 from dockwright.stack.native import label_environment
 
 _BEAT_S = 5.0
-"""How often a living owner says so. What is made later than a minute after the last sign of life is
-not taken for the dead owner's; see `dockwright.pool.reaper`."""
+"""How often a living owner shows that it lives. What is created later than a minute after the last
+sign of life does not count as the dead owner's; see `dockwright.pool.reaper`."""
 
 
 class Holding:
-    """The things of one resource. Nothing is touched before the first one is told of.
+    """What one tracker or directory owns. Nothing is written before the first resource is recorded.
 
     Args:
-        whose: who holds them, for messages and for ``dockwright clean``.
+        whose: the owner's name in messages and in ``dockwright clean``.
         root: of the project that they belong to.
     """
 
@@ -67,7 +67,7 @@ class Holding:
 
     @property
     def name(self) -> str:
-        """The name under which it is listed, and with which unique names begin."""
+        """Its name in listings, and the prefix of unique names."""
         return self.ownership.session
 
     def directory(self, base: Path | None = None) -> Path:
@@ -77,7 +77,7 @@ class Holding:
             ResourceError: it cannot be made there.
         """
         path = (base.absolute() / self.name) if base else self._own() / "directory"
-        self.tell(TrackedResource("directory", str(path), ours=True))
+        self.record(TrackedResource("directory", str(path), ours=True))
         try:
             path.mkdir(mode=0o700)
         except OSError as exc:
@@ -89,37 +89,37 @@ class Holding:
         return path
 
     def expect_labelled(self) -> None:
-        """Have what bears this holding's labels removed too, though nobody tells of it."""
+        """Also remove what has this owner's labels without being recorded."""
         self._opened()
         self._labelled = True
 
     def use(self, engine: Engine) -> None:
-        """Remove what dead tests left on an engine that this one is going to use."""
+        """Remove what dead tests left on an engine that this one will use."""
         _reap_once(os.getpid(), self._state, self.ownership.project, engine)
 
-    def tell(self, trace: TrackedResource) -> None:
-        """Write down what is about to be made.
+    def record(self, resource: TrackedResource) -> None:
+        """Record what is about to be created.
 
         Raises:
-            AlreadyTrackedError: a living process answers for the same thing.
+            AlreadyTrackedError: a living process tracks the same thing.
         """
-        if trace.ours or trace.kind == "process":
-            self._opened().add(trace)
+        if resource.ours or resource.kind == "process":
+            self._opened().add(resource)
             return
         with self._claiming():
-            self._check_free(trace)
-            self._opened().add(trace)
+            self._check_free(resource)
+            self._opened().add(resource)
         self._show_life()
 
-    def tells_of(self, kind: str, name: str) -> bool:
-        """Tell whether a thing is written down already."""
-        traces = self._journal.traces() if self._journal else []
-        return any((each.kind, each.name) == (kind, name) for each in traces)
+    def is_recorded(self, kind: str, name: str) -> bool:
+        """Return whether a thing is recorded already."""
+        resources = self._journal.resources() if self._journal else []
+        return any((each.kind, each.name) == (kind, name) for each in resources)
 
     def dispose(self, engine: Engine | None) -> list[CleanupError]:
-        """Remove everything; return what could not be, which the reaper will try again.
+        """Remove everything; return what could not be removed, which the reaper will retry.
 
-        In a forked child nothing happens: what its parent made is not its own.
+        In a forked child nothing happens: what its parent created is not its own.
         """
         if self._journal is None or self.pid != os.getpid():
             return []
@@ -154,18 +154,18 @@ class Holding:
 
     @contextmanager
     def _claiming(self) -> Iterator[None]:
-        """Keep the other processes of this user from looking and telling at the same time."""
+        """Keep other processes of this user from checking and recording at the same time."""
         with locked(self._state / "journals.lock", create=True):
             yield
 
-    def _check_free(self, trace: TrackedResource) -> None:
+    def _check_free(self, resource: TrackedResource) -> None:
         for journal in ResourceJournal.all(self._state):
             owner = journal.ownership.owner
             if owner is None or journal.name == self.name or not owner_is_alive(owner):
                 continue
-            if any(_same(trace, each) for each in journal.traces()):
+            if any(_same(resource, each) for each in journal.resources()):
                 raise AlreadyTrackedError(
-                    f"{self.whose}: {trace.kind} {trace.name} is tracked already by "
+                    f"{self.whose}: {resource.kind} {resource.name} is already tracked by "
                     f"{journal.ownership.stack} (process {owner.pid})",
                     hint="tests that run at once need names of their own: "
                     "take one from the tracker's name(...)",
@@ -310,8 +310,8 @@ class ArtifactTracker:
         What bears them goes at the end, and so do its children.
         """
         self._check_open()
-        if not self._holding.tells_of("process", _MARKED):
-            self._holding.tell(TrackedResource("process", _MARKED, ours=True))
+        if not self._holding.is_recorded("process", _MARKED):
+            self._holding.record(TrackedResource("process", _MARKED, ours=True))
         return label_environment(self._identity, "artifact")
 
     def name(self, stem: str = "artifact") -> str:
@@ -364,7 +364,7 @@ class ArtifactTracker:
         if pid not in self._older:
             with suppress(psutil.NoSuchProcess):
                 started_s = psutil.Process(pid).create_time()
-                self._holding.tell(TrackedResource("process", str(pid), started_s=started_s))
+                self._holding.record(TrackedResource("process", str(pid), started_s=started_s))
         return pid
 
     def create_container(
@@ -404,7 +404,7 @@ class ArtifactTracker:
             ConflictError: a volume of this name exists.
         """
         chosen = self.track_volume(name)
-        if not self._holding.tells_of("volume", chosen):  # the engine would just hand it out
+        if not self._holding.is_recorded("volume", chosen):  # the engine would just hand it out
             raise ConflictError(
                 f"{self._holding.whose}: volume {chosen} exists already",
                 hint="without a name, create_volume() chooses a new one",
@@ -446,8 +446,8 @@ class ArtifactTracker:
         if not os.fspath(path):
             raise ValueError("a path must not be empty")
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the link
-        if not self._holding.tells_of(kind, str(absolute)) and not os.path.lexists(absolute):
-            self._holding.tell(TrackedResource(kind, str(absolute)))
+        if not self._holding.is_recorded(kind, str(absolute)) and not os.path.lexists(absolute):
+            self._holding.record(TrackedResource(kind, str(absolute)))
         return absolute
 
     def _track_on_engine(self, kind: Kind, name: str | None) -> str:
@@ -455,11 +455,11 @@ class ArtifactTracker:
         if name == "":
             raise ValueError(f"the name of a {kind} must not be empty")
         chosen = name or self.name(kind)
-        if self._holding.tells_of(kind, chosen):
+        if self._holding.is_recorded(kind, chosen):
             return chosen
         if name is None or inspect(self._on(), kind, chosen) is None:
             url = self._on().endpoint.url
-            self._holding.tell(TrackedResource(kind, chosen, url, ours=name is None))
+            self._holding.record(TrackedResource(kind, chosen, url, ours=name is None))
         return chosen
 
     def _end(self, error: BaseException | None, *, failed: bool = False) -> None:
