@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LeaseInfo:
-    """What is known of a leased stack without its engine, as it was when the lease began.
+    """What is known about a leased stack without asking the engine, as of the start of the lease.
 
     Attributes:
         project: its Compose project name.
@@ -35,7 +35,7 @@ class LeaseInfo:
 
     @classmethod
     def of(cls, stack: Stack) -> LeaseInfo:
-        """Return the facts of a stack; what was not looked up before is asked for."""
+        """Return the information about a stack; asks the engine for what is not known yet."""
         units = tuple(stack.graph.dependencies)
         return cls(
             project=stack.identity.project,
@@ -46,9 +46,9 @@ class LeaseInfo:
 
 
 class LeasedStack:
-    """What a test may do with the stack that it holds; it ends with the lease.
+    """The stack as a test sees it; usable until the lease ends.
 
-    Ports and names differ from copy to copy: ask for them, do not write them down.
+    Ports and names differ between copies, so ask for them instead of hard-coding them.
     """
 
     def __init__(self, lease: Lease) -> None:
@@ -75,7 +75,7 @@ class LeasedStack:
 
     @property
     def env(self) -> dict[str, str]:
-        """Variables that tell a subprocess where the declared TCP ports are.
+        """Environment variables with the addresses of the declared TCP ports, for a subprocess.
 
         ``WEB_HOST``, ``WEB_PORT`` (the first one) and ``WEB_PORT_8000`` for a service ``web``.
         """
@@ -93,11 +93,11 @@ class LeasedStack:
         return variables
 
     def address(self, service: str, port: int) -> Address:
-        """Return where the service's own TCP port `port` is reached: an object with host and port.
+        """Return the host and port where the service's own TCP port `port` is reached.
 
         Raises:
             UnknownServiceError: no such service.
-            StackError: the port cannot be reached from here; tells which can.
+            StackError: the port cannot be reached from here; lists those that can.
         """
         lease = self._held()
         text = lease.published(service).get(f"{port}/tcp")
@@ -131,7 +131,7 @@ class LeasedStack:
 
         Raises:
             EngineTimeoutError: it ran longer than `timeout_s`.
-            TypeError: the command is no list of words.
+            TypeError: the command is not a list of words.
         """
         return self._open().exec(
             service, command, user=user, environment=environment, timeout_s=timeout_s
@@ -141,7 +141,7 @@ class LeasedStack:
         """Return the last `tail` lines that the service wrote.
 
         Raises:
-            TypeError: `tail` is no whole number.
+            TypeError: `tail` is not an integer.
             ValueError: it is less than 0.
         """
         return "\n".join(self._open().last_lines(service, tail))
@@ -157,7 +157,7 @@ class LeasedStack:
             stack.stop(_units(service))
 
     def kill(self, service: str | None = None) -> None:
-        """Kill the service (None: all) at once, as a crash would."""
+        """Kill the service (None: all) immediately, like a crash."""
         self._open().kill(_units(service))
 
     def start(self, service: str | None = None) -> None:
@@ -167,7 +167,7 @@ class LeasedStack:
 
     @contextmanager
     def _waiting(self, what: str, service: str | None) -> Iterator[Stack]:
-        """Note the time inside as waiting, with its cause, for the run's record."""
+        """Record the time inside as waiting, with its cause."""
         lease = self._held()
         with lease.spans.span(OpenSpan("wait", f"{what} {service or 'all'}")):
             yield lease.stack
@@ -184,9 +184,7 @@ class LeasedStack:
         return self._lease
 
     def unwrap(self) -> Stack:
-        """Return the stack itself, for dockwright's own rooms; what ends with the lease is theirs.
-
-        To a test it offers nothing more; it is public to the lease's owner and `resources` only.
+        """Return the stack itself, for other packages of dockwright; tests do not need it.
 
         Raises:
             LeaseClosedError: the lease has ended.
@@ -201,7 +199,7 @@ class LeasedStack:
 def _published(stack: Stack, unit: str) -> Mapping[str, str]:
     try:
         return stack.addresses.published(unit)
-    except (EngineError, UnknownServiceError):  # it is told to who asks for the unit's address
+    except (EngineError, UnknownServiceError):  # `address` reports it when it is called
         return {}
 
 
@@ -215,12 +213,12 @@ class Lease:
 
     Attributes:
         requirement: what was asked for.
-        facts: what is known of the stack without its engine.
-        find: gives the stack itself, which a client makes only when it is needed.
-        waited_s: how long the holder waited for it, in seconds.
-        seeding: whether the holder is to seed the stack first, and to ask for a lease then.
+        facts: what is known about the stack without asking the engine.
+        find: returns the stack itself, which a client creates only when it is needed.
+        waited_s: how long the holder waited for the lease, in seconds.
+        seeding: whether the holder has to seed the stack and then ask for a lease again.
         leased: the stack as the holder sees it.
-        spans: notes what its holder waits for.
+        spans: records what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
         since_s: the same on the monotonic clock.
     """
@@ -249,7 +247,7 @@ class Lease:
     def published(self, unit: str) -> Mapping[str, str]:
         """Return ``host:port`` by the unit's own port, as far as that is known.
 
-        Once the stack itself was used, its ports may have changed: then it is asked.
+        Once the stack itself was used, its ports may have changed; then the engine is asked.
         """
         if self._found is not None:
             return self._found.addresses.published(unit)
@@ -261,9 +259,9 @@ class SeedKey:
     """What a broker knows of a seed.
 
     Attributes:
-        digest: stands for what it does: copies that were seeded otherwise are other stacks.
-        lasting: whether the digest covers all that it reads, so that what it wrote to volumes may
-            be kept for later runs; else every new copy is seeded anew.
+        digest: identifies what it does; copies that were seeded differently are other stacks.
+        lasting: whether the digest covers everything that it reads, so that seeded volumes can be
+            kept for later runs; otherwise every new copy is seeded.
     """
 
     digest: str
@@ -276,7 +274,7 @@ class Seed:
 
     Attributes:
         key: what the broker knows of it.
-        run: seeds a stack, given with its declared name; raises `DockwrightError` if it cannot.
+        run: seeds a stack, which it gets with its declared name; raises `DockwrightError`.
     """
 
     key: SeedKey

@@ -18,17 +18,17 @@ from dockwright.wait import PATIENCE_S
 
 _FEW_RESETS = 3
 _LITTLE_S = 1.0
-"""Below this, what recreation takes in a whole run is nobody's trouble."""
+"""Below this, the time that recreation takes in a whole run is not worth a hint."""
 
 
 class Advice:
-    """Gathers what is worth a hint at the end of a run; any thread may call."""
+    """Collects hints and warnings for the end of a run; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._silent: list[str] = []
         self._sole: dict[str, str] = {}
-        # By stack; a reset that replaces several services tells each of them, with one beginning.
+        # By stack; a reset that replaces several services reports each, with the same beginning.
         self._replaced: defaultdict[str, dict[float, float]] = defaultdict(dict)
         self._services: defaultdict[str, set[str]] = defaultdict(set)
         # By stack and service: why, and what its resets took since the last call of `drain`.
@@ -37,7 +37,7 @@ class Advice:
         self._differed: defaultdict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
 
     def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
-        """Note that nobody listened on ports that a service declares."""
+        """Note that nothing listened on ports that a service declares."""
         port = f"port {' and '.join(map(str, ports))}"
         text = (
             f"warning: stack {stack}: nobody listened on {port} of {service} within "
@@ -49,7 +49,7 @@ class Advice:
             self._silent.append(text)
 
     def sole(self, stack: str, reason: str) -> None:
-        """Note that a second copy of a stack would have been of use, and why there is none."""
+        """Note that a second copy of a stack would have helped, and why there is none."""
         with self._lock:
             self._sole[stack] = (
                 f"hint: stack {stack} had one copy only, so that tests waited for each other: "
@@ -57,30 +57,30 @@ class Advice:
             )
 
     def replaced(self, stack: str, service: str, began_s: float, seconds: float) -> None:
-        """Note that a reset replaced a service's container, because no other way is known."""
+        """Note that a reset replaced a service's container, because no strategy fits."""
         with self._lock:
             self._services[stack].add(service)
             self._replaced[stack][began_s] = seconds
 
     def gave_way(self, stack: str, service: str, why: str) -> None:
-        """Note that the strategy of a service could not work."""
+        """Note that the strategy of a service does not work."""
         with self._lock:
             if self._gave_way.get((stack, service)) != why:
                 self._gave_way[stack, service] = why
                 self._costs.setdefault((stack, service), [])
 
     def replaced_after_all(self, stack: str, service: str, seconds: float) -> None:
-        """Note what it took to replace a service whose strategy could not work."""
+        """Note how long it took to replace a service whose strategy does not work."""
         with self._lock:
             self._costs.setdefault((stack, service), []).append(seconds)
 
     def differed(self, stack: str, service: str, why: str, seconds: float) -> None:
-        """Note that a reset replaced a container since a test changed what its strategy leaves."""
+        """Note that a reset replaced a container because a test changed more than its data."""
         with self._lock:
             self._differed[stack, service].append((why, seconds))
 
     def drain(self) -> tuple[str, ...]:
-        """Return what there is to say since the last call."""
+        """Return the hints and warnings since the last call."""
         with self._lock:
             slow = [self._slow_way(*key, costs) for key, costs in self._costs.items()]
             hints = [*self._sole.values(), *map(self._hint, self._replaced)]
@@ -120,7 +120,7 @@ class Advice:
 
 
 def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -> str:
-    """Say how often a service was replaced, for what, and how long it took."""
+    """Return a hint: how often a service was replaced, why, and how long it took."""
     (stack, service), count = where, len(resets)
     seconds = sum(each for _, each in resets) / count
     [(why, _)] = Counter(why for why, _ in resets).most_common(1)
@@ -134,12 +134,12 @@ def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -
 
 
 class PoolTimeline:
-    """Keeps the journal of the pool's copies.
+    """Records what happens to the pool's copies.
 
     Args:
-        journal: takes what happened to each copy.
-        look: is called with a copy whose containers are about to go: its last chance.
-        advice: takes what cost time without need.
+        journal: stores what happened to each copy.
+        look: called with a copy before its containers are removed, for a last sample.
+        advice: collects what cost time needlessly.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class PoolTimeline:
         copy.baseline.tell = partial(self._reset_service, copy)
 
     def waits_of(self, copy: Copy) -> Listener:
-        """Return a listener of a copy's start, which notes how long each service was awaited."""
+        """Return a listener for a copy's start that records the wait for each service."""
         project, since = copy.stack.identity.project, dict[str, float]()
 
         def listen(event: UnitEvent) -> None:
@@ -187,7 +187,7 @@ class PoolTimeline:
             self._advice.differed(stack, service, why, seconds)
 
     def usable(self, copy: Copy) -> None:
-        """Note that the start of a copy is over: it can be leased, or it failed."""
+        """Note that the start of a copy has ended: it can be leased, or it failed."""
         began = copy.made_s
         identity = copy.stack.identity
         self._journal.add(identity.project, "start", "", began, time.monotonic() - began)
@@ -204,7 +204,7 @@ class PoolTimeline:
 
     @contextmanager
     def resetting(self, copy: Copy) -> Iterator[None]:
-        """Note the time of a reset, after a look at the containers that it may replace."""
+        """Record the time of a reset; sample first the containers that it may replace."""
         self._look(living(copy))
         project = copy.stack.identity.project
         with self._journal.noted(project, "reset"):
@@ -212,14 +212,14 @@ class PoolTimeline:
 
     @contextmanager
     def removing(self, copy: Copy) -> Iterator[None]:
-        """Note the time of a removal, after a last look."""
+        """Record the time of a removal, after a last sample."""
         self._look(living(copy))
         with self._journal.noted(copy.stack.identity.project, "cleanup"):
             yield
 
 
 def living(copy: Copy) -> RunningCopy:
-    """Return what of a copy uses the machine now."""
+    """Return the containers and processes of a copy that run now."""
     stack = copy.stack
     processes = {name: each.pid for name, each in stack.processes.items()}
     return RunningCopy(
