@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -39,27 +41,50 @@ def test_two_checkouts_run_at_once_and_each_removes_only_its_own(
     report(f"two checkouts at once, {count} times: all passed, nothing left")
 
 
-# Another user, who may yet reach the engine's socket and this interpreter like the first one.
-AS_NOBODY = (
-    *("setpriv", "--reuid", "65534", "--clear-groups"),
-    *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
-)
+@pytest.fixture
+def second_user(engine: Engine) -> Iterator[pwd.struct_passwd]:
+    """Another user of this machine who may use the engine; exists during the test only."""
+    tools = ("useradd", "userdel", "setpriv")
+    if os.getuid() != 0 or not all(shutil.which(tool) for tool in tools):
+        pytest.skip(f"needs root and {', '.join(tools)}")
+    name = f"dwtest{os.getpid()}"
+    command = ["useradd", "--create-home"]
+    if engine.endpoint.url.startswith("unix://"):
+        group = Path(engine.endpoint.url.removeprefix("unix://")).stat().st_gid
+        command += ["--groups", str(group)]
+    subprocess.run([*command, name], check=True)
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", "--remove", name], check=True, stderr=subprocess.DEVNULL)
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None,
-    reason="needs root and setpriv to run as another user too",
-)
+def run_as(suite: Suite, user: pwd.struct_passwd) -> Suite:
+    """Let a suite belong to a user, and run as that user."""
+    place = suite.root.parent
+    for path in [place, *place.rglob("*")]:
+        os.chown(path, user.pw_uid, user.pw_gid)
+    prefix = (
+        *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"),
+        # This interpreter may lie where only root can read.
+        *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+    )
+    who = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    return replace(suite, prefix=prefix, environ={**suite.environ, **who})
+
+
 def test_two_users_run_at_once_on_one_engine(
-    engine: Engine, scratch: str, tmp_path: Path, report: Callable[[str], None]
+    engine: Engine,
+    scratch: str,
+    tmp_path: Path,
+    second_user: pwd.struct_passwd,
+    report: Callable[[str], None],
 ) -> None:
     suites = []
-    for name in ("root", "nobody"):
+    for name in ("first", "second"):
         (tmp_path / name).mkdir()
         suites.append(Suite.write(tmp_path / name / "checkout", scratch, tmp_path / name))
-    for path in [tmp_path / "nobody", *(tmp_path / "nobody").rglob("*")]:
-        os.chown(path, 65534, 65534)
-    suites[1] = replace(suites[1], prefix=AS_NOBODY)
+    suites[1] = run_as(suites[1], second_user)
     count = rounds(1, 20)
     with ThreadPoolExecutor(2) as threads:
         for _ in range(count):
