@@ -6,10 +6,13 @@ name may hold codes that move a terminal's cursor or turn its text around.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of words in some scripts and of many emoji."""
@@ -60,6 +63,24 @@ def _without_waiting(path: str, flags: int) -> int:
     if kind and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
         raise UnreadableError(f"is a {kind}, not a file")
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def json_value(
+    text: str | bytes, *, hook: Callable[[dict[str, Any]], object] | None = None
+) -> Any:  # whatever a JSON document may be
+    """Return what a JSON text says.
+
+    Args:
+        text: may be anything.
+        hook: makes each of its objects out of a dictionary.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text, object_hook=hook)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
 
 
 def exists(file: Path) -> bool:

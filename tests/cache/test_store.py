@@ -242,3 +242,58 @@ def test_the_environment_says_where_baselines_are(tmp_path: Path) -> None:
     chosen = baselines_directory({"DOCKWRIGHT_CACHE_DIR": str(tmp_path)})
     assert chosen == tmp_path / "baselines"
     assert baselines_directory({}).parts[-2:] == ("dockwright", "baselines")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"created": ', '"created": "x", "": '),
+        ('"created": ', '"created": NaN, "": '),
+        ('"stored_bytes": ', '"stored_bytes": "many", "": '),
+        ('"parts": ', '"parts": 5, "": '),
+        ('"0.tar.zst"', '"../key/0.tar.zst"'),
+        ('"0.tar.zst"', '"0.tar.zst\\u0000"'),
+        ("{", "[" * 100_000),
+        ("{", "\x00"),
+    ],
+)
+def test_a_damaged_manifest_is_a_miss(
+    store: BaselineStore, old: str, new: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store, "key")
+    file = store.directory / "key/manifest.json"
+    file.write_text(file.read_text().replace(old, new, 1))
+    with store.reading("key") as stored:
+        assert stored is None
+    assert "discarding the kept baseline key: not a baseline manifest: " in caplog.text
+    assert store.entries() == []
+    assert put(store, "key")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "0.tar.zst"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
+def test_something_else_in_the_place_of_a_file_is_a_miss(
+    store: BaselineStore, name: str, kind: str
+) -> None:
+    put(store, "key")
+    file = store.directory / "key" / name
+    file.unlink()
+    if kind == "directory":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with store.reading("key") as stored:
+        assert stored is None
+    assert store.entries() == []
+    assert put(store, "key")
+
+
+def test_a_file_in_the_place_of_the_store_holds_nothing(store: BaselineStore) -> None:
+    store.directory.parent.mkdir(parents=True)
+    store.directory.write_text("")
+    with store.reading("key") as stored:
+        assert stored is None
+    assert store.entries() == []
+    assert store.remove(["key"]) == []

@@ -142,7 +142,7 @@ def test_an_unknown_current_context_names_the_file(home: Path) -> None:
         resolve_endpoint({}, home)
 
 
-@pytest.mark.parametrize("content", ["{broken", "[]", '"text"'])
+@pytest.mark.parametrize("content", ["{broken", "[]", '"text"', "[" * 100_000, "\0"])
 def test_a_broken_config_is_named(home: Path, content: str) -> None:
     config = home / ".docker/config.json"
     config.parent.mkdir()
@@ -151,10 +151,30 @@ def test_a_broken_config_is_named(home: Path, content: str) -> None:
         resolve_endpoint({}, home)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("directory", "is a directory"), ("device", "is a device, not a file")]
+)
+def test_something_else_in_the_place_of_the_config_is_told(
+    home: Path, kind: str, reason: str
+) -> None:
+    config = home / ".docker/config.json"
+    config.parent.mkdir()
+    if kind == "directory":
+        config.mkdir()
+    else:
+        config.symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match=rf"config\.json is not valid: {reason}"):
+        resolve_endpoint({}, home)
+
+
 def test_a_broken_context_is_named(home: Path) -> None:
     write_context(home / ".docker", "bad", "")
     with pytest.raises(SettingsError, match="docker context 'bad' names no engine"):
         resolve_endpoint({"DOCKER_CONTEXT": "bad"}, home)
+    for odd in ('{"Endpoints": "text"}', '{"Endpoints": {"docker": [1]}}'):
+        next((home / ".docker").rglob("meta.json")).write_text(odd)
+        with pytest.raises(SettingsError, match="docker context 'bad' names no engine"):
+            resolve_endpoint({"DOCKER_CONTEXT": "bad"}, home)
     write_context(home / ".docker", "worse", "gopher://x")
     with pytest.raises(SettingsError, match="docker context 'worse': 'gopher://x' is not the"):
         resolve_endpoint({"DOCKER_CONTEXT": "worse"}, home)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dockwright.engine import Endpoint, Engine, PullProgress, connect
+from dockwright.engine import Endpoint, Engine, PullProgress, connect, credentials
 from dockwright.engine.types import registry_of, split_reference
 from dockwright.errors import DiskFullError, EngineError, ImageMissingError
+from dockwright.wait.processes import find_processes
 from tests._support.engine.answering import VERSION, answering, reply
 
 
@@ -203,3 +205,45 @@ def test_a_disk_that_fills_up_during_a_pull_is_reported(docker_config: Path) -> 
     with pytest.raises(DiskFullError, match="no space left on device") as caught:
         pull(Pulls({"error": words}), "redis:7")
     assert "docker system df" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ('{"credHelpers": "text"}', ": AttributeError: "),
+        ('{"credsStore": 5}', "docker-credential-5 is not installed"),
+    ],
+)
+def test_a_damaged_config_is_told(docker_config: Path, config: str, reason: str) -> None:
+    docker_config.write_text(config)
+    with pytest.raises(EngineError, match=r"^the credentials for docker\.io cannot be") as caught:
+        pull(Pulls({"status": "done"}), "redis:7")
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize("output", ["no JSON", "[1]", "5", "[" * 100_000])
+def test_a_credential_helper_that_prints_garbage_is_told(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    write_helper(docker_config, monkeypatch, f"cat >/dev/null; echo '{output}'")
+    with pytest.raises(EngineError, match=r"^the credentials for docker\.io cannot be read: "):
+        pull(Pulls({"status": "done"}), "redis:7")
+
+
+def test_a_credential_helper_that_hangs_is_ended_and_told(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "HELPER_TIMEOUT_S", 0.5)
+    marker = f"6{os.getpid()}"
+    write_helper(docker_config, monkeypatch, f"sleep {marker}; true")
+    with pytest.raises(EngineError, match="cannot be read: a credential helper did not answer"):
+        pull(Pulls({"status": "done"}), "redis:7")
+    assert find_processes(f"sleep {marker}") == []
+
+
+def write_helper(docker_config: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    docker_config.write_text('{"credsStore": "test"}')
+    helper = docker_config.parent / "docker-credential-test"
+    helper.write_text(f"#!/bin/sh\n{script}\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker_config.parent}:/usr/bin:/bin")

@@ -41,8 +41,9 @@ def test_each_stack_on_each_engine_has_its_own(journal: RestoreJournal) -> None:
 
 def test_a_damaged_one_says_where_the_data_is(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
-    (journal.directory / "journal.json").write_text("{")
-    with pytest.raises(StackError, match=r"journal\.json is damaged") as caught:
-        journal.read()
+    for content in ("", "5", "[1]", "[" * 100_000, "{"):
+        (journal.directory / "journal.json").write_text(content)
+        with pytest.raises(StackError, match=r"journal\.json is damaged") as caught:
+            journal.read()
     assert f"the data from before is in {journal.safety}" in str(caught.value)
     assert f"remove {journal.directory}" in str(caught.value)

@@ -11,7 +11,8 @@ import pytest
 
 from dockwright.errors import LeaseError
 from dockwright.pool import runtime
-from dockwright.pool.runtime import runtime_directory
+from dockwright.pool.runtime import BrokerPlace, connect_or_start, runtime_directory
+from dockwright.settings import Settings
 
 NAME = f"dockwright-{os.getuid()}"
 
@@ -64,3 +65,20 @@ def test_somebody_elses_directory_is_refused(short: Path) -> None:
     os.chown(short / NAME, 65534, 65534)
     with pytest.raises(LeaseError, match="belongs to another user"):
         runtime_directory()
+
+
+@pytest.mark.parametrize("what", ["address", "lock", "log"])
+def test_a_directory_in_the_place_of_the_brokers_files_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="dwt-") as short_path:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short_path)
+        place = BrokerPlace.of(tmp_path, "unix:///nowhere")
+        suffix = {"address": "sock"}.get(what, what)
+        (place.directory / f"{place.name}.{suffix}").mkdir()
+        settings = Settings(tmp_path)
+        with pytest.raises(LeaseError, match=r"cannot start the broker in .*irectory") as caught:
+            connect_or_start(place, settings)
+        assert caught.value.hint == (
+            "check free space and write permission; XDG_RUNTIME_DIR sets another directory"
+        )

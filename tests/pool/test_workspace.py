@@ -12,7 +12,8 @@ import pytest
 
 from dockwright.engine import current_owner
 from dockwright.errors import ResourceError
-from dockwright.pool.journal import RetainedStacks, Workspace
+from dockwright.model import Ownership
+from dockwright.pool.journal import ResourceJournal, RetainedStacks, Workspace
 
 _DIE_WITH_A_WORKSPACE = """
 import os, pathlib, sys
@@ -63,3 +64,32 @@ def test_kept_stacks_are_remembered_until_forgotten(tmp_path: Path) -> None:
     kept.forget("dw-shop-1")
     kept.forget("dw-never")
     assert kept.names() == {"dw-shop-2"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b'{"owner": 5}', b"[" * 100_000, b'{"boot_id": 1, "pid": "x"}']
+)
+def test_damaged_files_of_others_are_ignored(tmp_path: Path, content: bytes) -> None:
+    directory = tmp_path / "sessions/other"
+    directory.mkdir(parents=True)
+    (directory / "owner.json").write_bytes(content)
+    (directory / "journal.jsonl").write_bytes(content)
+    (tmp_path / "sessions/third/owner.json").mkdir(parents=True)
+    (tmp_path / "sessions/third/journal.jsonl").mkdir()
+    assert Workspace.reap(tmp_path) == 0
+    assert list(ResourceJournal.all(tmp_path)) == []
+    assert directory.exists()
+
+
+def test_a_damaged_line_of_a_journal_is_left_out(tmp_path: Path) -> None:
+    journal = ResourceJournal.create(
+        tmp_path, Ownership("s", "p", "stack", current_owner(), 1.0, "0")
+    )
+    with (tmp_path / "sessions/s/journal.jsonl").open("ab") as file:
+        file.write(b'\xff\n[]\n{"kind": "odd", "name": "x"}\n{"kind": "file", "name": "/x"}\n{"ki')
+    assert [trace.name for trace in journal.traces()] == ["/x"]
+
+
+def test_a_file_in_the_place_of_the_kept_stacks_names_none(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("")
+    assert RetainedStacks(tmp_path / "kept").names() == frozenset()

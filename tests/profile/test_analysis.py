@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -438,3 +439,21 @@ def test_a_site_in_a_package_is_named_where_the_suite_has_none() -> None:
 
 def test_every_cause_has_a_title() -> None:
     assert len({cause.title for cause in CAUSES.values()}) == len(CAUSES)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        5,
+        ("process", "x", 2.0, 0, (), {}),
+        ("process", 1.0, 2.0, 0, (), {}),
+        ("process", 1.0, 2.0, 0, ((1,),), {}),
+        ("process", 1.0, 2.0, 0, (), 5),
+        ("process", 1.0, 2.0, 0, 7, {"pid": 1}),
+    ],
+)
+def test_damaged_records_are_ignored(tmp_path: Path, record: Any) -> None:
+    (tmp_path / "1").write_bytes(marshal.dumps(record))
+    (tmp_path / "2").write_bytes(b"no record of ours")
+    (tmp_path / "3").mkdir()
+    assert read_processes(tmp_path) == []

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +196,38 @@ RunStore(Path(sys.argv[1])).add(run(sys.argv[2]))
         writer.communicate(timeout=60)
         assert writer.returncode == 0
     assert {each.id for each in RunStore(file).runs()} == {"w0", "w1", "w2", "w3"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["text", b"no zlib", *map(zlib.compress, (b"5", b"{}", b"\xff", b"[" * 100_000))],
+)
+def test_a_damaged_record_is_told(file: Path, document: str | bytes) -> None:
+    store = RunStore(file)
+    store.add(run("a"))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE runs SET document = ?", [document])
+        connection.commit()
+    with pytest.raises(StoreError, match=r"cannot read run a in .*runs.*: ") as caught:
+        store.load("a")
+    assert caught.value.hint == "its record is damaged; `dockwright runs rm a` removes it"
+    assert store.remove(["a"]) == 1
+
+
+def test_a_record_that_unpacks_without_bound_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockwright.recording.store._RECORD_BYTES", 1 << 20)
+    store = RunStore(file)
+    store.add(run("a"))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE runs SET document = ?", [zlib.compress(b" " * (2 << 20))])
+        connection.commit()
+    with pytest.raises(StoreError, match="it is longer than 1 MiB"):
+        store.load("a")
+
+
+def test_a_directory_in_the_place_of_the_store_is_told(file: Path) -> None:
+    file.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot read the recorded runs: .*: unable to open"):
+        RunStore(file).runs()

@@ -14,21 +14,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
+import re
 import shutil
 import tarfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import zstandard
 
 from dockwright._files import locked
 from dockwright.errors import StoreError
+from dockwright.recording.codec import decoded
+from dockwright.untrusted import json_value, read_plain
 
 
 class NotCacheableError(StoreError):
@@ -40,6 +44,8 @@ class CorruptEntryError(StoreError):
 
 
 MANIFEST = "manifest.json"
+_MANIFEST_BYTES = 1 << 20
+_PART_FILE = re.compile(r"\d+\.tar\.zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +99,21 @@ class Manifest:
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
+    def from_json(cls, text: str | bytes) -> Manifest:
         """Read what `to_json` wrote.
 
         Raises:
             ValueError: it is none.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
-            parts = tuple(Part(**part) for part in fields.pop("parts"))
-            return cls(**fields, parts=parts)
-        except (AttributeError, KeyError, TypeError) as exc:
+            manifest = decoded(cls, json_value(text))
+        except ValueError as exc:
             raise ValueError(f"not a baseline manifest: {exc}") from exc
+        if not math.isfinite(manifest.created) or not math.isfinite(manifest.start_s):
+            raise ValueError("not a baseline manifest: a time is not a number")
+        if odd := [part.file for part in manifest.parts if not _PART_FILE.fullmatch(part.file)]:
+            raise ValueError(f"not a baseline manifest: {odd[0]!r} is no name of a part's file")
+        return manifest
 
 
 _log = logging.getLogger(__name__)
@@ -208,7 +217,7 @@ class BaselineStore:
 
     def remove(self, keys: Collection[str]) -> list[str]:
         """Remove entries; return the keys of those that stay because they are being read."""
-        if not self.directory.exists():
+        if not self.directory.is_dir():
             return []
         with self._settled():
             self._sweep()
@@ -217,7 +226,7 @@ class BaselineStore:
     def discard(self, key: str, reason: object) -> None:
         """Discard an entry, with a warning; others may still be reading it."""
         _log.warning("discarding the kept baseline %s: %s", key, reason)
-        (self.directory / key / MANIFEST).unlink(missing_ok=True)
+        _forget(self.directory / key)
 
     def _intact(self, key: str) -> Stored | None:
         stored = self._stored(key)
@@ -236,7 +245,8 @@ class BaselineStore:
         directory = self.directory / key
         file = directory / MANIFEST
         try:
-            return Stored(Manifest.from_json(file.read_text()), directory, file.stat().st_mtime)
+            manifest = Manifest.from_json(read_plain(file, limit_bytes=_MANIFEST_BYTES))
+            return Stored(manifest, directory, file.stat().st_mtime)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as failure:
@@ -254,7 +264,7 @@ class BaselineStore:
             yield
 
     def _directories(self) -> list[Path]:
-        if not self.directory.exists():
+        if not self.directory.is_dir():
             return []
         return [path for path in self.directory.iterdir() if path.is_dir()]
 
@@ -272,18 +282,30 @@ class BaselineStore:
 
 
 def _verify(stored: Stored, part: Part) -> None:
+    file = stored.directory / part.file
+    if not file.is_file():
+        raise CorruptEntryError(f"there is no file {part.file} ({part.target})")
     found = hashlib.sha256()
-    for chunk in chunks_of(stored.directory / part.file):
+    for chunk in chunks_of(file):
         found.update(chunk)
     if found.hexdigest() != part.sha256:
         raise CorruptEntryError(f"checksum mismatch in {part.file} ({part.target})")
+
+
+def _forget(directory: Path) -> None:
+    manifest = directory / MANIFEST
+    with suppress(OSError):  # it may not be written; then it is found damaged again
+        if manifest.is_dir():
+            manifest.rmdir()
+        else:
+            manifest.unlink(missing_ok=True)
 
 
 def _deleted(directory: Path) -> bool:
     """Delete a directory unless another process has locked it; return whether it is gone."""
     with locked(directory, timeout_s=0) as held:
         if held:
-            (directory / MANIFEST).unlink(missing_ok=True)  # first: what is left is not an entry
+            _forget(directory)  # first: what is left is not an entry
             shutil.rmtree(directory, ignore_errors=True)
     return not directory.exists()
 

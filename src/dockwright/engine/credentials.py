@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
 
 from docker import auth
 from docker.credentials.errors import StoreError
@@ -13,6 +16,13 @@ from docker.errors import DockerException
 
 from dockwright.engine.types import registry_of
 from dockwright.errors import EngineError
+
+T = TypeVar("T")
+
+HELPER_TIMEOUT_S = 30.0
+"""How long credential helpers may take; some ask a service, none waits for a person."""
+
+_EXPECTED = (DockerException, StoreError, ValueError)
 
 
 def pull_headers(image: str) -> dict[str, str]:
@@ -22,26 +32,33 @@ def pull_headers(image: str) -> dict[str, str]:
         EngineError: the configured credential helper does not work.
     """
     registry = registry_of(image)
-    try:
+
+    def read() -> Mapping[str, str] | None:
         config = auth.load_config()
         _require_helpers([config.get_credential_store(registry)])
-        login = config.resolve_authconfig(registry)
-    except (DockerException, StoreError, ValueError) as exc:
-        raise _no_credentials(registry, exc) from exc
+        login: Mapping[str, str] | None = config.resolve_authconfig(registry)
+        return login
+
+    login = _read(registry, read)
     if not login:
         return {}
     return {"X-Registry-Auth": auth.encode_header(login).decode()}
 
 
 def build_headers() -> dict[str, str]:
-    """Return the headers with the logins of all registries: a build may pull from any."""
-    try:
+    """Return the headers with the logins of all registries: a build may pull from any.
+
+    Raises:
+        EngineError: a configured credential helper does not work.
+    """
+
+    def read() -> Mapping[str, object]:
         config = auth.load_config()
         _require_helpers([config.creds_store, *config.cred_helpers.values()])
         logins = config.get_all_credentials()  # type: ignore[no-untyped-call]  # stubs
-    except (DockerException, StoreError, ValueError) as exc:
-        raise _no_credentials("the registries", exc) from exc
-    known = {registry: login for registry, login in logins.items() if login}
+        return {registry: login for registry, login in logins.items() if login}
+
+    known = _read("the registries", read)
     if not known:
         return {}
     encoded = base64.urlsafe_b64encode(json.dumps(known).encode()).decode()
@@ -55,9 +72,34 @@ def _require_helpers(stores: Iterable[str | None]) -> None:
             raise StoreError(f"docker-credential-{store} is not installed")
 
 
-def _no_credentials(registry: str, exc: Exception) -> EngineError:
+def _read(registry: str, read: Callable[[], T]) -> T:
+    """Call docker-py, which neither bounds how long a helper takes nor checks what it prints."""
+    with ThreadPoolExecutor(1, "dockwright-credentials") as thread:
+        future = thread.submit(read)
+        try:
+            return future.result(HELPER_TIMEOUT_S)
+        except TimeoutError:
+            _end_helpers()  # the thread ends with them
+            reason = f"a credential helper did not answer within {HELPER_TIMEOUT_S:g} s"
+            raise _no_credentials(registry, reason) from None
+        except Exception as exc:
+            reason = str(exc) if isinstance(exc, _EXPECTED) else f"{type(exc).__name__}: {exc}"
+            raise _no_credentials(registry, reason) from exc
+
+
+def _end_helpers() -> None:
+    import psutil  # costs 20 ms, and only this needs it
+
+    with suppress(psutil.Error):
+        for child in psutil.Process().children():
+            if any("docker-credential-" in word for word in child.cmdline()):
+                for process in (*child.children(recursive=True), child):
+                    process.kill()
+
+
+def _no_credentials(registry: str, reason: str) -> EngineError:
     return EngineError(
-        f"the credentials for {registry} cannot be read: {exc}",
+        f"the credentials for {registry} cannot be read: {reason}",
         hint="see credsStore, credHelpers and auths in the docker command's config.json; "
         "`docker login` and `docker logout` rewrite them",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -14,7 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from dockwright.engine.types import Document
 from dockwright.errors import SettingsError
+from dockwright.untrusted import json_value, read_plain
 
+_FILE_BYTES = 4 << 20
 _SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 
 
@@ -157,7 +158,7 @@ def endpoint_of_context(name: str, config: Path, *, chosen_by: str) -> Endpoint:
             f"{chosen_by}: there is no docker context {name!r}",
             hint=f"known contexts: {', '.join(known_contexts(config))}",
         )
-    endpoint = (_read(meta).get("Endpoints") or {}).get("docker") or {}
+    endpoint = _part(_part(_read(meta), "Endpoints"), "docker")
     host = endpoint.get("Host")
     if not isinstance(host, str) or not host:
         raise SettingsError(
@@ -172,9 +173,14 @@ def endpoint_of_context(name: str, config: Path, *, chosen_by: str) -> Endpoint:
     return Endpoint(url, f"context {name}", files if uses_tls else None)
 
 
+def _part(document: Document, key: str) -> Document:
+    part = document.get(key)
+    return part if isinstance(part, dict) else {}
+
+
 def _read(path: Path) -> Document:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_value(read_plain(path, limit_bytes=_FILE_BYTES))
     except FileNotFoundError:
         return {}
     except PermissionError as exc:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import IO, Any, TypeAlias
 from urllib.parse import SplitResult, quote, urlsplit
@@ -38,6 +39,7 @@ from dockwright.engine.types import (
 )
 from dockwright.errors import EngineError
 from dockwright.model import Json
+from dockwright.untrusted import json_value
 
 LOCAL_URL = "http+docker://localhost"
 """What stands before the path where the address is not part of the URL (sockets and ssh)."""
@@ -241,6 +243,9 @@ _NEWEST_API = "1.51"
 """The newest API whose answers were read for this code (Docker 28.3)."""
 
 CONNECT_TIMEOUT_S = 10.0
+_CHUNK_BYTES = 16 * 1024
+_ANSWER_BYTES = 256 << 20
+_WORDS = 10_000
 _PODMAN_FIRST_WORD_S = 3600.0
 
 
@@ -273,29 +278,32 @@ class Transport:
     def send(self, call: Call) -> None:
         """Make a call whose answer does not matter."""
         with self._send(call) as response, self._translated(call):
-            _ = response.content  # read, or the connection could not be used again
+            self._body(response, call)  # read, or the connection could not be used again
 
     def json(self, call: Call) -> Any:  # its type is in the API's documentation
         """Make a call and return the JSON of its answer."""
         with self._send(call) as response, self._translated(call):
-            body = response.content
+            body = self._body(response, call)
         try:
-            return json.loads(body)
+            return json_value(body, hook=partial(_Answer, call.action))
         except ValueError as exc:
-            raise EngineError(
-                f"cannot {call.action}: {self.endpoint.url} did not answer with JSON",
-                hint="check that a Docker-compatible engine serves this address",
-            ) from exc
+            raise self._no_engine(call, "with something that is not JSON") from exc
 
     def document(self, call: Call) -> Document:
         """Make a call and return the JSON object of its answer."""
-        answer: Document = self.json(call)
+        answer = self.json(call)
+        if not isinstance(answer, dict):
+            raise self._no_engine(call, f"with JSON that is a {type(answer).__name__}")
         return answer
 
     def documents(self, call: Call) -> list[Document]:
         """Make a call and return the JSON array of its answer."""
-        answer: list[Document] | None = self.json(call)
-        return answer or []
+        answer = self.json(call)
+        if answer is None:
+            return []
+        if not isinstance(answer, list) or not all(isinstance(each, dict) for each in answer):
+            raise self._no_engine(call, "with JSON that is not an array of objects")
+        return answer
 
     def stream(self, call: Call, *, endless: bool = False) -> ByteStream:
         """Make a call and return its answer unread.
@@ -352,16 +360,29 @@ class Transport:
             self._count(call.name, time.perf_counter() - began)
         if response.status_code >= 400:
             with response, self._translated(call):
-                words = _explanation(response)
+                words = _explanation(self._body(response, call), str(response.reason))
             log.debug("engine.refused call=%r status=%d", call.action, response.status_code)
             if words.lstrip().startswith("<"):
-                raise EngineError(
-                    f"cannot {call.action}: {self.endpoint.url} answered with a page "
-                    f"(HTTP status {response.status_code}), which no engine does",
-                    hint="check that a Docker-compatible engine serves this address",
-                )
+                status = response.status_code
+                raise self._no_engine(call, f"with a page (HTTP status {status})")
             raise refused(response.status_code, words, call.action)
         return response
+
+    def _body(self, response: requests.Response, call: Call) -> bytes:
+        """Read an answer whole; one that does not end is refused."""
+        body, deadline = bytearray(), time.monotonic() + (call.timeout_s or self.timeout_s)
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > _ANSWER_BYTES or time.monotonic() > deadline:
+                response.close()
+                raise self._no_engine(call, "and does not end its answer")
+        return bytes(body)
+
+    def _no_engine(self, call: Call, how: str) -> EngineError:
+        return EngineError(
+            f"cannot {call.action}: {self.endpoint.url} answered {how}",
+            hint="check that a Docker-compatible engine serves this address",
+        )
 
     def _prepared(self, call: Call) -> requests.PreparedRequest:
         headers = {"User-Agent": "dockwright", **call.headers}
@@ -436,12 +457,30 @@ def _query(value: str | int | bool | list[str]) -> str | int | list[str]:  # noq
     return ("1" if value else "0") if isinstance(value, bool) else value
 
 
-def _explanation(response: requests.Response) -> str:
-    body = response.text
+class _Answer(dict[str, Any]):
+    """An object in an engine's answer; a missing member is the engine's fault, not ours."""
+
+    def __init__(self, action: str, members: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self._action = action
+
+    def __missing__(self, key: str) -> Any:
+        raise _IncompleteAnswerError(
+            f"cannot {self._action}: {key!r} is missing in the engine's answer",
+            hint="check that a Docker-compatible engine serves this address",
+        )
+
+
+class _IncompleteAnswerError(EngineError, KeyError):
+    """Also a `KeyError`, for code that expects one."""
+
+
+def _explanation(content: bytes, reason: str) -> str:
+    body = content.decode(errors="replace")[:_WORDS]
     try:
-        document = json.loads(body)
+        document = json_value(body)
     except ValueError:
-        return body or str(response.reason)
+        return body or reason
     if isinstance(document, dict):
         # Podman puts the root of the matter in "cause" and the whole sentence in "message".
         return str(document.get("message") or document.get("cause") or body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from dockwright.engine.errors import lost_connection
 from dockwright.engine.parallel import Closing
 from dockwright.engine.types import Document
+from dockwright.untrusted import json_value
 
 if TYPE_CHECKING:
     import requests
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 
 CHUNK_BYTES = 64 * 1024
+_LINE_BYTES = 64 << 20
 _HEADER = struct.Struct(">BxxxL")
 
 
@@ -34,8 +35,8 @@ class ByteStream(Closing):
     """
 
     def __init__(self, response: requests.Response, action: str, *, endless: bool) -> None:
+        self.action = action
         self._response = response
-        self._action = action
         # http.client's response: urllib3 hands out no public way to the socket below it.
         self._http: HTTPResponse = cast("HTTPResponse", response.raw._fp)  # noqa: SLF001
         # http.client forgets its file when the body is empty; the file wraps a socket.
@@ -66,7 +67,7 @@ class ByteStream(Closing):
             except (OSError, HTTPException) as exc:
                 if self.closed:  # by another thread, meanwhile
                     return b""
-                raise lost_connection(self._action, exc) from exc
+                raise lost_connection(self.action, exc) from exc
 
     def read_exactly(self, size: int) -> bytes:
         """Return `size` bytes, fewer only where the stream ends before."""
@@ -78,11 +79,11 @@ class ByteStream(Closing):
     def send(self, data: bytes) -> None:
         """Send `data` the other way, to a command whose output this is."""
         if self._closed or self._socket is None:
-            raise lost_connection(self._action, EOFError("the connection is closed"))
+            raise lost_connection(self.action, EOFError("the connection is closed"))
         try:
             self._socket.sendall(data)
         except OSError as exc:
-            raise lost_connection(self._action, exc) from exc
+            raise lost_connection(self.action, exc) from exc
 
     def close(self) -> None:
         """End the stream; a read that waits in another thread returns b"" at once."""
@@ -127,6 +128,18 @@ def json_lines(stream: ByteStream) -> Iterator[Document]:
     rest = b""
     while data := stream.read_some():
         *lines, rest = (rest + data).split(b"\n")
-        yield from (json.loads(line) for line in lines if line.strip())
+        yield from (_object(line, stream) for line in lines if line.strip())
+        if len(rest) > _LINE_BYTES:
+            raise lost_connection(stream.action, ValueError("a line does not end"))
     if rest.strip() and not stream.closed:
-        yield json.loads(rest)
+        yield _object(rest, stream)
+
+
+def _object(line: bytes, stream: ByteStream) -> Document:
+    try:
+        found = json_value(line)
+        if isinstance(found, dict):
+            return found
+    except ValueError as exc:
+        raise lost_connection(stream.action, exc) from exc
+    raise lost_connection(stream.action, ValueError(f"a {type(found).__name__}, not an object"))

@@ -14,6 +14,7 @@ from dockwright.errors import EngineError, ImageMissingError, NoSuchObjectError
 from dockwright.model import StackSpec
 from dockwright.paths import state_directory
 from dockwright.stack import Listener, Stack, StartProgress
+from dockwright.untrusted import json_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ImageRecord:
     def read(self) -> list[OwnImage]:
         """Return what was got; what cannot be read counts as nothing, so that all is kept."""
         try:
-            return [OwnImage(**each) for each in json.loads(self.file.read_text())]
+            return [OwnImage(**each) for each in json_value(self.file.read_bytes())]
         except (OSError, ValueError, TypeError):
             return []
 
@@ -162,14 +163,13 @@ class ImageTagBackup:
             EngineError: a name could not be given back; the next command tries again.
         """
         try:
-            kept = json.loads(self.file.read_text())
-        except (FileNotFoundError, ValueError):  # none, or killed before anything was changed
+            kept = json_value(self.file.read_bytes())
+            url, images = kept["engine"], dict(kept["images"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return []  # none, or killed before anything was changed
+        if url != engine.endpoint.url:
             return []
-        if kept["engine"] != engine.endpoint.url:
-            return []
-        lost = {
-            name: image for name, image in kept["images"].items() if image_id(engine, name) != image
-        }
+        lost = {name: image for name, image in images.items() if image_id(engine, name) != image}
         for name, image in lost.items():
             if image_id(engine, image) is None:
                 continue  # somebody removed it meanwhile: there is nothing to go back to

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from dockwright._files import sync_directory, write_file
 from dockwright.engine import current_owner
 from dockwright.errors import StackBusyError, StackError
 from dockwright.paths import state_directory
+from dockwright.untrusted import json_value
 
 Document = dict[str, Any]  # JSON; each kind of journal has fields of its own
 
@@ -58,16 +59,15 @@ class RestoreJournal:
             StackError: it is damaged.
         """
         try:
-            document = json.loads(self._file.read_bytes())
+            return dict(json_value(self._file.read_bytes()))
         except FileNotFoundError:
             return None
-        except ValueError as exc:
+        except (IsADirectoryError, TypeError, ValueError) as exc:
             raise StackError(
                 f"{self._file} is damaged: what a killed command left cannot be undone",
                 hint=f"the data from before is in {self.safety}, if that exists; to go on without "
                 f"it, remove {self.directory}",
             ) from exc
-        return dict(document)
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Write it anew, whole or not at all, and to the disk."""
@@ -149,8 +149,8 @@ def _tell(descriptor: int, what: str) -> None:
 
 def _holder(project: str) -> dict[str, Any]:  # as `_tell` wrote it
     try:
-        found = json.loads(_file(project).read_bytes())
-    except (FileNotFoundError, ValueError):
+        found = json_value(_file(project).read_bytes())
+    except (OSError, ValueError):
         return {}  # it has just been taken, or just been freed
     return found if isinstance(found, dict) else {}
 
@@ -162,7 +162,7 @@ def _is_own(holder: dict[str, Any]) -> bool:
 def _busy(project: str) -> StackBusyError:
     holder = _holder(project)
     who = "another dockwright command is changing it"
-    if holder:
+    with suppress(KeyError, TypeError, ValueError, OverflowError):  # nothing, or it is damaged
         since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
         pid = holder["owner"]["pid"]
         who = f"`dockwright stack {holder['what']}` (process {pid}, since {since}) is at work on it"

@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 from dockwright.engine import current_owner, owner_is_alive
 from dockwright.errors import ResourceError
 from dockwright.model import Owner, Ownership
+from dockwright.recording.codec import decoded
+from dockwright.untrusted import json_value
 
 _OWNER_FILE = "owner.json"
 JOURNAL = "journal.jsonl"
@@ -65,8 +67,8 @@ class Workspace:
         """
         count = 0
         for file in (state / "sessions").glob(f"*/{_OWNER_FILE}"):
-            with suppress(OSError, ValueError, TypeError):  # half written, or going away just now
-                owner = Owner(**json.loads(file.read_text()))
+            with suppress(OSError, ValueError):  # half written, or going away just now
+                owner = decoded(Owner, json_value(file.read_bytes()))
                 if not owner_is_alive(owner) and not (file.parent / JOURNAL).exists():
                     shutil.rmtree(file.parent, ignore_errors=True)
                     count += 1
@@ -131,10 +133,9 @@ class ResourceJournal:
     def all(cls, state: Path) -> Iterator[ResourceJournal]:
         """Yield the journals that are there, whoever owns them."""
         for file in sorted((state / "sessions").glob(f"*/{JOURNAL}")):
-            with suppress(OSError, ValueError, TypeError, KeyError):  # it is just going away
-                head = json.loads(file.read_text().partition("\n")[0])
-                owner = Owner(**head["owner"])
-                yield cls(Workspace(file.parent), Ownership(**{**head, "owner": owner}))
+            with suppress(OSError, ValueError):  # it is damaged, or just going away
+                head = json_value(file.read_bytes().partition(b"\n")[0])
+                yield cls(Workspace(file.parent), decoded(Ownership, head))
 
     @property
     def name(self) -> str:
@@ -161,9 +162,9 @@ class ResourceJournal:
         """Return what is recorded, without a line that the owner's death cut off."""
         found: list[TrackedResource] = []
         with suppress(FileNotFoundError):  # it was closed meanwhile
-            for line in self._file.read_text().splitlines()[1:]:
-                with suppress(ValueError, TypeError):
-                    found.append(TrackedResource(**json.loads(line)))
+            for line in self._file.read_bytes().splitlines()[1:]:
+                with suppress(ValueError):
+                    found.append(decoded(TrackedResource, json_value(line)))
         return found
 
     def replace(self, resources: Iterable[TrackedResource]) -> None:
@@ -206,6 +207,6 @@ class RetainedStacks:
 
     def names(self) -> frozenset[str]:
         """Return the project names of all kept copies."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return frozenset(file.name for file in self.directory.iterdir())
         return frozenset()

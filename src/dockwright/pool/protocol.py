@@ -28,6 +28,7 @@ from dockwright.errors import DockwrightError, LeaseError
 from dockwright.model import Json, Ownership
 from dockwright.pool.lease import Lease, LeaseInfo
 from dockwright.recording import encoded
+from dockwright.untrusted import json_value
 
 PROTOCOL = 5
 """Incremented by every change that an older client or broker would misread."""
@@ -162,8 +163,8 @@ class Connection:
 
 def _decoded(data: bytes) -> Message:
     try:
-        message = json.loads(data)
-    except (ValueError, RecursionError) as exc:
+        message = json_value(data)
+    except ValueError as exc:
         raise ProtocolError(f"a message is not JSON: {exc}") from exc
     if not isinstance(message, dict):
         raise ProtocolError(f"a message must be an object, not {type(message).__name__}")

@@ -20,9 +20,11 @@ from pathlib import Path
 from dockwright._files import locked
 from dockwright.errors import StoreError
 from dockwright.recording.record import RunRecord, TestRecord
+from dockwright.untrusted import json_value
 
 _DAY_S = 86_400.0
 _RETRY_S = 0.05
+_RECORD_BYTES = 256 << 20
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SUSPECT = (*_DAMAGE, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
 """Also what tables say that are not as we made them: one is missing, or rows of it are."""
@@ -103,9 +105,12 @@ class RunStore:
                 f"no recorded run {run}", hint="list the runs with `dockwright runs ls`"
             )
         try:
-            return RunRecord.from_json(json.loads(zlib.decompress(row[0])))
-        except (ValueError, zlib.error) as exc:
-            raise StoreError(f"cannot read run {run} in {self.file}: {exc}") from exc
+            return RunRecord.from_json(json_value(_decompressed(row[0])))
+        except (TypeError, ValueError, zlib.error) as exc:
+            raise StoreError(
+                f"cannot read run {run} in {self.file}: {exc}",
+                hint=f"its record is damaged; `dockwright runs rm {run}` removes it",
+            ) from exc
 
     def remove(self, runs: Iterable[str]) -> int:
         """Forget runs; return how many there were."""
@@ -259,9 +264,18 @@ class RunStore:
                 hint="update dockwright, or move the file away",
             ) from exc
         except (sqlite3.Error, OSError, ValueError) as exc:
-            hint = "move the file away; the next run creates a new one" if _is_damage(exc) else None
+            hint = (
+                "move the file away; the next run creates a new one" if _is_suspect(exc) else None
+            )
             reason = getattr(exc, "strerror", None) or exc
             raise StoreError(f"cannot {doing}: {self.file}: {reason}", hint=hint) from exc
+
+
+def _decompressed(document: bytes) -> bytes:
+    content = zlib.decompressobj().decompress(document, _RECORD_BYTES)
+    if len(content) == _RECORD_BYTES:
+        raise ValueError(f"it is longer than {_RECORD_BYTES >> 20} MiB")
+    return content
 
 
 def _is_damage(failure: Exception, codes: Container[int] = _DAMAGE) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import marshal
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+_log = logging.getLogger(__name__)
+
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
+"""What reading something else than the probe's records raises."""
 
 PACKAGES = "-packages"
 """What is in the path of whatever is installed: site-packages, dist-packages."""
@@ -110,8 +116,17 @@ class Finished:
 
 def read_processes(directory: Path) -> list[Process]:
     """Return all processes that left records, in the order in which they began."""
-    found = [_process(list(_records(path))) for path in sorted(directory.iterdir())]
+    found = [_read_process(path) for path in sorted(directory.iterdir())]
     return sorted((each for each in found if each), key=lambda process: process.begin)
+
+
+def _read_process(path: Path) -> Process | None:
+    """Return the process of a file; None where it left too little, or the file is damaged."""
+    try:
+        return _process(list(_records(path)))
+    except (OSError, *_DAMAGE) as failure:
+        _log.warning("ignoring the damaged records in %s: %s", path, failure)
+        return None
 
 
 def _records(path: Path) -> Iterator[Span]:
@@ -120,9 +135,20 @@ def _records(path: Path) -> Iterator[Span]:
             try:
                 # S302: our own probe wrote it, to a directory that nobody else may write to.
                 kind, begin, end, thread, frames, detail = marshal.load(file)  # noqa: S302
-            except (EOFError, ValueError, TypeError):
+                span = Span(kind, begin, end, thread, tuple(map(_frame, frames)), {**detail})
+            except (EOFError, *_DAMAGE):
                 return  # the end, or a record that was cut off
-            yield Span(kind, begin, end, thread, tuple(Frame(*each) for each in frames), detail)
+            if not _is_time(begin, end):
+                return
+            yield span
+
+
+def _frame(parts: Sequence[Any]) -> Frame:
+    return Frame(*parts)
+
+
+def _is_time(*moments: object) -> bool:
+    return all(isinstance(each, int | float) for each in moments)
 
 
 def _process(records: Sequence[Span]) -> Process | None:
