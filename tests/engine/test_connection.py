@@ -179,7 +179,7 @@ def test_podman_is_recognised() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>hello</html>", "did not answer with JSON"),
+        (b"<html>hello</html>", "answered with something that is not JSON"),
         ({"hello": "world"}, "not as a Docker-compatible engine does"),
         ({"ApiVersion": "next"}, "not as a Docker-compatible engine does"),
         ([], "not as a Docker-compatible engine does"),

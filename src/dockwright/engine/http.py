@@ -433,7 +433,7 @@ class Transport:
 
     def _negotiate(self) -> EngineVersion:
         """Ask once which API both sides know: the newest of the engine, as far as we know it."""
-        answer = self.document(Call("GET", "/version", "ask for the version"))
+        answer = self.json(Call("GET", "/version", "ask for the version"))
         try:
             newest, oldest = answer["ApiVersion"], answer.get("MinAPIVersion") or "1.24"
             api = max(min(newest, _NEWEST_API, key=parse_api), oldest, key=parse_api)
