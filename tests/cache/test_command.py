@@ -96,13 +96,13 @@ def test_clear_leaves_what_is_in_use(
     with kept.reading("1" * 32):
         assert run(["cache", "clear"]) == 0
     assert keys(kept) == ["1" * 32]
-    assert "1 baseline left: a stack is being started from it" in capsys.readouterr().err
+    assert "kept 1 baseline: in use by the start of a stack" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["3"], "no baseline has a key that begins with '3'\n  hint: `dockwright cache ls` shows"),
+        (["3"], "no baseline has a key that starts with '3'\n  hint: `dockwright cache ls` lists"),
         (["--older-than", "long"], "--older-than 'long': expected a duration, such as"),
     ],
 )

@@ -47,7 +47,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("bogus", ["dockwright has no command 'bogus'", "the commands are: stack, "]),
+        ("bogus", ["dockwright has no command 'bogus'", "available commands: stack, "]),
         ("stack strat", ["dockwright stack has no command 'strat'", "start, stop, restart"]),
         ("--bogus", ["--bogus", "see 'dockwright --help'"]),
         ("clean --jsn", ["--jsn", "see 'dockwright clean --help'"]),
@@ -351,9 +351,9 @@ class TestWithAnEngine:
                 capsys,
                 f"stack {command}",
                 1,
-                f"the project name '{project.name}' is taken: docker compose runs it",
+                f"the project name '{project.name}' is already in use: docker compose started it",
                 f"from /elsewhere (container {name})",
-                f"remove that one first (`docker compose -p {project.name} down`), "
+                f"remove that project first (`docker compose -p {project.name} down`), "
                 "or choose another name with -p",
             )
         assert project.left() == [f"container /{name}"]
@@ -372,9 +372,9 @@ class TestWithAnEngine:
             capsys,
             f"stack stop -f {elsewhere / file.name}",
             1,
-            f"the project name '{project.name}' is taken: dockwright runs it from "
+            f"the project name '{project.name}' is already in use: dockwright started it from "
             f"{project.directory} ",
-            f"remove that one first (`dockwright {remover}`), or choose another name with -p",
+            f"remove that project first (`dockwright {remover}`), or choose another name with -p",
         )
         with contextlib.chdir(elsewhere):
             assert run([*remover.split(), "--force"]) == 0
@@ -388,6 +388,6 @@ class TestWithAnEngine:
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
         assert run(["stack", "uninstall"]) == 2
         err = capsys.readouterr().err
-        assert "asks before it removes" in err
+        assert "cannot ask for confirmation without a terminal" in err
         assert "hint: add --force" in err
         assert project.running() == {"web"}

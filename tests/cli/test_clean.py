@@ -117,7 +117,7 @@ def test_a_dead_owners_copy_goes(copy: OwnedCopy) -> None:
     dry = copy.project.done("clean", "--dry-run")
     line = next(line for line in dry.out.splitlines() if line.startswith(copy.name))
     assert line.split()[1:5] == ["default", "pid", str(copy.process.pid), "dead"]
-    assert line.endswith("goes")
+    assert line.endswith("remove")
     assert dry.err.startswith("would remove 1 container, 1 network, 1 volume, 1 process\n")
 
     done = copy.project.done("clean")
@@ -138,7 +138,7 @@ def test_a_kept_copy_goes_only_when_asked_for(copy: OwnedCopy) -> None:
     kept.add(copy.name)
     copy.die()
     result = copy.project.done("clean")
-    assert "1 kept stack left: dockwright clean --kept" in result.err
+    assert "1 kept stack left; remove with `dockwright clean --kept`" in result.err
     assert len(copy.project.left()) == 4
     copy.project.done("clean", "--kept")
     assert copy.project.left() == []
@@ -153,7 +153,10 @@ def test_a_copy_of_another_project_goes_only_when_asked_for(copy: OwnedCopy) -> 
     other = replace(copy, project=replace(copy.project, directory=elsewhere))
     assert other.row() is None
     note = other.project.done("clean", "--dry-run").err
-    assert re.search(r"\d+ cop(y|ies) of other projects left: add --all-projects", note)
+    assert re.search(
+        r"\d+ cop(y|ies) of other projects left; remove with `dockwright clean --all-projects`",
+        note,
+    )
     row = other.row("--all-projects", "--dry-run")  # others' copies are not a test's to remove
     assert row is not None
     assert row["selected"] is True

@@ -131,4 +131,4 @@ def test_the_short_option_of_compose_is_told_its_name_here(
 ) -> None:
     refused = project.run("stack", "logs", *arguments)
     assert refused.code == 2
-    assert "--follow follows the logs" in refused.err
+    assert "to follow logs, use --follow" in refused.err

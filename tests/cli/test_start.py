@@ -47,7 +47,7 @@ def test_a_start_tells_each_change_and_where_services_are(project: Project) -> N
     assert lines[:3] == [
         "web: creating",
         "web: starting",
-        "web: running, waiting until it is ready",
+        "web: started, waiting until it is ready",
     ]
     assert lines[3].startswith("web: ready after ")
     assert lines[4].startswith(f"{project.name} is ready after ")
@@ -61,8 +61,8 @@ def test_a_second_start_changes_nothing(project: Project) -> None:
     project.done("stack", "start")
     before = project.container("db"), project.container("web"), starts_of_db(project)
     result = project.done("stack", "start")
-    assert "db: runs already" in result.err
-    assert "web: runs already" in result.err
+    assert "db: already running" in result.err
+    assert "web: already running" in result.err
     assert "creating" not in result.err
     assert (project.container("db"), project.container("web"), starts_of_db(project)) == before
 
@@ -117,7 +117,7 @@ def test_a_failed_start_keeps_a_volume_that_was_there(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")],
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
 )
 @pytest.mark.parametrize("moment", ["db: creating", "db: running"])
 def test_a_signal_in_mid_start_leaves_nothing(
@@ -132,7 +132,7 @@ def test_a_signal_in_mid_start_leaves_nothing(
                 break
         err = process.stderr.read()
         assert process.wait(LIMIT_S) == code
-    assert "taking back what was started" in err
+    assert "removing what was started" in err
     assert err.splitlines()[-1] == f"error: {word}"
     assert project.left() == []
 
@@ -197,7 +197,7 @@ def test_a_native_process_outlives_the_command(project: Project) -> None:
     project.done("stack", "start", apart=True)
     pid = pid_of_job(project)
     assert psutil.Process(pid).cmdline()[0] == sys.executable
-    assert "job: runs already" in project.done("stack", "start", apart=True).err
+    assert "job: already running" in project.done("stack", "start", apart=True).err
     assert pid_of_job(project) == pid
     assert project.done("stack", "logs", "job").out.startswith("one at ")
 

@@ -28,7 +28,7 @@ def test_stop_keeps_containers_and_says_what_it_stops(project: Project) -> None:
     assert project.running() == set()
     assert project.container("web") == web
     result = project.done("stack", "stop")
-    assert result.err == f"nothing to stop: {project.name} does not run\n"
+    assert result.err == f"nothing to stop: {project.name} is not running\n"
     project.done("stack", "start")
     assert project.container("web") == web
 

@@ -18,21 +18,21 @@ def test_volumes_go_only_when_asked_for(project: Project) -> None:
     result = project.done("stack", "uninstall", "--force")
     rows = [line.split() for line in result.out.splitlines()]
     assert rows == [
-        ["WHAT", "GOES", "NAME"],
+        ["REMOVE", "NAME"],
         ["container", f"{project.name}-web-1"],
         ["network", f"{project.name}_default"],
     ]
     assert result.err == (
-        f"removed 2 things of {project.name}\n"
-        f"1 volume left ({project.name}_data): --volumes removes the data\n"
+        f"removed 2 items of {project.name}\n"
+        f"kept 1 volume ({project.name}_data); to remove the data, use --volumes\n"
     )
     assert project.left() == [f"volume {project.name}_data"]
 
     again = project.done("stack", "uninstall", "--force")
     assert again.err.startswith(
-        f"nothing to remove: there is no stack {project.name}\n1 volume left"
+        f"nothing to remove: there is no stack {project.name}\nkept 1 volume "
     )
-    assert "removed 1 thing" in project.done("stack", "uninstall", "--volumes", "--force").err
+    assert "removed 1 item" in project.done("stack", "uninstall", "--volumes", "--force").err
     assert project.left() == []
     last = project.done("stack", "uninstall", "--volumes", "--force")
     assert last.err == f"nothing to remove: there is no stack {project.name}\n"

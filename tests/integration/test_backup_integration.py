@@ -122,8 +122,8 @@ def test_an_existing_target_is_refused_without_force(app: Project) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("nowhere/a.tar.zst", "nowhere/a.tar.zst: the directory for it does not exist"),
-        ("a.zip", "a.zip: a backup is .tar.zst, .tar.gz or a directory"),
+        ("nowhere/a.tar.zst", "nowhere/a.tar.zst: the parent directory does not exist"),
+        ("a.zip", "a.zip: a backup must be a .tar.zst file, a .tar.gz file or a directory"),
     ],
 )
 def test_an_impossible_target_is_an_error(app: Project, target: str, message: str) -> None:
@@ -138,7 +138,7 @@ def test_a_target_without_permission_is_an_error(app: Project) -> None:
     place.mkdir(mode=0o500)
     refused = unprivileged(app).run_apart("stack", "backup", "-o", "locked/a.tar.zst")
     assert refused.code == 2
-    assert "locked/a.tar.zst: nothing can be written there: Permission denied" in refused.err
+    assert "locked/a.tar.zst: no permission to write there: Permission denied" in refused.err
     assert (list(place.iterdir()), states(app)) == ([], {"running"})
 
 
@@ -147,7 +147,7 @@ def test_backing_up_a_stack_that_does_not_exist_is_an_error(project: Project) ->
     project.write("web: {image: IMAGE}")
     refused = project.run("stack", "backup")
     assert refused.code == 1
-    assert f"there is no stack {project.name}" in refused.err
+    assert f"nothing to back up: stack {project.name} has no" in refused.err
     assert archives(project) == []
 
 
@@ -225,7 +225,7 @@ def test_a_warning_lists_external_volumes_that_are_not_in_the_backup(
     )
     project.done("stack", "start")
     output = project.done("stack", "backup", "-o", "a.tar.zst")
-    assert "volume out is external: it is not part of the backup" in output.err
+    assert "volume out is external and not part of the backup" in output.err
     assert "1 volume," in output.err
 
 
@@ -289,7 +289,7 @@ def test_a_second_backup_at_the_same_time_is_refused(tiny: Project) -> None:
         first.send_signal(signal.SIGCONT)
         first.communicate(timeout=LIMIT_S)
     assert (first.returncode, second.code) == (0, 1)
-    assert f"`dockwright stack backup` (process {first.pid}, since " in second.err
+    assert f"`dockwright stack backup` is running (process {first.pid}, since " in second.err
     assert archives(tiny) == ["first.tar.zst"]
     tiny.done("stack", "restore", "--verify-only", "first.tar.zst")
 

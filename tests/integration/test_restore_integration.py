@@ -34,8 +34,8 @@ pytestmark = pytest.mark.engine
 
 CUTS = [("writing volume rows", signal.SIGINT), ("starting", signal.SIGKILL)]
 TINY_CUTS = [
-    ("saving for safety", signal.SIGINT),
-    ("removing what was there", signal.SIGKILL),
+    ("saving the existing data", signal.SIGINT),
+    ("removing the existing stack", signal.SIGKILL),
     ("writing volume data", signal.SIGKILL),
 ]
 
@@ -107,7 +107,7 @@ def test_a_cut_archive_is_refused(app: Project, archive: Path, part: float, code
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere.tar.zst", "nowhere.tar.zst: there is no such backup"),
+        ("nowhere.tar.zst", "nowhere.tar.zst: no such file or directory"),
         ("compose.yaml", "compose.yaml is not a backup"),
     ],
 )
@@ -203,7 +203,7 @@ def test_losing_the_engine_during_a_restore_is_an_error_and_the_stack_recovers(
     put(behind, "echo new >/data/new")
     before = listing(behind)
     command = ("stack", "restore", "--force", "a.tar.zst")
-    with cut_short(behind, "removing what was there", *command) as process:
+    with cut_short(behind, "removing the existing stack", *command) as process:
         relay.cut()
     assert process.returncode == 1
     relay.mend()
@@ -221,7 +221,7 @@ def test_without_space_for_a_safety_copy_nothing_is_replaced(
     cramped = replace(tiny, environ={**tiny.environ, "XDG_STATE_HOME": str(small_disk)})
     refused = cramped.run("stack", "restore", "--force", "a.tar.zst")
     assert refused.code == 1
-    assert "no safety copy of the present data can be kept" in refused.err
+    assert "cannot save the existing data before the restore" in refused.err
     assert listing(tiny) == before
     assert tiny.running() == {"web", "side"}
 
@@ -241,7 +241,7 @@ def test_restoring_under_another_name_names_fixed_volume_names(
     refused = project.run("stack", "restore", "-p", f"{project.name}-2", "a.tar.zst")
     assert refused.code == 1
     assert fixed in refused.err
-    assert "let `name:` of that volume in the Compose file be another one" in refused.err
+    assert "change `name:` of that volume in the Compose file" in refused.err
     assert project.running() == {"web"}
 
 

@@ -63,7 +63,7 @@ def test_foreign_files_in_the_config_directory_are_left_alone(tiny: Project) -> 
     (home(tiny) / "notes.txt").write_text("mine")
     output = tiny.done("stack", "uninstall", "--force", "--all")
     assert (home(tiny) / "notes.txt").read_text() == "mine"
-    assert "notes.txt stays: it is not dockwright's" in output.err
+    assert "notes.txt: dockwright did not create it" in output.err
 
 
 @pytest.mark.stateful

@@ -113,7 +113,7 @@ def test_an_unhealthy_version_is_rolled_back_and_the_next_one_works(
     release(project, versions["bad"])
     failed = project.run("stack", "update", "--no-pull", "--timeout", "2")
     assert failed.code == 1
-    assert "failed: the old version runs again" in failed.err
+    assert "failed: the old version is running again" in failed.err
     assert (version(project), data(project), units(project)) == ("good1", before, UNITS)
     assert project.container("web") == web
     release(project, versions["good2"])

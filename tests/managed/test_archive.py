@@ -133,26 +133,26 @@ def test_a_link_in_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_backup_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no such backup"):
+    with pytest.raises(UsageError, match="no such file or directory"):
         open_archive(tmp_path / "none")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(UsageError, match="is not a backup: it is neither zstd nor gzip"):
+    with pytest.raises(UsageError, match="is not a backup: it is neither a zstd nor a gzip file"):
         open_archive(tmp_path / "text")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"is not a backup: it has no manifest\.json"):
+    with pytest.raises(UsageError, match=r"is not a backup: manifest\.json or"):
         open_archive(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda m: replace(m, parts=m.parts * 2), "it names a part twice"),
-        (lambda m: replace(m, parts=m.parts[1:]), r"there is no compose\.yaml"),
-        (lambda m: _renamed(m, "volumes/../x.tar"), "there can be no part"),
-        (lambda m: _renamed(m, "/etc/passwd"), "there can be no part '/etc/passwd'"),
-        (lambda m: _renamed(m, "config.tar"), r"config\.tar says that it is volume 'data'"),
-        (lambda m: replace(m, project="../up"), "the project or the time is none"),
-        (lambda m: replace(m, created="now"), "the project or the time is none"),
+        (lambda m: replace(m, parts=m.parts * 2), "two parts have the same name"),
+        (lambda m: replace(m, parts=m.parts[1:]), r"compose\.yaml is missing"),
+        (lambda m: _renamed(m, "volumes/../x.tar"), "invalid name of a part: "),
+        (lambda m: _renamed(m, "/etc/passwd"), "invalid name of a part: '/etc/passwd'"),
+        (lambda m: _renamed(m, "config.tar"), r"config\.tar claims to be volume 'data'"),
+        (lambda m: replace(m, project="../up"), "the project name or the time is invalid"),
+        (lambda m: replace(m, created="now"), "the project name or the time is invalid"),
     ],
 )
 def test_an_impossible_manifest_is_refused(tmp_path: Path, change: object, problem: str) -> None:
@@ -170,10 +170,10 @@ def test_a_later_format_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("dockwright.managed.archive.layout.FORMAT", 2)
     path = write_backup(tmp_path / "b", PLAIN, single=False)
     monkeypatch.undo()
-    with pytest.raises(ArchiveError, match="a format that this version does not know") as caught:
+    with pytest.raises(ArchiveError, match="cannot read the format of this backup") as caught:
         open_archive(path)
     assert caught.value.hint == "restore it with the version of dockwright that made it, or a " + (
-        "later one"
+        "newer one"
     )
 
 
@@ -193,7 +193,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
         drafted(tmp_path / "b", ZSTD, CREATED, single=True) as draft,
     ):
         draft.add("volumes/data.tar", _failing(OSError(errno.ENOSPC, "No space left on device")))
-    assert "nothing of it is left" in (caught.value.hint or "")
+    assert "the incomplete backup was removed" in (caught.value.hint or "")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ def test_what_was_there_stays_until_the_new_one_is_whole(
 
 
 def test_no_directory_for_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the directory for it does not exist"):
+    with pytest.raises(UsageError, match="the parent directory does not exist"):
         write_backup(tmp_path / "none" / "b", ZSTD, single=True)
 
 

@@ -118,7 +118,7 @@ def test_what_is_there_is_replaced_only_when_asked(shop: Project, tmp_path: Path
     path.write_text("precious")
     refused = shop.run("stack", "backup", "-o", str(path))
     assert (refused.code, path.read_text()) == (2, "precious")
-    assert "a.tar.zst exists\n  hint: choose another name, or add --force" in refused.err
+    assert "a.tar.zst already exists\n  hint: choose another name, or add --force" in refused.err
     shop.done("stack", "backup", "-o", str(path), "--force")
     read_whole(path)
     directory = tmp_path / "d"
@@ -131,19 +131,19 @@ def test_what_is_there_is_replaced_only_when_asked(shop: Project, tmp_path: Path
 def test_another_ending_is_refused(shop: Project, tmp_path: Path, name: str) -> None:
     result = shop.run("stack", "backup", "-o", str(tmp_path / name))
     assert result.code == 2
-    assert "a backup is .tar.zst, .tar.gz or a directory" in result.err
+    assert "a backup must be a .tar.zst file, a .tar.gz file or a directory" in result.err
 
 
 def test_nowhere_to_write(shop: Project, tmp_path: Path) -> None:
     result = shop.run("stack", "backup", "-o", str(tmp_path / "none" / "a.tar.zst"))
     assert result.code == 2
-    assert "the directory for it does not exist" in result.err
+    assert "the parent directory does not exist" in result.err
 
 
 def test_a_stack_that_does_not_exist(shop: Project, tmp_path: Path) -> None:
     result = shop.run("stack", "backup", "-p", f"{shop.name}-none", "-o", str(tmp_path))
     assert result.code == 1
-    assert f"there is no stack {shop.name}-none: nothing to back up" in result.err
+    assert f"nothing to back up: stack {shop.name}-none has no containers" in result.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,8 +169,8 @@ def test_a_full_disk_leaves_nothing(shop: Project, tmp_path: Path) -> None:
         timeout=60,
     )
     assert result.returncode == 1
-    assert f"{path}: the backup cannot be written: " in result.stderr
-    assert "hint: nothing of it is left; free some space" in result.stderr
+    assert f"{path}: cannot write the backup: " in result.stderr
+    assert "hint: the incomplete backup was removed; free some space" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +215,7 @@ def test_an_interrupted_backup_leaves_nothing(
 ) -> None:
     got, err = interrupted(number)
     assert got == code, err
-    assert "letting the stack go on, and removing what was written" in err
+    assert "resuming the stack and removing the incomplete backup" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,7 +230,7 @@ def test_after_a_killed_backup_the_next_command_lets_the_stack_go_on(
     states = {each["State"] for each in shop.engine.list_containers(shop.labels)}
     assert "paused" in states
     shop.done("stack", "status")
-    assert f"a backup of stack {shop.name} was killed: it goes on" in caplog.text
+    assert f"a backup of stack {shop.name} was killed: resuming the stack" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,10 +239,8 @@ def test_two_at_once(shop: Project, tmp_path: Path) -> None:
         _caught_paused(shop, first)
         second = shop.run("stack", "backup", "-o", str(tmp_path / "b.tar.gz"))
         assert second.code == 1
-        assert (
-            f"stack {shop.name} is busy: `dockwright stack backup` (process {first.pid}, since "
-            in second.err
-        )
+        holder = f"`dockwright stack backup` is running (process {first.pid}, since "
+        assert f"stack {shop.name} is busy: {holder}" in second.err
         assert shop.run("stack", "status").code == 0  # looking is allowed
         _, err = first.communicate(timeout=60)
         assert first.returncode == 0, err

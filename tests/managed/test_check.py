@@ -37,10 +37,10 @@ def test_a_stack_that_can_run(project: Project) -> None:
     assert found["secrets"]["detail"] == "set: DB_PASSWORD"
     assert found["installed"]["detail"].endswith(project.name)
     assert found[f"port {port}/tcp"]["detail"] == "for web: free"
-    assert found["image of web"]["detail"] == f"{project.image} is here"
+    assert found["image of web"]["detail"] == f"{project.image} exists locally"
     assert {"engine", "permission", "disk", "networks", "state directory"} <= found.keys()
     project.done("stack", "start")
-    assert findings(project, 0)[f"port {port}/tcp"]["detail"] == "for web: held by this stack"
+    assert findings(project, 0)[f"port {port}/tcp"]["detail"] == "for web: in use by this stack"
     table = project.done("stack", "check")
     assert table.out.splitlines()[0].split() == ["CHECK", "STATUS", "FOUND"]
 
@@ -69,14 +69,14 @@ def test_everything_that_is_wrong_is_told_at_once(project: Project, tmp_path: Pa
         "image of built",
     }
     assert failed["secrets"]["detail"] == "not set: TOKEN"
-    assert failed["secrets"]["remedy"] == "`dockwright stack install` makes them up"
-    assert "taken by a process on this host" in failed[f"port {port}/tcp"]["detail"]
+    assert failed["secrets"]["remedy"] == "generate them with `dockwright stack install`"
+    assert "in use by a process on this host" in failed[f"port {port}/tcp"]["detail"]
     assert "cannot be pulled" in failed["image of gone"]["detail"]
     assert "pull_policy is never" in failed["image of never"]["remedy"]
-    assert "is no directory" in failed["image of built"]["detail"]
+    assert "is not a directory" in failed["image of built"]["detail"]
     table = project.run("stack", "check")
     assert table.code == 1
-    assert "fail: secrets: `dockwright stack install` makes them up" in table.err
+    assert "fail: secrets: generate them with `dockwright stack install`" in table.err
 
 
 def test_a_port_of_another_container_is_named(project: Project) -> None:
@@ -88,7 +88,7 @@ def test_a_port_of_another_container_is_named(project: Project) -> None:
     result = json.loads(other.run("stack", "check", "-p", other.name, "--json").out)
     (found,) = (each for each in result["findings"] if each["name"] == f"port {port}/tcp")
     assert found["status"] == "fail"
-    assert found["detail"] == f"for web: taken by container {project.name}-web-1"
+    assert found["detail"] == f"for web: in use by container {project.name}-web-1"
 
 
 def test_a_wrong_file_does_not_hide_the_rest(project: Project) -> None:
@@ -115,4 +115,4 @@ def test_rights_of_others_are_a_warning(project: Project) -> None:
     home.chmod(0o755)
     found = findings(project, 0)["installed"]
     assert found["status"] == "warn"
-    assert found["detail"] == f"other users have rights on {home}"
+    assert found["detail"] == f"other users have permissions for {home}"

@@ -47,7 +47,7 @@ def test_when_and_by_what_they_were_written_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("format = 1", "format = 2", "format 2 is not known to this dockwright"),
+        ("format = 1", "format = 2", "this version of dockwright cannot read format 2"),
         ('project = "shop"', "", "'project' is missing"),
         ('project = "shop"', "project = ", "Invalid value"),
         ("profiles = [", "profiles = 3 # [", "not iterable"),

@@ -65,7 +65,7 @@ FILE = block("data/f")
 NOT_READ = [
     ("pax-size", [extended(b"size=100000000000000"), FILE], "it ends in the middle of a member"),
     ("pax-more", [extended(b"size=99999999999999999999"), FILE], "says 'size' in a way"),
-    ("pax-no-number", [extended(b"size=-1"), FILE], "says 'size' in a way that backups do not"),
+    ("pax-no-number", [extended(b"size=-1"), FILE], "has a 'size' that backups do not use"),
     ("octal-size", [block("data/f", size=b"77777777777")], "it ends in the middle of a member"),
     ("base-256", [block("data/f", size=b"\x80" + bytes(10) + b"\1")], "size in a header is not an"),
     ("negative", [block("data/f", size=b"\xff" * 12)], "size in a header is not an octal number"),
@@ -74,15 +74,15 @@ NOT_READ = [
     ("sparse-name", [extended(b"GNU.sparse.name=data/x", b"path=data/f"), FILE], "GNU.sparse.name"),
     ("sparse-map", [extended(b"GNU.sparse.major=1", b"GNU.sparse.minor=0"), FILE], "sparse.major"),
     ("sparse-size", [extended(b"GNU.sparse.realsize=99999999999"), FILE], "GNU.sparse.realsize"),
-    ("old-sparse", [block("data/f", b"S")], "a member is of type b'S', which backups do not use"),
-    ("long-name", [block("././@LongLink", b"L")], "a member is of type b'L', which backups do"),
-    ("long-link", [block("././@LongLink", b"K")], "a member is of type b'K', which backups do"),
-    ("global", [extended(b"path=data/x", kind=b"g"), FILE], "a member is of type b'g', which"),
-    ("sun", [extended(b"path=data/x", kind=b"X"), FILE], "a member is of type b'X', which backups"),
-    ("contiguous", [block("data/f", b"7")], "a member is of type b'7', which backups do not use"),
-    ("old-file", [block("data/f", b"\0")], "a member is of type b'\\x00', which backups do not"),
+    ("old-sparse", [block("data/f", b"S")], "a member has type b'S', which backups do not use"),
+    ("long-name", [block("././@LongLink", b"L")], "a member has type b'L', which backups do"),
+    ("long-link", [block("././@LongLink", b"K")], "a member has type b'K', which backups do"),
+    ("global", [extended(b"path=data/x", kind=b"g"), FILE], "a member has type b'g', which"),
+    ("sun", [extended(b"path=data/x", kind=b"X"), FILE], "a member has type b'X', which backups"),
+    ("contiguous", [block("data/f", b"7")], "a member has type b'7', which backups do not use"),
+    ("old-file", [block("data/f", b"\0")], "a member has type b'\\x00', which backups do not"),
     ("twice", [extended(b"path=data/a", b"path=data/b"), FILE], "says 'path' in a way"),
-    ("empty-path", [extended(b"path="), FILE], "says 'path' in a way that backups do not"),
+    ("empty-path", [extended(b"path="), FILE], "has a 'path' that backups do not use"),
     ("null-path", [extended(b"path=data/f\0/../x"), FILE], "says 'path' in a way"),
     ("charset", [extended(b"hdrcharset=ISO-IR 10646"), FILE], "says 'hdrcharset' in a way"),
     ("overlay", [extended(b"SCHILY.xattr.trusted.overlay.opaque=y"), FILE], "trusted.overlay"),
@@ -93,12 +93,16 @@ NOT_READ = [
     ("long-path", [extended(b"path=data/" + b"a/" * 3000), FILE], "longer than 4,096 bytes"),
     ("link-size", [block("data/l", b"2", b"1000", link="f")], "'data/l' cannot be 512 bytes long"),
     ("hard-size", [FILE, block("data/h", b"1", b"1000", link="data/f")], "cannot be 512 bytes"),
-    ("file-as-directory", [block("data/f/")], "a file by its type and a directory by its name"),
-    ("gnu-magic", [block("data/f", magic=b"ustar  \0")], "a header is not of POSIX's form"),
-    ("old-magic", [block("data/f", magic=bytes(8))], "a header is not of POSIX's form"),
+    ("file-as-directory", [block("data/f/")], "the type of a file and the name of a directory"),
+    ("gnu-magic", [block("data/f", magic=b"ustar  \0")], "a header is not in POSIX format"),
+    ("old-magic", [block("data/f", magic=bytes(8))], "a header is not in POSIX format"),
     ("checksum", [FILE[:148] + b"000001\0 " + FILE[156:]], "the checksum of a header is wrong"),
-    ("two-members", [FILE, FILE], "two members have one name"),
-    ("two-kinds", [block("data/d", b"5"), block("data/d/", b"5")], "two members have one name"),
+    ("two-members", [FILE, FILE], "two members have the same name"),
+    (
+        "two-kinds",
+        [block("data/d", b"5"), block("data/d/", b"5")],
+        "two members have the same name",
+    ),
 ]
 
 
@@ -109,7 +113,7 @@ def test_what_readers_read_differently_is_refused(blocks: list[bytes], problem: 
     for trust in (False, True):
         with pytest.raises(ArchiveError) as caught:
             checked(*blocks, trust=trust)
-        assert str(caught.value).startswith("b: volume is not a right tar: ")
+        assert str(caught.value).startswith("b: volume is not a valid tar: ")
         assert problem in str(caught.value)
 
 
@@ -118,7 +122,7 @@ def test_what_readers_read_differently_is_refused(blocks: list[bytes], problem: 
     [
         ([block("data/l", b"2", link="a/b/../..")], "a link that leaves data: a/b/../.."),
         ([block("data/l", b"2", link="/var/data/x/../y")], "a link that leaves data: /var/data"),
-        ([block("data/l", b"2", link="")], "is a link that leads nowhere"),
+        ([block("data/l", b"2", link="")], "is a link without a valid target"),
         ([block("data/h", b"1", link="data/./f")], "a link that leaves data: data/./f"),
         (
             [block("data/l", b"2", link="/var/data/d"), block("data/h", b"1", link="data/l/f")],
@@ -130,7 +134,7 @@ def test_what_readers_read_differently_is_refused(blocks: list[bytes], problem: 
                 block("data/h", b"1", link="data/l"),
                 block("data/h/f"),
             ],
-            "'data/h/f' would be put where a link leads",
+            "'data/h/f' would be written through a link",
         ),
         ([block("data//f")], "'data//f' is not below data"),
         ([block("data/./f")], "'data/./f' is not below data"),
@@ -172,16 +176,14 @@ def test_a_stack_spec_that_unpacks_to_much_is_refused(tmp_path: Path, codec: Cod
     with pytest.raises(ArchiveError) as caught:
         verify(open_archive(path), Progress())
 
-    assert "b: compose.yaml unpacks to 41.9 MB, and such a part has at most 16.8 MB" in str(
-        caught.value
-    )
+    assert "b: compose.yaml unpacks to 41.9 MB; the limit for it is 16.8 MB" in str(caught.value)
 
 
 def test_a_config_directory_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     config = tar_of(tarfile.TarInfo("config/a"), content=bytes(40 << 20))
     path = write_backup(tmp_path / "b", ZSTD, single=True, config=config)
 
-    with pytest.raises(ArchiveError, match=r"config\.tar unpacks to 42\.0 MB, and such a part has"):
+    with pytest.raises(ArchiveError, match=r"config\.tar unpacks to 42\.0 MB; the limit"):
         archived_config(open_archive(path))
 
 
@@ -189,7 +191,7 @@ def test_a_config_directory_that_no_restore_takes_is_not_backed_up(tmp_path: Pat
     (tmp_path / "large").write_bytes(bytes(20 << 20))
 
     with pytest.raises(
-        DockwrightError, match=r"holds 21\.0 MB, and a backup takes at most 16\.8 MB"
+        DockwrightError, match=r"contains 21\.0 MB; a backup takes at most 16\.8 MB"
     ):
         list(config_tar(tmp_path))
 
@@ -213,7 +215,7 @@ def test_a_part_is_one_gzip_member(tmp_path: Path) -> None:
     file = path / f"{part.name}.gz"
     file.write_bytes(file.read_bytes() + GZIP.stored(b""))
 
-    with pytest.raises(ArchiveError, match="something follows its end"):
+    with pytest.raises(ArchiveError, match="there is data after its end"):
         list(archive.content(replace(part, stored=file.stat().st_size)))
 
 
@@ -226,7 +228,7 @@ def test_an_impossible_time_is_refused(tmp_path: Path, created: int) -> None:
         change=lambda manifest: replace(manifest, created=created),
     )
 
-    with pytest.raises(ArchiveError, match="the project or the time is none"):
+    with pytest.raises(ArchiveError, match="the project name or the time is invalid"):
         open_archive(path)
 
 

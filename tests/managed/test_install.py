@@ -48,8 +48,8 @@ def test_it_writes_settings_and_secrets_that_only_the_owner_reads(project: Proje
     result = project.done("stack", "install")
     made = home(project)
     assert result.err.splitlines()[-3:] == [
-        "secrets made: TOKEN, OTHER",
-        f"{project.name} is installed in {made}",
+        "generated secrets: TOKEN, OTHER",
+        f"installed {project.name} in {made}",
         f"start it with: dockwright stack start -p {project.name}",
     ]
     assert "web: image ready" in result.err
@@ -98,13 +98,13 @@ def test_a_name_that_nobody_knows_is_answered_with_those_that_there_are(
     missing = elsewhere.run("stack", "status", "-p", "nobody")
     assert missing.code == 2
     assert missing.err.startswith(
-        f"error: no stack 'nobody' is known: it is not installed in {home(project).parent}, "
+        f"error: unknown stack 'nobody': it is not installed in {home(project).parent}, "
         f"and there is no Compose file in {tmp_path} or above it\n"
-        f"  hint: the known stacks are: {project.name}"
+        f"  hint: known stacks: {project.name}"
     )
     assert missing.err.endswith("`dockwright stack install -f FILE`\n")
     unreachable = with_environ(elsewhere, DOCKER_HOST="unix:///nonexistent")
-    assert f"stacks are: {project.name}; " in unreachable.run("stack", "config", "-p", "no").err
+    assert f"stacks: {project.name}; " in unreachable.run("stack", "config", "-p", "no").err
 
 
 def test_a_name_that_runs_but_is_not_installed_is_answered_with_its_file(
@@ -116,7 +116,7 @@ def test_a_name_that_runs_but_is_not_installed_is_answered_with_its_file(
     missing = elsewhere.run("stack", "status", "-p", project.name)
     assert missing.code == 2
     option = f"-f {project.directory / 'compose.yaml'}"
-    assert missing.err.endswith(f"has containers, and comes from elsewhere: add {option}\n")
+    assert missing.err.endswith(f"was started from another directory: add {option}\n")
     found = elsewhere.done("stack", "status", "-p", project.name, *option.split())
     assert "running" in found.out
     other = elsewhere.run("stack", "status", "-p", "nobody")
@@ -145,9 +145,9 @@ def test_other_settings_are_refused_without_a_terminal_and_taken_with_force(
     assert refused.code == 2
     first, second = (project.directory / name for name in ("compose.yaml", "more.yaml"))
     assert refused.err.splitlines() == [
-        f"error: {project.name} is installed with other settings:",
+        f"error: {project.name} is installed with different settings:",
         f"  files: {first} -> {first}, {second}",
-        "  hint: add --force to replace them; secrets and data stay",
+        "  hint: add --force to replace them; secrets and data are kept",
     ]
     assert "more.yaml" not in (home(project) / "settings.toml").read_text()
     project.done("stack", "install", *BARE, *files, "--force")
@@ -187,7 +187,7 @@ def test_a_newly_declared_secret_is_added(project: Project) -> None:
     project.done("stack", "install", *BARE)
     before = variables(project)
     project.write(WEB, "x-dockwright: {secrets: [TOKEN, OTHER, THIRD]}")
-    assert "secrets made: THIRD\n" in project.done("stack", "install", *BARE).err
+    assert "generated secrets: THIRD\n" in project.done("stack", "install", *BARE).err
     assert before.items() <= variables(project).items()
 
 
@@ -198,8 +198,8 @@ def test_loose_modes_are_tightened_and_told(project: Project) -> None:
     made.chmod(0o755)
     (made / ".env").chmod(0o644)
     result = project.done("stack", "install", *BARE)
-    assert f"other users had rights on {made}: they were taken away" in result.err
-    assert f"other users had rights on {made / '.env'}: they were taken away" in result.err
+    assert f"removed the permissions of other users on {made}\n" in result.err
+    assert f"removed the permissions of other users on {made / '.env'}\n" in result.err
     assert (mode(made), mode(made / ".env")) == (0o700, 0o600)
 
 
@@ -223,10 +223,10 @@ def test_a_failed_check_installs_nothing(project: Project) -> None:
         taker.listen()
         refused = project.run("stack", "install")
     assert refused.code == 1
-    assert f"fail: port {port}/tcp: for web: taken by a process on this host" in refused.err
+    assert f"fail: port {port}/tcp: for web: in use by a process on this host" in refused.err
     assert refused.err.endswith(
         f"error: 1 check failed: {project.name} was not installed\n"
-        "  hint: put that right, or skip the checks with --no-check\n"
+        "  hint: fix this, or skip the checks with --no-check\n"
     )
     assert not home(project).exists()
 
@@ -264,8 +264,8 @@ def test_settings_that_cannot_be_read_are_told_and_replaced_with_force(project: 
     refused = project.run("stack", "install", *BARE)
     assert refused.code == 2
     assert refused.err == (
-        f"error: {file} cannot be read: 'project' is missing\n"
-        "  hint: write it anew with `dockwright stack install --force`\n"
+        f"error: cannot read {file}: 'project' is missing\n"
+        "  hint: replace it with `dockwright stack install --force`\n"
     )
     project.done("stack", "install", *BARE, "--force")
     project.done("stack", "config", "-p", project.name)

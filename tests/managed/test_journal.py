@@ -45,5 +45,5 @@ def test_a_damaged_one_says_where_the_data_is(journal: RestoreJournal) -> None:
         (journal.directory / "journal.json").write_text(content)
         with pytest.raises(StackError, match=r"journal\.json is damaged") as caught:
             journal.read()
-    assert f"the data from before is in {journal.safety}" in str(caught.value)
+    assert f"if {journal.safety} exists, it has the previous data" in str(caught.value)
     assert f"remove {journal.directory}" in str(caught.value)

@@ -38,8 +38,8 @@ def test_the_second_is_told_who_has_it(held: int) -> None:
     with pytest.raises(StackBusyError) as caught, exclusive("shop", what="backup"):
         pass
     text = str(caught.value)
-    assert "stack shop is busy: `dockwright stack restore` (process 4711, since " in text
-    assert "hint: wait until that has ended, or end it first" in text
+    assert "stack shop is busy: `dockwright stack restore` is running (process 4711, since " in text
+    assert "hint: wait until it has finished, or stop it" in text
 
 
 def test_who_holds_it_may_not_have_said_so_yet(held: int) -> None:

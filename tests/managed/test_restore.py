@@ -96,7 +96,7 @@ def test_the_data_comes_back_as_it_was(
     assert changed["data"] != archived["data"]
     result = shop.done("stack", "restore", str(archive), "--force")
     assert differences(archived, state_of(shop)) == []
-    assert f"{shop.name} is restored after" in result.err
+    assert f"restored {shop.name} in " in result.err
     assert "running: web, side" in result.err
 
 
@@ -104,7 +104,8 @@ def test_it_asks_before_it_replaces(shop: Project, archive: Path, changed: State
     result = shop.run("stack", "restore", str(archive))
     assert result.code == 2
     assert result.err.endswith(
-        f"error: restore asks before it replaces {shop.name}, and here is no terminal\n"
+        f"error: restore would replace {shop.name}, and cannot ask for confirmation without a "
+        "terminal\n"
         "  hint: add --force to replace it without asking\n"
     )
     assert differences(changed, state_of(shop)) == []
@@ -117,7 +118,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
     code, shown = on_terminal(shop, *command, answer={"[y/N]": "n\n"})
     assert code == 1
     assert f"  volume {shop.name}_data\n" in shown
-    assert f"Replace this, with all data of {shop.name}, by the backup? [y/N]" in shown
+    assert f"Replace this and all data of {shop.name} with the backup? [y/N]" in shown
     assert shown.endswith("nothing was restored\n")
     assert differences(changed, state_of(shop)) == []
     code, shown = on_terminal(shop, *command, answer={"[y/N]": "y\n"})
@@ -129,7 +130,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
 
 def test_verifying_touches_nothing(shop: Project, archive: Path, changed: State) -> None:
     result = shop.done("stack", "restore", str(archive), "--verify-only", "--json")
-    assert "every byte is as it was written; 2 volumes, " in result.err
+    assert "the backup is intact; 2 volumes, " in result.err
     assert json.loads(result.out)["project"] == shop.name
     assert differences(changed, state_of(shop)) == []
 
@@ -144,7 +145,7 @@ def test_a_damaged_backup_is_refused(
     result = shop.run("stack", "restore", str(damaged), "--force")
     assert result.code == 1
     assert "damaged" in result.err
-    assert "hint: nothing was touched" in result.err
+    assert "hint: nothing was changed" in result.err
     assert differences(changed, state_of(shop)) == []
 
 
@@ -160,7 +161,7 @@ def test_a_hostile_backup_is_refused(shop: Project, changed: State, tmp_path: Pa
     result = shop.run("stack", "restore", str(path), "--force")
     assert result.code == 1
     assert "'data/etc' is a link that leaves data: ../../etc" in result.err
-    assert "where the backup is your own, --trust restores" in result.err
+    assert "if you trust its source, --trust also restores" in result.err
     assert differences(changed, state_of(shop)) == []
 
 
@@ -168,7 +169,7 @@ def test_what_was_stopped_stays_stopped(shop: Project, archive: Path, archived: 
     shop.done("stack", "stop")
     result = shop.done("stack", "restore", str(archive), "--force")
     assert shop.running() == set()
-    assert "it is not running: start it when wanted" in result.err
+    assert "not running; start it with `dockwright stack start`" in result.err
     assert shop_data(shop) == archived["data"]
     shop.done("stack", "start")
 
@@ -197,7 +198,7 @@ def test_on_a_machine_without_its_files(
     other = Project(tmp_path, f"{shop.name}-3", engine, shop.image, environ)
     try:
         result = other.done("stack", "restore", str(archive), "-p", other.name)
-        assert "the project comes from the backup" in result.err
+        assert "using the project from the backup" in result.err
         assert shop_data(other) == archived["data"]
         files = sorted(each.name for each in (config / other.name).iterdir())
         assert files == ["compose.yaml", "settings.toml"]
@@ -220,11 +221,11 @@ def test_another_project_is_not_overwritten_by_mistake(
     other.write("web: {image: IMAGE}", "volumes: {data: {}}")
     result = other.run("stack", "restore", str(archive), "--force")
     assert result.code == 2
-    assert f"the backup is of project {shop.name}, and here is project mail" in result.err
+    assert f"the backup is of project {shop.name}, but this is project mail" in result.err
     assert "add -p mail" in result.err
     named = other.run("stack", "restore", str(archive), "-p", f"{shop.name}-4")
     assert named.code == 2
-    assert "the backup has volume web:/srv/anonymous" not in named.err  # the service is there
+    assert "the backup has a volume web:/srv/anonymous" not in named.err  # the service is there
     assert leftovers(engine, {"com.docker.compose.project": f"{shop.name}-4"}) == []
 
 
@@ -241,7 +242,7 @@ def test_a_missing_image_is_named_with_its_digest(
     assert result.code == 1
     image = shop.engine.inspect_image(shop.image)["Id"]
     assert "dwtest.invalid/none:1" in result.err
-    assert f"at the backup it was {image}" in result.err
+    assert f"when the backup was made, it was {image}" in result.err
     assert differences(changed, state_of(shop)) == []
 
 
@@ -323,7 +324,7 @@ def test_an_interrupted_restore_is_taken_back(
 ) -> None:
     code, err = interrupted(phase, signal.SIGINT)
     assert code == 130, err
-    assert "putting back what was there" in err
+    assert "putting the existing stack back" in err
     assert differences(changed, state_of(shop)) == []
 
 
@@ -337,7 +338,9 @@ def test_a_killed_restore_is_taken_back_by_the_next_command(
 ) -> None:
     interrupted(phase, signal.SIGKILL)
     shop.done("stack", "status")
-    assert f"a restore of stack {shop.name} was killed: its former state is put back" in caplog.text
+    assert (
+        f"a restore of stack {shop.name} was killed: putting its previous state back" in caplog.text
+    )
     assert differences(changed, state_of(shop)) == []
 
 

@@ -53,7 +53,7 @@ def kinds(out: str) -> list[str]:
 def test_all_takes_everything_and_a_second_run_finds_nothing(built: Project) -> None:
     result = built.done("stack", "uninstall", "--all", "--force")
     assert kinds(result.out) == ["container", "network", "volume", "image", "file", "file"]
-    assert result.err == f"removed 6 things of {built.name}\n"
+    assert result.err == f"removed 6 items of {built.name}\n"
     assert built.left() == []
     assert images(built) == 0
     assert not home(built).exists()
@@ -63,13 +63,13 @@ def test_all_takes_everything_and_a_second_run_finds_nothing(built: Project) -> 
 
 def test_what_is_not_asked_for_stays_and_is_named(built: Project) -> None:
     left = built.done("stack", "uninstall", "--force").err.splitlines()
-    assert left[0] == f"removed 2 things of {built.name}"
-    assert left[1] == f"1 volume left ({built.name}_data): --volumes removes the data"
-    assert left[2].startswith(f"1 image left ({image(built)} (")
-    assert left[2].endswith("): --images removes them")
+    assert left[0] == f"removed 2 items of {built.name}"
+    assert left[1] == f"kept 1 volume ({built.name}_data); to remove the data, use --volumes"
+    assert left[2].startswith(f"kept 1 image ({image(built)} (")
+    assert left[2].endswith("); to remove them, use --images")
     assert left[3] == (
-        f"2 files left ({home(built) / 'settings.toml'}, {home(built) / '.env'}): "
-        "--config removes settings and secrets"
+        f"kept 2 files ({home(built) / 'settings.toml'}, {home(built) / '.env'}); "
+        "to remove settings and secrets, use --config"
     )
     secret = (home(built) / ".env").read_text()
     built.done("stack", "install", "--no-check")
@@ -79,7 +79,7 @@ def test_what_is_not_asked_for_stays_and_is_named(built: Project) -> None:
 def test_foreign_files_stay(built: Project) -> None:
     (home(built) / "notes.txt").write_text("mine")
     result = built.done("stack", "uninstall", "--config", "--force")
-    assert f"{home(built) / 'notes.txt'} stays: it is not dockwright's" in result.err
+    assert f"kept {home(built) / 'notes.txt'}: dockwright did not create it" in result.err
     assert [path.name for path in home(built).iterdir()] == ["notes.txt"]
 
 
@@ -88,7 +88,7 @@ def test_an_image_that_somebody_else_uses_stays(built: Project, owned: Owned) ->
     name = built.engine.inspect_container(user)["Name"].lstrip("/")
     result = built.done("stack", "uninstall", "--images", "--force")
     assert "image" not in kinds(result.out)
-    assert f") stays: container {name} uses it" in result.err
+    assert f"): container {name} uses it" in result.err
     assert images(built) == 1
     owned.remove()
     assert kinds(built.done("stack", "uninstall", "--images", "--force").out) == ["image"]
@@ -98,7 +98,7 @@ def test_an_image_that_somebody_else_uses_stays(built: Project, owned: Owned) ->
 def test_an_image_with_another_name_stays(built: Project) -> None:
     built.engine.tag_image(image(built), f"{built.name}-mine:1")
     result = built.done("stack", "uninstall", "--images", "--force")
-    assert f") stays: it is also called {built.name}-mine:1" in result.err
+    assert f"): it is also tagged {built.name}-mine:1" in result.err
     assert images(built) == 1
 
 
@@ -114,7 +114,7 @@ def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_p
     (built.directory / "compose.yaml").unlink()
     elsewhere = replace(built, directory=tmp_path)
     result = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
-    assert f"going on with what the engine has of {built.name}" in result.err
+    assert f"continuing with what the engine has of {built.name}" in result.err
     assert built.left() == []
     assert images(built) == 0
     assert not home(built).exists()
@@ -154,7 +154,7 @@ def test_a_stack_goes_also_when_the_secrets_that_it_needs_are_gone(project: Proj
     refused = project.run("stack", "start")
     assert refused.code == 2
     assert refused.err.splitlines()[0] == (
-        "warning: secrets without a value: TOKEN; `dockwright stack install` makes them up"
+        "warning: secrets without a value: TOKEN; `dockwright stack install` generates them"
     )
     assert "required variable TOKEN is missing a value: set it" in refused.err
     project.done("stack", "uninstall", "--all", "--force")

@@ -125,16 +125,16 @@ def test_a_version_that_does_not_get_healthy_is_replaced_by_the_old_one(project:
         shown = project.done("stack", "update", "--dry-run")
         row = shown.out.splitlines()[1]
         assert row.split("  ")[0] == "web"
-        assert "built again" in row
+        assert "rebuilt" in row
         assert row.endswith("known after the build")
         assert shown.err == (
-            "web: built again in any case, and replaced only if that gives another image\n"
+            "web: always rebuilt, but replaced only if the build gives a different image\n"
         )
         write_built(project, "bad")
         failed = project.run("stack", "update", "--timeout", "1s")
         assert failed.code == 1
         assert (
-            f"error: the update of {project.name} failed: the old version runs again\n"
+            f"error: the update of {project.name} failed: the old version is running again\n"
             in failed.err
         )
         assert "to be healthy" in failed.err
@@ -268,7 +268,7 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(project: Project, tag: s
         failed = project.run("stack", *arguments)
         assert failed.code == 1
         assert f"image {tag} cannot be pulled: " in failed.err
-        assert "or use the images that are here: --no-pull" in failed.err
+        assert "or use the existing images with --no-pull" in failed.err
         assert state(project) == before
     assert project.done("stack", "update", "--no-pull").err.endswith("is up to date\n")
 
@@ -281,7 +281,7 @@ def test_a_service_that_is_no_longer_declared_goes_only_when_asked_for(
     web = plain_service("web", FOREVER, [GOOD]).replace("IMAGE", tag)
     project.write(f"{web}\n  pull_policy: never", VOLUMES)
     result = project.done("stack", "update")
-    assert "not declared now, and left alone: db (--remove-orphans removes them)" in result.err
+    assert "no longer declared, but kept: db (use --remove-orphans to remove them)" in result.err
     assert project.running() == {"web", "db"}
     shown = project.done("stack", "update", "--dry-run", "--remove-orphans").out
     assert shown.splitlines()[2].split()[:2] == ["db", "orphan"]
@@ -354,11 +354,11 @@ def test_a_native_process_is_put_back_as_well(
     declare("new")
     failed = project.run_apart("stack", "update", "--timeout", "1s")
     assert failed.code == 1
-    assert "the old version runs again" in failed.err
+    assert "the old version is running again" in failed.err
     assert [each for each in project.left() if each.startswith("process")] == ["process worker"]
     project.engine.tag_image(versions["good1"], tag)
     declare("old")
-    assert "worker: runs already" in project.done("stack", "start", apart=True).err
+    assert "worker: already running" in project.done("stack", "start", apart=True).err
 
 
 def test_an_unknown_service_names_the_valid_ones(project: Project, tag: str) -> None:

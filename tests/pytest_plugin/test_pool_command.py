@@ -62,7 +62,7 @@ def test_a_warm_pool_serves_a_run_and_is_drained(drained: Suite) -> None:
     }
     assert all(each["holders"] == [] and each["age_s"] > 0 for each in stacks)
     table = pool(drained, "ls").stdout.splitlines()
-    assert table[0].split() == ["STACK", "PROJECT", "STATE", "FOR", "AGE", "HELD", "BY"]
+    assert table[0].split() == ["STACK", "PROJECT", "STATE", "FOR", "AGE", "USED", "BY"]
     assert len(table) == 3
 
     result = drained.run("sub")

@@ -55,13 +55,13 @@ def test_where_nothing_is_recorded(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", str(tmp_path / "cache"))
     assert run(["runs", "ls"]) == 0
-    assert "no run of this project is recorded in " in capsys.readouterr().err
+    assert "has no recorded run of this project" in capsys.readouterr().err
     assert run(["runs", "ls", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert run(["runs", "export"]) == 0
     assert capsys.readouterr().out == ""
     assert run(["runs", "show"]) == 2
-    assert "hint: run its tests with a stack, or with --dockwright-record=on" in (
+    assert "hint: run tests that use a stack, or run pytest with --dockwright-record=on" in (
         capsys.readouterr().err
     )
 
@@ -71,7 +71,7 @@ def test_show_tells_where_the_time_went(store: RunStore, capsys: Capture) -> Non
     out = capsys.readouterr().out
     for line in (
         "1 test, exit code 1",
-        "source   main at 0123abcd, with changes",
+        "source   main at 0123abcd, with uncommitted changes",
         "machine  a cpu, 2 cores, 1.1 GB",
         "setting  max_stacks = 2",
         "main     collection   0.500      11%",
@@ -91,12 +91,12 @@ def test_show_tells_where_the_time_went(store: RunStore, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "2026"], "2 runs have names that begin with '2026'"),
-        (["show", "1999"], "no run has a name that begins with '1999'"),
-        (["rm"], "say which runs: their names, --older-than or --all"),
-        (["rm", "--all", "2026"], "say which runs: their names, --older-than or --all"),
+        (["show", "2026"], "2 runs have names that start with '2026'"),
+        (["show", "1999"], "no run has a name that starts with '1999'"),
+        (["rm"], "give either names of runs, or --older-than, or --all"),
+        (["rm", "--all", "2026"], "give either names of runs, or --older-than, or --all"),
         (["rm", "--older-than", "soon"], "--older-than 'soon': expected a duration, such as"),
-        (["export", "1999"], "no run has a name that begins with '1999'"),
+        (["export", "1999"], "no run has a name that starts with '1999'"),
     ],
 )
 def test_what_cannot_be_meant(

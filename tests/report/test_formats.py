@@ -79,6 +79,17 @@ def test_a_hostile_name_stays_a_text() -> None:
     assert "<img" not in markdown(RUN)
 
 
+def test_control_codes_and_changes_of_direction_are_escaped() -> None:
+    name = "test_x[\x1b[2J\u202ecipher]"
+    hostile = replace(RUN.tests[0], nodeid=f"tests/test_a.py::{name}", stack="\u2066shop")
+    text = page(replace(RUN, tests=(hostile,), problems=("\x9b31m",)))
+    data = json.loads(re.findall(r'id="data">(.*?)</script', text, re.DOTALL)[0])
+    assert data["tests"]["name"] == ["test_x[\\x1b[2J\\u202ecipher]"]
+    assert "\\u2066shop" in data["names"]
+    assert data["run"]["problems"] == ["\\x9b31m"]
+    assert "\u202e" not in text
+
+
 def test_the_page_asks_the_network_for_nothing() -> None:
     text = page(RUN)
     assert "default-src 'none'" in text

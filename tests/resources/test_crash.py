@@ -123,7 +123,7 @@ def test_what_was_kept_goes_when_asked_for(
     RetainedStacks(state / "kept").add("dw-test-1")
     assert run(["clean"]) == 0
     told = capsys.readouterr().err
-    assert "1 kept resource of failed tests left: dockwright clean --kept\n" in told
+    assert "1 kept resource of failed tests left; remove with `dockwright clean --kept`\n" in told
     assert evidence.exists()
     assert run(["clean", "--kept"]) == 0
     assert "removed 1 file\n" in capsys.readouterr().err

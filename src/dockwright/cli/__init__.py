@@ -1,4 +1,4 @@
-"""The commands: ``dockwright`` on the command line, one module a command."""
+"""The ``dockwright`` command line: one module for each command or group of commands."""
 
 from dockwright.cli.errors import main
 

@@ -1,4 +1,4 @@
-"""The ``dockwright`` command itself: global options, and which module each command lives in."""
+"""The ``dockwright`` command itself: global options, and the module of each command."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dockwright.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """A command that is imported when it is run.
+    """A command that is imported only when it is run.
 
     Attributes:
         place: ``module:attribute`` of the command.
-        help: the line for the list of commands.
+        help: its line in the list of commands.
     """
 
     place: str
@@ -27,10 +27,10 @@ class Lazy:
 
 
 class LazyGroup(click.Group):
-    """A group whose ``--help`` imports none of its commands.
+    """A group whose ``--help`` does not import its commands.
 
     Args:
-        lazy: its commands by name, in the order in which they are listed.
+        lazy: its commands by name, in the order of the list.
     """
 
     def __init__(self, *arguments: Any, lazy: Mapping[str, Lazy], **options: Any) -> None:
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return the command of this name; None where there is none."""
+        """Import and return the command with this name, or None if there is no such command."""
         if cmd_name not in self.lazy:
             return None
         module, _, attribute = self.lazy[cmd_name].place.partition(":")
@@ -55,12 +55,12 @@ class LazyGroup(click.Group):
         """Find the command that the command line names.
 
         Raises:
-            UsageError: there is none; lists those that there are.
+            UsageError: there is no such command; lists the existing ones.
         """
         if args[0] not in self.lazy and not args[0].startswith("-"):
             raise UsageError(
                 f"{ctx.command_path} has no command {args[0]!r}",
-                hint=f"the commands are: {', '.join(self.lazy)}",
+                hint=f"available commands: {', '.join(self.lazy)}",
             )
         return super().resolve_command(ctx, args)
 
@@ -76,10 +76,10 @@ class LazyGroup(click.Group):
 
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
-    """What stands before the command.
+    """The options before the name of the command.
 
     Attributes:
-        engine: the URL of the engine, or an empty text for the one that the docker command uses.
+        engine: the URL of the engine; empty: the engine that the docker command uses.
     """
 
     engine: str
@@ -87,15 +87,15 @@ class GlobalOptions:
 
 COMMANDS: Mapping[str, Lazy] = {
     "stack": Lazy("dockwright.cli.stack:stack", "Manage a long-lived stack."),
-    "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks of the test runs."),
-    "cache": Lazy("dockwright.cli.cache:cache", "Manage the kept baselines."),
-    "runs": Lazy("dockwright.cli.runs:runs", "Look at recorded test runs."),
+    "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks that test runs share."),
+    "cache": Lazy("dockwright.cli.cache:cache", "List and remove cached baselines."),
+    "runs": Lazy("dockwright.cli.runs:runs", "Show, export and delete recorded test runs."),
     "profile": Lazy(
         "dockwright.cli.profile:profile",
-        "Say where the time of any suite goes, and what to change.",
+        "Find out where any test suite spends its time.",
     ),
-    "doctor": Lazy("dockwright.cli.doctor:doctor", "Check that stacks can run here."),
-    "clean": Lazy("dockwright.cli.clean:clean", "Remove what dead test runs left behind."),
+    "doctor": Lazy("dockwright.cli.doctor:doctor", "Check that stacks can run on this machine."),
+    "clean": Lazy("dockwright.cli.clean:clean", "Remove what killed test runs left behind."),
 }
 
 
@@ -103,7 +103,7 @@ COMMANDS: Mapping[str, Lazy] = {
     cls=LazyGroup,
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command explains itself: dockwright COMMAND --help",
+    epilog="For help on a command: dockwright COMMAND --help",
 )
 @click.version_option(package_name="dockwright", message="dockwright %(version)s")
 @click.option(
@@ -111,13 +111,13 @@ COMMANDS: Mapping[str, Lazy] = {
     metavar="URL",
     default="",
     envvar="DOCKWRIGHT_ENGINE",
-    help="The engine, e.g. unix:///run/user/1000/docker.sock or ssh://me@host. "
-    "Default: DOCKER_HOST, the docker CLI's context, the usual sockets.",
+    help="URL of the engine, such as unix:///run/user/1000/docker.sock or ssh://me@host.  "
+    "[default: DOCKER_HOST, the docker CLI's context, or one of the usual sockets]",
 )
-@click.option("-v", "--verbose", count=True, help="Tell on standard error what is done; -vv: all.")
+@click.option("-v", "--verbose", count=True, help="Log to standard error (-vv: debug messages).")
 @click.pass_context
 def dockwright(ctx: click.Context, engine: str, verbose: int) -> None:
-    """Run stacks from Compose files: fast, isolated, nothing left behind."""
+    """Run stacks from Compose files: fast, isolated, and with nothing left behind."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("dockwright").setLevel(level)

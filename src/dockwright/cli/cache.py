@@ -1,4 +1,4 @@
-"""``dockwright cache``: show and remove the baselines that are kept for later runs."""
+"""``dockwright cache``: list and remove cached baselines."""
 
 from __future__ import annotations
 
@@ -20,61 +20,64 @@ _SHOWN_KEY = 12
 
 @click.group()
 def cache() -> None:
-    """Show and remove baselines that are kept for later runs.
+    """List and remove baselines that are cached for later runs.
 
-    What a stack's first start initialised (initdb, init files, migrations) is kept by content key
-    and poured into the volumes of later copies. Entries go by themselves: those unused for 30 days,
-    and the least recently used ones beyond 5 GB. DOCKWRIGHT_CACHE_DIR says where they are kept.
+    The data that a stack's first start initialises (initdb, init files, migrations) is stored under
+    a key of its inputs and copied into the volumes of later copies. Entries that were not used for
+    30 days are removed automatically, and so are the least recently used ones beyond 5 GB. Set
+    DOCKWRIGHT_CACHE_DIR to store them elsewhere.
     """
 
 
 @cache.command(
     epilog="""\b
 Examples:
-  dockwright cache ls          one line for each baseline, the last used first
-  dockwright cache ls --json   with everything that its key was made from
+  dockwright cache ls          one line for each baseline, most recently used first
+  dockwright cache ls --json   with all inputs of each key
 """
 )
 @json_option
 def ls(*, as_json: bool) -> None:
-    """List the kept baselines."""
+    """List the cached baselines."""
     store = _store()
     entries = store.entries()
     if as_json:
-        print_json([_document(each) for each in entries])
+        print_json([_document(entry) for entry in entries])
         return
     if entries:
         print_table(("KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"), _rows(entries))
-    total = sum(each.manifest.stored_bytes for each in entries)
+    total = sum(entry.manifest.stored_bytes for entry in entries)
     note(f"{counted(len(entries), 'baseline')}, {format_size(total)}, in {store.directory}")
 
 
 @cache.command(
     epilog="""\b
 Examples:
-  dockwright cache clear                    remove all
+  dockwright cache clear                    remove all baselines
   dockwright cache clear 1fa4767366b1       remove this one
-  dockwright cache clear --older-than 7d    remove what was not used for a week
+  dockwright cache clear --older-than 7d    remove those not used for a week
 """
 )
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option("--older-than", metavar="AGE", help="Only those not used for so long: 12h, 7d.")
+@click.option(
+    "--older-than", metavar="AGE", help="Only baselines not used for this long, such as 12h or 7d."
+)
 def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
-    """Remove kept baselines: all, or those whose keys begin with KEY.
+    """Remove cached baselines: all of them, or those whose key starts with KEY.
 
-    The next run initialises its stacks again and keeps what it gets.
+    The next run initialises its stacks again and caches the result.
     """
     store = _store()
     unused_s = older_than_s(older_than) if older_than else 0.0
     chosen = [
-        each for each in _chosen(store.entries(), keys) if time.time() - each.used >= unused_s
+        entry for entry in _chosen(store.entries(), keys) if time.time() - entry.used >= unused_s
     ]
-    stay = store.remove([each.manifest.key for each in chosen])
-    gone = [each for each in chosen if each.manifest.key not in stay]
-    freed = sum(each.manifest.stored_bytes for each in gone)
+    in_use = store.remove([entry.manifest.key for entry in chosen])
+    gone = [entry for entry in chosen if entry.manifest.key not in in_use]
+    freed = sum(entry.manifest.stored_bytes for entry in gone)
     note(f"removed {counted(len(gone), 'baseline')}, {format_size(freed)}")
-    if stay:
-        note(f"{counted(len(stay), 'baseline')} left: a stack is being started from it")
+    if in_use:
+        note(f"kept {counted(len(in_use), 'baseline')}: in use by the start of a stack")
 
 
 def _store() -> BaselineStore:
@@ -83,28 +86,28 @@ def _store() -> BaselineStore:
 
 def _chosen(entries: Sequence[Stored], keys: Sequence[str]) -> list[Stored]:
     for key in keys:
-        if not any(each.manifest.key.startswith(key) for each in entries):
+        if not any(entry.manifest.key.startswith(key) for entry in entries):
             raise UsageError(
-                f"no baseline has a key that begins with {key!r}",
-                hint="`dockwright cache ls` shows the keys",
+                f"no baseline has a key that starts with {key!r}",
+                hint="`dockwright cache ls` lists the keys",
             )
     prefixes = tuple(keys) or ("",)
-    return [each for each in entries if each.manifest.key.startswith(prefixes)]
+    return [entry for entry in entries if entry.manifest.key.startswith(prefixes)]
 
 
 def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:
     now = time.time()
     return [
         (
-            each.manifest.key[:_SHOWN_KEY],
-            each.manifest.stack,
-            format_size(each.manifest.stored_bytes),
-            ", ".join(f"{part.service}:{part.target}" for part in each.manifest.parts),
-            f"{each.manifest.start_s:.1f} s",
-            age(now - each.manifest.created),
-            age(now - each.used),
+            entry.manifest.key[:_SHOWN_KEY],
+            entry.manifest.stack,
+            format_size(entry.manifest.stored_bytes),
+            ", ".join(f"{part.service}:{part.target}" for part in entry.manifest.parts),
+            f"{entry.manifest.start_s:.1f} s",
+            age(now - entry.manifest.created),
+            age(now - entry.used),
         )
-        for each in entries
+        for entry in entries
     ]
 
 

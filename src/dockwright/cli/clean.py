@@ -1,4 +1,4 @@
-"""``dockwright clean``: show the copies of stacks on the engine, remove what dead owners left."""
+"""``dockwright clean``: show what test runs have on the engine, and remove what dead runs left."""
 
 from __future__ import annotations
 
@@ -20,110 +20,112 @@ _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
 @click.command(
     epilog="""\b
 Examples:
-  dockwright clean --dry-run        show what is there and what would go
-  dockwright clean                  remove what this project's dead runs left
-  dockwright clean --kept           also stacks kept by --dockwright-keep-failed
-  dockwright clean --all-projects   what dead runs of any project left
+  dockwright clean --dry-run        show what exists and what would be removed
+  dockwright clean                  remove what dead runs of this project left
+  dockwright clean --kept           also remove stacks kept by --dockwright-keep-failed
+  dockwright clean --all-projects   remove what dead runs of any project left
 """
 )
-@click.option("--dry-run", is_flag=True, help="Remove nothing; show what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
-@click.option("--all-projects", is_flag=True, help="Of all projects, not only of this one.")
+@click.option("--all-projects", is_flag=True, help="Clean up all projects, not only this one.")
 @json_option
 def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
-    """Remove what test runs left whose process has died.
+    """Remove what test runs left behind when their process died.
 
-    Shows the copies of stacks that dockwright made for this project, of all projects with
-    --all-projects. What belongs to a process that lives, or is a long-lived stack ('dockwright
-    stack'), is never removed.
+    Also shows the stacks that dockwright started for this project (with --all-projects, for any
+    project). Never removes what belongs to a running process, or a long-lived stack ('dockwright
+    stack').
     """
     engine = current_engine()
     keeper = RetainedStacks(state_directory() / "kept")
     everything = survey(engine, keeper)
     here = project_hash(project_root(Path.cwd()))
-    estates = [each for each in everything if all_projects or each.ownership.project == here]
-    doomed = [each for each in estates if each.removable and (kept or not each.kept)]
+    shown = [owned for owned in everything if all_projects or owned.ownership.project == here]
+    doomed = [owned for owned in shown if owned.removable and (kept or not owned.kept)]
     if not as_json:
-        _show(estates, doomed)
+        _show(shown, doomed)
     if not dry_run:
         remove(engine, doomed, keeper)
         Workspace.reap(state_directory())
     if as_json:
-        print_json([_document(each, doomed, dry_run=dry_run) for each in estates])
+        print_json([_document(owned, doomed, dry_run=dry_run) for owned in shown])
     else:
         note(_outcome(doomed, dry_run=dry_run))
-        _note_kept([each for each in estates if each.removable and each not in doomed])
-        _note_others([each for each in everything if each.removable and each not in estates])
+        _note_kept([owned for owned in shown if owned.removable and owned not in doomed])
+        _note_others([owned for owned in everything if owned.removable and owned not in shown])
 
 
-def _state(estate: OwnedResources) -> str:
-    if estate.long_lived:
+def _state(owned: OwnedResources) -> str:
+    if owned.long_lived:
         return "long-lived"
-    if estate.alive:
+    if owned.alive:
         return "alive"
-    return "kept" if estate.kept else "dead"
+    return "kept" if owned.kept else "dead"
 
 
-def _owner(estate: OwnedResources) -> str:
-    return f"pid {estate.ownership.owner.pid}" if estate.ownership.owner else "-"
+def _owner(owned: OwnedResources) -> str:
+    return f"pid {owned.ownership.owner.pid}" if owned.ownership.owner else "-"
 
 
-def _show(estates: Sequence[OwnedResources], doomed: Sequence[OwnedResources]) -> None:
-    if not estates:
+def _show(shown: Sequence[OwnedResources], doomed: Sequence[OwnedResources]) -> None:
+    if not shown:
         return
-    headers = ("PROJECT", "STACK", "OWNER", "STATE", "AGE", *(part.upper() for part in _PARTS), "")
+    counts = (part.upper() for part in _PARTS)
+    headers = ("PROJECT", "STACK", "OWNER", "STATE", "AGE", *counts, "ACTION")
     rows = [
         (
-            estate.project,
-            estate.ownership.stack,
-            _owner(estate),
-            _state(estate),
-            age(estate.age_s()),
-            *(str(estate.counts()[part]) for part in _PARTS),
-            "goes" if estate in doomed else "stays",
+            owned.project,
+            owned.ownership.stack,
+            _owner(owned),
+            _state(owned),
+            age(owned.age_s()),
+            *(str(owned.counts()[part]) for part in _PARTS),
+            "remove" if owned in doomed else "keep",
         )
-        for estate in estates
+        for owned in shown
     ]
     print_table(headers, rows)
 
 
 def _document(
-    estate: OwnedResources, doomed: Sequence[OwnedResources], *, dry_run: bool
+    owned: OwnedResources, doomed: Sequence[OwnedResources], *, dry_run: bool
 ) -> dict[str, object]:
-    owner = estate.ownership.owner
+    owner = owned.ownership.owner
     return {
-        "project": estate.project,
-        "stack": estate.ownership.stack,
+        "project": owned.project,
+        "stack": owned.ownership.stack,
         "owner_pid": owner.pid if owner else None,
-        "state": _state(estate),
-        "age_s": round(estate.age_s(), 1),
-        **estate.counts(),
-        "selected": estate in doomed,
-        "removed": estate in doomed and not dry_run,
+        "state": _state(owned),
+        "age_s": round(owned.age_s(), 1),
+        **owned.counts(),
+        "selected": owned in doomed,
+        "removed": owned in doomed and not dry_run,
     }
 
 
 def _outcome(doomed: Sequence[OwnedResources], *, dry_run: bool) -> str:
     if not doomed:
-        return "nothing to remove: no dead run of this project left anything"
+        return "nothing to remove"
     totals = ", ".join(
         counted(number, part[:-1].removesuffix("e") if part == "processes" else part[:-1], part)
         for part in _PARTS
-        if (number := sum(estate.counts()[part] for estate in doomed))
+        if (number := sum(owned.counts()[part] for owned in doomed))
     )
     return f"{'would remove' if dry_run else 'removed'} {totals}"
 
 
 def _note_kept(kept: Sequence[OwnedResources]) -> None:
-    stacks = [estate for estate in kept if estate.journal is None]
+    stacks = [owned for owned in kept if owned.journal is None]
     resources = len(kept) - len(stacks)
+    remedy = "remove with `dockwright clean --kept`"
     if stacks:
-        note(f"{counted(len(stacks), 'kept stack')} left: dockwright clean --kept")
+        note(f"{counted(len(stacks), 'kept stack')} left; {remedy}")
     if resources:
-        note(f"{counted(resources, 'kept resource')} of failed tests left: dockwright clean --kept")
+        note(f"{counted(resources, 'kept resource')} of failed tests left; {remedy}")
 
 
 def _note_others(others: Sequence[OwnedResources]) -> None:
     if others:
         text = counted(len(others), "copy", "copies")
-        note(f"{text} of other projects left: add --all-projects")
+        note(f"{text} of other projects left; remove with `dockwright clean --all-projects`")

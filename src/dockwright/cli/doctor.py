@@ -1,4 +1,4 @@
-"""``dockwright doctor``: check that stacks can run here, and say what to do where they cannot."""
+"""``dockwright doctor``: check that stacks can run here, and suggest remedies if they cannot."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ _COMMAND_TIMEOUT_S = 10.0
 
 
 def check_host(state: Path) -> Iterator[Finding]:
-    """Check what can be seen without an engine."""
+    """Check what does not need an engine."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield _check_pytest()
-    yield Finding("pytest-xdist", "ok", _version("pytest-xdist") or "not installed (for -n N)")
+    yield Finding(
+        "pytest-xdist", "ok", _version("pytest-xdist") or "not installed (needed for -n N)"
+    )
     yield Finding("docker SDK", "ok", importlib.metadata.version("docker"))
     yield from _check_docker_command()
     yield check_state(state)
@@ -56,7 +58,7 @@ def _check_pytest() -> Finding:
 
 
 def _check_docker_command() -> Iterator[Finding]:
-    """Tell of the docker command and its plugins; dockwright works without all of them."""
+    """Report the docker command and its plugins; dockwright needs none of them."""
     if shutil.which("docker") is None:
         yield Finding("docker command", "ok", "not installed (not needed)")
         return
@@ -65,14 +67,14 @@ def _check_docker_command() -> Iterator[Finding]:
         "buildx",
         "ok",
         _answer("docker", "buildx", "version")
-        or "not installed (needed only to build Dockerfiles with BuildKit's syntax)",
+        or "not installed (needed only for Dockerfiles with BuildKit syntax)",
     )
     compose = _answer("docker", "compose", "version")
     yield Finding("compose plugin", "ok", compose or "not installed (not needed)")
 
 
 def _answer(*command: str) -> str:
-    """Return the first line that a command prints; an empty text where it fails."""
+    """Return the first line that a command prints, or an empty text if it fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False
@@ -84,16 +86,17 @@ def _answer(*command: str) -> str:
 
 
 def _check_copies(engine: Engine, kept: RetainedStacks) -> Iterator[Finding]:
-    removable = [estate for estate in survey(engine, kept) if estate.removable]
-    dead = [estate.project for estate in removable if not estate.kept]
-    spared = [estate.project for estate in removable if estate.kept]
-    if dead:
-        remedy = "dockwright clean --all-projects"
-        yield Finding("leftovers", "warn", f"of dead runs: {', '.join(dead)}", remedy)
+    removable = [owned for owned in survey(engine, kept) if owned.removable]
+    left = [owned.project for owned in removable if not owned.kept]
+    kept_projects = [owned.project for owned in removable if owned.kept]
+    if left:
+        remedy = "remove them with `dockwright clean --all-projects`"
+        yield Finding("leftovers", "warn", f"of dead runs: {', '.join(left)}", remedy)
     else:
         yield Finding("leftovers", "ok", "none")
-    if spared:
-        yield Finding("kept stacks", "warn", ", ".join(spared), "dockwright clean --kept")
+    if kept_projects:
+        remedy = "remove them with `dockwright clean --kept`"
+        yield Finding("kept stacks", "warn", ", ".join(kept_projects), remedy)
 
 
 def report(findings: Sequence[Finding], *, as_json: bool) -> int:
@@ -124,7 +127,7 @@ def _show(findings: Sequence[Finding]) -> None:
     for finding in bad:
         note(f"{finding.status}: {finding.name}: {finding.remedy}")
     if not bad:
-        note(f"{counted(len(findings), 'check')}, nothing to do")
+        note(f"{counted(len(findings), 'check')} passed")
 
 
 @click.command(
@@ -138,10 +141,10 @@ Examples:
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Check that stacks can run here.
+    """Check that stacks can run on this machine.
 
-    Looks at the engine, permissions, versions, disk, address pools, and what earlier runs left.
-    Every bad finding comes with a remedy. Exits with 1 if stacks cannot run.
+    Checks the engine, permissions, versions, disk space, address pools, and leftovers of earlier
+    runs. Prints what to do about each problem. The exit code is 1 if stacks cannot run.
     """
     ctx.exit(report(list(_findings()), as_json=as_json))
 

@@ -1,4 +1,4 @@
-"""The one place where a command's failure becomes a message on standard error and an exit code."""
+"""How commands end: errors become messages and exit codes, and signals cancel work in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALL = (signal.SIGINT, *_ENDING)
 
 
 class SignalledError(KeyboardInterrupt):
-    """A signal that ends the process arrived: what is under way cleans up as after Ctrl-C."""
+    """A signal that ends the process arrived; the command cleans up as after Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -40,7 +40,7 @@ class SignalledError(KeyboardInterrupt):
 
 
 def install_signal_handlers() -> None:
-    """Raise `SignalledError` in the main thread where a signal would end the process at once."""
+    """Raise `SignalledError` in the main thread for signals that would end the process at once."""
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:  # else: nohup, or a caller's own
             signal.signal(number, _raise_signalled)
@@ -52,22 +52,22 @@ def _raise_signalled(number: int, frame: FrameType | None) -> None:
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: str) -> T:
-    """Run `work` in a thread of its own; on Ctrl-C cancel it, and wait until it has cleaned up.
+    """Run `work` in another thread; on Ctrl-C cancel it and wait until it has cleaned up.
 
     Args:
-        work: what to do; it ends soon, and leaves nothing half done, after `cancel`.
+        work: what to do; after `cancel` it ends soon and leaves nothing half done.
         cancel: called in the main thread.
-        doing: told when interrupted: ``taking back what was started``.
+        doing: printed after Ctrl-C, such as ``removing what was started``.
 
     Raises:
-        KeyboardInterrupt: it was interrupted; `work` has ended by then.
-        ExceptionGroup: it was interrupted, and cleaning up failed as well.
+        KeyboardInterrupt: Ctrl-C was pressed; `work` has ended.
+        ExceptionGroup: Ctrl-C was pressed, and cleaning up failed.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="dockwright-cli") as pool:
         try:
             with _postponed():
                 future = pool.submit(work)
-            # In turns: a signal that arrives just before a wait does not end that wait.
+            # Wait in short turns: a signal that arrives just before a wait does not end it.
             while not wait([future], timeout=_TURN_S).done:
                 pass
             return future.result()
@@ -84,7 +84,7 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
 
 @contextmanager
 def until_ctrl_c(exit_code: int = INTERRUPTED) -> Iterator[None]:
-    """Let Ctrl-C be the ordinary end of what would go on for ever: nothing is said about it."""
+    """Exit quietly on Ctrl-C: for commands that would otherwise run forever."""
     try:
         yield
     except SignalledError:
@@ -95,14 +95,14 @@ def until_ctrl_c(exit_code: int = INTERRUPTED) -> Iterator[None]:
 
 @contextmanager
 def _ignored() -> Iterator[None]:
-    """Let no second Ctrl-C interrupt the cleaning up; every call in there has a timeout."""
+    """Ignore signals while cleaning up; every call inside has a timeout."""
     with _handled(signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def _postponed() -> Iterator[None]:
-    """Have a signal arrive afterwards: in mid-start of a thread the pool would forget that."""
+    """Deliver signals after the block: one in the middle of a thread's start would lose it."""
     arrived: list[int] = []
     with _handled(lambda number, _: arrived.append(number)):
         yield
@@ -127,9 +127,9 @@ class OutputLostError(DockwrightError):
 
 
 def reopen_closed_streams() -> None:
-    """Open standard streams that the caller has closed, so that no other file gets their numbers.
+    """Reopen standard streams that the caller closed, so that no other file gets their numbers.
 
-    What is written to them is lost, as the caller wants it.
+    What is written to them is lost, as the caller wants.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -148,11 +148,11 @@ def _opened(number: int, mode: str) -> object:
 
 
 def flush_output() -> None:
-    """Write what is buffered for standard output and standard error.
+    """Flush standard output and standard error.
 
     Raises:
-        OutputLostError: standard output cannot be written; a reader that wanted no more is no
-            reason. That standard error cannot be written can be told nowhere.
+        OutputLostError: standard output cannot be written. Not raised if its reader closed the
+            pipe, nor for standard error: there is no place left to report that.
     """
     failure = _flushed(sys.stdout)
     _flushed(sys.stderr)
@@ -164,7 +164,7 @@ def _flushed(stream: TextIO) -> OSError | None:
     try:
         stream.flush()
     except OSError as failure:
-        # What is left in the buffer would be tried again at the end, with a traceback.
+        # Python would try to write the rest of the buffer again at exit, with a traceback.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
@@ -176,16 +176,16 @@ _log = logging.getLogger(__name__)
 
 _FAILED = 1
 
-_NO_RIGHT = (
-    "see whose it is; XDG_STATE_HOME, DOCKWRIGHT_CONFIG_DIR and DOCKWRIGHT_CACHE_DIR name other "
-    "places"
+_NOT_PERMITTED = (
+    "check its owner and permissions; to use other directories, set XDG_STATE_HOME, "
+    "DOCKWRIGHT_CONFIG_DIR or DOCKWRIGHT_CACHE_DIR"
 )
 _REMEDIES: Mapping[int, str] = {
-    errno.ENOSPC: "free some space, where standard output goes or where dockwright keeps its files",
+    errno.ENOSPC: "free some space where standard output goes, or where dockwright keeps its files",
     errno.EDQUOT: "free some space there",
-    errno.EACCES: _NO_RIGHT,
-    errno.EPERM: _NO_RIGHT,
-    errno.EROFS: _NO_RIGHT,
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
+    errno.EROFS: _NOT_PERMITTED,
     errno.ENOTDIR: "a file is in the way: move it elsewhere",
     errno.EEXIST: "a file is in the way: move it elsewhere",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -193,12 +193,12 @@ _REMEDIES: Mapping[int, str] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and leave the process with its exit code.
+    """Run a command line and exit with its code.
 
-    0: done. 1: it failed. 2: it was called wrongly, or a file is wrong. 130: Ctrl-C.
+    0: done. 1: failed. 2: wrong usage or an invalid file. 130: Ctrl-C.
 
     Args:
-        arguments: what follows ``dockwright``; default: the process's own arguments.
+        arguments: what follows ``dockwright``; default: the arguments of the process.
     """
     reopen_closed_streams()
     install_signal_handlers()
@@ -206,9 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; tell on standard error why it failed; return the exit code."""
+    """Run a command line, print why it failed, and return the exit code."""
     try:
-        # Where a command ends early (--help, --version), click returns the exit code itself.
+        # If a command ends early (--help, --version), click returns the exit code itself.
         result = dockwright.main(arguments, prog_name="dockwright", standalone_mode=False)
     except click.ClickException as failure:
         return _misused(failure)
@@ -216,23 +216,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _stopped(stop)
     except (DockwrightError, ExceptionGroup, OSError) as failure:
         return _failed(failure)
-    except Exception as bug:  # noqa: BLE001 - the last line: nobody should be shown a traceback
+    except Exception as bug:  # noqa: BLE001 - the last resort: users should not see a traceback
         _log.info("unexpected", exc_info=bug)
-        _tell(
+        _print_error(
             f"this is a bug in dockwright: {type(bug).__name__}: {bug}\n"
-            "  hint: please report it with what `dockwright -v ...` prints",
+            "  hint: please report it, with the output of `dockwright -v ...`",
         )
         return _FAILED
     return result if isinstance(result, int) else 0
 
 
 def written(code: int) -> int:
-    """Return the exit code once all output is written; another one where that cannot be."""
+    """Flush all output; return `code`, or 1 instead of 0 if that fails."""
     try:
         flush_output()
     except OutputLostError as failure:
         if code == 0:
-            _tell(str(failure))
+            _print_error(str(failure))
         return code or _FAILED
     return code
 
@@ -240,16 +240,16 @@ def written(code: int) -> int:
 def _stopped(stop: BaseException) -> int:
     cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
     if isinstance(cause, SignalledError):
-        _tell(f"ended by {cause}")
+        _print_error(f"stopped by {cause}")
         return cause.exit_code
-    _tell("interrupted")
+    _print_error("interrupted")
     return INTERRUPTED
 
 
 def _failed(failure: Exception) -> int:
     leaves = list(_leaves(failure))
     for leaf in leaves:
-        _tell(_words_of_system(leaf) if isinstance(leaf, OSError) else str(leaf))
+        _print_error(_system_error(leaf) if isinstance(leaf, OSError) else str(leaf))
     codes = {leaf.exit_code if isinstance(leaf, DockwrightError) else _FAILED for leaf in leaves}
     return min(codes)
 
@@ -262,7 +262,7 @@ def _leaves(failure: BaseException) -> Iterator[BaseException]:
         yield failure
 
 
-def _words_of_system(failure: OSError) -> str:
+def _system_error(failure: OSError) -> str:
     place = failure.filename or ("writing" if failure.errno == errno.ENOSPC else "")
     words = ": ".join(str(part) for part in (place, failure.strerror or failure) if part)
     hint = _REMEDIES.get(failure.errno or 0)
@@ -271,15 +271,15 @@ def _words_of_system(failure: OSError) -> str:
 
 def _misused(failure: click.ClickException) -> int:
     if type(failure).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
-        with suppress(OSError):  # as in `_tell`
+        with suppress(OSError):  # as in `_print_error`
             failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
-    _tell(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
+    _print_error(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
     return failure.exit_code
 
 
-def _tell(text: str) -> None:
+def _print_error(text: str) -> None:
     word = click.style("error", fg="red", bold=True) if colours_wanted(sys.stderr) else "error"
-    with suppress(OSError):  # a full disk at the other end; the exit code tells
+    with suppress(OSError):  # standard error goes to a full disk; there is still the exit code
         click.echo(f"{word}: {printable(text)}", err=True)

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the types of their values."""
+"""Options that several commands share: the project, its settings, the engine, durations."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from dockwright.model import SpecWarning
 from dockwright.paths import home_directory
 from dockwright.stack import COMPOSE_SERVICE, Stack
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 root_option = click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="Directory of the project.  [default: as pytest finds it from here]",
+    help="Directory of the project.  [default: the root that pytest would find from here]",
 )
 
 
@@ -54,16 +54,14 @@ def duration(text: str) -> float:
 
 
 def moment(text: str) -> float:
-    """Return a time, or how long ago it was, in seconds since the epoch."""
-    try:
+    """Return a time, such as ``2026-01-31T08:00:00Z`` or ``10m`` (ago), as seconds since 1970."""
+    with suppress(ValueError):
         return time.time() - parse_duration(text)
-    except ValueError:
-        pass  # not how long ago: a time, then
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as exc:
         raise click.BadParameter(
-            f"{text!r}: a time looks like 10m (ago) or 2026-01-31T08:00:00Z"
+            f"{text!r}: expected a time, such as 10m (ago) or 2026-01-31T08:00:00Z"
         ) from exc
 
 
@@ -71,7 +69,7 @@ def older_than_s(text: str) -> float:
     """Return an age such as ``12h`` or ``7d`` in seconds.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not an age.
     """
     days = text.strip().removesuffix("d")
     if days != text.strip() and days.isdecimal():
@@ -79,9 +77,7 @@ def older_than_s(text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as exc:
-        raise UsageError(
-            f"--older-than {text!r}: {exc}", hint="for example: --older-than 7d"
-        ) from exc
+        raise UsageError(f"--older-than {text!r}: {exc}", hint="example: --older-than 7d") from exc
 
 
 Command = Callable[..., Any]  # click's commands have parameters of every kind
@@ -94,43 +90,43 @@ timeout_option: Callable[[Command], Command] = click.option(
     default="2m",
     show_default=True,
     envvar="DOCKWRIGHT_START_TIMEOUT",
-    help="How long one service may take to become ready.",
+    help="How long each service may take to become ready.",
 )
-"""Gives a command ``--timeout``."""
 
 
 def running_units(stack: Stack) -> set[str]:
-    """Return the services and processes that run as they are declared now."""
+    """Return the services that run, and the native processes that run as they are declared now."""
     containers = stack.engine.list_containers(stack.identity.selector(), all=False)
     processes = stack.processes.items()
-    return {each["Labels"][COMPOSE_SERVICE] for each in containers} | {
+    return {container["Labels"][COMPOSE_SERVICE] for container in containers} | {
         name for name, process in processes if process.running and not process.outdated
     }
 
 
-INSTALLED_ENGINE = f"{__name__}.installed"
-"""The key of click's context for the engine that a stack was installed with, and who says so."""
+_INSTALLED_ENGINE = f"{__name__}.installed"
+"""The key in click's context for the engine that a stack was installed with, and its source."""
 
 _ENVIRONMENT = ("DOCKER_HOST", "DOCKER_CONTEXT")
 
 
 def engine_url() -> str:
-    """Return what ``--engine`` says; an empty text where it was not given."""
+    """Return the value of ``--engine``, or an empty text."""
     options = click.get_current_context().find_object(GlobalOptions)
     return options.engine if options else ""
 
 
 def current_endpoint() -> Endpoint:
-    """Return where the engine is: what ``--engine`` names, the environment, the installed stack.
+    """Return where the engine is.
 
-    Where none of them says, it is the one that the docker command would use.
+    The first of these counts: ``--engine``, the environment, the settings of the installed stack,
+    the engine that the docker command would use.
 
     Raises:
         SettingsError: an address is malformed.
     """
     explicit, source = engine_url(), "the option"
     if not explicit and not any(os.environ.get(name) for name in _ENVIRONMENT):
-        explicit, source = click.get_current_context().meta.get(INSTALLED_ENGINE, ("", ""))
+        explicit, source = click.get_current_context().meta.get(_INSTALLED_ENGINE, ("", ""))
     return resolve_endpoint(os.environ, home_directory(), explicit=explicit or None, source=source)
 
 
@@ -138,12 +134,10 @@ def current_engine() -> Engine:
     """Connect to the engine of `current_endpoint`.
 
     Raises:
-        EngineError: it cannot be used; tells why and what to do.
+        EngineError: the engine cannot be used; says why and what to do.
     """
     return connect(current_endpoint())
 
-
-# click's commands have parameters of every kind
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
@@ -155,22 +149,22 @@ _OPTIONS = (
         "files",
         multiple=True,
         type=_FILE,
-        help="Compose file; repeat to merge several.  [default: COMPOSE_FILE, else compose.yaml "
-        "in this directory or above it]",
+        help="Compose file; repeat to merge several.  [default: COMPOSE_FILE, or compose.yaml in "
+        "this directory or a parent]",
     ),
     click.option(
         "-p",
         "--project-name",
         metavar="NAME",
-        help="Name of the project.  [default: COMPOSE_PROJECT_NAME, 'name:' in the file, or the "
-        "directory's name]",
+        help="Project name.  [default: COMPOSE_PROJECT_NAME, 'name:' in the file, or the name of "
+        "the directory]",
     ),
     click.option(
         "--profile",
         "profiles",
         multiple=True,
         metavar="PROFILE",
-        help="Activate a profile, '*' for all; repeatable.  [default: COMPOSE_PROFILES]",
+        help="Profile to activate, '*' for all; repeatable.  [default: COMPOSE_PROFILES]",
     ),
     click.option(
         "--env-file",
@@ -182,13 +176,13 @@ _OPTIONS = (
     click.option(
         "--project-directory",
         type=_DIRECTORY,
-        help="What relative paths mean.  [default: the directory of the first file]",
+        help="Base of relative paths.  [default: the directory of the first file]",
     ),
     click.option(
         "--config-dir",
         type=_DIRECTORY,
-        help="Where installed stacks have their settings and secrets.  [default: "
-        "DOCKWRIGHT_CONFIG_DIR, else the user's own, e.g. ~/.config/dockwright]",
+        help="Directory of the settings and secrets of installed stacks.  [default: "
+        "DOCKWRIGHT_CONFIG_DIR, or ~/.config/dockwright]",
     ),
 )
 
@@ -196,7 +190,7 @@ _HOME = f"{__name__}.home"
 
 
 def given_options(command: Command) -> Command:
-    """Give a command the options above: a `LoadOptions`, and the base of config directories."""
+    """Add the options above: the command gets a `LoadOptions` and the base config directory."""
 
     @functools.wraps(command)
     def wrapper(
@@ -224,7 +218,7 @@ def given_options(command: Command) -> Command:
 
 
 def load_options(command: Command) -> Command:
-    """Give a command the same options as one `LoadOptions`, completed by how it was installed."""
+    """Add the same options; the command gets a `LoadOptions` that `completed` has filled in."""
 
     @functools.wraps(command)
     def wrapper(options: LoadOptions, base: Path, **others: Any) -> Any:
@@ -234,14 +228,14 @@ def load_options(command: Command) -> Command:
 
 
 def completed(options: LoadOptions, base: Path) -> LoadOptions:
-    """Return `options` with what the config directory of the project they mean says.
+    """Return `options` with the settings and secrets from the project's config directory.
 
-    Where the command line names a project but no files, an installed stack of that name is meant.
-    From then on `current_home` and `current_engine` know of it.
+    If the command line names a project but no files, it means the installed stack of that name.
+    Afterwards `current_home` and `current_engine` use its config directory.
 
     Raises:
-        NoComposeFileError: neither names it nor is there one here.
-        ComposeError: the project's name or a file of variables is wrong.
+        NoComposeFileError: no Compose file is named, and there is none here.
+        ComposeError: the project's name or a file with variables is invalid.
     """
     options = from_installed(options, base) or options
     place = located(options, base)
@@ -256,11 +250,11 @@ def completed(options: LoadOptions, base: Path) -> LoadOptions:
 
 
 def located(options: LoadOptions, base: Path) -> ProjectPlace:
-    """Return the project's place; where a name was given and leads nowhere, say which ones do.
+    """Return where the project is; for an unknown project name, list the known ones.
 
     Raises:
         NoComposeFileError: there is no Compose file here.
-        ComposeError: the project's name or a file of variables is wrong.
+        ComposeError: the project's name or a file with variables is invalid.
     """
     try:
         return locate(options)
@@ -268,13 +262,11 @@ def located(options: LoadOptions, base: Path) -> ProjectPlace:
         name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
         if not name:
             raise
-        # not light, and rarely needed
-
         raise unknown_stack(name, base, failure) from None
 
 
 def from_installed(options: LoadOptions, base: Path) -> LoadOptions | None:
-    """Return options for the installed stack that is named; None where none is meant."""
+    """Return options for the installed stack that is named, or None if no such stack is meant."""
     name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
     if not name or options.files or options.working_dir or options.environ.get("COMPOSE_FILE"):
         return None
@@ -293,10 +285,13 @@ def from_installed(options: LoadOptions, base: Path) -> LoadOptions | None:
 
 
 def from_home(options: LoadOptions, base: Path) -> tuple[InstalledSettings, ConfigHome] | None:
-    """Return how the named stack was installed, whatever its project's files are; None: it was not.
+    """Return how the named stack was installed, without reading its Compose files.
+
+    Returns:
+        Its settings and config directory; None if it is not installed.
 
     Raises:
-        ComposeError: no name is given, and none can be found out.
+        ComposeError: no name is given, and none can be derived from this directory.
     """
     name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
     home = ConfigHome.of(base, name or locate(options).name)
@@ -316,70 +311,69 @@ def current_home() -> ConfigHome:
 def _adopt_engine(home: ConfigHome, settings: InstalledSettings) -> None:
     if settings.engine:
         meta = click.get_current_context().meta
-        meta[INSTALLED_ENGINE] = (settings.engine, str(home.settings_file))
+        meta[_INSTALLED_ENGINE] = (settings.engine, str(home.settings_file))
 
 
 def compose_options(command: Command) -> Command:
-    """Give a command the same options; it receives the loaded project as a `StackSpec` in front.
+    """Add the same options; the command gets the loaded project, a `StackSpec`, as first argument.
 
-    What the project holds that dockwright does not use is told on standard error, and so are
-    secrets without a value.
+    Warnings about the project, and secrets without a value, are printed to standard error.
     """
 
     @functools.wraps(command)
     def wrapper(options: LoadOptions, **others: Any) -> Any:
-        _tell_unset_secrets(locate(options))
+        _warn_of_unset_secrets(locate(options))
         spec = load(options)
-        tell_warnings(spec.warnings)
+        print_warnings(spec.warnings)
         return command(spec, **others)
 
     return load_options(wrapper)
 
 
-def _tell_unset_secrets(place: ProjectPlace) -> None:
+def _warn_of_unset_secrets(place: ProjectPlace) -> None:
     unset = [name for name in place.secret_variables() if not place.variables.get(name)]
     if unset:
         note(
             f"warning: secrets without a value: {', '.join(unset)}; "
-            "`dockwright stack install` makes them up"
+            "`dockwright stack install` generates them"
         )
 
 
-def tell_warnings(warnings: tuple[SpecWarning, ...]) -> None:
-    """Print what a project holds that dockwright does not use, on standard error."""
+def print_warnings(warnings: tuple[SpecWarning, ...]) -> None:
+    """Print the warnings about a project to standard error."""
     for warning in warnings:
         note(f"warning: {warning}")
 
 
 def unknown_stack(name: str, base: Path, here: NoComposeFileError) -> NoComposeFileError:
-    """Return the error of a stack that is not installed, and whose project is not here either.
+    """Return the error for a stack that is not installed and whose project is not here.
 
     Args:
-        name: what ``-p`` says.
-        base: the config directories of the installed stacks.
-        here: why it cannot be a project of this place.
+        name: the value of ``-p``.
+        base: the directory with the config directories of installed stacks.
+        here: the error of the search for a Compose file here.
     """
     installed, started = installed_stacks(base), _started()
     return NoComposeFileError(
-        f"no stack {name!r} is known: it is not installed in {base}, and there is {here.message}",
-        hint=_started_elsewhere(name, started.get(name, ())) or _what_there_is(installed, started),
+        f"unknown stack {name!r}: it is not installed in {base}, and there is {here.message}",
+        hint=_started_elsewhere(name, started.get(name, ())) or _known_stacks(installed, started),
     )
 
 
 def _started() -> Mapping[str, tuple[Path, ...]]:
-    with suppress(DockwrightError):  # what is installed can be told without an engine too
+    with suppress(DockwrightError):  # the installed stacks are known without an engine
         return started_stacks(current_engine())
     return {}
 
 
 def _started_elsewhere(name: str, files: Iterable[Path]) -> str:
     options = file_options(files)
-    return f"{name} has containers, and comes from elsewhere: add {options}" if options else ""
+    return f"{name} was started from another directory: add {options}" if options else ""
 
 
-def _what_there_is(installed: Iterable[str], started: Iterable[str]) -> str:
+def _known_stacks(installed: Iterable[str], started: Iterable[str]) -> str:
     known = [*installed, *(f"{name} (not installed)" for name in started if name not in installed)]
     return (
-        f"the known stacks are: {', '.join(known) or 'none'}; name the file of another with -f, or "
-        "install it, so that -p finds it from anywhere: `dockwright stack install -f FILE`"
+        f"known stacks: {', '.join(known) or 'none'}; name a Compose file with -f, or install the "
+        "stack to find it with -p from anywhere: `dockwright stack install -f FILE`"
     )

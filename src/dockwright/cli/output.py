@@ -1,4 +1,4 @@
-"""What commands print: tables on a terminal, aligned plain text elsewhere, JSON for scripts."""
+"""What commands print and ask: tables on a terminal, plain text elsewhere, JSON, questions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from dockwright.errors import UsageError
 from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = Sequence[str]
 
-# How a word in a table is shown on a terminal; every other word is plain.
+# The colours of words in tables on a terminal; other words have none.
 _STYLES: Mapping[str, str] = {
     "ok": "green",
     "running": "green",
@@ -39,12 +40,12 @@ _STYLES: Mapping[str, str] = {
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    """Tell whether a person looks at `stream`, through a terminal that can move its cursor."""
+    """Return whether `stream` is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def colours_wanted(stream: IO[str]) -> bool:
-    """Tell whether text written to `stream` may be coloured."""
+    """Return whether text written to `stream` may be coloured."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -54,7 +55,7 @@ def print_table(headers: Row, rows: Sequence[Row], *, whole: int = 0) -> None:
     Args:
         headers: the names of the columns.
         rows: the cells.
-        whole: so many columns, from the first, are never folded on a narrow terminal.
+        whole: how many columns, from the left, are never folded on a narrow terminal.
     """
     if is_terminal(sys.stdout):
         from rich.console import Console
@@ -80,7 +81,7 @@ def rich_table(headers: Row, rows: Sequence[Row], *, whole: int = 0) -> Table:
 
 
 def plain_table(headers: Row, rows: Sequence[Row]) -> str:
-    """Return rows in aligned columns, with no space at the lines' ends."""
+    """Return rows in aligned columns, without trailing spaces."""
     everything = [list(headers), *([printable(cell, keep="") for cell in row] for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*everything, strict=True)]
     return "\n".join(
@@ -90,10 +91,29 @@ def plain_table(headers: Row, rows: Sequence[Row]) -> str:
 
 
 def print_json(document: object) -> None:
-    """Print a document for scripts."""
+    """Print a document as JSON."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def note(text: str) -> None:
-    """Tell the person something that is not the command's result: on standard error."""
+    """Print a message to standard error; standard output is for the command's result."""
     click.echo(printable(text), err=True)
+
+
+def confirmed(question: str, *, lines: Sequence[str] = (), refusal: str, hint: str) -> bool:
+    """Ask a question on the terminal and return the answer.
+
+    Args:
+        question: what to ask.
+        lines: what to print before it.
+        refusal: the error message if there is no terminal.
+        hint: what to do then.
+
+    Raises:
+        UsageError: standard input is not a terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(refusal, hint=hint)
+    for line in lines:
+        note(line)
+    return click.confirm(question, err=True)

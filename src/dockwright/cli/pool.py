@@ -1,4 +1,4 @@
-"""``dockwright pool``: look at the pool of stacks of a project, fill it, empty it."""
+"""``dockwright pool``: show, fill and empty the pool of a project."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ _COUNTS = ("started", "resets", "replaced", "leases", "engine_calls")
 @click.group(
     epilog="""\b
 Examples:
-  dockwright pool warm --for 30m    start the stacks before the first test run
-  dockwright pool ls                what runs now, and who has it
-  dockwright pool drain             remove what nobody uses
+  dockwright pool warm --for 30m    start stacks before the first test run
+  dockwright pool ls                list the running stacks and their users
+  dockwright pool drain             remove unused stacks
 """
 )
 def pool() -> None:
-    """Manage the pool of stacks that the test runs of a project share."""
+    """Manage the pool of stacks that test runs of a project share."""
 
 
 @pool.command("ls")
 @root_option
 @json_option
 def ls(root: Path, as_json: bool) -> None:
-    """Show the stacks of the pool: what they do, for how long, and who has them."""
+    """List the stacks of the pool with their states and users."""
     stacks = _statistics(root).get("stacks", [])
     if as_json:
         print_json(stacks)
     elif stacks:
-        print_table(("STACK", "PROJECT", "STATE", "FOR", "AGE", "HELD BY"), _rows(stacks))
+        print_table(("STACK", "PROJECT", "STATE", "FOR", "AGE", "USED BY"), _rows(stacks))
 
 
 @pool.command("stats")
 @root_option
 @json_option
 def stats(root: Path, as_json: bool) -> None:
-    """Show what the pool did so far, as counts."""
+    """Show how many stacks the pool has started, reset, replaced and leased."""
     found = _statistics(root)
     if as_json:
         print_json({name: found[name] for name in _COUNTS if name in found})
     elif found:
         rows = [(name.replace("_", " "), str(found[name])) for name in _COUNTS]
-        print_table(("COUNT", "SO FAR"), [*rows, ("stacks", str(len(found["stacks"])))])
+        print_table(("EVENT", "COUNT"), [*rows, ("stacks", str(len(found["stacks"])))])
 
 
 @pool.command("warm")
@@ -70,12 +70,12 @@ def stats(root: Path, as_json: bool) -> None:
     default="10m",
     show_default=True,
     metavar="DURATION",
-    help="How long they stay when no run uses them.",
+    help="How long to keep the stacks while no test run uses them.",
 )
 @root_option
 @json_option
 def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None:
-    """Start stacks and have them wait for the next test run; default: all declared ones."""
+    """Start stacks (by default all declared ones) and keep them for the next test run."""
     session = _session(root)
     client = PoolClient(session.pool_options())
     try:
@@ -100,7 +100,7 @@ def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None
 @root_option
 @json_option
 def drain(root: Path, as_json: bool) -> None:
-    """Remove the stacks that nobody uses; with the last user the pool ends."""
+    """Remove the stacks that no test run uses; the pool ends when the last run does."""
     client = _client(root)
     before: Sequence[Document] = []
     if client is not None:
@@ -108,12 +108,12 @@ def drain(root: Path, as_json: bool) -> None:
         client.drain()
         for problem in client.close().problems:
             note(f"problem: {problem}")
-    used = [each for each in before if each["holders"]]
+    used = [stack for stack in before if stack["holders"]]
     if as_json:
         print_json({"removed": len(before) - len(used), "in_use": len(used)})
     elif client is not None:
-        rest = f"; {counted(len(used), 'stack')} in use" if used else ""
-        note(f"removed {counted(len(before) - len(used), 'stack')}{rest}")
+        kept = f"; {counted(len(used), 'stack')} still in use" if used else ""
+        note(f"removed {counted(len(before) - len(used), 'stack')}{kept}")
 
 
 def _session(root: Path) -> RunSession:
@@ -121,11 +121,11 @@ def _session(root: Path) -> RunSession:
 
 
 def _client(root: Path) -> PoolClient | None:
-    """Return a connection to the broker; None, and a word about it, where none runs."""
+    """Return a connection to the broker; if none is running, print that and return None."""
     try:
         return PoolClient(_session(root).pool_options(), start=False)
     except NoBrokerError:
-        note("no pool: no test run of this project is under way, and none keeps its stacks warm")
+        note("no pool: no test run of this project is running, and no stacks are kept warm")
         return None
 
 
@@ -140,18 +140,18 @@ def _statistics(root: Path) -> Document:
 
 
 def _chosen(names: Sequence[str], session: RunSession) -> list[str]:
-    """Return the stacks to start: those named, else all, the default one where it has a file.
+    """Return the stacks to start: those named, else all that are declared.
 
     Raises:
-        UnknownServiceError: one is not declared; lists those that are.
-        ComposeError: none is declared.
+        UnknownServiceError: a stack is not declared; lists the declared ones.
+        ComposeError: no stack is declared.
     """
     settings = session.settings
     for name in names:
         if name not in session.stack_names:
             raise UnknownServiceError(
-                f"no stack {name!r} is declared",
-                hint=f"the stacks are: {', '.join(session.stack_names)}",
+                f"unknown stack {name!r}",
+                hint=f"the declared stacks are: {', '.join(session.stack_names)}",
             )
     if names:
         return list(names)
@@ -167,12 +167,12 @@ def _chosen(names: Sequence[str], session: RunSession) -> list[str]:
 def _rows(stacks: Sequence[Document]) -> list[tuple[str, ...]]:
     return [
         (
-            each["stack"],
-            each["project"],
-            each["state"],
-            age(each["for_s"]),
-            age(each["age_s"]),
-            ", ".join(each["holders"]) or "-",
+            stack["stack"],
+            stack["project"],
+            stack["state"],
+            age(stack["for_s"]),
+            age(stack["age_s"]),
+            ", ".join(stack["holders"]) or "-",
         )
-        for each in stacks
+        for stack in stacks
     ]

@@ -1,4 +1,4 @@
-"""``dockwright profile``: run any suite as it is, and say where its wall time went."""
+"""``dockwright profile``: run any test suite and report where its time went."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     context_settings={"allow_interspersed_args": False},
     epilog="""\b
 Examples:
-  dockwright profile -- pytest                          the suite of this directory
+  dockwright profile -- pytest                          the suite in this directory
   dockwright profile -- pytest -n 4 tests/integration   with pytest-xdist
-  dockwright profile --json profile.json -- make test   whatever runs Python
-  dockwright profile --json - -- pytest | jq .advice    standard output for JSON alone
+  dockwright profile --json profile.json -- make test   any command that runs Python
+  dockwright profile --json - -- pytest | jq .advice    only JSON on standard output
 """,
 )
 @click.option(
     "--json",
     "json_file",
     metavar="FILE",
-    help="Also write all of it as JSON; '-' prints JSON instead of the report, and the command's "
-    "own standard output goes to standard error.",
+    help="Also write the profile as JSON. With '-', print JSON instead of the report, and send the "
+    "command's standard output to standard error.",
 )
-@click.option("--output", type=_FILE, help="Write the report to this file instead of printing it.")
+@click.option("--output", type=_FILE, help="Write the report to a file instead of printing it.")
 @click.option(
     "--rows",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="How many rows each table has at most.",
+    help="Maximum number of rows in each table.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -63,13 +63,13 @@ def profile(
     rows: int,
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND, any suite, and say where its wall time went.
+    """Run COMMAND, such as a test suite, and report where its wall time went.
 
-    The suite need not know dockwright, and is run as it is: its output, its terminal and its exit
-    code are its own. Afterwards a report tells which waits cost how much, where they are called,
-    and what to change, the largest saving first.
+    The suite need not use dockwright, and it runs unchanged, with its own output and terminal. The
+    report shows what the suite waited for, where it did so, how long that took, and what to change,
+    largest saving first.
 
-    The exit code is the command's; 128 + N where signal N ended it. 2 where it cannot be run.
+    The exit code is that of the command, 128 + N if signal N ended it, or 2 if it cannot be run.
     """
     from dockwright.profile.text import render
 
@@ -83,7 +83,7 @@ def profile(
         output.write_text(render(result, rows=rows), "utf-8")
     elif json_file != "-":
         colours = colours_wanted(sys.stdout)
-        # As wide as the terminal that shows it; what is piped or kept is made for any.
+        # Piped output is wrapped as well: shutil falls back to 80 columns.
         width = shutil.get_terminal_size().columns
         click.echo("\n" + render(result, colours=colours, rows=rows, width=width), nl=False)
     ctx.exit(result.exit_code)
@@ -93,7 +93,7 @@ def _profiled(command: tuple[str, ...], *, quiet: bool) -> Profile:
     from dockwright.profile import analyse, run_command
 
     redact = Redactor.of(os.environ)
-    # What still runs then, a daemon that the suite left, may write once more: not our concern.
+    # A daemon that the suite left running may still write there while it is removed.
     with tempfile.TemporaryDirectory(
         prefix="dockwright-profile-", ignore_cleanup_errors=True
     ) as directory:
@@ -106,7 +106,7 @@ def _profiled(command: tuple[str, ...], *, quiet: bool) -> Profile:
 
 @contextmanager
 def _watched() -> Iterator[EngineWatch | None]:
-    """Watch the engine, if one answers; without it the profile has less to tell."""
+    """Watch the engine if one answers; without it the profile shows less."""
     from dockwright.profile import EngineWatch
 
     watch: EngineWatch | None
@@ -115,7 +115,7 @@ def _watched() -> Iterator[EngineWatch | None]:
             watch = EngineWatch(current_engine())
         except DockwrightError as failure:
             if engine_url():
-                raise  # it was asked for
+                raise  # --engine names it
             _log.info("profile.no-engine error=%s", failure)
             watch = None
         else:
@@ -124,10 +124,10 @@ def _watched() -> Iterator[EngineWatch | None]:
 
 
 def _check_writable(json_file: str | None, output: Path | None) -> None:
-    """Refuse before the suite runs, not after."""
+    """Raise before the suite runs, not after it, if a file cannot be written."""
     for target in (Path(json_file) if json_file and json_file != "-" else None, output):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(
-                f"{target} cannot be written: there is no directory {target.absolute().parent}",
-                hint="make it first",
+                f"cannot write {target}: there is no directory {target.absolute().parent}",
+                hint="create the directory first",
             )

@@ -1,4 +1,4 @@
-"""Shows a start while it happens: a live table on a terminal, a line for each change elsewhere."""
+"""Shows progress: a live table or bar on a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _IMAGE_LINE_EVERY_S = 2.0
-_UNCHANGED = "runs already"
+_UNCHANGED = "already running"
 
 _WORDS: Mapping[str, str] = {
     "image": "image",
@@ -33,25 +33,25 @@ _WORDS: Mapping[str, str] = {
 
 @contextmanager
 def shown(units: Sequence[str], running: Collection[str] = ()) -> Iterator[Listener]:
-    """Show, on standard error, what the yielded listener is told.
+    """Show the events of the yielded listener on standard error.
 
     Args:
-        units: the services and processes that are expected, in the order to list them.
-        running: those that run already; they are told of only where they are made anew.
+        units: the expected services and processes, in the order of the list.
+        running: the units that already run; they are shown only if they are recreated.
     """
     if not is_terminal(sys.stderr):
-        yield _Changes(running, _Lines().tell)
+        yield _Changes(running, _Lines().show)
         return
     from rich.console import Console
     from rich.live import Live
 
     table = _LiveTable(units)
     with Live(console=Console(stderr=True), get_renderable=table.render, refresh_per_second=8):
-        yield _Changes(running, table.tell)
+        yield _Changes(running, table.show)
 
 
 class _Changes:
-    """Passes events on, except that a unit which runs already is started."""
+    """Passes events on, except the start of units that already run."""
 
     def __init__(self, running: Collection[str], listener: Listener) -> None:
         self._unchanged = set(running)
@@ -68,13 +68,13 @@ class _Changes:
 
 
 class _Lines:
-    """One plain line for each change of state; of an image's progress one now and then."""
+    """Prints a plain line for each change of state, and an image's progress every 2 s."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: dict[str, float] = {}
+        self._shown_at: dict[str, float] = {}
 
-    def tell(self, event: UnitEvent) -> None:
+    def show(self, event: UnitEvent) -> None:
         with self._lock:
             if event.state == "image" and not self._is_due(event.unit):
                 return
@@ -82,9 +82,9 @@ class _Lines:
 
     def _is_due(self, unit: str) -> bool:
         now = time.monotonic()
-        if now - self._told.get(unit, -_IMAGE_LINE_EVERY_S) < _IMAGE_LINE_EVERY_S:
+        if now - self._shown_at.get(unit, -_IMAGE_LINE_EVERY_S) < _IMAGE_LINE_EVERY_S:
             return False
-        self._told[unit] = now
+        self._shown_at[unit] = now
         return True
 
 
@@ -92,7 +92,7 @@ def _line(event: UnitEvent) -> str:
     if event.state == "image":
         return _first_line(event.message)
     if event.state == "wait":
-        return "running, waiting until it is ready"
+        return "started, waiting until it is ready"
     if event.state == "ready":
         return event.message or f"ready after {event.elapsed_s:.1f} s"
     return _WORDS[event.state]
@@ -106,7 +106,7 @@ class _LiveTable:
         self._events: dict[str, UnitEvent | None] = dict.fromkeys(units)
         self._took_s: dict[str, float] = {}
 
-    def tell(self, event: UnitEvent) -> None:
+    def show(self, event: UnitEvent) -> None:
         self._events[event.unit] = event
         if event.state in ("ready", "failed"):
             self._took_s[event.unit] = time.monotonic() - self._began
@@ -130,7 +130,7 @@ def _first_line(text: str) -> str:
 
 @contextmanager
 def transfer_shown() -> Iterator[Progress]:
-    """Show, on standard error, what the yielded progress is told."""
+    """Show the yielded progress on standard error."""
     if not is_terminal(sys.stderr):
         yield Progress(on_step=lambda step: note(step.name))
         return
@@ -149,7 +149,7 @@ def transfer_shown() -> Iterator[Progress]:
     with bars.Progress(
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
-        Size(),  # of steps that move bytes: stopping and starting a stack has neither
+        Size(),  # empty for steps that move no bytes, such as stopping a stack
         Rate(),
         bars.TimeElapsedColumn(),
         console=Console(stderr=True),

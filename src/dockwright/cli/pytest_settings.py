@@ -1,6 +1,6 @@
-"""The settings that pytest would run with in a project, read from the file that configures it.
+"""The settings that pytest would use in a project, read from the file that configures pytest.
 
-Options in ``addopts`` or ``PYTEST_ADDOPTS`` are not seen: write them as settings.
+Options in ``addopts`` or ``PYTEST_ADDOPTS`` are ignored: write them as settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ALWAYS = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 
 
 def project_root(start: Path) -> Path:
-    """Return the root that pytest finds when it is run in `start` without arguments.
+    """Return the root directory that pytest finds if it is run in `start` without arguments.
 
     Source: "Initialization: determining rootdir and configfile" in pytest's reference.
     """
@@ -86,10 +86,10 @@ def project_settings(directory: Path, engine: str) -> Settings:
 
     Args:
         directory: where pytest would be run.
-        engine: the URL that the command line names, or an empty text.
+        engine: the URL from the command line, or an empty text.
 
     Raises:
-        SettingsError: a value cannot be; tells where it came from.
+        SettingsError: a value is invalid; says where it comes from.
     """
     root = project_root(directory.resolve())
     file, values = _configured(root)
@@ -104,7 +104,7 @@ def project_settings(directory: Path, engine: str) -> Settings:
 
 
 def _configured(root: Path) -> tuple[str, Raw]:
-    """Return the name of the file that configures pytest, and our settings in it."""
+    """Return the name of the file that configures pytest, and dockwright's settings in it."""
     for name, keys in _FILES:
         file = root / name
         if file.is_file():

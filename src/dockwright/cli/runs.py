@@ -1,4 +1,4 @@
-"""``dockwright runs``: look at the recorded runs of a project, remove them, pass them on."""
+"""``dockwright runs``: list, show, export and delete the recorded runs of a project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dockwright.errors import UsageError
 from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord, store_of
 
 Table: TypeAlias = tuple[Row, Sequence[Row]]
-"""Headers (none: plain lines) and rows."""
+"""Headers and rows; without headers the rows are plain lines."""
 
 _PHASES = ("queue", "fixture", "call", "wait", "other")
 _COLUMNS = (
@@ -32,18 +32,18 @@ _COLUMNS = (
 
 
 def local_time(seconds: float) -> str:
-    """Return a moment as people write it here."""
+    """Return a time in the local time zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def json_lines(records: Iterable[RunRecord]) -> Iterator[str]:
-    """Return a JSON document for each run, on a line of its own."""
+    """Yield one line of JSON for each run."""
     for record in records:
         yield json.dumps(record.to_json(), separators=(",", ":"), ensure_ascii=False)
 
 
 def csv_lines(records: Iterable[RunRecord]) -> Iterator[str]:
-    """Return a header, and a row of comma-separated values for each test of each run."""
+    """Yield a header, then a row of comma-separated values for each test of each run."""
     yield _csv(_COLUMNS)
     for record in records:
         for test in record.tests:
@@ -81,8 +81,8 @@ def describe(record: RunRecord, *, tests: int) -> Iterator[Table]:
     yield (
         ("SHARED", "KIND", "WHERE", "SECONDS", "USED BY"),
         [
-            (each.name, each.phase, each.lane, _s(each.seconds), counted(each.tests, "test"))
-            for each in shared
+            (cost.name, cost.phase, cost.lane, _s(cost.seconds), counted(cost.tests, "test"))
+            for cost in shared
         ],
     )
     yield (
@@ -90,8 +90,9 @@ def describe(record: RunRecord, *, tests: int) -> Iterator[Table]:
         [_unit(stack.project, unit) for stack in record.stacks for unit in stack.units],
     )
     slowest = sorted(record.tests, key=lambda test: -test.wall_s)[:tests]
-    yield ("SLOWEST TESTS", "OUTCOME", "SECONDS", "MOST OF IT"), [_slow(each) for each in slowest]
-    yield (), [(line,) for line in (*record.notes, *(f"problem: {x}" for x in record.problems))]
+    yield ("SLOWEST TESTS", "OUTCOME", "SECONDS", "MOST OF IT"), [_slow(test) for test in slowest]
+    problems = [f"problem: {problem}" for problem in record.problems]
+    yield (), [(line,) for line in (*record.notes, *problems)]
 
 
 def _head(record: RunRecord) -> Iterator[str]:
@@ -99,7 +100,11 @@ def _head(record: RunRecord) -> Iterator[str]:
     yield f"{counted(len(record.tests), 'test')}, exit code {record.exit_code}"
     git, machine = record.git, record.machine
     if git.revision:
-        changed = {True: ", with changes", False: "", None: ", perhaps with changes"}[git.dirty]
+        changed = {
+            True: ", with uncommitted changes",
+            False: "",
+            None: ", perhaps with uncommitted changes",
+        }[git.dirty]
         yield f"source   {git.branch} at {git.revision}{changed}"
     memory = format_size(machine.memory_bytes)
     yield f"machine  {machine.cpu}, {counted(machine.cores, 'core')}, {memory}"
@@ -111,11 +116,11 @@ def _head(record: RunRecord) -> Iterator[str]:
 
 def _lanes(record: RunRecord) -> Iterator[Row]:
     for worker in record.workers:
-        mine = [test for test in record.tests if test.worker == worker.name]
+        tests = [test for test in record.tests if test.worker == worker.name]
         parts: list[tuple[str, float]] = [(gap.name, gap.seconds) for gap in worker.gaps]
-        charged_s = sum(test.wall_s for test in mine)
+        charged_s = sum(test.wall_s for test in tests)
         parts.append(("tests", charged_s))
-        parts.append(("shared", sum(test.elapsed_s for test in mine) - charged_s))
+        parts.append(("shared", sum(test.elapsed_s for test in tests) - charged_s))
         for name, seconds in parts:
             yield worker.name, name, _s(seconds), f"{seconds / max(record.wall_s, 1e-9):4.0%}"
 
@@ -130,25 +135,25 @@ def _phases(record: RunRecord) -> Iterator[Row]:
                 name = f"{span.phase}{detail}"
                 seconds[name] = seconds.get(name, 0.0) + span.seconds
                 users.setdefault(name, set()).add(test.nodeid)
-    for name, total_s in sorted(seconds.items(), key=lambda each: -each[1]):
+    for name, total_s in sorted(seconds.items(), key=lambda item: -item[1]):
         yield name, _s(total_s), str(len(users[name]))
 
 
 def _unit(project: str, unit: UnitRecord) -> Row:
-    storage = (unit.read_bytes, unit.written_bytes, unit.received_bytes, unit.sent_bytes)
+    traffic = (unit.read_bytes, unit.written_bytes, unit.received_bytes, unit.sent_bytes)
     return (
         f"{project}/{unit.unit}",
         "-" if unit.cpu_s is None else f"{unit.cpu_s:.2f} s",
         *(
-            "-" if each is None else format_size(each)
-            for each in (unit.peak_memory_bytes, *storage, unit.log_bytes)
+            "-" if size is None else format_size(size)
+            for size in (unit.peak_memory_bytes, *traffic, unit.log_bytes)
         ),
     )
 
 
 def _slow(test: TestRecord) -> Row:
-    mine = [span for span in test.spans if not span.shared]
-    most = max(mine, key=lambda span: span.seconds, default=None)
+    own = [span for span in test.spans if not span.shared]
+    most = max(own, key=lambda span: span.seconds, default=None)
     name = f"{most.phase} {most.name} {_s(most.seconds)} s" if most else ""
     return test.nodeid, test.outcome, _s(test.wall_s), " ".join(name.split())
 
@@ -163,17 +168,17 @@ _SHOWN_REVISION = 10
 @click.group(
     epilog="""\b
 Examples:
-  dockwright runs ls                   the last runs, the newest first
-  dockwright runs show                 where the time of the last one went
-  dockwright runs export --format csv  every test of every run, for a spreadsheet
+  dockwright runs ls                   list the latest runs
+  dockwright runs show                 show where the time of the last run went
+  dockwright runs export --format csv  export every test of every run for a spreadsheet
 """
 )
 def runs() -> None:
-    """Look at recorded runs: what each test, fixture and stack took.
+    """Show, export and delete recorded runs: the times of each test, fixture and stack.
 
-    Test runs that use a stack are recorded by themselves; see the setting dockwright_record.
-    They are kept in the project's cache, for 90 days and up to 200 of them; DOCKWRIGHT_CACHE_DIR
-    says where that is.
+    Test runs that use a stack are recorded automatically; see the setting dockwright_record. The
+    last 200 runs of a project are kept for 90 days. Set DOCKWRIGHT_CACHE_DIR to store them
+    elsewhere.
     """
 
 
@@ -184,21 +189,21 @@ def runs() -> None:
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="How many; 0: all.",
+    help="How many runs to list; 0: all.",
 )
 @root_option
 @json_option
 def ls(limit: int, root: Path, as_json: bool) -> None:
-    """List the recorded runs, the newest first."""
+    """List the recorded runs, newest first."""
     store = _store(root)
     found = store.runs(limit or None)
     if as_json:
-        print_json([_document(each) for each in found])
+        print_json([_document(run) for run in found])
     elif found:
         headers = ("RUN", "BEGAN", "AGO", "WALL", "TESTS", "FAILED", "EXIT", "BRANCH", "REVISION")
-        print_table(headers, [_row(each) for each in found])
+        print_table(headers, [_row(run) for run in found])
     else:
-        note(f"no run of this project is recorded in {store.file}")
+        note(f"{store.file} has no recorded run of this project")
 
 
 @runs.command("show")
@@ -209,12 +214,12 @@ def ls(limit: int, root: Path, as_json: bool) -> None:
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="How many of the slowest tests; 0: all.",
+    help="How many of the slowest tests to show; 0: all.",
 )
 @root_option
 @json_option
 def show(run: str, tests: int, root: Path, as_json: bool) -> None:
-    """Show where the time of a run went: of the last run, or of RUN, a prefix of its name."""
+    """Show where the time of the last run went, or of RUN (a prefix of its name)."""
     store = _store(root)
     record = store.load(_chosen(store, [run] if run else [])[0].id)
     if as_json:
@@ -230,22 +235,24 @@ def show(run: str, tests: int, root: Path, as_json: bool) -> None:
 
 @runs.command("rm")
 @click.argument("names", metavar="[RUN]...", nargs=-1)
-@click.option("--older-than", metavar="AGE", help="All that began so long ago: 12h, 30d.")
-@click.option("--all", "everything", is_flag=True, help="All runs of the project.")
+@click.option(
+    "--older-than", metavar="AGE", help="Delete runs older than this, such as 12h or 30d."
+)
+@click.option("--all", "everything", is_flag=True, help="Delete all runs of the project.")
 @root_option
 def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Path) -> None:
-    """Delete recorded runs; RUN is a prefix of a name."""
+    """Delete recorded runs; RUN is a prefix of a run's name."""
     if sum([bool(names), older_than is not None, everything]) != 1:
         raise UsageError(
-            "say which runs: their names, --older-than or --all",
-            hint="`dockwright runs ls` shows them",
+            "give either names of runs, or --older-than, or --all",
+            hint="`dockwright runs ls` lists the runs",
         )
     store = _store(root)
     chosen = _chosen(store, names) if names else store.runs()
     if older_than is not None:
         before_s = time.time() - older_than_s(older_than)
-        chosen = [each for each in chosen if each.began_s <= before_s]
-    gone = store.remove(each.id for each in chosen)
+        chosen = [run for run in chosen if run.began_s <= before_s]
+    gone = store.remove(run.id for run in chosen)
     note(f"removed {counted(gone, 'run')}")
 
 
@@ -257,20 +264,20 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help="jsonl: a line for each run, with all that is known. csv: a row for each test.",
+    help="jsonl: one line for each run, with all data. csv: one row for each test.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write.  [default: standard output]",
+    help="File to write.  [default: standard output]",
 )
 @root_option
 def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> None:
-    """Print recorded runs for other programs, oldest first; RUN is a prefix of a name."""
+    """Export recorded runs, oldest first; RUN is a prefix of a run's name."""
     store = _store(root)
     chosen = _chosen(store, names) if names else store.runs()
-    records = (store.load(each.id) for each in reversed(chosen))
+    records = (store.load(run.id) for run in reversed(chosen))
     lines = csv_lines(records) if form == "csv" else json_lines(records)
     if output is None:
         for line in lines:
@@ -286,16 +293,16 @@ def _store(root: Path) -> RunStore:
 
 
 def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:
-    """Return the runs with these prefixes; without any, the last run.
+    """Return the runs whose names start with `names`; without names, the last run.
 
     Raises:
-        UsageError: there is none of a name, or several.
+        UsageError: no run or several runs have such a name.
     """
     known = store.runs()
     if not names and not known:
         raise UsageError(
-            f"no run of this project is recorded in {store.file}",
-            hint="run its tests with a stack, or with --dockwright-record=on",
+            f"{store.file} has no recorded run of this project",
+            hint="run tests that use a stack, or run pytest with --dockwright-record=on",
         )
     if not names:
         return known[:1]
@@ -303,13 +310,13 @@ def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:
 
 
 def _named(known: Sequence[StoredRun], name: str) -> StoredRun:
-    found = [each for each in known if each.id.startswith(name)]
+    found = [run for run in known if run.id.startswith(name)]
     if len(found) == 1:
         return found[0]
     problem = (
-        f"{len(found)} runs have names that begin" if found else "no run has a name that begins"
+        f"{len(found)} runs have names that start" if found else "no run has a name that starts"
     )
-    raise UsageError(f"{problem} with {name!r}", hint="`dockwright runs ls` shows their names")
+    raise UsageError(f"{problem} with {name!r}", hint="`dockwright runs ls` lists the names")
 
 
 def _row(run: StoredRun) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The life of one long-lived stack: installed, checked, updated, backed up, removed."""
+"""Long-lived stacks: install, check, status, update, back up, restore, uninstall."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""Reads the tars within a backup, strictly: what every other reader takes for the same members.
+"""A strict reader of the tars in a backup: it accepts only what all tar readers understand alike.
 
-Readers of tar differ in what they make of extensions, of fields that contradict each other and of
-damage. A backup that one of them checks and another one unpacks must not use that. So only what
-GNU tar (``--format=posix``) and the engines write is read here, and all else is refused: GNU's own
-long names, numbers and sparse files, global headers, and keywords of extended headers that change
-what a member is.
+Tar readers disagree about extensions, contradictory fields and damage. Here one program checks a
+backup and another one, the engine, unpacks it, so no such difference may matter. This reader
+accepts only what GNU tar (``--format=posix``) and the engines write. It rejects everything else:
+GNU long names, GNU numbers, sparse files, global headers, and keywords in extended headers that
+change what a member is.
 
 Sources: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block".
 """
@@ -54,7 +54,7 @@ _ATTRIBUTE = re.compile(
 
 
 class TarError(ValueError):
-    """It is no tar, or not one that every reader reads alike; the message says why."""
+    """The tar is invalid, or readers may disagree about it; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Member:
     """One entry of a tar.
 
     Attributes:
-        name: its path, as it is written but for a slash at its end.
-        kind: what it is.
-        size: the bytes of its content.
-        link: where a link or a hard link leads.
+        name: its path as written, without a trailing slash.
+        kind: its type.
+        size: the length of its content in bytes.
+        link: the target of a link or hard link.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Member:
 
 
 class TarReader:
-    """Reads one tar from pieces of bytes; holds no more of it than a piece.
+    """Reads a tar from pieces of bytes; holds at most one piece in memory.
 
     Args:
         chunks: the tar.
@@ -87,10 +87,10 @@ class TarReader:
         self._unread = 0
 
     def members(self) -> Iterator[Member]:
-        """Yield its members, in their order; nothing but zeros follows the last one.
+        """Yield the members in order; only zeros may follow the last one.
 
         Raises:
-            TarError: it is no tar, or holds what readers read differently.
+            TarError: the tar is invalid, or readers may disagree about it.
         """
         extended: dict[bytes, bytes] | None = None
         while True:
@@ -101,7 +101,7 @@ class TarReader:
             _check_header(block)
             if block[156:157] == _EXTENDED:
                 if extended is not None:
-                    raise TarError("two extended headers follow each other")
+                    raise TarError("an extended header follows another one")
                 extended = self._extended(_octal(block[124:136], "size"))
                 continue
             member = _member(block, extended or {})
@@ -113,7 +113,7 @@ class TarReader:
         self._end()
 
     def content(self, member: Member) -> bytes:
-        """Return what the member that came last holds; the caller has looked at its size."""
+        """Return the content of the latest member; the caller has checked its size."""
         content = self._exactly(member.size)
         self._unread -= member.size
         return content
@@ -126,10 +126,10 @@ class TarReader:
         return records
 
     def _end(self) -> None:
-        """Read the rest, which has to be zeros: other readers may go on there."""
+        """Read the rest, which must be zeros: other readers may continue there."""
         while self._fill():
             if self._held.strip(b"\0"):
-                raise TarError("something follows its end")
+                raise TarError("there is data after its end")
             self._held = b""
 
     def _skip(self) -> None:
@@ -148,7 +148,7 @@ class TarReader:
             pieces.append(self._held)
             self._held = b""
             if not self._fill():
-                raise TarError("it has no end")
+                raise TarError("it ends too early")
         pieces.append(self._held[:count])
         self._held = self._held[count:]
         return b"".join(pieces)
@@ -167,7 +167,7 @@ def _check_header(block: bytes) -> None:
     if _octal(block[148:156], "checksum") != expected:
         raise TarError("the checksum of a header is wrong")
     if block[257:265] != _MAGIC:
-        raise TarError("a header is not of POSIX's form")
+        raise TarError("a header is not in POSIX format")
     for field, start, end in _NUMBER_FIELDS:
         _octal(block[start:end], field)
 
@@ -175,7 +175,7 @@ def _check_header(block: bytes) -> None:
 def _member(block: bytes, extended: dict[bytes, bytes]) -> Member:
     kind = _KINDS.get(block[156:157])
     if kind is None:
-        raise TarError(f"a member is of type {block[156:157]!r}, which backups do not use")
+        raise TarError(f"a member has type {block[156:157]!r}, which backups do not use")
     prefix, short = _text(block[345:500]), _text(block[:100])
     name = extended.get(b"path") or (prefix + b"/" + short if prefix else short)
     link = extended.get(b"linkpath") or _text(block[157:257])
@@ -187,13 +187,13 @@ def _member(block: bytes, extended: dict[bytes, bytes]) -> Member:
     if size > _MAX_SIZE or (size and kind != "file"):
         raise TarError(f"{shown!r} cannot be {size:,} bytes long")
     if kind == "file" and name.endswith(b"/"):
-        raise TarError(f"{shown!r} is a file by its type and a directory by its name")
+        raise TarError(f"{shown!r} has the type of a file and the name of a directory")
     decoded = name.decode(errors="surrogateescape")
     return Member(decoded.rstrip("/") or decoded, kind, size, link.decode(errors="surrogateescape"))
 
 
 def _records(content: bytes) -> dict[bytes, bytes]:
-    """Read the records of an extended header: ``LENGTH KEYWORD=VALUE`` and a line break."""
+    """Parse the records of an extended header: ``LENGTH KEYWORD=VALUE`` and a line break."""
     records: dict[bytes, bytes] = {}
     position = 0
     while position < len(content):
@@ -202,15 +202,15 @@ def _records(content: bytes) -> dict[bytes, bytes]:
         if not match or not match.end() < end <= len(content) or content[end - 1 : end] != b"\n":
             raise TarError("an extended header is damaged")
         keyword, value = match[2], content[match.end() : end - 1]
-        if keyword in records or not _is_right(keyword, value):
+        if keyword in records or not _is_allowed(keyword, value):
             shown = keyword[:100].decode(errors="replace")
-            raise TarError(f"an extended header says {shown!r} in a way that backups do not")
+            raise TarError(f"an extended header has a {shown!r} that backups do not use")
         records[keyword] = value
         position = end
     return records
 
 
-def _is_right(keyword: bytes, value: bytes) -> bool:
+def _is_allowed(keyword: bytes, value: bytes) -> bool:
     if keyword in _NAMES:
         return bool(value) and b"\0" not in value
     if keyword in _NUMBERS:

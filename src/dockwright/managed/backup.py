@@ -1,4 +1,4 @@
-"""Backs up one long-lived stack: its volumes, its spec, its configuration."""
+"""Backs up a long-lived stack: its volumes, its spec, its configuration."""
 
 from __future__ import annotations
 
@@ -44,56 +44,55 @@ BACKUP = "backup"
 
 
 @contextmanager
-def at_rest(
+def paused_writers(
     stack: Stack, volumes: Collection[str], journal: RestoreJournal, draft: Path
 ) -> Iterator[None]:
-    """Pause every container of the stack that can write to its volumes, after all is on disk.
+    """Flush to disk, and pause every container of the stack that can write to its volumes.
 
     The volumes are then as after a power cut, all at the same moment: databases recover from that.
 
     Args:
-        stack: the stack; what of it is stopped, or paused already, is left alone.
+        stack: the stack; containers that are stopped or already paused are left alone.
         volumes: the engine's names of the volumes.
-        journal: names what is paused while it is, for whoever comes after a killed backup.
-        draft: where the backup is being written; the journal names that too.
+        journal: lists the paused containers, in case the backup is killed.
+        draft: where the backup is being written; also in the journal.
     """
     running = {
         name: document
         for name, document in _inspected(stack).items()
         if document["State"]["Running"] and not document["State"]["Paused"]
     }
-    parallel.run([partial(_to_disk, stack, name, each) for name, each in running.items()])
-    writers = [each["Id"] for each in running.values() if _writes(each, volumes)]
+    parallel.run([partial(_to_disk, stack, name, document) for name, document in running.items()])
+    writers = [document["Id"] for document in running.values() if _writes(document, volumes)]
     journal.write({"kind": BACKUP, "paused": writers, "draft": str(draft)})
     try:
         with ExitStack() as paused:
-            parallel.run(
-                [partial(paused.enter_context, stack.engine.paused(each)) for each in writers]
-            )
+            pause = stack.engine.paused
+            parallel.run([partial(paused.enter_context, pause(writer)) for writer in writers])
             yield
-    except BaseException:  # also Ctrl-C: nothing stays paused
-        _leave(stack, writers, journal)
+    except BaseException:  # also Ctrl-C: leave nothing paused
+        _resume(stack, writers, journal)
         raise
     journal.close()
 
 
-def _leave(stack: Stack, paused: Collection[str], journal: RestoreJournal) -> None:
-    """End a backup that failed; where the engine does not answer, the journal stays."""
+def _resume(stack: Stack, paused: Collection[str], journal: RestoreJournal) -> None:
+    """End a backup that failed; keep the journal if the engine does not answer."""
     try:
-        let_go_on(stack.engine, paused)
+        unpause(stack.engine, paused)
     except (EngineError, ExceptionGroup):
         _log.warning(
-            "stack %s may still be paused: the next `dockwright stack` command lets it go on",
+            "stack %s may still be paused: the next `dockwright stack` command resumes it",
             stack.identity.project,
         )
     else:
         journal.close()
 
 
-def let_go_on(engine: Engine, containers: Collection[str]) -> None:
-    """Unpause containers; those that are not paused, or gone, are left alone."""
+def unpause(engine: Engine, containers: Collection[str]) -> None:
+    """Unpause containers; ignore those that are not paused or no longer exist."""
     # They are not inspected first: see `dockwright.engine.containers`.
-    parallel.run([partial(engine.unpause_container, each) for each in containers])
+    parallel.run([partial(engine.unpause_container, container) for container in containers])
 
 
 def _inspected(stack: Stack) -> dict[str, Mapping[str, Any]]:
@@ -119,7 +118,7 @@ def _to_disk(stack: Stack, name: str, document: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A running service, as `flush_to_disk` sees it; its images need not be there."""
+    """A running service, as `flush_to_disk` needs it; its image need not exist."""
 
     _stack: Stack
     _name: str
@@ -152,16 +151,16 @@ _READ_BYTES = 1 << 18
 
 
 def config_tar(directory: Path) -> Iterator[bytes]:
-    """Yield a tar of the plain files of a directory, with modes and times."""
+    """Yield a tar of the plain files in a directory, with modes and times."""
     files = sorted(
-        each for each in directory.rglob("*") if each.is_file() and not each.is_symlink()
+        path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()
     )
     size = sum(file.stat().st_size + 3 * tarfile.BLOCKSIZE for file in files)
     if size > MOST_TEXT_BYTES:
         raise UsageError(
-            f"{directory} holds {format_size(size)}, and a backup takes at most "
-            f"{format_size(MOST_TEXT_BYTES)} of a config directory",
-            hint="move what is no configuration elsewhere, into a volume for example",
+            f"{directory} contains {format_size(size)}; a backup takes at most "
+            f"{format_size(MOST_TEXT_BYTES)} from a config directory",
+            hint="move files that are not configuration elsewhere, for example into a volume",
         )
     for file in files:
         yield from _entry(file, f"{ROOT}/{file.relative_to(directory)}")
@@ -178,14 +177,15 @@ def _entry(file: Path, name: str) -> Iterator[bytes]:
         while left and (data := stream.read(min(left, _READ_BYTES))):
             left -= len(data)
             yield data
-        # A file that became shorter meanwhile is filled up, or the tar would be none.
+        # A file that has become shorter meanwhile is padded: the tar must stay valid.
         yield bytes(left + -info.size % tarfile.BLOCKSIZE)
 
 
 def spec_text(spec: StackSpec) -> bytes:
-    """Return the spec as a Compose file: merged, filled in, images by name instead of builds.
+    """Return the spec as a Compose file: merged, with image names instead of builds.
 
-    Names that follow from the project's are left out, so that it may have another one elsewhere.
+    Names that are derived from the project name are left out, so that the project can be restored
+    under another name.
     """
     document = _plain(spec.yaml_document)
     for name, service in document.get("services", {}).items():
@@ -201,13 +201,13 @@ def spec_text(spec: StackSpec) -> bytes:
 def read_spec(
     content: bytes, *, project: str, working_dir: Path, values: Mapping[str, str] | None = None
 ) -> StackSpec:
-    """Read what `spec_text` returned.
+    """Load what `spec_text` returned.
 
     Args:
         content: the Compose file.
-        project: the project name to give it.
-        working_dir: the directory that stands for the project on this host.
-        values: variables, for what it takes from the environment when it starts.
+        project: the project name.
+        working_dir: the project's directory on this host.
+        values: variables that the project takes from the environment when it starts.
     """
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "compose.yaml"
@@ -225,7 +225,7 @@ def read_spec(
 
 
 def _plain(value: Any) -> Any:
-    """Return a copy of a document that may be changed."""
+    """Return a copy of a document that can be modified."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -239,12 +239,12 @@ _ROOT = "/volumes"
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume that belongs to the stack.
+    """One volume of the stack.
 
     Attributes:
-        key: what the Compose file calls it; ``SERVICE:TARGET`` where it has no name there.
-        name: what the engine calls it.
-        file: what its part of a backup is called; the directory that its tar begins with.
+        key: its name in the Compose file; ``SERVICE:TARGET`` if it has none.
+        name: its name on the engine.
+        file: the name of its part of a backup, and of the top directory in its tar.
     """
 
     key: str
@@ -253,23 +253,23 @@ class Volume:
 
 
 def volumes_of(engine: Engine, identity: Identity) -> list[Volume]:
-    """Return the volumes of the stack that exist, by their labels."""
+    """Return the existing volumes of the stack, found by their labels."""
     found = {
-        str(each["Labels"][VOLUME]): str(each["Name"])
-        for each in engine.list_volumes(identity.selector())
-        if VOLUME in each["Labels"]
+        str(volume["Labels"][VOLUME]): str(volume["Name"])
+        for volume in engine.list_volumes(identity.selector())
+        if VOLUME in volume["Labels"]
     }
     files = file_names(found)
     return [Volume(key, found[key], files[key]) for key in sorted(found)]
 
 
 def file_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return a file name for each volume; those without a name get one from where they are."""
+    """Return a unique file name for the key of each volume."""
     names: dict[str, str] = {}
     for key in sorted(keys):
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", key).strip("-.")[:80] or "volume"
         name, count = plain, 1
-        while name.lower() in {each.lower() for each in names.values()}:
+        while name.lower() in {taken.lower() for taken in names.values()}:
             count += 1
             name = f"{plain}-{count}"
         names[key] = name
@@ -279,7 +279,7 @@ def file_names(keys: Iterable[str]) -> dict[str, str]:
 class Helper:
     """A container that is never started, with volumes mounted side by side.
 
-    Nothing of the services' own mounts is in the way, and the engine may be far away.
+    Mounts of the services cannot hide anything, and it works with a remote engine.
     """
 
     def __init__(self, engine: Engine, container: str, mounts: Mapping[str, str]) -> None:
@@ -288,17 +288,17 @@ class Helper:
         self._mounts = mounts
 
     def read(self, file: str) -> Generator[bytes, None, None]:
-        """Yield the tar of the volume with this file name; its entries begin with that name."""
+        """Yield the tar of the volume with this file name, which is the tar's top directory."""
         return self._engine.volume_out(self._mounts[file], self._container, f"{_ROOT}/{file}")
 
     def fill(self, file: str, chunks: Iterable[bytes]) -> None:
-        """Unpack a tar, as `read` yields it, into the volume with this file name."""
+        """Unpack a tar from `read` into the volume with this file name."""
         target = f"{_ROOT}/{file}"
         self._engine.volume_in(self._mounts[file], self._container, target, chunks)
 
 
 def helper_project(project: str) -> str:
-    """Return the project name that helpers bear: they are no part of the stack."""
+    """Return the project name of helpers: they are not part of the stack."""
     return f"{project}-helper"
 
 
@@ -306,14 +306,14 @@ def helper_project(project: str) -> str:
 def helper(
     engine: Engine, identity: Identity, image: str, mounts: Mapping[str, str], *, writable: bool
 ) -> Iterator[Helper]:
-    """Make a helper for some volumes of a stack; it is gone after the block.
+    """Create a helper for volumes of a stack; remove it after the block.
 
     Args:
-        engine: where.
-        identity: of the stack.
-        image: any image that is on the engine; nothing of it is run.
+        engine: where to create it.
+        identity: the stack.
+        image: any image on the engine; it is never run.
         mounts: the engine's names of the volumes, by file name.
-        writable: whether they are to be filled.
+        writable: mount the volumes writable.
     """
     sources = [
         {
@@ -350,22 +350,22 @@ def helper(
 
 
 def remove_helpers(engine: Engine, project: str) -> None:
-    """Remove the helpers that a killed command left; its successor holds the stack's lock."""
+    """Remove the helpers that a killed command left; the caller holds the stack's lock."""
     for container in engine.list_containers({COMPOSE_PROJECT: helper_project(project)}):
         engine.remove_container(container["Id"])
 
 
 def check_alone(engine: Engine, identity: Identity, volumes: Iterable[Volume]) -> None:
-    """Make sure that nobody else uses the stack's volumes: they are about to be replaced.
+    """Check that only the stack uses its volumes: they are about to be replaced.
 
     Raises:
-        StackError: a container that is not the stack's mounts one of them.
+        StackError: another container mounts one of them.
     """
-    ours = identity.selector().items()
+    own_labels = identity.selector().items()
     names = {volume.name for volume in volumes}
     for container in engine.list_containers({}):
         used = names & {mount.get("Name") for mount in container.get("Mounts") or ()}
-        if used and not ours <= (container["Labels"] or {}).items():
+        if used and not own_labels <= (container["Labels"] or {}).items():
             name = container["Names"][0].lstrip("/")
             raise StackError(
                 f"volume {min(used)} is also used by container {name}, which is not part of "
@@ -376,13 +376,13 @@ def check_alone(engine: Engine, identity: Identity, volumes: Iterable[Volume]) -
 
 @dataclass(frozen=True, slots=True)
 class BackupTarget:
-    """Where a backup is written, and how.
+    """Where and how to write a backup.
 
     Attributes:
         path: the file or directory.
         codec: how its parts are compressed.
-        single: one file instead of a directory.
-        replace: whether what is there may be replaced.
+        single: write one file instead of a directory.
+        replace: replace an existing file or directory.
     """
 
     path: Path
@@ -391,41 +391,42 @@ class BackupTarget:
     replace: bool = False
 
     def check(self) -> None:
-        """Make sure that it may be written.
+        """Check that the backup may be written.
 
         Raises:
-            UsageError: something is there.
+            UsageError: the path exists and must not be replaced.
         """
         if os.path.lexists(self.path) and not self.replace:
             raise UsageError(
-                f"{self.path} exists", hint="choose another name, or add --force to replace it"
+                f"{self.path} already exists",
+                hint="choose another name, or add --force to replace it",
             )
 
 
 def back_up(
     stack: Stack, target: BackupTarget, progress: Progress, *, config: Path | None = None
 ) -> Manifest:
-    """Write a backup of a stack, which runs or not; what can write is paused meanwhile.
+    """Write a backup of a running or stopped stack; pause what can write to it meanwhile.
 
     The caller holds the stack's lock (`exclusive`).
 
     Args:
         stack: an attached long-lived stack.
-        target: where.
-        progress: is told how far it is; may call it off.
-        config: the stack's config directory; None, or one that does not exist: there is none.
+        target: where and how to write it.
+        progress: shows the progress, and can cancel the backup.
+        config: the stack's config directory; need not exist.
 
     Returns:
-        What the backup holds.
+        The manifest of the backup.
 
     Raises:
-        DockwrightError: it could not be written; nothing of it is left, and the stack runs on.
+        DockwrightError: the backup failed; nothing of it is left, and the stack runs on.
     """
     target.check()
     if not stack.containers and not stack.engine.list_volumes(stack.identity.data_selector()):
         raise StackError(
-            f"there is no stack {stack.identity.project}: nothing to back up",
-            hint="start it first: dockwright stack start",
+            f"nothing to back up: stack {stack.identity.project} has no containers or volumes",
+            hint="start it first with `dockwright stack start`",
         )
     created = int(time.time())
     with drafted(target.path, target.codec, created, single=target.single) as draft:
@@ -455,16 +456,16 @@ def _volumes(stack: Stack, draft: Draft, path: Path, progress: Progress) -> list
     if not volumes:
         return []
     names = [volume.name for volume in volumes]
-    progress.begin("holding the stack still")
+    progress.begin("pausing the stack")
     journal = RestoreJournal.of(stack.identity.project, stack.engine.endpoint.url)
-    with at_rest(stack, names, journal, path):
+    with paused_writers(stack, names, journal, path):
         return read_volumes(stack, draft, volumes, progress)
 
 
 def read_volumes(
     stack: Stack, draft: Draft, volumes: list[Volume], progress: Progress
 ) -> list[Part]:
-    """Write the volumes, which nobody changes, as parts of a draft."""
+    """Write volumes as parts of a draft; nothing may change them meanwhile."""
     if not volumes:
         return []
     parts: list[Part] = []
@@ -480,10 +481,10 @@ def read_volumes(
 
 
 def an_image(stack: Stack) -> str:
-    """Return some image that is on the engine, for a container that never runs.
+    """Return any image of the stack that is on the engine, for a container that never runs.
 
     Raises:
-        StackError: there is none of the stack's.
+        StackError: the engine has no image of the stack.
     """
     for container in stack.engine.list_containers(stack.identity.selector()):
         return str(container["ImageID"])
@@ -491,22 +492,22 @@ def an_image(stack: Stack) -> str:
         if image.id:
             return image.id
     raise StackError(
-        f"none of the images of stack {stack.identity.project} is on the engine: "
-        "its volumes cannot be reached without one",
+        f"cannot read the volumes of stack {stack.identity.project}: the engine has none of its "
+        "images, and at least one is needed for this",
         hint="start the stack once, or pull one of its images",
     )
 
 
 def running_units(stack: Stack) -> list[str]:
-    """Return the services and processes that run."""
+    """Return the services and native processes that run, in start order."""
     listed = stack.engine.list_containers(stack.identity.selector(), all=False)
-    services = {str(each["Labels"].get(COMPOSE_SERVICE)) for each in listed}
+    services = {str(container["Labels"].get(COMPOSE_SERVICE)) for container in listed}
     processes = {name for name, process in stack.processes.items() if process.running}
     return [name for name in stack.graph.ordered() if name in services | processes]
 
 
 def images_of(stack: Stack) -> dict[str, ImageOf]:
-    """Return the images of all services: those of their containers, or those by their names."""
+    """Return the image of each service: that of its container, or else the one with its name."""
     names = list(stack.spec.services)
     return dict(
         zip(names, parallel.run([partial(_image_of, stack, name) for name in names]), strict=True)

@@ -1,4 +1,4 @@
-"""How far a backup or a restore has come, and whether it is still wanted."""
+"""The progress of a backup or restore, its cancellation, and reading ahead in a thread."""
 
 from __future__ import annotations
 
@@ -12,74 +12,66 @@ from dockwright.errors import WaitCancelledError
 
 _PIECE_BYTES = 1 << 18
 _PIECES = 8
-_TURN_S = 0.2
+_RETRY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done just now.
+    """The current step.
 
     Attributes:
-        name: in words, e.g. ``reading volume data``.
-        total: how many bytes it is about; None: nobody knows.
+        name: a description, e.g. ``reading volume data``.
+        total: how many bytes it will process; None: unknown.
     """
 
     name: str
     total: int | None = None
 
 
-def _ignore_step(step: Step) -> None:
-    del step
-
-
-def _ignore_bytes(count: int) -> None:
-    del count
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Is told what happens, and ends the work where it was called off.
+    """Reports the steps of some work to a listener, and cancels the work.
 
     Attributes:
-        on_step: is told of each step as it begins.
-        on_bytes: is told how many bytes more the step has come; called from the worker's thread.
+        on_step: called at the start of each step.
+        on_bytes: called with the number of further bytes; from the thread that does the work.
     """
 
-    on_step: Callable[[Step], None] = _ignore_step
-    on_bytes: Callable[[int], None] = _ignore_bytes
+    on_step: Callable[[Step], None] = lambda step: None  # noqa: ARG005
+    on_bytes: Callable[[int], None] = lambda count: None  # noqa: ARG005
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
-        """Call the work off; may come from any thread."""
+        """Cancel the work; may be called from any thread."""
         self._cancelled.set()
 
     def check(self) -> None:
-        """Raise where the work was called off.
+        """Raise if the work was cancelled.
 
         Raises:
             WaitCancelledError: it was.
         """
         if self._cancelled.is_set():
-            raise WaitCancelledError("called off")
+            raise WaitCancelledError("cancelled")
 
     def begin(self, name: str, total: int | None = None) -> None:
-        """Tell of the next step."""
+        """Report the next step."""
         self.check()
         self.on_step(Step(name, total))
 
     def advance(self, count: int) -> None:
-        """Tell of more bytes."""
+        """Report further bytes."""
         self.check()
         self.on_bytes(count)
 
-    def saying(self, prefix: str) -> Progress:
-        """Return the same progress, whose steps are told with something in front."""
+    def prefixed(self, prefix: str) -> Progress:
+        """Return the same progress with a prefix before the name of each step."""
         return replace(
             self, on_step=lambda step: self.on_step(Step(f"{prefix}{step.name}", step.total))
         )
 
     def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield `chunks`, telling of each."""
+        """Yield `chunks`, and report the bytes of each."""
         for chunk in chunks:
             self.advance(len(chunk))
             yield chunk
@@ -87,13 +79,13 @@ class Progress:
 
 @contextmanager
 def ahead(chunks: Generator[bytes, None, None]) -> Iterator[Iterator[bytes]]:
-    """Read chunks in a thread of its own, some way ahead of who uses them.
+    """Read chunks ahead in another thread.
 
     Args:
-        chunks: are closed at the end, also when nobody reads them to theirs.
+        chunks: closed at the end, even if they were not read completely.
 
     Yields:
-        The same bytes in larger pieces; what reading raised is raised there.
+        The same bytes in larger pieces; exceptions from reading are raised here.
     """
     reader = _Reader(chunks)
     thread = threading.Thread(target=reader.run, name="dockwright-read-ahead", daemon=True)
@@ -101,13 +93,13 @@ def ahead(chunks: Generator[bytes, None, None]) -> Iterator[Iterator[bytes]]:
     try:
         yield reader.pieces()
     finally:
-        reader.unwanted.set()
+        reader.stopped.set()
         thread.join()
 
 
 class _Reader:
     def __init__(self, chunks: Generator[bytes, None, None]) -> None:
-        self.unwanted = threading.Event()
+        self.stopped = threading.Event()
         self._chunks = chunks
         self._queue: queue.Queue[bytes | BaseException] = queue.Queue(_PIECES)
 
@@ -121,12 +113,12 @@ class _Reader:
                 if size >= _PIECE_BYTES:
                     self._put(b"".join(gathered))
                     gathered, size = [], 0
-                if self.unwanted.is_set():
+                if self.stopped.is_set():
                     return
             if gathered:
                 self._put(b"".join(gathered))
             self._put(b"")
-        except BaseException as failure:  # noqa: BLE001 - raised again in the user's thread
+        except BaseException as failure:  # noqa: BLE001 - raised again in the other thread
             self._put(failure)
         finally:
             self._chunks.close()
@@ -138,9 +130,9 @@ class _Reader:
             yield piece
 
     def _put(self, piece: bytes | BaseException) -> None:
-        while not self.unwanted.is_set():
+        while not self.stopped.is_set():
             try:
-                self._queue.put(piece, timeout=_TURN_S)
+                self._queue.put(piece, timeout=_RETRY_S)
             except queue.Full:
                 continue
             return

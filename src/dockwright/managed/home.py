@@ -21,7 +21,7 @@ COMPOSE = "compose.yaml"
 _FORMAT = 1
 _DIRECTORY_MODE, _FILE_MODE = 0o700, 0o600
 _HEADER = """\
-# How the stack {project} was installed: written by `dockwright stack install`, and read by all
+# The settings of the stack {project}: written by `dockwright stack install`, and read by all
 # `dockwright stack` commands.
 """
 
@@ -30,8 +30,9 @@ def config_base(explicit: Path | None, environ: Mapping[str, str]) -> Path:
     """Return the directory that holds the config directories of all projects.
 
     Args:
-        explicit: what the command line names, if it does.
-        environ: ``DOCKWRIGHT_CONFIG_DIR`` comes next; else the user's own place for configuration.
+        explicit: the directory from the command line, if any.
+        environ: may have ``DOCKWRIGHT_CONFIG_DIR``, which comes next; the default is the user's
+            configuration directory.
     """
     named = explicit or environ.get("DOCKWRIGHT_CONFIG_DIR") or None
     return Path(named).absolute() if named else config_directory()
@@ -44,12 +45,12 @@ class InstalledSettings:
     Attributes:
         project: the project name.
         files: the Compose files, in merge order.
-        directory: what relative paths in them mean.
+        directory: the base of relative paths in them.
         profiles: the active profiles.
         env_files: the files with variables; empty: ``.env`` in `directory`.
-        engine: the engine's URL; empty: the one that the docker command would use.
-        created: when, in ISO 8601; not compared.
-        version: of dockwright, then; not compared.
+        engine: the engine's URL; empty: the engine that the docker command would use.
+        created: the time of the installation, in ISO 8601; not compared.
+        version: the version of dockwright that installed it; not compared.
     """
 
     project: str
@@ -74,30 +75,32 @@ class InstalledSettings:
             "env_files": [str(file) for file in self.env_files],
             "engine": self.engine,
         }
-        # A JSON string or list of strings is one of TOML too.
-        lines = [f"{key} = {json.dumps(each, ensure_ascii=False)}" for key, each in values.items()]
+        # JSON strings and lists of strings are also valid TOML.
+        lines = [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
+        ]
         return _HEADER.format(project=self.project) + "\n".join(lines) + "\n"
 
     @classmethod
     def parse(cls, text: str, file: Path) -> InstalledSettings:
-        """Read what `to_toml` wrote.
+        """Parse a settings file.
 
         Raises:
-            SettingsError: it is not that; names the file.
+            SettingsError: the file is invalid; names the file.
         """
         try:
             table = tomllib.loads(text)
             if table["format"] != _FORMAT:
                 raise SettingsError(
-                    f"{file}: format {table['format']!r} is not known to this dockwright",
-                    hint="use the version of dockwright that wrote it, or install anew",
+                    f"{file}: this version of dockwright cannot read format {table['format']!r}",
+                    hint="use the version of dockwright that wrote it, or install the stack again",
                 )
             return cls(
                 project=check_name(table["project"]),
-                files=tuple(Path(each) for each in table["files"]),
+                files=tuple(Path(file) for file in table["files"]),
                 directory=Path(table["directory"]),
                 profiles=tuple(map(str, table["profiles"])),
-                env_files=tuple(Path(each) for each in table["env_files"]),
+                env_files=tuple(Path(file) for file in table["env_files"]),
                 engine=str(table["engine"]),
                 created=str(table["created"]),
                 version=str(table["version"]),
@@ -105,16 +108,16 @@ class InstalledSettings:
         except (ValueError, RecursionError, KeyError, TypeError) as failure:
             what = f"{failure} is missing" if isinstance(failure, KeyError) else str(failure)
             raise SettingsError(
-                f"{file} cannot be read: {what}",
-                hint="write it anew with `dockwright stack install --force`",
+                f"cannot read {file}: {what}",
+                hint="replace it with `dockwright stack install --force`",
             ) from failure
 
     def differences(self, other: InstalledSettings) -> Iterator[str]:
-        """Yield a line for each setting that `other` has differently."""
+        """Yield a line for each setting that differs in `other`."""
         for name in ("project", "files", "directory", "profiles", "env_files", "engine"):
-            mine, its = getattr(self, name), getattr(other, name)
-            if mine != its:
-                yield f"{name}: {_shown(mine)} -> {_shown(its)}"
+            before, after = getattr(self, name), getattr(other, name)
+            if before != after:
+                yield f"{name}: {_shown(before)} -> {_shown(after)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,35 +125,35 @@ class ConfigHome:
     """The config directory of one project, whether it exists or not.
 
     Attributes:
-        directory: where it is or would be.
+        directory: its path.
     """
 
     directory: Path
 
     @classmethod
     def of(cls, base: Path, project: str) -> ConfigHome:
-        """Return the config directory of the project of this name.
+        """Return the config directory of the project with this name.
 
         Raises:
-            ComposeError: no project can have this name.
+            ComposeError: the name is not a valid project name.
         """
         return cls(base / check_name(project))
 
     @property
     def settings_file(self) -> Path:
-        """The file that makes a stack an installed one."""
+        """The settings file; a stack that has one is installed."""
         return self.directory / SETTINGS
 
     @property
     def secrets_file(self) -> Path:
-        """The file with variables for the project."""
+        """The file with the project's variables, some of which are secrets."""
         return self.directory / SECRETS
 
     def settings(self) -> InstalledSettings | None:
-        """Return how the stack was installed; None where it was not.
+        """Return how the stack was installed, or None if it is not installed.
 
         Raises:
-            SettingsError: the file cannot be understood.
+            SettingsError: the file is invalid.
         """
         try:
             text = self.settings_file.read_text(encoding="utf-8")
@@ -164,7 +167,7 @@ class ConfigHome:
         """Return the variables that the secrets file sets.
 
         Raises:
-            ComposeError: a line of it cannot be read.
+            ComposeError: a line is invalid.
         """
         if not self.secrets_file.is_file():
             return {}
@@ -172,7 +175,7 @@ class ConfigHome:
         return {name: value for name, value in found.items() if value is not None}
 
     def loose(self) -> list[Path]:
-        """Return what of it other users could read or change."""
+        """Return those of its files and directories that other users may read or change."""
         return [
             path
             for path in (self.directory, self.settings_file, self.secrets_file)
@@ -180,34 +183,34 @@ class ConfigHome:
         ]
 
     def tighten(self) -> list[Path]:
-        """Take other users' rights away; return what they had rights on."""
+        """Remove the permissions of other users; return what had such permissions."""
         loose = self.loose()
         for path in loose:
             path.chmod(_DIRECTORY_MODE if path.is_dir() else _FILE_MODE)
         return loose
 
     def write(self, name: str, text: str) -> None:
-        """Replace one file by a new one, whole or not at all; only its owner may read it."""
+        """Replace one file, completely or not at all; only its owner may read it."""
         write_file(self.directory / name, text.encode(), mode=_FILE_MODE, sync=True)
 
     def own_files(self) -> list[Path]:
-        """Return what `install` wrote, or `restore` where it brought the project itself."""
+        """Return the files that `install` wrote, and the Compose file that `restore` wrote."""
         files = [self.settings_file, self.secrets_file]
-        with suppress(SettingsError):  # what cannot be read tells nothing of other files
+        with suppress(SettingsError):  # invalid settings name no Compose file
             settings, restored = self.settings(), self.directory / COMPOSE
             if settings is not None and settings.files == (restored,):
                 files.append(restored)
         return [file for file in files if file.exists()]
 
     def remove(self) -> list[Path]:
-        """Delete what is dockwright's, and the directory if nothing else is in it.
+        """Delete dockwright's files, and the directory if it is empty then.
 
         Returns:
-            What of the directory stays, because somebody else put it there.
+            The files that stay because dockwright did not write them.
         """
         for file in self.own_files():
             file.unlink()
-        with suppress(OSError):  # not empty, or not there
+        with suppress(OSError):  # not empty, or does not exist
             self.directory.rmdir()
         return sorted(self.directory.iterdir()) if self.directory.is_dir() else []
 

@@ -1,4 +1,4 @@
-"""Which images were pulled or built for one long-lived stack, so that they can go with it."""
+"""Which images were pulled or built for a long-lived stack, so that they can be removed with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from dockwright._files import write_file
 from dockwright.engine import Engine, parallel
 from dockwright.errors import EngineError, ImageMissingError, NoSuchObjectError
 from dockwright.model import StackSpec
@@ -19,11 +20,11 @@ from dockwright.untrusted import json_value
 
 @dataclass(frozen=True, slots=True)
 class OwnImage:
-    """An image that the engine did not have before it was got for the stack.
+    """An image that the engine did not have before it was pulled or built for the stack.
 
     Attributes:
-        reference: the name that it was got under.
-        id: the engine's own name of it.
+        reference: the name it was pulled or built as.
+        id: its id on the engine.
         engine: the URL of the engine.
     """
 
@@ -34,40 +35,43 @@ class OwnImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """The file that remembers the images got for the stack `project`."""
+    """The file that lists the images pulled or built for the stack `project`."""
 
     project: str
 
     @property
     def file(self) -> Path:
-        """Where it is."""
+        """Its path."""
         return state_directory() / "stacks" / f"{self.project}.images.json"
 
     def read(self) -> list[OwnImage]:
-        """Return what was got; what cannot be read counts as nothing, so that all is kept."""
+        """Return the images; none if the file is unreadable, so that all images are kept."""
         try:
-            return [OwnImage(**each) for each in json_value(self.file.read_bytes())]
+            return [OwnImage(**image) for image in json_value(self.file.read_bytes())]
         except (OSError, ValueError, TypeError):
             return []
 
     def add(self, images: Iterable[OwnImage]) -> None:
-        """Remember more of them."""
+        """Add images to the list."""
         known = self.read()
         self._write([*known, *(image for image in images if image not in known)])
 
-    def drop(self, images: Iterable[OwnImage]) -> None:
-        """Forget those that are gone."""
-        gone = list(images)
-        self._write([image for image in self.read() if image not in gone])
+    def drop_missing(self, engine: Engine) -> None:
+        """Remove the images from the list that this engine no longer has."""
+        self._write(
+            [
+                image
+                for image in self.read()
+                if image.engine != engine.endpoint.url or image_id(engine, image.id) is not None
+            ]
+        )
 
     def _write(self, images: list[OwnImage]) -> None:
         if not images:
             self.file.unlink(missing_ok=True)
             return
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self.file.with_suffix(".new")
-        beside.write_text(json.dumps([asdict(each) for each in images]))
-        beside.replace(self.file)
+        write_file(self.file, json.dumps([asdict(image) for image in images]).encode())
 
 
 def reference_of(spec: StackSpec, service: str) -> str:
@@ -76,7 +80,7 @@ def reference_of(spec: StackSpec, service: str) -> str:
 
 
 def image_id(engine: Engine, reference: str) -> str | None:
-    """Return the id of the image that bears this name now; None where there is none."""
+    """Return the id of the image that has this name now, or None."""
     try:
         return str(engine.inspect_image(reference)["Id"])
     except (ImageMissingError, NoSuchObjectError):
@@ -90,24 +94,25 @@ def image_ids(engine: Engine, spec: StackSpec, services: Iterable[str]) -> dict[
 
 
 def get_images(
-    stack: Stack, services: Iterable[str], listener: Listener, *, anew: bool = False
+    stack: Stack, services: Iterable[str], listener: Listener, *, renew: bool = False
 ) -> None:
-    """Pull or build the images of services, all at the same time.
+    """Pull or build the images of services in parallel.
 
     Args:
         stack: the stack.
         services: some of its services.
-        listener: is told what happens, from several threads.
-        anew: whether those that are there are pulled or built again.
+        listener: gets the events, from several threads.
+        renew: also pull or build images that exist.
 
     Raises:
-        ImageMissingError: or `ImageBuildError`: one cannot be had.
+        ImageMissingError: an image cannot be pulled.
+        ImageBuildError: an image cannot be built.
     """
     progress = StartProgress(listener)
 
     def get(name: str) -> None:
         try:
-            stack.ensure_image(name, progress, refresh=anew)
+            stack.ensure_image(name, progress, refresh=renew)
         except BaseException as failure:
             progress.report(name, "failed", str(failure))
             raise
@@ -118,95 +123,94 @@ def get_images(
 
 @contextmanager
 def noting_images(engine: Engine, spec: StackSpec, services: Iterable[str]) -> Iterator[None]:
-    """Remember which images the engine gets inside, also where that fails in the end."""
+    """Record the images that the engine gets within the block, even if it fails in the end."""
     names = list(services)
     before = image_ids(engine, spec, names)
     try:
         yield
     finally:
         after = image_ids(engine, spec, names)
-        got = [
+        new_images = [
             OwnImage(reference, new, engine.endpoint.url)
             for reference, new in after.items()
             if new is not None and new != before[reference]
         ]
-        if got:
-            ImageRecord(spec.name).add(got)
+        if new_images:
+            ImageRecord(spec.name).add(new_images)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTagBackup:
-    """The file that tells, during an update, which image each name stood for before it.
+    """The file that says, during an update, which image each name meant before.
 
     Attributes:
-        project: of the stack.
+        project: the project name of the stack.
     """
 
     project: str
 
     @property
     def file(self) -> Path:
-        """Where it is; it exists only while an update is under way, or was killed."""
+        """Its path; the file exists only during an update, or after one was killed."""
         return state_directory() / "stacks" / f"{self.project}.update.json"
 
-    def keep(self, engine: Engine, images: Mapping[str, str | None]) -> None:
-        """Remember the images' ids by name."""
+    def save(self, engine: Engine, images: Mapping[str, str | None]) -> None:
+        """Save the images' ids by name."""
         known = {name: image for name, image in images.items() if image is not None}
-        beside = self.file.with_suffix(".new")
-        beside.write_text(json.dumps({"engine": engine.endpoint.url, "images": known}))
-        beside.replace(self.file)
+        document = {"engine": engine.endpoint.url, "images": known}
+        write_file(self.file, json.dumps(document).encode())
 
     def put_back(self, engine: Engine) -> list[str]:
-        """Give the names back to the images that had them; return those that had lost theirs.
+        """Tag the images with their old names; return the names that had moved to other images.
 
         Raises:
-            EngineError: a name could not be given back; the next command tries again.
+            EngineError: an image could not be tagged; the next command tries again.
         """
         try:
-            kept = json_value(self.file.read_bytes())
-            url, images = kept["engine"], dict(kept["images"])
+            saved = json_value(self.file.read_bytes())
+            url, images = saved["engine"], dict(saved["images"])
         except (OSError, ValueError, TypeError, KeyError):
-            return []  # none, or killed before anything was changed
+            return []  # no update, or killed before it changed anything
         if url != engine.endpoint.url:
             return []
-        lost = {name: image for name, image in images.items() if image_id(engine, name) != image}
-        for name, image in lost.items():
+        moved = {name: image for name, image in images.items() if image_id(engine, name) != image}
+        for name, image in moved.items():
             if image_id(engine, image) is None:
-                continue  # somebody removed it meanwhile: there is nothing to go back to
+                continue  # it was removed meanwhile: there is nothing to go back to
             replaced = image_id(engine, name)
             engine.tag_image(image, name)
             if replaced is not None:
                 remove_unnamed(engine, [replaced])
-        self.forget()
-        return sorted(lost)
+        self.discard()
+        return sorted(moved)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """End the update: the names stay as they are now."""
         self.file.unlink(missing_ok=True)
 
 
 @contextmanager
-def keeping_names(engine: Engine, spec: StackSpec, services: Iterable[str]) -> Iterator[None]:
-    """Give the images' names back if what is done inside fails or is killed."""
-    kept = ImageTagBackup(spec.name)
-    kept.keep(engine, image_ids(engine, spec, services))
+def restoring_tags(engine: Engine, spec: StackSpec, services: Iterable[str]) -> Iterator[None]:
+    """Put the names of the services' images back if the block fails or the process is killed."""
+    backup = ImageTagBackup(spec.name)
+    backup.save(engine, image_ids(engine, spec, services))
     try:
         yield
     except BaseException as failure:
         try:
-            kept.put_back(engine)
+            backup.put_back(engine)
         except EngineError as problem:
             raise BaseExceptionGroup(
-                "the update failed, and the images' names could not all be put back",
+                "the update failed, and not all image names could be put back",
                 [failure, problem],
             ) from None
         raise
-    kept.forget()
+    backup.discard()
 
 
 def remove_unnamed(engine: Engine, images: Iterable[str]) -> list[str]:
-    """Remove those images (by id) that no name and no container uses; return them."""
-    used = {each["ImageID"] for each in engine.list_containers({})}
+    """Remove those images (by id) that have no name and no container; return their ids."""
+    used = {container["ImageID"] for container in engine.list_containers({})}
     removed = []
     for image in images:
         if image in used or image_id(engine, image) is None:
@@ -214,7 +218,7 @@ def remove_unnamed(engine: Engine, images: Iterable[str]) -> list[str]:
         if not engine.inspect_image(image).get("RepoTags"):
             try:
                 engine.remove_image(image)
-            except EngineError:  # another image is built on it, or somebody has just begun to
+            except EngineError:  # another image is based on it, or a container has just used it
                 continue
             removed.append(image)
     return removed

@@ -1,4 +1,4 @@
-"""Installs a stack: what will be written is planned first, and written last, whole."""
+"""Installs a stack: plans what to write, and writes it last, completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from dockwright.managed.home import SECRETS, SETTINGS, ConfigHome, InstalledSett
 
 _LETTERS = string.ascii_letters + string.digits
 _LENGTH = 32
-"""32 of 62 characters: 190 bits. They mean nothing to URLs, shells, SQL and YAML."""
+"""32 of 62 characters: 190 bits. None of them is special in URLs, shells, SQL or YAML."""
 
-_HEADER = "# Variables of the stack {project}. Those that are secret were made up by dockwright.\n"
+_HEADER = "# Variables of the stack {project}. dockwright generated the secrets.\n"
 
 
 def make_secret() -> str:
-    """Return a fresh strong secret."""
+    """Return a new, strong secret."""
     return "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
 def with_secrets(text: str, values: Mapping[str, str], *, project: str) -> str:
-    """Return the text of a secrets file in which `values` are set.
+    """Return the text of a secrets file with `values` set.
 
-    Lines that set one of them are replaced; everything else stays as it is.
+    Lines that set one of these variables are replaced; all other lines are kept.
 
     Args:
-        text: what the file has now; empty: there is none.
-        values: by variable.
-        project: the name of the project, for a new file's first line.
+        text: the current text; empty for a new file.
+        values: the values by variable.
+        project: the name of the project, for the first line of a new file.
     """
     lines = [line for line in text.splitlines() if _variable(line) not in values]
     lines += [f"{name}={_quoted(value)}" for name, value in values.items()]
     return (_HEADER.format(project=project) if not text else "") + "\n".join(lines) + "\n"
 
 
-def wanted(declared: Collection[str], known: Mapping[str, str], *, anew: bool) -> list[str]:
-    """Return the declared variables that need a secret: those without a value, or all anew."""
-    return [name for name in declared if anew or not known.get(name)]
+def wanted(declared: Collection[str], known: Mapping[str, str], *, renew: bool) -> list[str]:
+    """Return the declared variables that need a secret: those without a value, or all of them."""
+    return [name for name in declared if renew or not known.get(name)]
 
 
 def _variable(line: str) -> str:
@@ -67,9 +67,9 @@ class InstallPlan:
     Attributes:
         home: the directory.
         settings: how the stack is installed.
-        before: how it was installed; None: it was not.
-        known: the variables that the secrets file has already.
-        made: those that it gets, with their values.
+        before: how it was installed so far; None: not at all.
+        known: the variables that the secrets file already has.
+        made: the variables that it will get, with their values.
     """
 
     home: ConfigHome
@@ -85,33 +85,34 @@ class InstallPlan:
 
     @property
     def differences(self) -> list[str]:
-        """What an earlier install said differently, a line each."""
+        """The differences from the earlier installation, one line each."""
         return list(self.before.differences(self.settings)) if self.before else []
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether everything that would be written is there."""
+        """Whether there is nothing new to write."""
         return self.before == self.settings and not self.made and not self.home.loose()
 
     def with_secrets(
-        self, declared: Iterable[str], *, anew: bool = False, given: Mapping[str, str]
+        self, declared: Iterable[str], *, renew: bool = False, given: Mapping[str, str]
     ) -> InstallPlan:
         """Return the plan with a secret for each declared variable that needs one.
 
         Args:
             declared: the variables.
-            anew: whether those that have one get another.
-            given: values that are kept instead of making one up.
+            renew: replace existing secrets.
+            given: values to use instead of new ones.
         """
-        names = wanted([name for name in declared if name not in self.made], self.known, anew=anew)
+        missing = [name for name in declared if name not in self.made]
+        names = wanted(missing, self.known, renew=renew)
         made = {name: given.get(name) or make_secret() for name in names}
         return replace(self, made={**self.made, **made})
 
     def write(self) -> list[Path]:
-        """Write it; the settings come last, and make the stack an installed one.
+        """Write everything; the settings, which make the stack installed, come last.
 
         Returns:
-            What other users had rights on until now.
+            The files and directories that other users had permissions for until now.
         """
         loose = self.home.tighten()
         created = not self.home.directory.exists()
@@ -124,9 +125,9 @@ class InstallPlan:
                 self.home.write(SECRETS, with_secrets(text, self.made, project=project))
             if self.before != self.settings:
                 self.home.write(SETTINGS, self.settings.to_toml())
-        except BaseException:  # also Ctrl-C: no empty directory stays
+        except BaseException:  # also Ctrl-C: leave no empty directory
             if created:
-                with suppress(OSError):  # the first file got there before the second failed
+                with suppress(OSError):  # not empty: only the second file failed
                     self.home.directory.rmdir()
             raise
         return loose
@@ -135,17 +136,17 @@ class InstallPlan:
 def plan_install(
     home: ConfigHome, place: ProjectPlace, options: LoadOptions, *, engine: str, force: bool
 ) -> InstallPlan:
-    """Compare what is to be installed with what is installed.
+    """Compare what to install with what is installed.
 
     Args:
         home: the project's config directory.
         place: the project.
-        options: how it is loaded.
-        engine: the engine's URL; empty: the one that the docker command would use.
-        force: whether settings that cannot be read may be replaced.
+        options: how the project is loaded.
+        engine: the engine's URL; empty: the engine that the docker command would use.
+        force: replace settings that cannot be read.
 
     Raises:
-        SettingsError: the settings there cannot be read.
+        SettingsError: the existing settings cannot be read.
     """
     start = options.start or Path.cwd()
     settings = InstalledSettings(

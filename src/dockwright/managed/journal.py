@@ -1,11 +1,12 @@
-"""What a backup or restore has in hand, on disk: the next command undoes what a killed one left."""
+"""What a backup or restore is doing, on disk, and the lock of a stack.
+
+If a command is killed, the next command reads its journal and undoes what it left half done.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dockwright._files import sync_directory, write_file
+from dockwright._files import locked, sync_directory, write_file
 from dockwright.engine import current_owner
 from dockwright.errors import StackBusyError, StackError
 from dockwright.paths import state_directory
@@ -25,10 +26,10 @@ Document = dict[str, Any]  # JSON; each kind of journal has fields of its own
 
 @dataclass(frozen=True, slots=True)
 class RestoreJournal:
-    """The journal of one stack on one engine, whether there is one or not.
+    """The journal of one stack on one engine, whether it exists or not.
 
     Attributes:
-        directory: holds it and what belongs to it; mode 0700.
+        directory: contains the journal and the safety copy; mode 0700.
     """
 
     directory: Path
@@ -41,7 +42,7 @@ class RestoreJournal:
 
     @property
     def safety(self) -> Path:
-        """Where the safety copy of the stack's data is."""
+        """The directory of the safety copy of the stack's data."""
         return self.directory / "safety"
 
     @property
@@ -49,14 +50,14 @@ class RestoreJournal:
         return self.directory / "journal.json"
 
     def exists(self) -> bool:
-        """Tell whether something was left here, half done or not."""
+        """Return whether a command is at work, or left something here when it was killed."""
         return self.directory.exists()
 
     def read(self) -> Document | None:
-        """Return what was written last; None where nothing is to be undone.
+        """Return what was written last, or None if there is nothing to undo.
 
         Raises:
-            StackError: it is damaged.
+            StackError: the journal is damaged.
         """
         try:
             return dict(json_value(self._file.read_bytes()))
@@ -64,19 +65,19 @@ class RestoreJournal:
             return None
         except (IsADirectoryError, TypeError, ValueError) as exc:
             raise StackError(
-                f"{self._file} is damaged: what a killed command left cannot be undone",
-                hint=f"the data from before is in {self.safety}, if that exists; to go on without "
+                f"{self._file} is damaged: cannot undo what a killed command left",
+                hint=f"if {self.safety} exists, it has the previous data; to continue without "
                 f"it, remove {self.directory}",
             ) from exc
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """Write it anew, whole or not at all, and to the disk."""
+        """Replace the journal, completely or not at all, and wait until it is on the disk."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(self._file, json.dumps(document).encode(), sync=True)
         sync_directory(self.directory)
 
     def close(self) -> None:
-        """Remove it, which is the moment in which all is done; then what belongs to it."""
+        """Remove the journal, which completes the command; then remove its directory."""
         if self._file.exists():
             self._file.unlink()
             sync_directory(self.directory)
@@ -85,87 +86,48 @@ class RestoreJournal:
 
 @contextmanager
 def exclusive(project: str, *, what: str) -> Iterator[None]:
-    """Hold the right to change the long-lived stack `project` on this machine.
+    """Hold the lock of the long-lived stack `project` on this machine.
 
-    Take it before `long_lived_stack` looks at what there is. It may be nested: who has it in this
-    process has it.
+    Take it before you call `long_lived_stack`. A process that holds it may take it again.
 
     Args:
         project: the project name of the stack.
-        what: the command that changes it, e.g. ``backup``; others are told of it.
+        what: the command that changes the stack, e.g. ``backup``; other commands show it.
 
     Raises:
-        StackBusyError: another process holds it; says which command of which process.
+        StackBusyError: another process holds the lock; names its command and pid.
     """
-    descriptor = _locked(_file(project))
-    if descriptor is None:
-        if not _is_own(_holder(project)):
-            raise _busy(project)
-        yield
-        return
-    try:
-        _tell(descriptor, what)
-        yield
-    finally:
-        # Before it is freed: whoever gets the lock of a removed file sees that, and tries again.
-        _file(project).unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _file(project: str) -> Path:
-    return state_directory() / "stacks" / f"{project}.lock"
-
-
-def _locked(file: Path) -> int | None:
-    """Return a descriptor of the file that holds its lock; None where somebody else has it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    file = state_directory() / "stacks" / f"{project}.lock"
+    with locked(file, create=True, timeout_s=0) as held:
+        if not held:
+            holder = _holder(file)
+            if holder.get("owner") != asdict(current_owner()):
+                raise _busy(project, holder)
+            yield  # an outer block of this process holds it
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, file):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:  # also Ctrl-C: an open file would keep the lock
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+            document = {"what": what, "since": time.time(), "owner": asdict(current_owner())}
+            file.write_text(json.dumps(document))
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
-def _is_at(descriptor: int, file: Path) -> bool:
+def _holder(file: Path) -> Document:
+    """Return what the holder of the lock wrote; empty if it has just taken or released it."""
     try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _tell(descriptor: int, what: str) -> None:
-    holder = {"what": what, "since": time.time(), "owner": asdict(current_owner())}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-
-
-def _holder(project: str) -> dict[str, Any]:  # as `_tell` wrote it
-    try:
-        found = json_value(_file(project).read_bytes())
+        found = json_value(file.read_bytes())
     except (OSError, ValueError):
-        return {}  # it has just been taken, or just been freed
+        return {}
     return found if isinstance(found, dict) else {}
 
 
-def _is_own(holder: dict[str, Any]) -> bool:
-    return bool(holder.get("owner") == asdict(current_owner()))
-
-
-def _busy(project: str) -> StackBusyError:
-    holder = _holder(project)
+def _busy(project: str, holder: Document) -> StackBusyError:
     who = "another dockwright command is changing it"
     with suppress(KeyError, TypeError, ValueError, OverflowError):  # nothing, or it is damaged
         since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
         pid = holder["owner"]["pid"]
-        who = f"`dockwright stack {holder['what']}` (process {pid}, since {since}) is at work on it"
+        who = f"`dockwright stack {holder['what']}` is running (process {pid}, since {since})"
     return StackBusyError(
-        f"stack {project} is busy: {who}", hint="wait until that has ended, or end it first"
+        f"stack {project} is busy: {who}", hint="wait until it has finished, or stop it"
     )

@@ -1,4 +1,4 @@
-"""A long-lived stack: the stack that belongs to a project name, and the lock of who changes it."""
+"""The long-lived stack of a project name: how to find it, and how to change it under its lock."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ _COMPOSE = "com.docker.compose.project."
 
 
 def working_dir(labels: Mapping[str, str]) -> str:
-    """Return the project's directory, or words that say that nobody knows it."""
+    """Return the project's directory, or a text that says that it is unknown."""
     return labels.get(f"{_COMPOSE}working_dir", "an unknown directory")
 
 
 def compose_files(labels: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the project's Compose files, as far as they are known."""
+    """Return the project's Compose files; none if they are unknown."""
     files = labels.get(f"{_COMPOSE}config_files", "").split(",")
     return tuple(Path(file) for file in files if file)
 
 
 def file_options(files: Iterable[Path]) -> str:
-    """Return the options by which a command finds a project from anywhere: ``-f FILE -f FILE``."""
+    """Return the options that select a project from anywhere: ``-f FILE -f FILE``."""
     return " ".join(f"-f {shlex.quote(str(file))}" for file in files)
 
 
 LONG_LIVED = "persistent"
-"""The session of what belongs to no run."""
+"""The session label of resources that belong to no run."""
 
 
 def identity_of(project: str, working_dir: Path) -> Identity:
@@ -68,36 +68,36 @@ def identity_of(project: str, working_dir: Path) -> Identity:
 def long_lived_stack(
     spec: StackSpec, engine: Engine, *, timeout_s: float = START_TIMEOUT_S
 ) -> Stack:
-    """Return the project's long-lived stack, attached to what of it exists.
+    """Return the project's long-lived stack, attached to its existing containers.
 
     Args:
-        spec: what it consists of.
-        engine: where it runs.
-        timeout_s: how long one service may take to become ready, in seconds.
+        spec: the project.
+        engine: where the stack runs.
+        timeout_s: how long each service may take to become ready, in seconds.
 
     Raises:
-        StackError: containers of the same project name are somebody else's; or what a killed
+        StackError: another project has containers with the same project name; or what a killed
             backup or restore left could not be undone.
     """
     identity = identity_of(spec.name, spec.working_dir)
-    _check_nobody_elses(engine, identity)
+    _check_name_is_free(engine, identity)
     logs = state_directory() / "processes" / identity.ownership.project
     options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
     stack = Stack(spec, engine, identity, options).attach()
     if RestoreJournal.of(identity.project, engine.endpoint.url).exists():
-        from dockwright.managed.restore_undo import recover  # rarely needed, and not light
+        from dockwright.managed.restore_undo import recover  # rarely needed, and slow to import
 
         recover(stack)
     return stack
 
 
 def has_data(engine: Engine, identity: Identity) -> bool:
-    """Tell whether volumes of the stack are there."""
+    """Return whether the stack has volumes."""
     return bool(engine.list_volumes(identity.data_selector()))
 
 
 def bare_spec(project: str, working_dir: Path) -> StackSpec:
-    """Return a spec without services: to find and remove a stack whose project cannot be read."""
+    """Return a spec without services, to find and remove a stack whose project cannot be read."""
     return StackSpec(
         name=project,
         working_dir=working_dir,
@@ -109,64 +109,65 @@ def bare_spec(project: str, working_dir: Path) -> StackSpec:
     )
 
 
-def _check_nobody_elses(engine: Engine, identity: Identity) -> None:
-    ours = identity.selector().items()
+def _check_name_is_free(engine: Engine, identity: Identity) -> None:
+    own_labels = identity.selector().items()
     for container in engine.list_containers({COMPOSE_PROJECT: identity.project}):
         labels = container["Labels"]
-        if ours <= labels.items():
+        if own_labels <= labels.items():
             continue
-        maker, remover = "docker compose", f"docker compose -p {identity.project} down"
+        starter, remover = "docker compose", f"docker compose -p {identity.project} down"
         if f"{PREFIX}session" in labels:
-            maker, files = "dockwright", file_options(compose_files(labels))
+            starter, files = "dockwright", file_options(compose_files(labels))
             remover = f"dockwright stack uninstall -p {identity.project} {files}".rstrip()
         raise StackError(
-            f"the project name {identity.project!r} is taken: {maker} runs it from "
-            f"{working_dir(labels)} "
-            f"(container {container['Names'][0].lstrip('/')})",
-            hint=f"remove that one first (`{remover}`), or choose another name with -p",
+            f"the project name {identity.project!r} is already in use: {starter} started it from "
+            f"{working_dir(labels)} (container {container['Names'][0].lstrip('/')})",
+            hint=f"remove that project first (`{remover}`), or choose another name with -p",
         )
-
-
-Tell = Callable[[str], None]
 
 
 @contextmanager
 def locked_stack(
-    spec: StackSpec, engine: Engine, *, what: str, tell: Tell, timeout_s: float = START_TIMEOUT_S
+    spec: StackSpec,
+    engine: Engine,
+    *,
+    what: str,
+    notify: Callable[[str], None],
+    timeout_s: float = START_TIMEOUT_S,
 ) -> Iterator[Stack]:
-    """Hold the right to change the long-lived stack of `spec`; yield the stack.
+    """Hold the lock of the long-lived stack of `spec`; yield the stack.
 
     Args:
-        spec: what it consists of.
-        engine: where it runs.
-        what: the command, for others that want to change it.
-        tell: is told what an earlier, killed command had left half done.
-        timeout_s: how long one service may take to become ready, in seconds.
+        spec: the project.
+        engine: where the stack runs.
+        what: the name of the command; other commands show it while they cannot get the lock.
+        notify: called with warnings, and with what an earlier, killed command had left half done.
+        timeout_s: how long each service may take to become ready, in seconds.
 
     Raises:
-        StackBusyError: another command changes it.
-        StackError: containers of the same project name are somebody else's.
+        StackBusyError: another command holds the lock.
+        StackError: another project has containers with the same project name.
     """
     with exclusive(spec.name, what=what):
         for warning in engine_warnings(spec, engine.version()):
-            tell(f"warning: {warning}")
+            notify(f"warning: {warning}")
         stack = long_lived_stack(spec, engine, timeout_s=timeout_s)
         services = restore_set_aside(stack)
         names = ImageTagBackup(spec.name).put_back(engine)
         if names or services:
-            tell(f"an earlier command was killed: put back {', '.join([*services, *names])}")
+            notify(f"an earlier command was killed: put back {', '.join([*services, *names])}")
         yield stack
 
 
 def installed_stacks(base: Path) -> list[str]:
-    """Return the names of the stacks that are installed in `base`; none where it is not there."""
+    """Return the names of the stacks that are installed in `base`, which need not exist."""
     return sorted(file.parent.name for file in base.glob(f"*/{SETTINGS}"))
 
 
 def started_stacks(engine: Engine) -> dict[str, tuple[Path, ...]]:
     """Return the Compose files of each long-lived stack that has containers, by its name."""
     found = {}
-    for each in engine.list_containers({f"{PREFIX}session": LONG_LIVED}):
-        labels = each["Labels"]
+    for container in engine.list_containers({f"{PREFIX}session": LONG_LIVED}):
+        labels = container["Labels"]
         found[str(labels[COMPOSE_PROJECT])] = compose_files(labels)
     return dict(sorted(found.items()))

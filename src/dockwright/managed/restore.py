@@ -1,4 +1,4 @@
-"""Brings a backup back: all is proved first, and what was there comes back if anything fails."""
+"""Restores a backup: verifies it first, and puts the existing stack back if anything fails."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ from dockwright.managed.restore_undo import (
     remove_all,
     undo_restore,
 )
-from dockwright.stack import Listener, Stack, StartProgress, UnitEvent, start_whole
+from dockwright.stack import Listener, Stack, StartProgress, start_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """One backup that is to become one stack; `plan_restore` makes it.
+    """The plan to restore a backup; see `plan_restore`.
 
     Attributes:
-        stack: the stack, attached to what of it exists.
-        archive: the backup, verified.
+        stack: the stack, attached to its existing containers.
+        archive: the verified backup.
         config: files for the config directory of the stack.
         volumes: the engine's names of the volumes, by part name.
-        existing: what of the stack exists and would be replaced, in words.
+        existing: descriptions of what exists and would be replaced.
     """
 
     stack: Stack
@@ -66,33 +66,33 @@ class Restore:
 def plan_restore(
     stack: Stack, archive: Archive, config: ConfigFiles, listener: Listener
 ) -> Restore:
-    """Make sure that a backup can become the stack; nothing but images is changed.
+    """Check that a backup can be restored, and pull missing images; change nothing else.
 
     Args:
         stack: an attached long-lived stack; the caller holds its lock.
-        archive: a backup that was verified.
+        archive: a verified backup.
         config: files for its config directory.
-        listener: is told when images are got.
+        listener: gets the events of images.
 
     Raises:
-        UsageError: the project has no place for a volume of the backup.
-        ImageMissingError: an image is neither there nor to be had; names its digest.
-        StackError: somebody else uses a volume.
+        UsageError: the project does not declare a volume of the backup.
+        ImageMissingError: an image does not exist locally and cannot be pulled; names its digest.
+        StackError: something else uses a volume.
     """
     engine, identity = stack.engine, stack.identity
     volumes = {part.name: _engine_name(stack, part.volume) for part in archive.manifest.volumes}
     existing = volumes_of(engine, identity)
     check_alone(engine, identity, existing)
-    ours = {volume.name for volume in existing}
+    own_names = {volume.name for volume in existing}
     for name in volumes.values():
-        if name not in ours:
+        if name not in own_names:
             _check_free(stack, name)
     _get_images(stack, archive.manifest, listener)
     containers = engine.list_containers(identity.selector())
     found = [
-        *(f"container {each['Names'][0].lstrip('/')}" for each in containers),
+        *(f"container {container['Names'][0].lstrip('/')}" for container in containers),
         *(f"volume {volume.name}" for volume in existing),
-        *(f"file {place}" for place in config.changing()),
+        *(f"file {path}" for path in config.changing()),
     ]
     return Restore(stack, archive, config, volumes, tuple(found))
 
@@ -105,8 +105,9 @@ def _engine_name(stack: Stack, key: str) -> str:
     if declared and not stack.spec.is_external("volumes", key):
         return stack.names.volume(key)
     raise UsageError(
-        f"the backup has volume {key}, and project {stack.spec.name} has none of that name",
-        hint="restore it with the project that it was made of, or with --from-archive as it was",
+        f"the backup has a volume {key}, but project {stack.spec.name} does not declare it",
+        hint="restore the backup with its own project, or use the project from the backup with "
+        "--from-archive",
     )
 
 
@@ -116,12 +117,12 @@ def _check_free(stack: Stack, name: str) -> None:
     except NoSuchObjectError:
         return
     project = stack.identity.project
-    elsewhere = "restore under another name with -p"
-    if not name.startswith(f"{project}_"):  # `name:` fixes it, whatever the project is called
-        elsewhere = "let `name:` of that volume in the Compose file be another one"
+    elsewhere = "restore under another project name with -p"
+    if not name.startswith(f"{project}_"):  # `name:` sets it, whatever the project is called
+        elsewhere = "change `name:` of that volume in the Compose file"
     raise StackError(
-        f"there is a volume {name} that is not part of stack {project}",
-        hint=f"remove it first if nobody needs it (docker volume rm {name}), or {elsewhere}",
+        f"volume {name} already exists and is not part of stack {project}",
+        hint=f"if it is not needed, remove it first (docker volume rm {name}); else {elsewhere}",
     )
 
 
@@ -134,26 +135,26 @@ def _get_images(stack: Stack, manifest: Manifest, listener: Listener) -> None:
         except ImageMissingError as exc:
             image = manifest.images.get(service)
             known = [name for name in (*image.digests, image.id) if name] if image else []
-            was = f"; at the backup it was {known[0]}" if known else ""
+            was = f"; when the backup was made, it was {known[0]}" if known else ""
             raise ImageMissingError(f"{exc.message}{was}", hint=exc.hint) from exc
 
     parallel.run([partial(get, name) for name in stack.spec.services])
 
 
 def restore_stack(restore: Restore, progress: Progress, *, start: bool | None = None) -> list[str]:
-    """Replace a stack by a backup.
+    """Replace a stack with a backup.
 
     Args:
-        restore: what `plan_restore` returned; the caller still holds the stack's lock.
-        progress: is told how far it is; may call it off.
-        start: whether it runs afterwards; None: what ran before does, and all where there was
-            no stack.
+        restore: the plan; the caller still holds the stack's lock.
+        progress: shows the progress, and can cancel the restore.
+        start: whether to start it afterwards; None: start what ran before, or everything if there
+            was no stack.
 
     Returns:
         The units that were started.
 
     Raises:
-        DockwrightError: it failed or was called off; all is as it was before.
+        DockwrightError: it failed or was cancelled; everything is as it was before.
     """
     stack = restore.stack
     journal = RestoreJournal.of(stack.identity.project, stack.engine.endpoint.url)
@@ -200,7 +201,7 @@ def _to_start(restore: Restore, *, start: bool | None) -> list[str]:
 
 
 def _save(stack: Stack, journal: RestoreJournal, progress: Progress) -> None:
-    """Stop the stack, and copy its volumes to this host."""
+    """Stop the stack and copy its volumes to this host."""
     progress.begin("stopping the stack")
     stack.stop()
     created = int(time.time())
@@ -212,7 +213,7 @@ def _save(stack: Stack, journal: RestoreJournal, progress: Progress) -> None:
                     stack,
                     draft,
                     volumes_of(stack.engine, stack.identity),
-                    progress.saying("saving for safety: "),
+                    progress.prefixed("saving the existing data: "),
                 ),
             ]
             manifest = Manifest(
@@ -228,16 +229,16 @@ def _save(stack: Stack, journal: RestoreJournal, progress: Progress) -> None:
             draft.finish(manifest)
     except DiskFullError as exc:
         raise DiskFullError(
-            f"no safety copy of the present data can be kept: {exc.message}",
-            hint="free some space there, or let XDG_STATE_HOME name a place that has some",
+            f"cannot save the existing data before the restore: {exc.message}",
+            hint="free some space there, or set XDG_STATE_HOME to a directory with enough space",
         ) from exc
 
 
 def _replace(restore: Restore, units: list[str], progress: Progress) -> None:
     stack = restore.stack
     if restore.existing:
-        progress.begin("removing what was there")
-    networks = [each["Id"] for each in stack.engine.list_networks(stack.identity.selector())]
+        progress.begin("removing the existing stack")
+    networks = [found["Id"] for found in stack.engine.list_networks(stack.identity.selector())]
     stack.kill(stack.processes)
     remove_all(stack.engine, stack.identity, keep_networks=networks)
     stack.containers.clear()
@@ -252,15 +253,11 @@ def _replace(restore: Restore, units: list[str], progress: Progress) -> None:
     stack.create()
     if units:
         progress.begin("starting")
-        start_whole(stack, units, listener=_untold)
-
-
-def _untold(event: UnitEvent) -> None:
-    del event
+        start_whole(stack, units, listener=lambda _: None)
 
 
 def _fill(restore: Restore, progress: Progress) -> None:
-    """Pour the data in before the containers are made: an image fills an empty volume itself."""
+    """Fill the volumes before the containers exist: an image would fill an empty volume itself."""
     stack, parts = restore.stack, restore.archive.manifest.volumes
     if not parts:
         return
@@ -280,5 +277,5 @@ def _undo(
     try:
         undo_restore(fresh, document, journal)
     except DockwrightError as problem:
-        failures = [each for each in (failure, problem) if isinstance(each, Exception)]
-        raise ExceptionGroup("the restore failed, and could not be taken back", failures) from None
+        failures = [error for error in (failure, problem) if isinstance(error, Exception)]
+        raise ExceptionGroup("the restore failed and could not be rolled back", failures) from None

@@ -1,4 +1,4 @@
-"""Puts a stack back to what it was before a restore, from its journal and its safety copy."""
+"""Puts a stack back as it was before a restore, from its journal and its safety copy."""
 
 from __future__ import annotations
 
@@ -25,37 +25,41 @@ from dockwright.managed.archive.layout import CONFIG, SPEC, Part
 from dockwright.managed.archive.read import Archive, open_archive, root_of
 from dockwright.managed.archive.write import sweep
 from dockwright.managed.archive_tar import TarReader
-from dockwright.managed.backup import BACKUP, ROOT, Helper, helper, let_go_on, remove_helpers
+from dockwright.managed.backup import BACKUP, ROOT, Helper, helper, remove_helpers, unpause
 from dockwright.managed.backup_progress import ahead
 from dockwright.managed.home import SECRETS, SETTINGS, InstalledSettings
 from dockwright.managed.journal import RestoreJournal, exclusive
 from dockwright.stack import COMPOSE_SERVICE, Identity, Stack, injected_targets
 
-Document = Mapping[str, Any]  # the engine's own words, and ours about them
+Document = Mapping[str, Any]  # JSON of the engine, or of the journal
 
 _VOLUME_KEYS = ("Name", "Driver", "Labels")
 _ENDPOINT_KEYS = ("IPAMConfig", "Links", "DriverOpts")
 
 
 def described(stack: Stack) -> dict[str, Any]:
-    """Return what there is of a stack, enough to make it again but for its volumes' content."""
+    """Return a description of a stack from which it can be created again, except for its data."""
     engine, labels = stack.engine, stack.identity.selector()
-    found = [each["Id"] for each in engine.list_containers(labels)]
-    containers = parallel.run([partial(engine.inspect_container, each) for each in found])
+    inspect = engine.inspect_container
+    containers = parallel.run(
+        [partial(inspect, found["Id"]) for found in engine.list_containers(labels)]
+    )
     listed = engine.list_volumes(stack.identity.data_selector())
-    volumes = [engine.inspect_volume(each["Name"]) for each in listed]
+    volumes = [engine.inspect_volume(volume["Name"]) for volume in listed]
     return {
-        "containers": [_kept(each, _injected(stack, each)) for each in containers],
-        "volumes": [
-            {key: each.get(key) for key in _VOLUME_KEYS} | {"DriverOpts": each.get("Options")}
-            for each in volumes
+        "containers": [
+            _container_part(container, _injected(stack, container)) for container in containers
         ],
-        "networks": [each["Id"] for each in engine.list_networks(labels)],
+        "volumes": [
+            {key: volume.get(key) for key in _VOLUME_KEYS} | {"DriverOpts": volume.get("Options")}
+            for volume in volumes
+        ],
+        "networks": [network["Id"] for network in engine.list_networks(labels)],
         "processes": [name for name, process in stack.processes.items() if process.running],
     }
 
 
-def _kept(document: Document, files: Mapping[str, str]) -> dict[str, Any]:
+def _container_part(document: Document, files: Mapping[str, str]) -> dict[str, Any]:
     keys = ("Id", "Name", "Image", "Config", "HostConfig")
     return {key: document[key] for key in keys} | {
         "Networks": document["NetworkSettings"]["Networks"],
@@ -66,42 +70,44 @@ def _kept(document: Document, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _injected(stack: Stack, document: Document) -> dict[str, str]:
-    """Return the files that dockwright put into a container: what its mounts do not hold."""
+    """Return the files that dockwright copied into a container, which are not in its mounts."""
     service = document["Config"]["Labels"].get(COMPOSE_SERVICE)
     files: dict[str, str] = {}
     for target in injected_targets(stack.spec, service) if service in stack.spec.services else ():
         try:
             content = b"".join(stack.engine.archive_out(document["Id"], target))
         except NoSuchObjectError:
-            continue  # it was made when the project did not ask for it yet
+            continue  # the container is older than the declaration of this file
         files[target] = base64.b64encode(content).decode()
     return files
 
 
-def made_volumes(engine: Engine, before: Document) -> None:
+def create_volumes(engine: Engine, before: Document) -> None:
     """Create the volumes again, empty."""
-    parallel.run([partial(engine.create_volume, each["Name"], each) for each in before["volumes"]])
+    parallel.run(
+        [partial(engine.create_volume, volume["Name"], volume) for volume in before["volumes"]]
+    )
 
 
-def made_containers(engine: Engine, before: Document) -> list[str]:
-    """Create the containers again; return those that ran, in the order in which they can start."""
-    names = {each["Id"]: each["Name"].lstrip("/") for each in before["containers"]}
+def create_containers(engine: Engine, before: Document) -> list[str]:
+    """Create the containers again; return the ids of those that ran, in start order."""
+    names = {old["Id"]: old["Name"].lstrip("/") for old in before["containers"]}
     ids: dict[str, str] = {}
-    # Those that live in the namespaces of others come after these.
-    for each in sorted(before["containers"], key=lambda each: len(_others(each))):
-        ids[each["Id"]] = _make(engine, each, names)
+    # A container that uses the namespaces of others is created after these.
+    for old in sorted(before["containers"], key=lambda old: len(_dependencies(old))):
+        ids[old["Id"]] = _create(engine, old, names)
     return [ids[old] for old in that_ran(before)]
 
 
 def that_ran(before: Document) -> list[str]:
-    """Return the former ids of the containers that ran, in the order in which they can start."""
-    ran = [each for each in before["containers"] if each["Running"]]
-    # Whose namespace another one lives in has to run before that.
-    ran.sort(key=lambda each: (len(_others(each)), str(each["StartedAt"])))
-    return [str(each["Id"]) for each in ran]
+    """Return the former ids of the containers that ran, in start order."""
+    ran = [container for container in before["containers"] if container["Running"]]
+    # A container that uses the namespaces of others starts after these.
+    ran.sort(key=lambda container: (len(_dependencies(container)), str(container["StartedAt"])))
+    return [str(container["Id"]) for container in ran]
 
 
-def _others(document: Document) -> list[str]:
+def _dependencies(document: Document) -> list[str]:
     host = document["HostConfig"]
     modes = [str(host.get(key) or "") for key in ("NetworkMode", "IpcMode", "PidMode")]
     return [mode for mode in modes if mode.startswith("container:")] + (
@@ -109,17 +115,17 @@ def _others(document: Document) -> list[str]:
     )
 
 
-def _make(engine: Engine, document: Document, names: Mapping[str, str]) -> str:
+def _create(engine: Engine, document: Document, names: Mapping[str, str]) -> str:
     old = str(document["Id"])
     config = dict(document["Config"])
     config["Image"] = _image(engine, str(config["Image"]), str(document["Image"]))
     host = {key: _by_name(value, names) for key, value in document["HostConfig"].items()}
     mode = str(host.get("NetworkMode") or "")
-    elsewhere = mode.startswith("container:")
-    if elsewhere or config.get("Hostname") == old[:12]:
-        del config["Hostname"]  # the engine's choice
-    networks = {} if elsewhere else document["Networks"]
-    endpoints = {name: _endpoint(each, old) for name, each in networks.items()}
+    borrowed = mode.startswith("container:")
+    if borrowed or config.get("Hostname") == old[:12]:
+        del config["Hostname"]  # the engine chose it
+    networks = {} if borrowed else document["Networks"]
+    endpoints = {name: _endpoint(found, old) for name, found in networks.items()}
     first = mode if mode in endpoints else next(iter(endpoints), "")
     body = config | {
         "HostConfig": host,
@@ -135,7 +141,7 @@ def _make(engine: Engine, document: Document, names: Mapping[str, str]) -> str:
 
 
 def _image(engine: Engine, reference: str, image: str) -> str:
-    """Return the name of the image, as long as it still means the same one."""
+    """Return the name of the image if it still means the same image, else the image's id."""
     try:
         return reference if engine.inspect_image(reference)["Id"] == image else image
     except ImageMissingError:
@@ -143,9 +149,9 @@ def _image(engine: Engine, reference: str, image: str) -> str:
 
 
 def _by_name(value: Any, names: Mapping[str, str]) -> Any:
-    """Replace the ids of containers, which are gone, by their names."""
+    """Replace the ids of containers, which no longer exist, with their names."""
     if isinstance(value, list):
-        return [_by_name(each, names) for each in value]
+        return [_by_name(entry, names) for entry in value]
     if isinstance(value, str):
         for old, name in names.items():
             value = value.replace(old, name)
@@ -159,22 +165,21 @@ def _endpoint(found: Document, old: str) -> dict[str, Any]:
 
 
 def remove_all(engine: Engine, identity: Identity, *, keep_networks: Iterable[str]) -> None:
-    """Remove the stack's containers, volumes and networks, whoever made them.
+    """Remove the stack's containers, volumes and networks.
 
     Args:
-        engine: where.
-        identity: of the stack.
-        keep_networks: the ids of networks that stay.
+        engine: where the stack is.
+        identity: the stack.
+        keep_networks: the ids of networks to keep.
     """
     labels = identity.selector()
-    found = [each["Id"] for each in engine.list_containers(labels)]
-    parallel.run([partial(engine.remove_container, each) for each in found])
+    containers = engine.list_containers(labels)
+    parallel.run([partial(engine.remove_container, found["Id"]) for found in containers])
     volumes = engine.list_volumes(identity.data_selector())
-    kept = set(keep_networks)
-    networks = [each["Id"] for each in engine.list_networks(labels) if each["Id"] not in kept]
+    networks = {network["Id"] for network in engine.list_networks(labels)} - set(keep_networks)
     parallel.run(
-        [partial(engine.remove_volume, each["Name"]) for each in volumes]
-        + [partial(engine.remove_network, each) for each in networks]
+        [partial(engine.remove_volume, volume["Name"]) for volume in volumes]
+        + [partial(engine.remove_network, network) for network in networks]
     )
 
 
@@ -183,19 +188,19 @@ class ConfigFiles:
     """Files for one config directory.
 
     Attributes:
-        directory: where they belong.
-        files: their contents by path below it; None: there is to be no such file.
+        directory: the config directory.
+        files: contents by path below it; None: the file must not exist.
     """
 
     directory: Path
     files: Mapping[str, bytes | None] = field(default_factory=dict)
 
     def present(self) -> ConfigFiles:
-        """Return what is in the places of these files now."""
+        """Return the current contents of these files."""
         return ConfigFiles(self.directory, {name: self._read(name) for name in self.files})
 
     def changing(self) -> list[Path]:
-        """Return the files that are there and would get another content."""
+        """Return the existing files whose content would change."""
         return [
             self.directory / name
             for name, content in self.present().files.items()
@@ -203,24 +208,24 @@ class ConfigFiles:
         ]
 
     def write(self) -> None:
-        """Put them in their places, each whole or not at all; only their owner may read them."""
+        """Write the files, each completely or not at all; only their owner may read them."""
         for name, content in self.files.items():
-            place = self.directory / name
+            path = self.directory / name
             if content is None:
-                place.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
                 continue
             if not self.directory.exists():
                 self.directory.mkdir(parents=True, mode=0o700)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_file(place, content, sync=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_file(path, content, sync=True)
 
     def remove_empty(self) -> None:
-        """Remove the directory if nothing is in it."""
+        """Remove the directory if it is empty."""
         if self.directory.is_dir() and not any(self.directory.iterdir()):
             self.directory.rmdir()
 
     def document(self) -> dict[str, Any]:
-        """Return them as JSON."""
+        """Return the files as JSON."""
         return {
             "directory": str(self.directory),
             "files": {
@@ -231,7 +236,7 @@ class ConfigFiles:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> ConfigFiles:
-        """Read what `document` returned."""
+        """Return the files from what `document` returned."""
         files = {
             name: None if text is None else base64.b64decode(text)
             for name, text in document["files"].items()
@@ -239,12 +244,12 @@ class ConfigFiles:
         return cls(Path(document["directory"]), files)
 
     def _read(self, name: str) -> bytes | None:
-        place = self.directory / name
-        return place.read_bytes() if place.is_file() else None
+        path = self.directory / name
+        return path.read_bytes() if path.is_file() else None
 
 
 def archived_config(archive: Archive) -> dict[str, bytes]:
-    """Return the files of the archived config directory, by path; none where it has none."""
+    """Return the files of the archived config directory by path; empty if there is none."""
     part = archive.manifest.part(CONFIG)
     if part is None:
         return {}
@@ -261,22 +266,22 @@ def secret_values(files: Mapping[str, bytes]) -> dict[str, str]:
     if SECRETS not in files:
         return {}
     with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory) / SECRETS
-        place.write_bytes(files[SECRETS])
-        found = read_env_file(place, {})
+        file = Path(directory) / SECRETS
+        file.write_bytes(files[SECRETS])
+        found = read_env_file(file, {})
     return {name: value for name, value in found.items() if value is not None}
 
 
 def for_project(
     files: Mapping[str, bytes], directory: Path, project: str, compose: tuple[Path, ...]
 ) -> ConfigFiles:
-    """Return what of an archived config directory belongs into that of a project.
+    """Return the files of an archived config directory that fit a project.
 
     Args:
         files: the archived config directory.
-        directory: the project's.
+        directory: the config directory of the project.
         project: its name.
-        compose: its Compose files; settings that tell of others are left out.
+        compose: its Compose files; settings for other files are left out.
     """
     kept: dict[str, bytes | None] = dict(files)
     if SETTINGS in files:
@@ -294,7 +299,7 @@ def for_archived_spec(
     Args:
         files: the archived config directory.
         spec_text: the Compose file that the backup holds.
-        settings: name the project, and that file in the config directory.
+        settings: the new settings, which name that file in the config directory.
     """
     return ConfigFiles(
         settings.directory, {**files, SPEC: spec_text, SETTINGS: settings.to_toml().encode()}
@@ -307,13 +312,13 @@ SAVING, REPLACING = "saving", "replacing"
 
 
 def recover(stack: Stack) -> None:
-    """Undo what a killed backup or restore of this stack left half done, if one did.
+    """Undo what a killed backup or restore of this stack left half done, if anything.
 
     Args:
-        stack: the stack; it is attached anew where something was done.
+        stack: the stack; attached again if something was undone.
 
     Raises:
-        StackError: it could not be undone.
+        StackError: something could not be undone.
     """
     project = stack.identity.project
     journal = RestoreJournal.of(project, stack.engine.endpoint.url)
@@ -330,34 +335,34 @@ def recover(stack: Stack) -> None:
                 "a %s of stack %s was killed: %s",
                 kind,
                 project,
-                "it goes on" if kind == BACKUP else "its former state is put back",
+                "resuming the stack" if kind == BACKUP else "putting its previous state back",
             )
             if kind == BACKUP:
                 _undo_backup(stack, document, journal)
             else:
                 undo_restore(stack, document, journal)
     except StackBusyError:
-        return  # it was not killed: it is at work
+        return  # the command was not killed: it is still running
     stack.attach()
 
 
 def _undo_backup(stack: Stack, document: Mapping[str, Any], journal: RestoreJournal) -> None:
-    let_go_on(stack.engine, document["paused"])
+    unpause(stack.engine, document["paused"])
     remove_helpers(stack.engine, stack.identity.project)
     sweep(Path(document["draft"]).parent)
     journal.close()
 
 
 def undo_restore(stack: Stack, document: Mapping[str, Any], journal: RestoreJournal) -> None:
-    """Put everything back; may be repeated where it was killed itself.
+    """Put the stack back as it was; can be repeated if it is killed.
 
     Args:
-        stack: a stack of this identity that is not used for anything else.
-        document: what the journal says.
-        journal: is closed when all is done.
+        stack: a `Stack` that is not used for anything else.
+        document: the content of the journal.
+        journal: closed when everything is done.
 
     Raises:
-        StackError: it failed; the journal and the safety copy stay.
+        StackError: it failed; the journal and the safety copy are kept.
     """
     try:
         remove_helpers(stack.engine, stack.identity.project)
@@ -372,9 +377,9 @@ def undo_restore(stack: Stack, document: Mapping[str, Any], journal: RestoreJour
         stack.launch(before["processes"])
     except (DockwrightError, ExceptionGroup, OSError) as failure:
         raise StackError(
-            f"the former state of stack {stack.identity.project} could not be put back: {failure}",
-            hint=f"its data is safe in {journal.safety}; every `dockwright stack` command on this "
-            "stack tries again",
+            f"cannot put back the previous state of stack {stack.identity.project}: {failure}",
+            hint=f"its data is safe in {journal.safety}; the next `dockwright stack` command for "
+            "this stack tries again",
         ) from failure
     journal.close()
 
@@ -382,13 +387,13 @@ def undo_restore(stack: Stack, document: Mapping[str, Any], journal: RestoreJour
 def _put_back(stack: Stack, before: Mapping[str, Any], journal: RestoreJournal) -> list[str]:
     engine = stack.engine
     remove_all(engine, stack.identity, keep_networks=before["networks"])
-    made_volumes(engine, before)
+    create_volumes(engine, before)
     if before["volumes"]:
         _fill_from(open_archive(journal.safety), stack, before)
     config = ConfigFiles.parse(before["config"])
     config.write()
     config.remove_empty()
-    return made_containers(engine, before)
+    return create_containers(engine, before)
 
 
 def _fill_from(safety: Archive, stack: Stack, before: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a long-lived stack looks like: state, health, ports, and what it uses of the machine."""
+"""The status of a long-lived stack: state, health, ports, CPU and memory of each unit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMIT_S = 1.0
 
 _USUAL_HTTP_PORTS = frozenset({80, 3000, 5000, 8000, 8080, 8081, 8888, 9000})
 _NEVER_TRIED = frozenset({3306, 33060})
-"""MySQL shuts out a host after 100 connections without a login (``max_connect_errors``)."""
+"""MySQL blocks a host after 100 connections without a login (``max_connect_errors``)."""
 
 _URL = re.compile(
     r"(https?)://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\d+))?(/[\w./~%-]*)?"
@@ -34,11 +34,11 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a unit serves.
+    """Whether a unit works.
 
     Attributes:
-        verdict: ``healthy``, ``unhealthy``, ``starting``, or empty: nobody can tell.
-        source: who says so: ``http``, ``tcp``, or ``check`` (the declared health check).
+        verdict: ``healthy``, ``unhealthy``, ``starting``, or empty if it is unknown.
+        source: where it comes from: ``http``, ``tcp``, or ``check`` (the declared health check).
         detail: what was seen, e.g. ``GET http://127.0.0.1:8000/ 200``.
     """
 
@@ -52,7 +52,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A page that a unit should answer; `declared`: the project says so itself."""
+    """A page that a unit should serve; `declared` if the project names it."""
 
     tls: bool
     address: Address
@@ -65,10 +65,10 @@ class _Page:
 
 
 def health_of(stack: Stack, unit: UnitStatus) -> Health:
-    """Return whether a unit serves now.
+    """Return the health of a unit now.
 
-    A health check that the engine counts as failed has the last word. A wrong answer over HTTP
-    counts only where no health check says otherwise: a check may know a better question.
+    A failed health check always counts. An HTTP error counts only if no health check succeeds:
+    the check may know better which request to make.
     """
     checked = Health(unit.health, "check" if unit.health else "")
     if unit.state != "running" or unit.health == "unhealthy":
@@ -95,7 +95,7 @@ def _by_tcp(stack: Stack, unit: UnitStatus) -> Health | None:
 
 
 def _page(stack: Stack, name: str) -> _Page | None:
-    """Return the page that a unit is asked for, if it has one that can be reached."""
+    """Return the page to request from a unit, if it has one that can be reached."""
     for scheme, port, path, declared in _pages(stack, name):
         address = _address(stack, name, port)
         if address is not None:
@@ -104,14 +104,14 @@ def _page(stack: Stack, name: str) -> _Page | None:
 
 
 def _pages(stack: Stack, name: str) -> Iterator[tuple[str, int, str, bool]]:
-    """Yield scheme, port and path of what may answer, the surest first, and if it is declared."""
+    """Yield scheme, port, path and whether the project declares it, most reliable first."""
     if name in stack.processes:
-        yield from _in_text(_asked(stack.spec.processes[name]))
+        yield from _urls_in(_ready_url(stack.spec.processes[name]))
         return
     service = stack.spec.services[name]
-    yield from _in_text(_asked(service))
+    yield from _urls_in(_ready_url(service))
     if service.healthcheck is not None:
-        yield from _in_text(" ".join(service.healthcheck.test))
+        yield from _urls_in(" ".join(service.healthcheck.test))
     for port in service.ports:
         if port.protocol == "tcp" and port.app_protocol in ("http", "https"):
             yield port.app_protocol, port.number, "/", False
@@ -119,8 +119,8 @@ def _pages(stack: Stack, name: str) -> Iterator[tuple[str, int, str, bool]]:
             yield "http", port.number, "/", False
 
 
-def _asked(unit: ServiceSpec | ProcessSpec) -> str:
-    """Return the URL of the ready condition."""
+def _ready_url(unit: ServiceSpec | ProcessSpec) -> str:
+    """Return the URL of the ready condition, or an empty text."""
     declared = unit.ready.get("http")
     options = declared if isinstance(declared, Mapping) else {"url": declared}
     url = str(options.get("url") or "")
@@ -129,7 +129,7 @@ def _asked(unit: ServiceSpec | ProcessSpec) -> str:
     return url
 
 
-def _in_text(text: str) -> Iterator[tuple[str, int, str, bool]]:
+def _urls_in(text: str) -> Iterator[tuple[str, int, str, bool]]:
     for found in _URL.finditer(text):
         scheme, port, path = found.groups()
         yield scheme, int(port or (443 if scheme == "https" else 80)), path or "/", True
@@ -151,18 +151,18 @@ def _tcp_addresses(stack: Stack, name: str) -> Iterator[Address]:
 def _address(stack: Stack, name: str, port: int) -> Address | None:
     try:
         return stack.address(name, port)
-    except DockwrightError:  # not published, and this host has no way to it
+    except DockwrightError:  # not published, and not reachable from this host
         return None
 
 
 def _status(page: _Page) -> int | None:
-    """Return the status of the answer; None where there is none, or not in HTTP."""
+    """Return the HTTP status, or None if there is no HTTP response."""
     parts = urlsplit(page.url)
     host = parts.hostname or ""
     if page.tls:
         context = ssl.create_default_context()
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # whether it serves is asked, not whose it is
+        context.verify_mode = ssl.CERT_NONE  # we only check that it responds, not its identity
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
             host, parts.port, timeout=_LIMIT_S, context=context
         )
@@ -178,19 +178,18 @@ def _status(page: _Page) -> int | None:
 
 
 _SPAN_S = 0.25
-"""How far apart two readings of a processor's use are, at least: some clocks tick every 10 ms."""
+"""The least time between two readings of CPU time: some clocks tick only every 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitSample:
-    """One service or native process, as it was seen at one moment.
+    """One service or native process at one moment.
 
     Attributes:
         unit: its state, ports and uptime.
-        health: whether it serves.
-        cpu_percent: of one processor, since the look before; None: it does not run, or nobody can
-            tell.
-        memory_bytes: without the page cache that could be given back; None as above.
+        health: whether it works.
+        cpu_percent: of one processor, since the previous sample; None: not running, or unknown.
+        memory_bytes: without reclaimable page cache; None: not running, or unknown.
     """
 
     unit: UnitStatus
@@ -207,27 +206,27 @@ class _Used:
 
 
 class StatusSampler:
-    """Looks at a stack, once or again and again: the use of a processor needs two readings.
+    """Samples a stack once or repeatedly; CPU use is the difference between two readings.
 
     Args:
-        clock: tells the time, in seconds.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._used: dict[str, _Used] = {}
 
-    def look(self, stack: Stack) -> list[UnitSample]:
-        """Return what every unit of an attached stack looks like now, in start order."""
+    def sample(self, stack: Stack) -> list[UnitSample]:
+        """Return a sample of every unit of an attached stack, in start order."""
         units = statuses(stack)
         running = {key: unit for unit in units if (key := _key(stack, unit)) is not None}
         before = {key: used for key, used in self._used.items() if key in running}
         first = self._readings(stack, {k: u for k, u in running.items() if k not in before})
-        # Health is asked for between the two readings, so that the wait costs nothing.
+        # The health is checked between the two readings, so that the wait costs nothing extra.
         healths = parallel.run([partial(health_of, stack, unit) for unit in units])
         if first:
             began = max(used.at_s for used in first.values())
-            # Nothing happens that could be waited for: a rate needs time to pass.
+            # There is no condition to wait for: a rate needs time to pass.
             threading.Event().wait(max(0.0, began + _SPAN_S - self._clock()))
         before |= first
         self._used = _batched({key: partial(self._again, used) for key, used in before.items()})
@@ -270,13 +269,13 @@ class StatusSampler:
 
 
 def _batched(tasks: Mapping[str, Callable[[], _Used | None]]) -> dict[str, _Used]:
-    """Run tasks at the same time; return what they gave, without those that gave nothing."""
+    """Run tasks in parallel; return their results, without those that are None."""
     results = parallel.run(list(tasks.values()))
-    return {key: each for key, each in zip(tasks, results, strict=True) if each is not None}
+    return {key: used for key, used in zip(tasks, results, strict=True) if used is not None}
 
 
 def _key(stack: Stack, unit: UnitStatus) -> str | None:
-    """Return what tells this life of a unit from another one; None where it does not run."""
+    """Return what identifies this start of a unit; None if it is not running."""
     if unit.state != "running":
         return None
     return unit.identifier if unit.kind == "process" else stack.containers[unit.name]

@@ -1,4 +1,4 @@
-"""Removes a long-lived stack: lists what is ours first, then removes exactly that."""
+"""Removes a long-lived stack: first lists what belongs to it, then removes exactly that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockwright._text import counted
 from dockwright.engine import Engine
 from dockwright.errors import EngineError
 from dockwright.managed.home import ConfigHome
@@ -17,7 +18,7 @@ from dockwright.stack import MarkedProcess, Stack, kill_processes, marked_proces
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an uninstall takes beside containers, networks and native processes."""
+    """What to remove besides containers, networks and native processes."""
 
     volumes: bool = False
     images: bool = False
@@ -26,14 +27,14 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Belongings:
-    """What there is of one long-lived stack.
+    """What belongs to one long-lived stack.
 
     Attributes:
         running: containers, networks and native processes, as kind and name.
         volumes: their names.
-        images: those that were got for the stack and that nothing else uses.
-        kept_images: those that were got for it and stay, with the reason.
-        config: the files of its config directory that were written by an install.
+        images: images that were pulled or built for the stack and that nothing else uses.
+        kept_images: images that were pulled or built for it and are kept, with the reason.
+        config: the files in its config directory that an install wrote.
     """
 
     running: tuple[tuple[str, str], ...] = ()
@@ -43,7 +44,7 @@ class Belongings:
     config: tuple[Path, ...] = ()
 
     def listed(self, scope: Scope) -> list[tuple[str, str]]:
-        """Return what goes, as kind and name."""
+        """Return what to remove, as kind and name."""
         rows = list(self.running)
         rows += [("volume", name) for name in self.volumes if scope.volumes]
         rows += [("image", _name(image)) for image in self.images if scope.images]
@@ -51,34 +52,35 @@ class Belongings:
         return rows
 
     def left(self, scope: Scope) -> Iterator[str]:
-        """Yield a line for each kind of thing that stays, with the option that removes it."""
+        """Yield a line for each kind of thing that is kept, with the option that removes it."""
         if self.volumes and not scope.volumes:
-            yield f"{_left('volume', self.volumes)}: --volumes removes the data"
+            yield f"{_kept('volume', self.volumes)}; to remove the data, use --volumes"
         if self.images and not scope.images:
-            yield f"{_left('image', map(_name, self.images))}: --images removes them"
+            yield f"{_kept('image', map(_name, self.images))}; to remove them, use --images"
         if self.config and not scope.config:
-            yield f"{_left('file', map(str, self.config))}: --config removes settings and secrets"
+            files = _kept("file", map(str, self.config))
+            yield f"{files}; to remove settings and secrets, use --config"
         if scope.images:
-            yield from (f"image {_name(image)} stays: {why}" for image, why in self.kept_images)
+            yield from (f"kept image {_name(image)}: {why}" for image, why in self.kept_images)
 
 
 def belongings(stack: Stack, home: ConfigHome) -> Belongings:
-    """Return what there is of the stack and may be removed with it."""
+    """Return what belongs to the stack and may be removed with it."""
     labels, engine = stack.identity.selector(), stack.engine
     containers = engine.list_containers(labels)
     running = [
-        *(("container", each["Names"][0].lstrip("/")) for each in containers),
+        *(("container", container["Names"][0].lstrip("/")) for container in containers),
         *(
-            ("process", f"{each.unit} (pid {each.process.pid})")
-            for each in _processes(stack)
-            if each.is_leader
+            ("process", f"{marked.unit} (pid {marked.process.pid})")
+            for marked in _processes(stack)
+            if marked.is_leader
         ),
-        *(("network", each["Name"]) for each in engine.list_networks(labels)),
+        *(("network", network["Name"]) for network in engine.list_networks(labels)),
     ]
-    images, kept = _images(stack, {each["Id"] for each in containers})
+    images, kept = _images(stack, {container["Id"] for container in containers})
     return Belongings(
         running=tuple(running),
-        volumes=tuple(each["Name"] for each in engine.list_volumes(labels)),
+        volumes=tuple(volume["Name"] for volume in engine.list_volumes(labels)),
         images=tuple(images),
         kept_images=tuple(kept),
         config=tuple(home.own_files()),
@@ -86,14 +88,17 @@ def belongings(stack: Stack, home: ConfigHome) -> Belongings:
 
 
 def uninstall_stack(stack: Stack, home: ConfigHome, found: Belongings, scope: Scope) -> list[Path]:
-    """Remove what `found.listed(scope)` says; return the foreign files that stay.
+    """Remove what `found.listed(scope)` returns.
+
+    Returns:
+        The files in the config directory that are kept because dockwright did not write them.
 
     Raises:
-        EngineError: or an `ExceptionGroup` of them: something could not be removed.
+        EngineError: something could not be removed; an `ExceptionGroup` if several things.
     """
     if not scope.volumes:
-        _stop(stack)  # its data stays: it is to be written out in order
-    kill_processes(each.process for each in _processes(stack))
+        _stop(stack)  # the data is kept: let services shut down properly
+    kill_processes(marked.process for marked in _processes(stack))
     stack.remove(volumes=scope.volumes)
     if scope.images:
         _remove_images(stack.engine, ImageRecord(stack.identity.project), found.images)
@@ -102,47 +107,50 @@ def uninstall_stack(stack: Stack, home: ConfigHome, found: Belongings, scope: Sc
 
 def _stop(stack: Stack) -> None:
     stack.stop()
-    for each in stack.engine.list_containers(stack.identity.selector(), all=False):
-        stack.engine.stop_container(each["Id"])  # of a service that is no longer declared
+    for container in stack.engine.list_containers(stack.identity.selector(), all=False):
+        stack.engine.stop_container(container["Id"])  # its service is no longer declared
 
 
 def _processes(stack: Stack) -> list[MarkedProcess]:
-    """Return the stack's native processes, also of those that are no longer declared."""
-    ours = stack.identity.ownership
+    """Return the stack's native processes, including those that are no longer declared."""
+    own = stack.identity.ownership
     return [
-        each
-        for each in marked_processes(stack.identity.project)
-        if (each.ownership.session, each.ownership.project) == (ours.session, ours.project)
+        marked
+        for marked in marked_processes(stack.identity.project)
+        if (marked.ownership.session, marked.ownership.project) == (own.session, own.project)
     ]
 
 
-def _images(stack: Stack, own: set[str]) -> tuple[list[OwnImage], list[tuple[OwnImage, str]]]:
-    """Return the images that may go, and those that were got for the stack and stay."""
-    users = [each for each in stack.engine.list_containers({}) if each["Id"] not in own]
+def _images(
+    stack: Stack, own_containers: set[str]
+) -> tuple[list[OwnImage], list[tuple[OwnImage, str]]]:
+    """Return the recorded images that may be removed, and those that must be kept with why."""
+    containers = stack.engine.list_containers({})
+    others = [container for container in containers if container["Id"] not in own_containers]
     recorded = ImageRecord(stack.identity.project).read()
-    ours = {_full(image.reference) for image in recorded}
-    going, kept = [], []
+    own_names = {_full(image.reference) for image in recorded}
+    removable, kept = [], []
     for image in recorded:
         if image.engine != stack.engine.endpoint.url or image_id(stack.engine, image.id) is None:
-            continue  # another engine's, or gone
-        why = _why_kept(stack.engine, image, users, ours)
+            continue  # on another engine, or gone
+        why = _why_kept(stack.engine, image, others, own_names)
         if why is None:
-            going.append(image)
+            removable.append(image)
         else:
             kept.append((image, why))
-    return going, kept
+    return removable, kept
 
 
 def _why_kept(
-    engine: Engine, image: OwnImage, users: Iterable[dict[str, Any]], ours: set[str]
+    engine: Engine, image: OwnImage, others: Iterable[dict[str, Any]], own_names: set[str]
 ) -> str | None:
-    user = next((each for each in users if each["ImageID"] == image.id), None)
+    user = next((container for container in others if container["ImageID"] == image.id), None)
     if user is not None:
         return f"container {user['Names'][0].lstrip('/')} uses it"
     names = engine.inspect_image(image.id).get("RepoTags") or []
-    foreign = [name for name in names if name not in ours]
+    foreign = [name for name in names if name not in own_names]
     if foreign:
-        return f"it is also called {', '.join(foreign)}"
+        return f"it is also tagged {', '.join(foreign)}"
     return None
 
 
@@ -153,16 +161,15 @@ def _full(reference: str) -> str:
 
 def _remove_images(engine: Engine, record: ImageRecord, images: Iterable[OwnImage]) -> None:
     for image in images:
-        with suppress(EngineError):  # another image is built on it: it stays, and is remembered
+        with suppress(EngineError):  # another image is based on it: keep it, and its record
             named = image_id(engine, image.reference) == image.id
             engine.remove_image(image.reference if named else image.id)
-    here = [each for each in record.read() if each.engine == engine.endpoint.url]
-    record.drop(each for each in here if image_id(engine, each.id) is None)
+    record.drop_missing(engine)
 
 
-def _left(kind: str, names: Iterable[str]) -> str:
+def _kept(kind: str, names: Iterable[str]) -> str:
     listed = list(names)
-    return f"{len(listed)} {kind}{'' if len(listed) == 1 else 's'} left ({', '.join(listed)})"
+    return f"kept {counted(len(listed), kind)} ({', '.join(listed)})"
 
 
 def _name(image: OwnImage) -> str:

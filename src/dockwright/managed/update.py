@@ -1,4 +1,4 @@
-"""Updates a long-lived stack: new images, only what changed anew, the old version if that fails."""
+"""Updates a long-lived stack: replaces what has changed, and rolls back if that fails."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dockwright.managed.images import (
     ImageRecord,
     get_images,
     image_id,
-    keeping_names,
     noting_images,
     reference_of,
     remove_unnamed,
+    restoring_tags,
 )
 from dockwright.stack import COMPOSE_SERVICE, Listener, Stack, UnitEvent, start_whole
 from dockwright.stack.naming import COMPOSE_CONFIG_HASH, config_hash, is_set_aside
@@ -36,10 +36,10 @@ class Change:
 
     Attributes:
         service: its name.
-        what: of ``new``, ``image``, ``build`` (known only after it), ``configuration`` and
-            ``orphan`` (no longer declared); empty: nothing.
+        what: some of ``new``, ``image``, ``build`` (only the build shows whether it changes),
+            ``configuration`` and ``orphan`` (no longer declared); empty: nothing.
         before: the id of the image that its container runs, or empty.
-        after: the id or registry digest of the one that it gets; empty: not known.
+        after: the id or registry digest of the image that it gets; empty: unknown.
     """
 
     service: str
@@ -54,10 +54,10 @@ def preview(stack: Stack, services: Iterable[str], *, pull: bool) -> list[Change
     Args:
         stack: the stack.
         services: some of its services.
-        pull: whether registries are asked for newer images.
+        pull: ask the registries for newer images.
 
     Raises:
-        ImageMissingError: a registry does not tell.
+        ImageMissingError: a registry cannot be reached or does not have the image.
     """
     containers = _containers(stack)
     changes = []
@@ -82,32 +82,32 @@ def update_stack(
     listener: Listener,
     remove_orphans: bool = False,
 ) -> list[Change]:
-    """Bring services to their newest images and configuration; whole, or not at all.
+    """Update services to their newest images and configuration, completely or not at all.
 
     Args:
-        stack: the stack, of which the caller holds the right to change it.
-        services: what to update; what they depend on is started as well.
-        pull: whether images are pulled anew; builds are always run.
-        listener: is told what happens, from several threads.
-        remove_orphans: whether services that are not declared now go; their volumes stay.
+        stack: the stack; the caller holds its lock.
+        services: what to update; their dependencies are started as well.
+        pull: pull images again; builds always run.
+        listener: gets the events, from several threads.
+        remove_orphans: remove services that are no longer declared; their volumes are kept.
 
     Returns:
         What was changed, without the orphans.
 
     Raises:
-        StackError: it failed; containers and image names are what they were before.
-        ImageMissingError: an image cannot be had; nothing was changed.
+        StackError: the update failed; containers and image names are as they were before.
+        ImageMissingError: an image cannot be pulled; nothing was changed.
     """
     images = [name for name in services if name in stack.spec.services]
     ran = _running(stack)
     changes: list[Change] | None = None
     try:
         with (
-            keeping_names(stack.engine, stack.spec, images),
+            restoring_tags(stack.engine, stack.spec, images),
             noting_images(stack.engine, stack.spec, images),
         ):
-            get_images(stack, images, _until_ready(listener), anew=pull)
-            changes = [each for each in _changes(stack, images) if each.what]
+            get_images(stack, images, _until_ready(listener), renew=pull)
+            changes = [change for change in _changes(stack, images) if change.what]
             start_whole(stack, services, listener=listener, remove_orphans=remove_orphans)
     except WaitCancelledError:
         raise
@@ -120,26 +120,26 @@ def update_stack(
 
 
 def _until_ready(listener: Listener) -> Listener:
-    """Return a listener that passes on all but the end: the services are not ready by then."""
+    """Return a listener without ``ready`` events: an image is ready before its service is."""
 
-    def tell(event: UnitEvent) -> None:
+    def listen(event: UnitEvent) -> None:
         if event.state != "ready":
             listener(event)
 
-    return tell
+    return listen
 
 
 def _without_pull(failure: DockwrightError, *, pull: bool) -> DockwrightError:
-    """Return the error of an image that cannot be had, with the way to do without."""
+    """Add to the error of an image that cannot be pulled how to update without pulling."""
     if not pull or not isinstance(failure, ImageMissingError):
         return failure
     return ImageMissingError(
-        failure.message, hint=f"{failure.hint}; or use the images that are here: --no-pull"
+        failure.message, hint=f"{failure.hint}; or use the existing images with --no-pull"
     )
 
 
 def _rolled_back(stack: Stack, ran: Mapping[str, str], failure: DockwrightError) -> StackError:
-    """Return the error of an update that failed, after waiting for the old version."""
+    """Wait for the old version; return the error of the failed update."""
     late = []
     for name, container in ran.items():
         try:
@@ -147,19 +147,22 @@ def _rolled_back(stack: Stack, ran: Mapping[str, str], failure: DockwrightError)
             wait_for(target, Healthy(), timeout_s=_OLD_READY_S)
         except WaitError:
             late.append(name)
-    state = "the old version runs again" if ran else "containers and images are as they were before"
+    state = "containers and images are as they were before"
+    if ran:
+        state = "the old version is running again"
     if late:
-        state = f"the old version is back, but {', '.join(late)} is not healthy"
+        state = f"the old version was restored, but {', '.join(late)} is not healthy"
     return StackError(
         f"the update of {stack.spec.name} failed: {state}\n{failure.message}", hint=failure.hint
     )
 
 
 def _drop_replaced(engine: Engine, record: ImageRecord) -> None:
-    """Remove the images that earlier updates got and that nothing uses any more."""
-    old = [each for each in record.read() if each.engine == engine.endpoint.url]
-    gone = remove_unnamed(engine, [each.id for each in old])
-    record.drop(each for each in old if each.id in gone or image_id(engine, each.id) is None)
+    """Remove the images of earlier updates that nothing uses any more."""
+    remove_unnamed(
+        engine, [image.id for image in record.read() if image.engine == engine.endpoint.url]
+    )
+    record.drop_missing(engine)
 
 
 def _changes(stack: Stack, services: Iterable[str]) -> list[Change]:
@@ -193,31 +196,31 @@ def _digits(image: str) -> str:
 def _containers(stack: Stack) -> dict[str, Mapping[str, Any]]:
     listed = stack.engine.list_containers(stack.identity.selector())
     return {
-        each["Labels"][COMPOSE_SERVICE]: each
-        for each in listed
-        if each["Names"] and not is_set_aside(each["Names"][0])
+        container["Labels"][COMPOSE_SERVICE]: container
+        for container in listed
+        if container["Names"] and not is_set_aside(container["Names"][0])
     }
 
 
 def _running(stack: Stack) -> dict[str, str]:
     return {
-        name: str(each["Id"])
-        for name, each in _containers(stack).items()
-        if each["State"] == "running"
+        name: str(container["Id"])
+        for name, container in _containers(stack).items()
+        if container["State"] == "running"
     }
 
 
 def orphans(stack: Stack) -> list[Change]:
-    """Return the services that have a container and that the project no longer declares."""
+    """Return the services that have a container but are no longer declared."""
     return [
-        Change(name, ("orphan",), str(each["ImageID"]), "")
-        for name, each in sorted(_containers(stack).items())
+        Change(name, ("orphan",), str(container["ImageID"]), "")
+        for name, container in sorted(_containers(stack).items())
         if name not in stack.spec.services
     ]
 
 
 def _newer_digest(stack: Stack, service: str) -> str:
-    """Return the digest in the registry, if the engine's image is another one."""
+    """Return the digest in the registry if the engine has a different image, else an empty text."""
     reference = reference_of(stack.spec, service)
     try:
         digest = stack.engine.remote_digest(reference)
@@ -227,4 +230,4 @@ def _newer_digest(stack: Stack, service: str) -> str:
         known = stack.engine.inspect_image(reference).get("RepoDigests") or ()
     except ImageMissingError:
         known = ()
-    return "" if any(str(each).endswith(f"@{digest}") for each in known) else digest
+    return "" if any(str(name).endswith(f"@{digest}") for name in known) else digest

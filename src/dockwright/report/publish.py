@@ -20,6 +20,7 @@ from dockwright.report.summary import (
     queue_shares,
     savings,
 )
+from dockwright.untrusted import printable
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """GitHub's variable: the file that a step may append its summary to."""
@@ -161,5 +162,5 @@ def properties(attempt: Attempt) -> list[tuple[str, str]]:
     texts = {"lane": test.lane, "stack": test.stack}
     return [
         *((f"dockwright.{name}_s", f"{value:.6f}") for name, value in seconds.items()),
-        *((f"dockwright.{name}", text) for name, text in texts.items() if text),
+        *((f"dockwright.{name}", printable(text)) for name, text in texts.items() if text),
     ]

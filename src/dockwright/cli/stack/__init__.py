@@ -1,4 +1,4 @@
-"""``dockwright stack``: the group of the commands that manage one long-lived stack."""
+"""``dockwright stack``: the commands that manage a long-lived stack."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dockwright.cli.app import Lazy, LazyGroup
 
 COMMANDS: Mapping[str, Lazy] = {
     "install": Lazy(
-        "dockwright.cli.stack.install:install", "Write settings and secrets; get the images."
+        "dockwright.cli.stack.install:install", "Write settings and secrets, and pull the images."
     ),
     "check": Lazy("dockwright.cli.stack.install:check", "Check that the stack can run."),
     "start": Lazy(
-        "dockwright.cli.stack.start:start", "Start services and wait until all is ready."
+        "dockwright.cli.stack.start:start", "Start services and wait until they are ready."
     ),
-    "stop": Lazy("dockwright.cli.stack.start:stop", "Stop services; containers and data stay."),
+    "stop": Lazy("dockwright.cli.stack.start:stop", "Stop services; keep containers and data."),
     "restart": Lazy("dockwright.cli.stack.start:restart", "Stop services and start them again."),
-    "status": Lazy("dockwright.cli.stack.status:status", "Show what runs, and where."),
-    "logs": Lazy("dockwright.cli.stack.logs:logs", "Show what services wrote, in order of time."),
+    "status": Lazy("dockwright.cli.stack.status:status", "Show the state of each service."),
+    "logs": Lazy("dockwright.cli.stack.logs:logs", "Show the logs of services, ordered by time."),
     "update": Lazy(
-        "dockwright.cli.stack.update:update", "Bring services to new images; put back if it fails."
+        "dockwright.cli.stack.update:update", "Update services; roll back if the update fails."
     ),
     "backup": Lazy(
-        "dockwright.cli.stack.backup:backup", "Write data, project and configuration to an archive."
+        "dockwright.cli.stack.backup:backup", "Back up data, project and configuration."
     ),
     "restore": Lazy(
-        "dockwright.cli.stack.backup:restore", "Bring a backup back; put back if it fails."
+        "dockwright.cli.stack.backup:restore", "Restore a backup; roll back if that fails."
     ),
     "config": Lazy(
         "dockwright.cli.stack.config:config", "Print the project in its canonical form."
@@ -47,8 +47,8 @@ Examples:
 """,
 )
 def stack() -> None:
-    """Manage one long-lived stack from a Compose project.
+    """Manage the long-lived stack of a Compose project.
 
-    It runs until it is stopped, with the ports and names that the files declare; the test runs'
-    own copies live beside it.
+    The stack runs until you stop it, with the ports and names that its Compose files declare. Test
+    runs do not use it: they start copies of their own.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,10 +23,10 @@ from dockwright.cli.options import (
     engine_url,
     from_installed,
     given_options,
-    tell_warnings,
+    print_warnings,
     timeout_option,
 )
-from dockwright.cli.output import note, print_json
+from dockwright.cli.output import confirmed, note, print_json
 from dockwright.cli.progress import transfer_shown
 from dockwright.compose import LoadOptions, load
 from dockwright.compose.loading import discover
@@ -66,7 +65,7 @@ _OTHER_ARCHIVES = (".tar", ".zip", ".bz2", ".xz", ".7z", ".zst", ".gz")
     epilog="""\b
 Examples:
   dockwright stack backup                         NAME-20260131T080000.tar.zst in this directory
-  dockwright stack backup -o /backups/            the same, in that directory
+  dockwright stack backup -o /backups/            the same file in that directory
   dockwright stack backup -o shop.tar.gz          with gzip
   dockwright stack backup -o shop-backup          a directory with a file for each volume
   dockwright stack backup -p shop -o a.tar.zst --force --json
@@ -77,38 +76,38 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to write it: NAME.tar.zst, NAME.tar.gz, or a directory.  [default: the project's "
-    "name and the time, .tar.zst, in this directory]",
+    help="Where to write the backup: NAME.tar.zst, NAME.tar.gz, or a directory.  [default: "
+    "PROJECT-TIME.tar.zst in this directory]",
 )
-@click.option("--force", is_flag=True, help="Replace what is at --output.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the backup holds, as JSON.")
+@click.option("--force", is_flag=True, help="Replace an existing --output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of the backup as JSON.")
 def backup(spec: StackSpec, output: Path | None, *, force: bool, as_json: bool) -> None:
-    """Write a backup: the volumes, the project, the images' digests and the configuration.
+    """Back up the stack: volumes, project, image digests and configuration.
 
-    A running stack is paused while its volumes are read, so that all are of one moment. The
-    backup appears whole or not at all, readable by its owner only. What containers write outside
-    of volumes, bind mounts and external volumes are not part of it.
+    A running stack is paused while its volumes are read, so that they all show the same moment. If
+    the command fails, it leaves no incomplete backup. Only you can read the backup. It does not
+    contain what containers write outside volumes, bind mounts, or external volumes.
     """
     began = time.monotonic()
     target = _target(output, spec.name, force=force)
     config = current_home().directory
     engine = current_engine()
     with (
-        locked_stack(spec, engine, what="backup", tell=note) as stack,
+        locked_stack(spec, engine, what="backup", notify=note) as stack,
         transfer_shown() as progress,
     ):
         manifest = interruptible(
             partial(back_up, stack, target, progress, config=config),
             progress.cancel,
-            doing="letting the stack go on, and removing what was written",
+            doing="resuming the stack and removing the incomplete backup",
         )
         external = [key for key, each in spec.section("volumes").items() if each.get("external")]
     if as_json:
         print_json({"path": str(target.path), **manifest.document()})
         return
-    _tell(target.path, manifest, time.monotonic() - began)
+    _print_result(target.path, manifest, time.monotonic() - began)
     for key in external:
-        note(f"volume {key} is external: it is not part of the backup")
+        note(f"volume {key} is external and not part of the backup")
 
 
 def _target(output: Path | None, project: str, *, force: bool) -> BackupTarget:
@@ -123,13 +122,13 @@ def _target(output: Path | None, project: str, *, force: bool) -> BackupTarget:
             return BackupTarget(path, codec, replace=force)
     if path.name.endswith(_OTHER_ARCHIVES):
         raise UsageError(
-            f"{output}: a backup is .tar.zst, .tar.gz or a directory",
-            hint="a name without such an ending makes a directory",
+            f"{output}: a backup must be a .tar.zst file, a .tar.gz file or a directory",
+            hint="a name without such an extension creates a directory",
         )
     return BackupTarget(path, single=False, replace=force)
 
 
-def _tell(path: Path, manifest: Manifest, seconds: float) -> None:
+def _print_result(path: Path, manifest: Manifest, seconds: float) -> None:
     rate = manifest.size / max(seconds, 0.001)
     note(
         f"{manifest.project}: {counted(len(manifest.volumes), 'volume')}, "
@@ -142,35 +141,37 @@ def _tell(path: Path, manifest: Manifest, seconds: float) -> None:
 @click.command(
     epilog="""\b
 Examples:
-  dockwright stack restore shop-20260131T080000.tar.zst    asks before it replaces data
-  dockwright stack restore shop-backup --force             a directory; without asking
-  dockwright stack restore a.tar.zst --verify-only         only look whether all of it is right
+  dockwright stack restore shop-20260131T080000.tar.zst    ask before replacing data
+  dockwright stack restore shop-backup --force             from a directory, without asking
+  dockwright stack restore a.tar.zst --verify-only         only verify the backup
   dockwright stack restore a.tar.zst -p shop-2             under another project name
-  dockwright stack restore a.tar.zst --from-archive        the project as it was at the backup
+  dockwright stack restore a.tar.zst --from-archive        with the project from the backup
 """
 )
 @given_options
 @click.argument("archive", type=click.Path(path_type=Path))
-@click.option("--verify-only", is_flag=True, help="Check the whole backup, and touch nothing.")
-@click.option("--force", is_flag=True, help="Replace what is there without asking.")
+@click.option("--verify-only", is_flag=True, help="Verify the whole backup; change nothing.")
+@click.option("--force", is_flag=True, help="Replace the existing stack without asking.")
 @click.option(
     "--start/--no-start",
     "start",
     default=None,
-    help="Whether it runs afterwards.  [default: what ran before; all where there was no stack]",
+    help="Whether to start the stack afterwards.  [default: the services that ran before, or all "
+    "of a new stack]",
 )
 @click.option(
     "--from-archive",
     is_flag=True,
-    help="Take the project from the backup instead of its Compose files.  [default: only where "
-    "there are none]",
+    help="Use the project from the backup instead of the Compose files.  [default: only if there "
+    "are no Compose files]",
 )
 @click.option(
     "--trust",
     is_flag=True,
-    help="The backup is your own: also restore links that leave their volumes, and devices.",
+    help="Also restore devices and links that point outside their volume. Only for backups from a "
+    "source that you trust.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was restored, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was restored as JSON.")
 @timeout_option
 def restore(
     options: LoadOptions,
@@ -185,11 +186,11 @@ def restore(
     as_json: bool,
     timeout_s: float,
 ) -> None:
-    """Replace the stack's volumes and configuration by those of a backup.
+    """Replace the stack's volumes and configuration with those of a backup.
 
-    The whole backup is verified before anything is touched. What is there is kept aside until the
-    restored stack is ready; if a step fails, or Ctrl-C ends it, all is put back. Images are not
-    part of a backup: they must be there, or to be had.
+    The whole backup is verified before anything is changed. The existing stack is saved until the
+    restored one is ready: if a step fails, or you press Ctrl-C, it is put back. Images are not part
+    of a backup: they must exist locally or be pullable.
     """
     began = time.monotonic()
     opened = open_archive(archive)
@@ -199,28 +200,31 @@ def restore(
         )
     manifest = opened.manifest
     if verify_only:
-        note(f"{archive}: every byte is as it was written; {_words(opened)}")
+        note(f"{archive}: the backup is intact; {_description(opened)}")
         if as_json:
             print_json({"path": str(archive), **manifest.document()})
         return
     spec, config = _project(options, base, opened, from_archive=from_archive)
-    tell_warnings(spec.warnings)
+    print_warnings(spec.warnings)
     with locked_stack(
-        spec, current_engine(), what="restore", tell=note, timeout_s=timeout_s
+        spec, current_engine(), what="restore", notify=note, timeout_s=timeout_s
     ) as stack:
-        planned = plan_restore(stack, opened, config, _tell_images)
-        if planned.existing and not force and not _confirmed(spec.name, planned.existing):
+        planned = plan_restore(stack, opened, config, _print_image)
+        if planned.existing and not force and not _may_replace(spec.name, planned.existing):
             note("nothing was restored")
             raise click.exceptions.Exit(1)
         with transfer_shown() as progress:
             started = interruptible(
                 partial(restore_stack, planned, progress, start=start),
                 partial(_cancel, progress, stack),
-                doing="putting back what was there",
+                doing="putting the existing stack back",
             )
     seconds = time.monotonic() - began
-    note(f"{spec.name} is restored after {seconds:.1f} s: {_words(opened)}")
-    note(f"running: {', '.join(started)}" if started else "it is not running: start it when wanted")
+    note(f"restored {spec.name} in {seconds:.1f} s: {_description(opened)}")
+    if started:
+        note(f"running: {', '.join(started)}")
+    else:
+        note("not running; start it with `dockwright stack start`")
     if as_json:
         print_json({"project": spec.name, "started": started, **manifest.document()})
 
@@ -228,7 +232,7 @@ def restore(
 def _project(
     options: LoadOptions, base: Path, archive: Archive, *, from_archive: bool
 ) -> tuple[StackSpec, ConfigFiles]:
-    """Return what is to be restored, and the files for its config directory."""
+    """Return the project to restore, and the files for its config directory."""
     manifest, files = archive.manifest, archived_config(archive)
     name = options.project_name or options.environ.get("COMPOSE_PROJECT_NAME")
     if not from_archive:
@@ -250,7 +254,7 @@ def _archived(
     home: ConfigHome, archive: Archive, files: Mapping[str, bytes]
 ) -> tuple[StackSpec, ConfigFiles]:
     project, directory = home.directory.name, home.directory
-    note(f"the project comes from the backup; its Compose file will be {directory}/compose.yaml")
+    note(f"using the project from the backup; its Compose file will be {directory}/compose.yaml")
     spec = archived_spec(
         archive, project=project, working_dir=directory, values=secret_values(files)
     )
@@ -278,12 +282,12 @@ def _has_files(options: LoadOptions) -> bool:
 def _check_name(spec: StackSpec, archived: str, *, named: bool) -> None:
     if spec.name != archived and not named:
         raise UsageError(
-            f"the backup is of project {archived}, and here is project {spec.name}",
-            hint=f"to restore it into this project all the same, add -p {spec.name}",
+            f"the backup is of project {archived}, but this is project {spec.name}",
+            hint=f"to restore it into this project anyway, add -p {spec.name}",
         )
 
 
-def _tell_images(event: UnitEvent) -> None:
+def _print_image(event: UnitEvent) -> None:
     if event.message:
         note(f"{event.unit}: {event.message}")
 
@@ -293,21 +297,20 @@ def _cancel(progress: Progress, stack: Stack) -> None:
     stack.cancel()
 
 
-def _confirmed(project: str, existing: tuple[str, ...]) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"restore asks before it replaces {project}, and here is no terminal",
-            hint="add --force to replace it without asking",
-        )
-    for each in existing:
-        note(f"  {each}")
-    return click.confirm(f"Replace this, with all data of {project}, by the backup?", err=True)
+def _may_replace(project: str, existing: tuple[str, ...]) -> bool:
+    return confirmed(
+        f"Replace this and all data of {project} with the backup?",
+        lines=[f"  {line}" for line in existing],
+        refusal=f"restore would replace {project}, and cannot ask for confirmation without a "
+        "terminal",
+        hint="add --force to replace it without asking",
+    )
 
 
-def _words(archive: Archive) -> str:
+def _description(archive: Archive) -> str:
     manifest = archive.manifest
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
     return (
         f"{counted(len(manifest.volumes), 'volume')}, {format_size(manifest.size)}, "
-        f"of project {manifest.project} on {made}"
+        f"project {manifest.project}, made on {made}"
     )

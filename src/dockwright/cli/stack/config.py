@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dockwright.cli.options import load_options, tell_warnings
+from dockwright.cli.options import load_options, print_warnings
 from dockwright.compose import LoadOptions, load, service_hashes, to_json, to_yaml
 from dockwright.errors import UnknownServiceError
 from dockwright.model import StackSpec
@@ -19,7 +19,7 @@ Examples:
   dockwright stack config                         the project in this directory, as YAML
   dockwright stack config --format json -o a.json
   dockwright stack config -f compose.yaml -f compose.ci.yaml --profile debug
-  dockwright stack config --services              what would be started, in that order
+  dockwright stack config --services              the services in start order
   dockwright stack config -q && echo valid
 """
 )
@@ -32,20 +32,20 @@ Examples:
     show_default=True,
     help="Format of the output.",
 )
-@click.option("--services", "show", flag_value="services", help="Print the services' names only.")
-@click.option("--volumes", "show", flag_value="volumes", help="Print the volumes' names only.")
-@click.option("--images", "show", flag_value="images", help="Print the services' images only.")
-@click.option("--profiles", "show", flag_value="profiles", help="Print the profiles' names only.")
+@click.option("--services", "show", flag_value="services", help="Print only the service names.")
+@click.option("--volumes", "show", flag_value="volumes", help="Print only the volume names.")
+@click.option("--images", "show", flag_value="images", help="Print only the image names.")
+@click.option("--profiles", "show", flag_value="profiles", help="Print only the profile names.")
 @click.option(
     "--hash",
     "hashed",
     metavar="SERVICES",
-    help="Print the configuration hash of services: names with commas, or '*'.",
+    help="Print the configuration hashes of services: comma-separated names, or '*' for all.",
 )
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing: only check the project.")
+@click.option("-q", "--quiet", is_flag=True, help="Only check the project; print nothing.")
 def config(
     options: LoadOptions,
     *,
@@ -55,14 +55,14 @@ def config(
     output: Path | None,
     quiet: bool,
 ) -> None:
-    """Print a Compose project as it is understood: merged, with variables and defaults filled in.
+    """Print the Compose project: merged, with variables and defaults filled in.
 
-    The output is that of `docker compose config`, which is not needed for it. Warnings go to
-    standard error.
+    The output is the same as that of `docker compose config`, which need not be installed. Warnings
+    go to standard error.
     """
     options = replace(options, runnable=False)
     spec = load(options)
-    tell_warnings(spec.warnings)
+    print_warnings(spec.warnings)
     if quiet:
         return
     if hashed:
@@ -83,13 +83,14 @@ def _hashes(options: LoadOptions, wanted: str) -> str:
     for name in names:
         if name not in found:
             raise UnknownServiceError(
-                f"no service {name!r} in the project", hint=f"there are {', '.join(sorted(found))}"
+                f"the project has no service {name!r}",
+                hint=f"its services are: {', '.join(sorted(found))}",
             )
     return "".join(f"{name} {found[name]}\n" for name in names)
 
 
 def _services(options: LoadOptions, spec: StackSpec) -> list[str]:
-    """Dependencies come before what depends on them."""
+    """Return the services, dependencies before what depends on them."""
     del options
     ordered: dict[str, None] = {}
 
@@ -116,7 +117,7 @@ def _images(options: LoadOptions, spec: StackSpec) -> list[str]:
 
 
 def _profiles(options: LoadOptions, spec: StackSpec) -> list[str]:
-    """Every profile that a service of the project names, active or not."""
+    """Return every profile that a service names, active or not."""
     del spec
     everything = load(replace(options, profiles=("*",)))
     found: set[str] = set()

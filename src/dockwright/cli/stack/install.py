@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,12 +20,12 @@ from dockwright.cli.options import (
     from_installed,
     given_options,
     json_option,
-    tell_warnings,
+    print_warnings,
 )
-from dockwright.cli.output import note
+from dockwright.cli.output import confirmed, note
 from dockwright.cli.progress import shown
 from dockwright.compose import LoadOptions, load, locate
-from dockwright.errors import ComposeError, DockwrightError, StackError, UsageError
+from dockwright.errors import ComposeError, DockwrightError, StackError
 from dockwright.managed import (
     ConfigHome,
     Finding,
@@ -51,8 +50,8 @@ from dockwright.paths import state_directory
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What the options say."""
+class _Choices:
+    """The options of `install`."""
 
     force: bool
     new_secrets: bool
@@ -63,19 +62,17 @@ class _Wanted:
 @click.command(
     epilog="""\b
 Examples:
-  dockwright stack install                     the project in this directory
+  dockwright stack install                         the project in this directory
   dockwright stack install -f compose.yaml -f compose.prod.yaml --profile mail
-  dockwright stack install --force             over another configuration; secrets stay
+  dockwright stack install --force                 replace other settings; keep secrets
   dockwright stack install --no-check --no-pull    only write settings and secrets
 """
 )
 @given_options
-@click.option("--force", is_flag=True, help="Do not ask before settings are replaced.")
-@click.option(
-    "--new-secrets", is_flag=True, help="Make up all secrets anew, also those that there are."
-)
-@click.option("--check/--no-check", default=True, help="Check first that the stack can run.")
-@click.option("--pull/--no-pull", default=True, help="Pull or build the images ahead.")
+@click.option("--force", is_flag=True, help="Replace different settings without asking.")
+@click.option("--new-secrets", is_flag=True, help="Replace all existing secrets with new ones.")
+@click.option("--check/--no-check", default=True, help="First check that the stack can run.")
+@click.option("--pull/--no-pull", default=True, help="Pull or build the images.")
 @click.pass_context
 def install(
     ctx: click.Context,
@@ -87,30 +84,31 @@ def install(
     check: bool,
     pull: bool,
 ) -> None:
-    """Install the stack: settings, secrets, checks, images. Starts nothing.
+    """Install the stack: write settings and secrets, check it, and pull its images.
 
-    Writes settings.toml, so that stack commands find the project by -p NAME from anywhere, and
-    .env, with a strong secret for each variable that the project declares as secret; only you may
-    read them. Other files in the config directory stay. Doing it again changes nothing.
+    Writes settings.toml, so that stack commands find the project with -p NAME from anywhere, and
+    .env, with a strong secret for each variable that the project declares as a secret. Only you can
+    read these files. Starts nothing, and keeps other files in the config directory. Installing the
+    same stack again changes nothing.
     """
     options = _with_files(options, base)
     place = locate(options)
     with exclusive(place.name, what="install"):
-        wanted = _Wanted(force, new_secrets, check, pull)
-        plan, spec = _planned(options, ConfigHome.of(base, place.name), wanted)
-        if plan.differences and not force and not _confirmed(plan):
+        choices = _Choices(force, new_secrets, check, pull)
+        plan, spec = _planned(options, ConfigHome.of(base, place.name), choices)
+        if plan.differences and not force and not _may_replace(plan):
             note("nothing was changed")
             ctx.exit(1)
         if check and not plan.changes_nothing:
             _check(spec)
-        got = _get_images(spec, missing_only=plan.changes_nothing) if pull else []
-        _write(plan, got)
+        pulled = _get_images(spec, missing_only=plan.changes_nothing) if pull else []
+        _write(plan, pulled)
 
 
 def _with_files(options: LoadOptions, base: Path) -> LoadOptions:
-    """Return the options; without a Compose file here, those of the installed stack that is named.
+    """Return `options`, or those of the named installed stack if there is no Compose file here.
 
-    Here the files come first: they are what is to be installed.
+    Unlike in other commands, Compose files come first: they are what to install.
     """
     try:
         locate(options)
@@ -123,51 +121,53 @@ def _with_files(options: LoadOptions, base: Path) -> LoadOptions:
 
 
 def _planned(
-    options: LoadOptions, home: ConfigHome, wanted: _Wanted
+    options: LoadOptions, home: ConfigHome, choices: _Choices
 ) -> tuple[InstallPlan, StackSpec]:
     place = locate(options)
     endpoint = current_endpoint()
-    url = "" if endpoint.tls else endpoint.url  # its files are not part of an address
-    plan = plan_install(home, place, options, engine=url, force=wanted.force)
+    url = "" if endpoint.tls else endpoint.url  # the URL alone does not name the TLS files
+    plan = plan_install(home, place, options, engine=url, force=choices.force)
     given = {}
     declared = place.secret_variables()
-    if declared and not plan.known and (wanted.check or wanted.pull):
-        # Data that is there was made with what is set now: a new secret would not open it.
+    if declared and not plan.known and (choices.check or choices.pull):
+        # Existing data was created with the values of now: it would not open with a new secret.
         data = has_data(current_engine(), identity_of(place.name, place.working_dir))
         given = dict(place.variables) if data else {}
-    add = partial(InstallPlan.with_secrets, anew=wanted.new_secrets, given=given)
+    add = partial(InstallPlan.with_secrets, renew=choices.new_secrets, given=given)
     plan = add(plan, declared)
     spec = load(replace(options, values=plan.values))
-    tell_warnings(spec.warnings)
+    print_warnings(spec.warnings)
     return add(plan, spec.secrets), spec
 
 
-def _confirmed(plan: InstallPlan) -> bool:
+def _may_replace(plan: InstallPlan) -> bool:
     lines = "".join(f"\n  {line}" for line in plan.differences)
-    message = f"{plan.settings.project} is installed with other settings:{lines}"
-    if not sys.stdin.isatty():
-        raise UsageError(message, hint="add --force to replace them; secrets and data stay")
-    note(message)
-    return click.confirm("Replace them?", err=True)
+    message = f"{plan.settings.project} is installed with different settings:{lines}"
+    return confirmed(
+        "Replace them?",
+        lines=[message],
+        refusal=message,
+        hint="add --force to replace them; secrets and data are kept",
+    )
 
 
 def _check(spec: StackSpec) -> None:
     identity = identity_of(spec.name, spec.working_dir)
     findings = list(check_stack(spec, current_engine(), identity))
-    bad = [each for each in findings if each.status != "ok"]
-    for each in bad:
-        note(f"{each.status}: {each.name}: {each.detail}\n  {each.remedy}")
-    failed = [each for each in bad if each.status == "fail"]
+    bad = [finding for finding in findings if finding.status != "ok"]
+    for finding in bad:
+        note(f"{finding.status}: {finding.name}: {finding.detail}\n  {finding.remedy}")
+    failed = [finding for finding in bad if finding.status == "fail"]
     if failed:
         raise StackError(
             f"{counted(len(failed), 'check')} failed: {spec.name} was not installed",
-            hint="put that right, or skip the checks with --no-check",
+            hint="fix this, or skip the checks with --no-check",
         )
     note(f"{counted(len(findings), 'check')} passed")
 
 
 def _get_images(spec: StackSpec, *, missing_only: bool) -> Sequence[str]:
-    """Pull or build images; return the services whose images were got."""
+    """Pull or build images; return the services they are for."""
     engine = current_engine()
     names = [
         name
@@ -178,23 +178,24 @@ def _get_images(spec: StackSpec, *, missing_only: bool) -> Sequence[str]:
         stack = long_lived_stack(spec, engine)
         with noting_images(engine, spec, names), shown(names) as listener:
             interruptible(
-                partial(get_images, stack, names, listener), stack.cancel, doing="ending the pulls"
+                partial(get_images, stack, names, listener),
+                stack.cancel,
+                doing="cancelling the pulls",
             )
     return names
 
 
-def _write(plan: InstallPlan, got: Sequence[str]) -> None:
+def _write(plan: InstallPlan, pulled: Sequence[str]) -> None:
     name, directory = plan.settings.project, plan.home.directory
     if plan.changes_nothing:
-        done = "got the missing images" if got else "nothing changed"
+        done = "pulled or built missing images" if pulled else "nothing changed"
         note(f"{name} is already installed in {directory}: {done}")
         return
-    loose = plan.write()
-    for path in loose:
-        note(f"other users had rights on {path}: they were taken away")
+    for path in plan.write():
+        note(f"removed the permissions of other users on {path}")
     if plan.made:
-        note(f"secrets made: {', '.join(plan.made)}")
-    note(f"{name} is installed in {directory}")
+        note(f"generated secrets: {', '.join(plan.made)}")
+    note(f"installed {name} in {directory}")
     note(f"start it with: dockwright stack start -p {name}")
 
 
@@ -210,9 +211,9 @@ Examples:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, options: LoadOptions, base: Path, *, as_json: bool) -> None:
-    """Check that the stack can run: configuration, secrets, engine, disk, ports, images.
+    """Check that the stack can run: configuration, secrets, engine, disk, ports and images.
 
-    Changes nothing. Every bad finding comes with a remedy. Exits with 1 if a check fails.
+    Changes nothing. Prints what to do about each problem. The exit code is 1 if a check fails.
     """
     ctx.exit(report(list(_findings(options, base)), as_json=as_json))
 
@@ -225,7 +226,7 @@ def _findings(options: LoadOptions, base: Path) -> Iterator[Finding]:
         spec = load(options)
         yield from check_configuration(spec, current_home(), variables)
     except DockwrightError as failure:
-        yield unusable(failure, "configuration", "put it right where the message says")
+        yield unusable(failure, "configuration", "fix it where the message says")
         yield check_state(state_directory())
     try:
         engine = current_engine()

@@ -1,4 +1,4 @@
-"""``dockwright stack logs``: what the services of the long-lived stack wrote."""
+"""``dockwright stack logs``: the logs of the services of a long-lived stack."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from dockwright.model import StackSpec
 from dockwright.stack import NativeProcess, Stack
 
 _PATIENCE_S = 0.1
-"""How long, while following, the lines of others wait for one of a service that is silent."""
+"""How long a line waits for an older line of a silent service while logs are followed."""
 
 _READ_AHEAD = 256
-"""How many lines of each service are read before they are shown."""
+"""How many lines of each service are read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class ServiceLine:
 
     @property
     def time_s(self) -> float:
-        """When it was written; a line without a time comes first."""
+        """When the line was written; a line without a time comes first."""
         return self.line.time_s or 0.0
 
 
 def merge_ended(logs: Mapping[str, Iterable[LogLine]]) -> Iterator[ServiceLine]:
-    """Yield the lines of logs that end, by time; one line of each is held at once."""
+    """Yield the lines of finite logs ordered by time; hold one line of each in memory."""
     labelled = [_labelled(service, lines) for service, lines in logs.items()]
     return heapq.merge(*labelled, key=lambda each: each.time_s)
 
@@ -55,9 +55,9 @@ def _labelled(service: str, lines: Iterable[LogLine]) -> Iterator[ServiceLine]:
 
 
 class FollowedLogs:
-    """Yields the lines of logs that may go on for ever, by time as far as waiting 0.1 s allows.
+    """Yields the lines of endless logs, ordered by time as far as waiting 0.1 s allows.
 
-    Each log is read in a thread of its own, never more than 256 lines ahead.
+    Each log is read in its own thread, at most 256 lines ahead.
 
     Args:
         logs: the lines of each service; ends when all of them end.
@@ -70,14 +70,14 @@ class FollowedLogs:
         self._silent_since = dict.fromkeys(logs, time.monotonic())
         self._failure: DockwrightError | None = None
         for service, lines in logs.items():
-            # Daemons: a reader that waits for a silent service must not keep the command alive.
+            # Daemon threads: waiting for a silent service must not keep the command alive.
             threading.Thread(target=self._read, args=(service, lines), daemon=True).start()
 
     def __iter__(self) -> Iterator[ServiceLine]:
         """Yield lines until every log has ended.
 
         Raises:
-            DockwrightError: a log could not be read any further.
+            DockwrightError: reading a log failed.
         """
         while (line := self._next()) is not None:
             yield line
@@ -111,7 +111,7 @@ class FollowedLogs:
                 self._changed.wait(patience_s if heads else None)
 
     def _patience_s(self) -> float:
-        """Return for how long a silent service may still come up with an older line, in seconds."""
+        """Return how much longer to wait for an older line of a silent service, in seconds."""
         silent = [self._silent_since[each] for each in self._open if not self._pending[each]]
         return max(silent, default=-_PATIENCE_S) + _PATIENCE_S - time.monotonic()
 
@@ -122,13 +122,13 @@ class FollowedLogs:
         return line
 
 
-_POLL_S = 0.1  # a native process's file tells nobody that it has grown
+_POLL_S = 0.1  # nothing notifies us when the log file of a native process grows
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow")
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which lines, in the words of the options."""
+class _Selection:
+    """Which lines to show, as the options say."""
 
     tail: int | None
     since_s: float | None
@@ -136,12 +136,12 @@ class _Wanted:
 
 
 class _Logs(click.Command):
-    """Tells those who know `docker compose logs -f` what it is called here."""
+    """Explains `-f` to users of `docker compose logs -f`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for here, following in zip(args, [*args[1:], "-"], strict=False):
             if here == "-f" and following.startswith("-"):
-                raise click.UsageError("-f names a Compose file; --follow follows the logs", ctx)
+                raise click.UsageError("-f takes a Compose file; to follow logs, use --follow", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -149,25 +149,29 @@ class _Logs(click.Command):
     cls=_Logs,
     epilog="""\b
 Examples:
-  dockwright stack logs                         everything, in order of time
+  dockwright stack logs                         everything, ordered by time
   dockwright stack logs web db --tail 20        the last 20 lines of each
-  dockwright stack logs web --follow            until Ctrl-C, or until it ends
+  dockwright stack logs web --follow            until Ctrl-C, or until web exits
   dockwright stack logs --since 10m
   dockwright stack logs --since 2026-01-31T08:00:00Z --timestamps
 """,
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option("--follow", is_flag=True, help="Go on with what they write from now on.")
+@click.option("--follow", is_flag=True, help="Keep printing new lines.")
 @click.option(
-    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each."
+    "-n",
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only the last N lines of each service.",
 )
 @click.option(
     "--since",
     "since_s",
     metavar="TIME",
     type=moment,
-    help="Only lines written since then: 10m (ago), or 2026-01-31T08:00:00Z.",
+    help="Only lines since a time: 10m (ago) or 2026-01-31T08:00:00Z.",
 )
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
 def logs(
@@ -179,16 +183,16 @@ def logs(
     since_s: float | None,
     timestamps: bool,
 ) -> None:
-    """Show what services wrote, in order of time.
+    """Show the logs of services, ordered by time.
 
-    The lines of a native process bear no time: they are shown as if written when the last one was.
+    The lines of a native process have no times: all of them get the time of the last one.
     """
     stack = long_lived_stack(spec, current_engine())
     names = stack.known(services) if services else _present(stack)
     show = _Printer(names, timestamps=timestamps)
     with until_ctrl_c(), ExitStack() as closing:
         sources = {
-            name: _source(stack, name, _Wanted(tail, since_s, follow), closing) for name in names
+            name: _source(stack, name, _Selection(tail, since_s, follow), closing) for name in names
         }
         merged = FollowedLogs(sources) if follow else merge_ended(sources)
         for line in merged:
@@ -205,38 +209,42 @@ def _present(stack: Stack) -> list[str]:
     if not names:
         raise StackError(
             f"stack {stack.spec.name} was never started",
-            hint="`dockwright stack start` starts it",
+            hint="start it with `dockwright stack start`",
         )
     return names
 
 
-def _source(stack: Stack, name: str, wanted: _Wanted, closing: ExitStack) -> Iterable[LogLine]:
+def _source(stack: Stack, name: str, selected: _Selection, closing: ExitStack) -> Iterable[LogLine]:
     if name in stack.processes:
         stopped = threading.Event()
         closing.callback(stopped.set)
-        return _process_lines(stack.processes[name], wanted, stopped)
+        return _process_lines(stack.processes[name], selected, stopped)
     return closing.enter_context(
         stack.log_stream(
-            name, tail=wanted.tail, since_s=wanted.since_s, follow=wanted.follow, timestamps=True
+            name,
+            tail=selected.tail,
+            since_s=selected.since_s,
+            follow=selected.follow,
+            timestamps=True,
         )
     )
 
 
 def _process_lines(
-    process: NativeProcess, wanted: _Wanted, stopped: threading.Event
+    process: NativeProcess, selected: _Selection, stopped: threading.Event
 ) -> Iterator[LogLine]:
     if not process.log.exists():
         return
     written_s = process.log.stat().st_mtime
     with process.log.open(encoding="utf-8", errors="replace") as file:
-        known: Iterable[str] = (line.rstrip("\n") for line in file)
-        if wanted.tail is not None:
-            known = process.last_lines(wanted.tail)
-        if wanted.since_s is None or written_s >= wanted.since_s:
-            yield from (LogLine("stdout", text, written_s) for text in known)
+        existing: Iterable[str] = (line.rstrip("\n") for line in file)
+        if selected.tail is not None:
+            existing = process.last_lines(selected.tail)
+        if selected.since_s is None or written_s >= selected.since_s:
+            yield from (LogLine("stdout", text, written_s) for text in existing)
         file.seek(0, 2)
-        while wanted.follow and not stopped.is_set():
-            runs = process.running  # asked first: what it wrote until then is read below
+        while selected.follow and not stopped.is_set():
+            runs = process.running  # before the read, which then gets all that it wrote
             yield from (LogLine("stdout", line.rstrip("\n"), time.time()) for line in file)
             if not runs:
                 return
@@ -244,7 +252,7 @@ def _process_lines(
 
 
 class _Printer:
-    """Writes lines to standard output, each under its service's name where there are several."""
+    """Writes lines to standard output, with the name of the service if there are several."""
 
     def __init__(self, names: list[str], *, timestamps: bool) -> None:
         self._timestamps = timestamps
@@ -256,11 +264,11 @@ class _Printer:
                 coloured = colours_wanted(sys.stdout)
                 self._prefixes[name] = click.style(prefix, fg=colour) if coloured else prefix
 
-    def __call__(self, each: ServiceLine, *, flush: bool) -> None:
-        time_s = each.line.time_s
+    def __call__(self, line: ServiceLine, *, flush: bool) -> None:
+        time_s = line.line.time_s
         stamp = f"{_stamp(time_s)} " if self._timestamps and time_s is not None else ""
-        # Not click.echo: a line is passed on as it was written, colours and all.
-        sys.stdout.write(f"{self._prefixes[each.service]}{stamp}{each.line.text}\n")
+        # Not click.echo: lines are passed on as they were written, with their colours.
+        sys.stdout.write(f"{self._prefixes[line.service]}{stamp}{line.line.text}\n")
         if flush:
             sys.stdout.flush()
 

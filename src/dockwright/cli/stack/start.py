@@ -21,30 +21,30 @@ from dockwright.stack import Stack, start_whole, statuses
     epilog="""\b
 Examples:
   dockwright stack start                    everything
-  dockwright stack start web                web, and what it depends on
+  dockwright stack start web                web and its dependencies
   dockwright stack start -p shop-2          under another project name
-  dockwright stack start --timeout 5m       with slow services
+  dockwright stack start --timeout 5m       for slow services
 """
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @timeout_option
 def start(spec: StackSpec, services: tuple[str, ...], timeout_s: float) -> None:
-    """Start services, with what they depend on, and wait until all is ready.
+    """Start services and their dependencies, and wait until they are ready.
 
-    What runs unchanged is left as it is. A service whose configuration or image has changed gets a
-    new container, with its volumes. If the start fails, or Ctrl-C ends it, what it made is removed
-    again; volumes that were there before always stay.
+    Services that already run unchanged are left alone. A service whose configuration or image has
+    changed gets a new container with the same volumes. If the start fails, or you press Ctrl-C,
+    what it created is removed again; existing volumes are always kept.
     """
     began = time.monotonic()
     engine = current_engine()
-    with locked_stack(spec, engine, what="start", tell=note, timeout_s=timeout_s) as stack:
+    with locked_stack(spec, engine, what="start", notify=note, timeout_s=timeout_s) as stack:
         units = stack.known_with_dependencies(services or stack.known(None))
         with noting_images(engine, spec, units), shown(units, running_units(stack)) as listener:
             interruptible(
                 partial(start_whole, stack, units, listener=listener),
                 stack.cancel,
-                doing="taking back what was started",
+                doing="removing what was started",
             )
     note(f"{stack.identity.project} is ready after {time.monotonic() - began:.1f} s")
     _print_addresses(stack, units)
@@ -67,23 +67,24 @@ _RUNS = ("running", "paused", "restarting")
     epilog="""\b
 Examples:
   dockwright stack stop          everything, dependents first
-  dockwright stack stop web      only this one
+  dockwright stack stop web      only web
 """
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 def stop(spec: StackSpec, services: tuple[str, ...]) -> None:
-    """Stop services, with the stop signal and grace that they declare.
+    """Stop services, with the stop signal and grace period that they declare.
 
-    Their containers, networks and volumes stay: 'start' brings them back, 'uninstall' removes them.
+    Containers, networks and volumes are kept: 'start' starts the services again, 'uninstall'
+    removes them.
     """
-    with locked_stack(spec, current_engine(), what="stop", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="stop", notify=note) as stack:
         chosen = stack.known(services or None)
         found = statuses(stack)
-        running = [each.name for each in found if each.state in _RUNS and each.name in chosen]
+        running = [unit.name for unit in found if unit.state in _RUNS and unit.name in chosen]
         if not running:
             what = ", ".join(services) or stack.identity.project
-            note(f"nothing to stop: {what} does not run")
+            note(f"nothing to stop: {what} is not running")
             return
         note(f"stopping {', '.join(running)} ...")
         stack.stop(running)
@@ -94,7 +95,7 @@ def stop(spec: StackSpec, services: tuple[str, ...]) -> None:
     epilog="""\b
 Examples:
   dockwright stack restart          everything
-  dockwright stack restart web      only this one
+  dockwright stack restart web      only web
 """
 )
 @compose_options
@@ -102,20 +103,20 @@ Examples:
 def restart(spec: StackSpec, services: tuple[str, ...]) -> None:
     """Stop services, start the same containers again, and wait until they are ready.
 
-    A changed configuration does not count here: 'start' puts it into effect.
+    This does not apply a changed configuration: 'start' does.
     """
-    with locked_stack(spec, current_engine(), what="restart", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="restart", notify=note) as stack:
         chosen = stack.known(services or None)
         absent = [name for name in chosen if name in spec.services and name not in stack.containers]
         if absent:
             raise StackError(
                 f"stack {spec.name}: {', '.join(absent)} was never started",
-                hint="`dockwright stack start` creates it",
+                hint="start it with `dockwright stack start`",
             )
         note(f"restarting {', '.join(chosen)} ...")
         with shown(chosen) as listener:
             interruptible(
                 partial(stack.restart, chosen, listener=listener),
                 stack.cancel,
-                doing="ending the restart",
+                doing="cancelling the restart",
             )

@@ -1,4 +1,4 @@
-"""``dockwright stack status``: what of the long-lived stack runs, and where it is reached."""
+"""``dockwright stack status``: which services of a long-lived stack run, and their addresses."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ Examples:
 )
 @compose_options
 @json_option
-@click.option("--watch", is_flag=True, help="Show every change until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep showing changes until Ctrl-C.")
 def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
-    """Show every service with its state, health, uptime, use of the machine, and ports.
+    """Show the state, health, uptime, CPU, memory and ports of each service.
 
-    Health is what an HTTP page answers, else whether a port accepts connections, else what the
-    declared health check says; which of them is named beside it. CPU is in percent of one
-    processor, just now. Ctrl-C ends --watch.
+    Health comes from an HTTP request, else from a TCP connection, else from the declared health
+    check; the source is in parentheses. CPU is the current percentage of one processor.
     """
     engine = current_engine()
     if not watch:
-        _print(spec, StatusSampler().look(long_lived_stack(spec, engine)), as_json=as_json)
+        _print(spec, StatusSampler().sample(long_lived_stack(spec, engine)), as_json=as_json)
         return
     with until_ctrl_c(exit_code=0):
         if is_terminal(sys.stdout) and not as_json:
@@ -52,9 +51,9 @@ def status(spec: StackSpec, *, as_json: bool, watch: bool) -> None:
 
 def _print(spec: StackSpec, found: Sequence[UnitSample], *, as_json: bool) -> None:
     if as_json:
-        print_json({"project": spec.name, "services": [_document(each) for each in found]})
+        print_json({"project": spec.name, "services": [_document(sample) for sample in found]})
     else:
-        print_table(_HEADERS, [_row(each) for each in found], whole=_WHOLE)
+        print_table(_HEADERS, [_row(sample) for sample in found], whole=_WHOLE)
     sys.stdout.flush()
 
 
@@ -62,38 +61,38 @@ def _watch_live(spec: StackSpec, engine: Engine) -> None:
     from rich.live import Live
 
     with Live(auto_refresh=False) as live:
-        for found in _looks(spec, engine):
-            table = rich_table(_HEADERS, [_row(each) for each in found], whole=_WHOLE)
+        for found in _samples(spec, engine):
+            table = rich_table(_HEADERS, [_row(sample) for sample in found], whole=_WHOLE)
             live.update(table, refresh=True)
 
 
 def _watch_changes(spec: StackSpec, engine: Engine, *, as_json: bool) -> None:
     last: object = None
-    for found in _looks(spec, engine):
+    for found in _samples(spec, engine):
         now = [
-            (each.unit.name, each.unit.state, each.health.verdict, each.unit.identifier)
-            for each in found
+            (sample.unit.name, sample.unit.state, sample.health.verdict, sample.unit.identifier)
+            for sample in found
         ]
         if now != last:
             _print(spec, found, as_json=as_json)
             last = now
 
 
-def _looks(spec: StackSpec, engine: Engine) -> Iterator[list[UnitSample]]:
-    """Look at once, then whenever the engine tells of the stack's containers, and every 2 s."""
-    looker = StatusSampler()
+def _samples(spec: StackSpec, engine: Engine) -> Iterator[list[UnitSample]]:
+    """Sample at once, then after each event of the stack's containers, and every 2 s."""
+    sampler = StatusSampler()
     with engine.events.subscribe(labels={COMPOSE_PROJECT: spec.name}) as events:
         while True:
-            yield looker.look(long_lived_stack(spec, engine))
+            yield sampler.sample(long_lived_stack(spec, engine))
             events.get(_REFRESH_S)
 
 
-def _row(each: UnitSample) -> tuple[str, ...]:
-    unit = each.unit
+def _row(sample: UnitSample) -> tuple[str, ...]:
+    unit = sample.unit
     ports = ", ".join(f"{address}->{port}" for port, address in unit.ports.items())
-    cpu = "" if each.cpu_percent is None else f"{each.cpu_percent:.1f} %"
-    memory = "" if each.memory_bytes is None else format_size(each.memory_bytes)
-    health = str(each.health)
+    cpu = "" if sample.cpu_percent is None else f"{sample.cpu_percent:.1f} %"
+    memory = "" if sample.memory_bytes is None else format_size(sample.memory_bytes)
+    health = str(sample.health)
     return (unit.name, _state(unit), health, age(unit.uptime_s), cpu, memory, ports)
 
 
@@ -104,8 +103,8 @@ def _state(unit: UnitStatus) -> str:
     return f"{unit.state} (pid {pid})" if pid else unit.state
 
 
-def _document(each: UnitSample) -> dict[str, object]:
-    unit, health = each.unit, each.health
+def _document(sample: UnitSample) -> dict[str, object]:
+    unit, health = sample.unit, sample.health
     return {
         "name": unit.name,
         "kind": unit.kind,
@@ -115,8 +114,8 @@ def _document(each: UnitSample) -> dict[str, object]:
         "health_detail": health.detail or None,
         "exit_code": unit.exit_code,
         "uptime_s": None if unit.uptime_s is None else round(unit.uptime_s, 3),
-        "cpu_percent": None if each.cpu_percent is None else round(each.cpu_percent, 1),
-        "memory_bytes": each.memory_bytes,
+        "cpu_percent": None if sample.cpu_percent is None else round(sample.cpu_percent, 1),
+        "memory_bytes": sample.memory_bytes,
         "ports": dict(unit.ports),
         "container" if unit.kind == "service" else "pid": unit.identifier or None,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from dockwright.cli.options import (
     given_options,
     located,
 )
-from dockwright.cli.output import note, print_table
+from dockwright.cli.output import confirmed, note, print_table
 from dockwright.compose import LoadOptions, load
-from dockwright.errors import ComposeError, UsageError
+from dockwright.errors import ComposeError
 from dockwright.managed import (
     ConfigHome,
     Scope,
@@ -36,20 +35,20 @@ from dockwright.stack import COMPOSE_PROJECT
 @click.command(
     epilog="""\b
 Examples:
-  dockwright stack uninstall                     containers and networks; asks first
-  dockwright stack uninstall --volumes           also the data
-  dockwright stack uninstall --all --force       everything, without asking, for scripts
-  dockwright stack uninstall -p shop --config    also settings and secrets, from anywhere
+  dockwright stack uninstall                     remove containers and networks; ask first
+  dockwright stack uninstall --volumes           also remove the data
+  dockwright stack uninstall --all --force       remove everything without asking
+  dockwright stack uninstall -p shop --config    also remove the settings and secrets of shop
 """
 )
 @given_options
-@click.option("--volumes", is_flag=True, help="Also remove the volumes: the data is lost.")
+@click.option("--volumes", is_flag=True, help="Also remove the volumes and all their data.")
 @click.option(
-    "--images", is_flag=True, help="Also remove images that were got for it and only it uses."
+    "--images", is_flag=True, help="Also remove images that only this stack needed and uses."
 )
-@click.option("--config", is_flag=True, help="Also remove its settings and secrets.")
-@click.option("--all", "everything", is_flag=True, help="All of these.")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@click.option("--config", is_flag=True, help="Also remove the settings and secrets.")
+@click.option("--all", "everything", is_flag=True, help="Same as --volumes --images --config.")
+@click.option("--force", is_flag=True, help="Remove without asking.")
 @click.pass_context
 def uninstall(
     ctx: click.Context,
@@ -62,29 +61,30 @@ def uninstall(
     everything: bool,
     force: bool,
 ) -> None:
-    """Remove the stack's containers, networks and native processes, and more where asked for.
+    """Remove the stack's containers, networks and native processes; with options also data.
 
-    Only what dockwright made for this stack goes: of images those that it pulled or built for it,
-    of the config directory what 'install' wrote. External networks and volumes stay.
+    Only what dockwright created for this stack is removed: images that it pulled or built for the
+    stack, and files that 'install' wrote to the config directory. External networks and volumes are
+    kept.
     """
     scope = Scope(volumes or everything, images or everything, config or everything)
     spec, home = _project(options, base)
-    with locked_stack(spec, current_engine(), what="uninstall", tell=note) as stack:
+    with locked_stack(spec, current_engine(), what="uninstall", notify=note) as stack:
         found = belongings(stack, home)
         doomed = found.listed(scope)
         if doomed:
-            print_table(("WHAT GOES", "NAME"), doomed)
-            if not force and not _confirmed(spec.name):
+            print_table(("REMOVE", "NAME"), doomed)
+            if not force and not _may_remove(spec.name):
                 note("nothing was removed")
                 ctx.exit(1)
             foreign = interruptible(
                 partial(uninstall_stack, stack, home, found, scope),
-                lambda: None,  # half a removal helps nobody
+                lambda: None,  # a removal is finished: half of one is of no use
                 doing="finishing the removal",
             )
-            note(f"removed {counted(len(doomed), 'thing')} of {spec.name}")
+            note(f"removed {counted(len(doomed), 'item')} of {spec.name}")
             for path in foreign:
-                note(f"{path} stays: it is not dockwright's")
+                note(f"kept {path}: dockwright did not create it")
         else:
             note(f"nothing to remove: there is no stack {spec.name}")
     for line in found.left(scope):
@@ -92,12 +92,12 @@ def uninstall(
 
 
 def _project(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
-    """Return the project; where it cannot be loaded (any more), a bare one of its name."""
+    """Return the project, or one with only its name if the project cannot be loaded."""
     try:
         spec = load(completed(options, base))
     except ComposeError as failure:
         spec, home = _bare(options, base)
-        note(f"{failure.message}: going on with what the engine has of {spec.name}")
+        note(f"{failure.message}: continuing with what the engine has of {spec.name}")
         return spec, home
     return spec, current_home()
 
@@ -112,13 +112,13 @@ def _bare(options: LoadOptions, base: Path) -> tuple[StackSpec, ConfigHome]:
     except ComposeError:
         name = options.project_name
         if name is None or _has_any(name):
-            raise  # whose directory it is cannot be told from here
+            raise  # without its directory we cannot know that this stack is the right one
         return bare_spec(name, Path.cwd()), ConfigHome.of(base, name)
     return bare_spec(place.name, place.working_dir), ConfigHome.of(base, place.name)
 
 
 def _has_any(project: str) -> bool:
-    """Tell whether the engine has anything of a project of this name, whoever made it."""
+    """Return whether the engine has anything of a project with this name, whoever created it."""
     engine, labels = current_engine(), {COMPOSE_PROJECT: project}
     return bool(
         engine.list_containers(labels)
@@ -127,10 +127,10 @@ def _has_any(project: str) -> bool:
     )
 
 
-def _confirmed(project: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"uninstall asks before it removes {project}, and here is no terminal",
-            hint="add --force to remove without asking",
-        )
-    return click.confirm("Remove all of this?", err=True)
+def _may_remove(project: str) -> bool:
+    return confirmed(
+        "Remove all of this?",
+        refusal=f"uninstall would remove {project}, and cannot ask for confirmation without a "
+        "terminal",
+        hint="add --force to remove it without asking",
+    )

@@ -1,4 +1,4 @@
-"""``dockwright stack update``: new images and configuration, or the old ones back."""
+"""``dockwright stack update``: new images and configuration, with a rollback if that fails."""
 
 from __future__ import annotations
 
@@ -32,23 +32,26 @@ from dockwright.stack import Stack
 
 _HEADERS = ("SERVICE", "CHANGE", "FROM", "TO")
 _DIGEST = 12
-_WORDS = {"build": "built again"}
+_WORDS = {"build": "rebuilt"}
 
 
 @click.command(
     epilog="""\b
 Examples:
-  dockwright stack update --dry-run      what would change, by image digest
-  dockwright stack update                everything
-  dockwright stack update web            web, and what it depends on
-  dockwright stack update --no-pull      with the images that the engine has
+  dockwright stack update --dry-run      show what would change
+  dockwright stack update                update everything
+  dockwright stack update web            update web and its dependencies
+  dockwright stack update --no-pull      use the images that exist locally
 """
 )
 @compose_options
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option("--pull/--no-pull", default=True, help="Look for newer images in their registries.")
+@click.option("--pull/--no-pull", default=True, help="Pull newer images from their registries.")
 @click.option(
-    "--remove-orphans", "orphaned", is_flag=True, help="Remove services that are not declared now."
+    "--remove-orphans",
+    "orphaned",
+    is_flag=True,
+    help="Remove services that are no longer declared.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @json_option
@@ -63,21 +66,22 @@ def update(
     as_json: bool,
     timeout_s: float,
 ) -> None:
-    """Bring services to their newest images and configuration, and wait until all is ready.
+    """Update services to the newest images and the current configuration.
 
-    Images are pulled, or built anew. Only services that have changed get a new container; volumes
-    stay. If the new version does not become ready, or Ctrl-C ends it, the old containers and image
-    names are put back. What new code did to the data by then is not undone: take a backup first.
+    Images are pulled or rebuilt. Only services that have changed get a new container; volumes are
+    kept. If the new version does not become ready, or you press Ctrl-C, the old containers and
+    image names are put back. Changes that the new version made to the data are not undone: make a
+    backup first.
     """
     if dry_run:
         stack = long_lived_stack(spec, current_engine())
         shown_changes = preview(stack, _images(stack, services), pull=pull)
         _print([*shown_changes, *_orphans(stack, orphaned)], as_json=as_json)
-        _tell_of_builds(shown_changes)
+        _note_builds(shown_changes)
         return
     began = time.monotonic()
     engine = current_engine()
-    with locked_stack(spec, engine, what="update", tell=note, timeout_s=timeout_s) as stack:
+    with locked_stack(spec, engine, what="update", notify=note, timeout_s=timeout_s) as stack:
         units = stack.known_with_dependencies(services or stack.known(None))
         gone = _orphans(stack, orphaned)
         with shown(units, running_units(stack)) as listener:
@@ -104,22 +108,22 @@ def update(
         note(f"{spec.name} is up to date")
 
 
-def _tell_of_builds(changes: Sequence[Change]) -> None:
-    """Say that a build decides only when it runs whether a service changes."""
-    built = [each.service for each in changes if each.what == ("build",)]
+def _note_builds(changes: Sequence[Change]) -> None:
+    """Explain that only the build itself shows whether a service changes."""
+    built = [change.service for change in changes if change.what == ("build",)]
     if built:
         note(
-            f"{', '.join(built)}: built again in any case, and replaced only if that gives "
-            "another image"
+            f"{', '.join(built)}: always rebuilt, but replaced only if the build gives a "
+            "different image"
         )
 
 
 def _orphans(stack: Stack, removed: bool) -> list[Change]:
-    """Return the orphans that are removed; tell of those that stay."""
+    """Return the orphans to remove; print the names of those that are kept."""
     found = orphans(stack)
     if found and not removed:
-        names = ", ".join(each.service for each in found)
-        note(f"not declared now, and left alone: {names} (--remove-orphans removes them)")
+        names = ", ".join(change.service for change in found)
+        note(f"no longer declared, but kept: {names} (use --remove-orphans to remove them)")
         return []
     return found
 
@@ -131,16 +135,16 @@ def _images(stack: Stack, services: Sequence[str]) -> list[str]:
 
 def _print(changes: Sequence[Change], *, as_json: bool) -> None:
     if as_json:
-        print_json({"changes": [_document(each) for each in changes]})
+        print_json({"changes": [_document(change) for change in changes]})
         return
     rows = [
         (
-            each.service,
-            ", ".join(_WORDS.get(what, what) for what in each.what) or "none",
-            _short(each.before),
-            _short(each.after) or ("known after the build" if "build" in each.what else ""),
+            change.service,
+            ", ".join(_WORDS.get(what, what) for what in change.what) or "none",
+            _short(change.before),
+            _short(change.after) or ("known after the build" if "build" in change.what else ""),
         )
-        for each in changes
+        for change in changes
     ]
     print_table(_HEADERS, rows)
 

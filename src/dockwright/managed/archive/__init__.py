@@ -1,1 +1,1 @@
-"""The archive of a backup: its layout, how it is written, and how it is read."""
+"""The archive of a backup: its layout, its writer and its reader."""

@@ -1,4 +1,10 @@
-"""What a backup's archive looks like: its parts, their compression, and the manifest."""
+"""The layout of a backup: its parts, their compression, the manifest and the seal.
+
+A backup in one file is a tar, compressed with zstd or gzip, that any tar can unpack. Each part is
+one frame (or gzip member). What is between the parts is made of frames as well, which store their
+bytes uncompressed. So a reader finds, hashes and unpacks each part on its own, and knows every
+other byte in advance.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +23,9 @@ from typing import IO, Any, ClassVar, Protocol
 
 from dockwright.errors import ArchiveError
 
-_ZSTD_LEVEL = 3  # that of the zstd command; lower ones take longer over what cannot be compressed
-_GZIP_LEVEL = 6  # that of the gzip command
-_WINDOW_LIMIT = 8 << 20  # what a reader has to keep in memory; level 3 needs 2 MiB
+_ZSTD_LEVEL = 3  # as the zstd command; lower levels are slower with incompressible data
+_GZIP_LEVEL = 6  # as the gzip command
+_WINDOW_LIMIT = 8 << 20  # the memory that a reader may need; level 3 needs 2 MiB
 _READ_BYTES = 1 << 18
 _ZSTD_BLOCK = 1 << 17
 _GZIP_BLOCK = (1 << 16) - 1
@@ -30,16 +36,16 @@ class Packer(Protocol):
     """Compresses one part, piece by piece."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Take in a piece; return what is ready."""
+        """Add a piece; return the compressed bytes that are ready."""
         ...
 
     def flush(self) -> bytes:
-        """Return the rest."""
+        """Return the remaining compressed bytes."""
         ...
 
 
 class Readable(Protocol):
-    """What can be read piece by piece."""
+    """Something that can be read piece by piece."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
@@ -47,12 +53,12 @@ class Readable(Protocol):
 
 
 class Codec(ABC):
-    """One way to compress.
+    """A compression format.
 
     Attributes:
-        name: as the manifest tells it.
-        suffix: what the names of compressed files end with.
-        magic: how they begin.
+        name: its name in the manifest.
+        suffix: the file name extension.
+        magic: the first bytes of compressed files.
     """
 
     name: ClassVar[str]
@@ -61,15 +67,15 @@ class Codec(ABC):
 
     @abstractmethod
     def packer(self) -> Packer:
-        """Return what compresses one part into one frame."""
+        """Return a compressor that makes one frame."""
 
     @abstractmethod
     def unpacked(self, packed: IO[bytes]) -> Readable:
-        """Return what reads the content of one frame; it never holds more than a window of it."""
+        """Return a reader of the content of one frame; it holds at most a window in memory."""
 
     @abstractmethod
     def stored(self, content: bytes) -> bytes:
-        """Return a frame that holds `content` as it is; there is exactly one for each content."""
+        """Return the one possible frame that stores `content` uncompressed."""
 
 
 class _Zstd(Codec):
@@ -117,7 +123,7 @@ class _Gzip(Codec):
         return _Inflating(packed)
 
     def stored(self, content: bytes) -> bytes:
-        # No name, no time, an unknown system; then stored blocks.
+        # No name, no time, unknown operating system; then stored blocks.
         return b"".join(
             [
                 self.magic,
@@ -132,7 +138,7 @@ class _Gzip(Codec):
 
 
 class _Inflating:
-    """Reads one gzip member, as a part is: Python's own reader goes on with what follows it."""
+    """Reads one gzip member; Python's own reader would continue with the next one."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = packed
@@ -140,13 +146,13 @@ class _Inflating:
 
     def read(self, size: int = -1, /) -> bytes:
         while not self._unpacker.eof:
-            held = self._unpacker.unconsumed_tail or self._packed.read(_READ_BYTES)
-            if not held:
-                raise EOFError("it ends in the middle")
-            if content := self._unpacker.decompress(held, max(size, 0)):
+            packed = self._unpacker.unconsumed_tail or self._packed.read(_READ_BYTES)
+            if not packed:
+                raise EOFError("unexpected end of data")
+            if content := self._unpacker.decompress(packed, max(size, 0)):
                 return content
         if self._unpacker.unused_data:
-            raise zlib.error("something follows its end")
+            raise zlib.error("unexpected data after the end")
         return b""
 
 
@@ -181,7 +187,7 @@ CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (ZSTD, GZIP, PLAIN
 
 @contextmanager
 def decoding(where: str) -> Iterator[None]:
-    """Tell what cannot be decompressed as an `ArchiveError`.
+    """Turn errors of decompression into an `ArchiveError`.
 
     Args:
         where: the part and the backup, for the message.
@@ -189,15 +195,15 @@ def decoding(where: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-        raise ArchiveError(f"{where}: cannot be decompressed: {exc}") from exc
-    except Exception as exc:  # zstandard's has no narrower base
-        if type(exc).__name__ != "ZstdError":  # its module is loaded only where it is needed
+        raise ArchiveError(f"{where}: cannot decompress: {exc}") from exc
+    except Exception as exc:  # ZstdError has no narrower base class
+        if type(exc).__name__ != "ZstdError":  # its module is imported only if it is needed
             raise
-        raise ArchiveError(f"{where}: cannot be decompressed: {exc}") from exc
+        raise ArchiveError(f"{where}: cannot decompress: {exc}") from exc
 
 
 def _blocks(content: bytes, size: int) -> Iterator[tuple[bytes, int]]:
-    """Yield pieces of at most `size`, at least one, each with whether it is the last."""
+    """Yield at least one piece of at most `size` bytes, with whether it is the last."""
     for start in range(0, max(1, len(content)), size):
         yield content[start : start + size], int(start + size >= len(content))
 
@@ -208,12 +214,12 @@ SEAL = "manifest.sha256"
 SPEC = "compose.yaml"
 CONFIG = "config.tar"
 MOST_TEXT_BYTES = 16 << 20
-"""How long the stack spec and the config directory may be: a restore holds both in memory."""
+"""The largest stack spec and config directory: a restore holds both in memory."""
 
 _PART = re.compile(r"compose\.yaml|config\.tar|volumes/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.tar")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LAST = 8**11 - 1  # the last second that a tar header has room for
+_LAST = 8**11 - 1  # the last second that fits into a tar header
 _MOST_BYTES = 1 << 53
 
 
@@ -224,10 +230,10 @@ class Part:
     Attributes:
         name: ``compose.yaml``, ``config.tar`` or ``volumes/NAME.tar``.
         size: of its content, in bytes.
-        stored: how many bytes it takes in the backup, as it is compressed there.
-        sha256: of these bytes (hex).
-        volume: the volume's key in the Compose file; ``SERVICE:TARGET`` where it has no name;
-            empty where the part is no volume.
+        stored: its size in the backup, compressed, in bytes.
+        sha256: the checksum of the compressed bytes (hex).
+        volume: the volume's key in the Compose file; ``SERVICE:TARGET`` if it has no name there;
+            empty if the part is not a volume.
     """
 
     name: str
@@ -242,9 +248,9 @@ class ImageOf:
     """The image that a service ran at the time of the backup.
 
     Attributes:
-        reference: what the Compose file calls it.
-        id: the engine's name of it; empty where the engine did not have it.
-        digests: the names by which a registry knows it.
+        reference: its name in the Compose file.
+        id: its id on the engine; empty if the engine did not have it.
+        digests: its names with digests, for a registry.
     """
 
     reference: str
@@ -254,17 +260,17 @@ class ImageOf:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds.
+    """The contents of a backup.
 
     Attributes:
         project: the project name of the stack.
-        created: when, whole seconds since the epoch.
-        dockwright: the version that made it.
+        created: the time, in whole seconds since the epoch.
+        dockwright: the version that made the backup.
         compression: the name of the codec of its parts.
-        platform: of the engine, e.g. ``linux/amd64``.
-        running: the services and processes that ran.
-        images: by service.
-        parts: its files, in their order.
+        platform: the platform of the engine, e.g. ``linux/amd64``.
+        running: the services and native processes that ran.
+        images: the images by service.
+        parts: its files, in order.
     """
 
     project: str
@@ -283,52 +289,52 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """The bytes of all contents."""
+        """The sum of the sizes of all contents, in bytes."""
         return sum(part.size for part in self.parts)
 
     @property
     def stored(self) -> int:
-        """The bytes of all parts as they are stored."""
+        """The sum of the compressed sizes of all parts, in bytes."""
         return sum(part.stored for part in self.parts)
 
     def part(self, name: str) -> Part | None:
-        """Return the part of this name, if there is one."""
+        """Return the part with this name, or None."""
         return next((part for part in self.parts if part.name == name), None)
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
+        """Return the manifest as a JSON object."""
         return {"format": FORMAT, **asdict(self)}
 
     def dump(self) -> bytes:
-        """Return the file's content."""
+        """Return the content of the manifest file."""
         return json.dumps(self.document(), indent=2, sort_keys=True).encode() + b"\n"
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Read what `Manifest.dump` wrote.
+    """Parse what `Manifest.dump` returned.
 
     Args:
-        content: of the file.
+        content: the content of the manifest file.
         where: the backup, for messages.
 
     Raises:
-        ArchiveError: it is something else, or of a later version.
+        ArchiveError: the manifest is invalid, or its format is newer.
     """
     try:
         document = json.loads(content)
         if document.pop("format") != FORMAT:
             raise ArchiveError(
-                f"{where}: the backup has a format that this version does not know",
-                hint="restore it with the version of dockwright that made it, or a later one",
+                f"{where}: this version of dockwright cannot read the format of this backup",
+                hint="restore it with the version of dockwright that made it, or a newer one",
             )
         manifest = _built(document)
         wrong = _wrong(manifest)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
-        raise ArchiveError(f"{where}: its manifest is not one of dockwright's") from exc
+        raise ArchiveError(f"{where}: dockwright did not write this manifest") from exc
     if wrong:
-        raise ArchiveError(f"{where}: its manifest is wrong: {wrong}")
+        raise ArchiveError(f"{where}: the manifest is invalid: {wrong}")
     if manifest.dump() != content:
-        raise ArchiveError(f"{where}: its manifest is not one of dockwright's")
+        raise ArchiveError(f"{where}: dockwright did not write this manifest")
     return manifest
 
 
@@ -347,30 +353,30 @@ def _built(document: dict[str, Any]) -> Manifest:
 
 
 def _wrong(manifest: Manifest) -> str:
-    """Tell what of it cannot be; nothing where all can."""
+    """Return what is invalid in a manifest; empty if nothing is."""
     names = [part.name for part in manifest.parts]
     if not all(type(text) is str for text in _texts(manifest)):
-        return "something in it is not a text"
+        return "a value is not a string"
     if len({name.lower() for name in names}) != len(names):
-        return "it names a part twice"
+        return "two parts have the same name"
     volumes = [part.volume for part in manifest.volumes]
     if len(set(volumes)) != len(volumes):
-        return "it names a volume twice"
+        return "two parts are the same volume"
     if not _PROJECT.fullmatch(manifest.project) or not _is_within(manifest.created, _LAST):
-        return "the project or the time is none"
+        return "the project name or the time is invalid"
     for part in manifest.parts:
         if not _PART.fullmatch(part.name):
-            return f"there can be no part {part.name!r}"
+            return f"invalid name of a part: {part.name!r}"
         if part.name.startswith("volumes/") != bool(part.volume):
-            return f"part {part.name} says that it is volume {part.volume!r}"
+            return f"part {part.name} claims to be volume {part.volume!r}"
         sized = _is_within(part.size, _MOST_BYTES) and _is_within(part.stored, _MOST_BYTES)
         if not sized or not _SHA256.fullmatch(part.sha256):
-            return f"part {part.name} has no right size or checksum"
-    return "" if SPEC in names else f"there is no {SPEC}"
+            return f"part {part.name} has an invalid size or checksum"
+    return "" if SPEC in names else f"{SPEC} is missing"
 
 
 def _texts(manifest: Manifest) -> Iterator[object]:
-    """Everything in it that has to be a text."""
+    """Yield everything in a manifest that must be a string."""
     yield from (manifest.project, manifest.dockwright, manifest.compression, manifest.platform)
     yield from manifest.running
     for image in manifest.images.values():
@@ -391,26 +397,26 @@ _SEAL_TEXT = re.compile(
 
 
 def header(codec: Codec, name: str, size: int, created: int) -> bytes:
-    """Return the stored tar header of one member; its length depends on `name` alone."""
+    """Return the stored tar header of one member; its length depends only on `name`."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o600, created
     return codec.stored(info.tobuf(tarfile.GNU_FORMAT))
 
 
 def padding(codec: Codec, size: int) -> bytes:
-    """Return the stored zeros that fill up a member of `size` bytes to whole blocks."""
+    """Return the stored zeros that pad a member of `size` bytes to whole blocks."""
     missing = -size % _BLOCK
     return codec.stored(bytes(missing)) if missing else b""
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What finds the manifest of a file, and proves it.
+    """The position and checksum of the manifest, at the end of the file.
 
     Attributes:
-        offset: where the manifest's header begins in the file.
-        size: the manifest's length.
-        sha256: its checksum (hex).
+        offset: the position of the manifest's header in the file.
+        size: the length of the manifest.
+        sha256: the checksum of the manifest (hex).
     """
 
     offset: int
@@ -424,13 +430,13 @@ class Seal:
 
     @classmethod
     def find(cls, content: bytes) -> Seal | None:
-        """Return the seal whose text stands somewhere in `content`."""
+        """Return the seal whose text is somewhere in `content`, or None."""
         match = _SEAL_TEXT.search(content)
         return cls(int(match[1]), int(match[2]), match[3].decode()) if match else None
 
     @property
     def text(self) -> bytes:
-        """The content of the file; ``sha256sum -c`` reads it too."""
+        """The content of the seal's file, which is also valid for ``sha256sum -c``."""
         return (
             f"# dockwright backup, format 1: manifest at byte {self.offset:020d}, "
             f"{self.size:012d} bytes long\n{self.sha256}  {MANIFEST}\n"
@@ -441,7 +447,7 @@ _SEAL_LENGTH = len(Seal(0, 0, "0" * 64).text)
 
 
 def ending(codec: Codec, seal: Seal, created: int) -> bytes:
-    """Return what stands behind the manifest."""
+    """Return everything after the manifest."""
     return b"".join(
         [
             header(codec, SEAL, _SEAL_LENGTH, created),
@@ -453,12 +459,12 @@ def ending(codec: Codec, seal: Seal, created: int) -> bytes:
 
 
 def ending_length(codec: Codec) -> int:
-    """Return how long every `ending` is."""
+    """Return the length of every `ending`."""
     return len(ending(codec, Seal(0, 0, "0" * 64), 0))
 
 
 def with_manifest(codec: Codec, manifest: bytes, offset: int, created: int) -> bytes:
-    """Return the manifest with its header and padding, and the ending behind them."""
+    """Return the manifest with its header, its padding, and the ending."""
     return b"".join(
         [
             header(codec, MANIFEST, len(manifest), created),

@@ -1,4 +1,4 @@
-"""Read a backup's archive: its members, its volumes, and the check of the whole."""
+"""Reads a backup: finds its parts, verifies all of it, and checks what its tars contain."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ OnBytes = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one part is: the file, and the bytes of it."""
+    """The position of one part: a file, and where the part starts in it."""
 
     path: Path
     start: int
@@ -64,11 +64,11 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A backup that is open for reading; `open_archive` makes it.
+    """A backup that is open for reading; see `open_archive`.
 
     Attributes:
-        path: where it is.
-        manifest: what it holds.
+        path: the file or directory.
+        manifest: its contents.
     """
 
     path: Path
@@ -76,10 +76,10 @@ class Archive:
     _places: dict[str, _Place] = field(repr=False)
 
     def verify(self, on_bytes: OnBytes) -> None:
-        """Read all of it and compare it with its checksums.
+        """Read everything and compare it with its checksums.
 
         Args:
-            on_bytes: is told of every piece that was read; what it raises ends the reading.
+            on_bytes: called with the length of each piece; may raise to stop.
 
         Raises:
             ArchiveError: a byte is wrong.
@@ -96,10 +96,10 @@ class Archive:
                 )
 
     def content(self, part: Part) -> Generator[bytes, None, None]:
-        """Yield the content of a part, decompressed.
+        """Yield the decompressed content of a part.
 
         Raises:
-            ArchiveError: it is not what the manifest says.
+            ArchiveError: the content does not match the manifest.
         """
         where = f"{self.path}: {part.name}"
         left = part.size
@@ -109,18 +109,18 @@ class Archive:
                 left -= len(data)
                 yield data
             if left or content.read(1) or packed.read(1):
-                raise ArchiveError(f"{where}: its length is not what the manifest says", hint=_HINT)
+                raise ArchiveError(f"{where}: its length does not match the manifest", hint=_HINT)
 
     def text(self, part: Part) -> bytes:
         """Return the content of a small part.
 
         Raises:
-            ArchiveError: it is not what the manifest says, or longer than such a part can be.
+            ArchiveError: the content does not match the manifest, or is too long.
         """
         if part.size > MOST_TEXT_BYTES:
             raise ArchiveError(
-                f"{self.path}: {part.name} unpacks to {format_size(part.size)}, and such a part "
-                f"has at most {format_size(MOST_TEXT_BYTES)}",
+                f"{self.path}: {part.name} unpacks to {format_size(part.size)}; the limit for it "
+                f"is {format_size(MOST_TEXT_BYTES)}",
                 hint=_HINT,
             )
         return b"".join(self.content(part))
@@ -131,27 +131,27 @@ class Archive:
         return io.BufferedReader(section, buffer_size=_READ_BYTES)
 
 
-_WHAT = "name the file or the directory that `dockwright stack backup` has written"
-_HINT = "nothing was touched; take another backup, or fetch this one again from where it is whole"
+_WHAT = "give a file or directory that `dockwright stack backup` has written"
+_HINT = "nothing was changed; use another backup, or copy this one again from an intact original"
 
 
 def open_archive(path: Path) -> Archive:
-    """Open a backup: read its manifest, and prove all of it but the parts themselves.
+    """Open a backup: read its manifest, and verify everything except the parts themselves.
 
     Raises:
-        UsageError: there is none at `path`, or it is not a backup of dockwright's.
-        ArchiveError: it is damaged.
+        UsageError: there is no backup at `path`.
+        ArchiveError: the backup is damaged.
     """
     if path.is_dir():
         return _open_directory(path)
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such backup", hint=_WHAT)
+        raise UsageError(f"{path}: no such file or directory", hint=_WHAT)
     with path.open("rb") as file:
         return _File(path, file).archive()
 
 
 class _File:
-    """A backup in one file; see `archive_layout`."""
+    """A backup in one file; see `layout`."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path = path
@@ -161,13 +161,14 @@ class _File:
         codec = next((each for each in (ZSTD, GZIP) if start.startswith(each.magic)), None)
         if codec is None:
             raise UsageError(
-                f"{path} is not a backup: it is neither zstd nor gzip",
-                hint="`dockwright stack backup` makes .tar.zst and .tar.gz files, and directories",
+                f"{path} is not a backup: it is neither a zstd nor a gzip file",
+                hint="`dockwright stack backup` writes .tar.zst files, .tar.gz files and "
+                "directories",
             )
         self._codec = codec
 
     def archive(self) -> Archive:
-        """Return it, with all but the content of its parts proved."""
+        """Verify everything except the content of the parts, and return the archive."""
         seal = self._seal()
         manifest = self._manifest(seal)
         places: dict[str, _Place] = {}
@@ -180,21 +181,21 @@ class _File:
             position = start + part.stored
             position += self._expect(padding(self._codec, part.size), position)
         if position != seal.offset:
-            raise self._damaged("the parts do not fill it")
+            raise self._damaged("there is a gap after its parts")
         expected = with_manifest(self._codec, manifest.dump(), position, manifest.created)
         if position + self._expect(expected, position) != self._length:
-            raise self._damaged("something follows its end")
+            raise self._damaged("there is data after its end")
         return Archive(self._path, manifest, places)
 
     def _seal(self) -> Seal:
         length = ending_length(self._codec)
         seal = Seal.find(self._at(self._length - length, length)) if length < self._length else None
         if seal is None or not seal.offset < self._length or seal.size > _MANIFEST_LIMIT:
-            raise self._damaged("its end is missing or wrong: it was cut off, or is no backup")
+            raise self._damaged("its end is missing or wrong: it is incomplete, or not a backup")
         return seal
 
     def _manifest(self, seal: Seal) -> Manifest:
-        # The header's length, and that of what stands before the content, are known without it.
+        # The lengths of the header and of the stored content do not depend on what they contain.
         before = len(header(self._codec, MANIFEST, seal.size, 0))
         stored = self._at(seal.offset + before, len(self._codec.stored(bytes(seal.size))))
         with decoding(str(self._path)):
@@ -203,12 +204,12 @@ class _File:
             raise self._damaged("the checksum of its manifest is wrong")
         manifest = parse_manifest(content, str(self._path))
         if manifest.compression != self._codec.name:
-            raise self._damaged("its manifest tells of another compression")
+            raise self._damaged("its manifest names another compression")
         return manifest
 
     def _expect(self, expected: bytes, position: int) -> int:
         if self._at(position, len(expected)) != expected:
-            raise self._damaged(f"what lies between its parts is wrong near byte {position}")
+            raise self._damaged(f"unexpected data between its parts near byte {position}")
         return len(expected)
 
     def _at(self, position: int, length: int) -> bytes:
@@ -221,11 +222,11 @@ class _File:
 
 def _open_directory(path: Path) -> Archive:
     if not (path / MANIFEST).is_file() or not (path / SEAL).is_file():
-        raise UsageError(f"{path} is not a backup: it has no {MANIFEST} or no {SEAL}", hint=_WHAT)
+        raise UsageError(f"{path} is not a backup: {MANIFEST} or {SEAL} is missing", hint=_WHAT)
     found = list(islice(path.rglob("*"), _MOST_FILES + 1))
     if len(found) > _MOST_FILES:
         raise UsageError(f"{path} is not a backup: it has more than {_MOST_FILES:,} files")
-    files = {str(each.relative_to(path)): each for each in found if not _is_dir(each)}
+    files = {str(file.relative_to(path)): file for file in found if not _is_dir(file)}
     for name, file in files.items():
         if file.is_symlink() or not file.is_file():
             raise ArchiveError(f"{path}: {name} is not a plain file", hint=_HINT)
@@ -238,17 +239,17 @@ def _open_directory(path: Path) -> Archive:
         raise ArchiveError(f"{path} is damaged: the checksum of its manifest is wrong", hint=_HINT)
     manifest = parse_manifest(content, str(path))
     if manifest.compression not in CODECS:
-        raise ArchiveError(f"{path}: nothing is known of compression {manifest.compression!r}")
+        raise ArchiveError(f"{path}: unknown compression {manifest.compression!r}")
     places: dict[str, _Place] = {}
     for part in manifest.parts:
         codec = codec_in_directory(part.name, CODECS[manifest.compression])
         name = f"{part.name}{codec.suffix}"
         if name not in files or files[name].stat().st_size != part.stored:
-            problem = "longer or shorter than it was" if name in files else "missing"
-            raise ArchiveError(f"{path} is damaged: {name} is {problem}", hint=_HINT)
+            problem = "has the wrong size" if name in files else "is missing"
+            raise ArchiveError(f"{path} is damaged: {name} {problem}", hint=_HINT)
         places[part.name] = _Place(files.pop(name), 0, codec)
-    if strangers := files.keys() - {MANIFEST, SEAL}:
-        raise ArchiveError(f"{path}: {min(strangers)} does not belong to the backup")
+    if foreign := files.keys() - {MANIFEST, SEAL}:
+        raise ArchiveError(f"{path}: {min(foreign)} does not belong to the backup")
     return Archive(path, manifest, places)
 
 
@@ -257,7 +258,7 @@ def _is_dir(path: Path) -> bool:
 
 
 class _Section(io.RawIOBase):
-    """Some bytes of a file, as a file of their own."""
+    """Part of a file, as a file of its own."""
 
     def __init__(self, path: Path, start: int, length: int) -> None:
         self._file = path.open("rb", buffering=0)
@@ -265,7 +266,7 @@ class _Section(io.RawIOBase):
         self._left = length
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
@@ -283,24 +284,25 @@ class _Section(io.RawIOBase):
 
 _MOST_MEMBERS = 10_000_000
 _MOST_LINKS = 500_000
-_TRUST = "; where the backup is your own, --trust restores links that leave and devices as they are"
+_TRUST = "; if you trust its source, --trust also restores devices and links that leave a volume"
 
 
 def check_members(
     chunks: Iterator[bytes], where: str, *, root: str, target: str, trust: bool = False
 ) -> None:
-    """Read a whole tar, and refuse what must not be restored.
+    """Read a whole tar, and raise if it contains something that must not be restored.
 
     Args:
         chunks: the tar.
         where: the backup and its part, for messages.
-        root: the directory that all of it lies in.
-        target: where that directory is mounted: absolute links below it stay inside.
-        trust: also allow links that leave it, and devices: the backup is one's own.
+        root: the top directory that must contain everything.
+        target: where that directory is mounted; absolute links below it are allowed.
+        trust: also allow devices, and links that leave the top directory.
 
     Raises:
-        ArchiveError: it holds absolute or climbing paths, links that leave, devices, things that
-            are put where a link leads or twice in one place, or too many; or it is no tar.
+        ArchiveError: it has absolute paths or paths with ``..``, links that leave the top
+            directory, devices, members behind a link, two members with the same name, or too many
+            members; or it is not a valid tar.
     """
     seen, links = _Names(), _Links()
     try:
@@ -310,19 +312,19 @@ def check_members(
                 problem = _kind_problem(member, root, target)
             if problem:
                 raise ArchiveError(
-                    f"{where}: {member.name!r} {problem}", hint="nothing was touched" + _TRUST
+                    f"{where}: {member.name!r} {problem}", hint="nothing was changed" + _TRUST
                 )
             seen.add(member.name)
             if member.kind == "link" or (member.kind == "hard link" and member.link in links):
                 links.add(member.name)
         seen.check()
     except TarError as exc:
-        hint = "nothing was touched; backups of dockwright hold plain tars only"
-        raise ArchiveError(f"{where} is not a right tar: {exc}", hint=hint) from exc
+        hint = "nothing was changed; backups made by dockwright contain only plain tars"
+        raise ArchiveError(f"{where} is not a valid tar: {exc}", hint=hint) from exc
 
 
 class _Names:
-    """Finds a name that comes twice, in a few bytes for each; see `hash` for why it has a seed."""
+    """Finds duplicate names with a few bytes for each: it keeps hashes (Python seeds `hash`)."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -337,11 +339,11 @@ class _Names:
 
     def check(self) -> None:
         if any(len(set(part)) < len(part) for part in self._hashes):
-            raise TarError("two members have one name")
+            raise TarError("two members have the same name")
 
 
 class _Links:
-    """The symbolic links that a tar has made until now."""
+    """The symbolic links in a tar so far."""
 
     def __init__(self) -> None:
         self._hashes: set[int] = set()
@@ -355,7 +357,7 @@ class _Links:
         return hash(name) in self._hashes
 
     def lead_to(self, name: str) -> bool:
-        """Tell whether a path lies behind one."""
+        """Return whether a path goes through one of the links."""
         if not self._hashes:
             return False
         return any(name[:index] in self for index, char in enumerate(name) if char == "/")
@@ -369,7 +371,7 @@ def _path_problem(name: str, root: str, links: _Links) -> str:
         return "has '..' in its path"
     if not _is_clean(parts, root):
         return f"is not below {root}"
-    return "would be put where a link leads" if name in links or links.lead_to(name) else ""
+    return "would be written through a link" if name in links or links.lead_to(name) else ""
 
 
 def _is_clean(parts: list[str], root: str) -> bool:
@@ -380,7 +382,7 @@ def _link_problem(member: Member, links: _Links) -> str:
     if member.kind == "hard link" and links.lead_to(member.link):
         return f"is a hard link through a symbolic one: {member.link}"
     if "\0" in member.link or (not member.link and member.kind in ("link", "hard link")):
-        return "is a link that leads nowhere"
+        return "is a link without a valid target"
     return ""
 
 
@@ -396,7 +398,7 @@ def _kind_problem(member: Member, root: str, target: str) -> str:
 
 def _link_stays(member: Member, root: str, target: str) -> bool:
     link = PurePosixPath(member.link)
-    # A '..' behind a name may climb from elsewhere: what bears that name may be a link itself.
+    # A '..' after a name may start from elsewhere: that name may be a link itself.
     if any(part == ".." and before != ".." for before, part in pairwise(link.parts)):
         return False
     if link.is_absolute():
@@ -405,7 +407,7 @@ def _link_stays(member: Member, root: str, target: str) -> bool:
 
 
 def _stays(path: PurePosixPath, root: str) -> bool:
-    """Tell whether a path, which may climb, never leaves `root`."""
+    """Return whether a path, which may contain ``..``, never leaves `root`."""
     depth = 0
     for position, part in enumerate(path.parts):
         if position == 0:
@@ -419,37 +421,37 @@ def _stays(path: PurePosixPath, root: str) -> bool:
 
 
 def spec_part(archive: Archive) -> Part:
-    """Return the part that is the stack spec."""
+    """Return the part with the stack spec."""
     return next(part for part in archive.manifest.parts if part.name == SPEC)
 
 
 def archived_spec(
     archive: Archive, *, project: str, working_dir: Path, values: Mapping[str, str] | None = None
 ) -> StackSpec:
-    """Return the stack spec that a backup holds, for this host; see `read_spec`."""
+    """Return the stack spec in a backup, for this host; see `read_spec`."""
     return read_spec(
         archive.text(spec_part(archive)), project=project, working_dir=working_dir, values=values
     )
 
 
 def verify(archive: Archive, progress: Progress, *, trust: bool = False) -> None:
-    """Prove every byte of a backup, and that it holds nothing that must not be restored.
+    """Verify every byte of a backup, and that it contains nothing that must not be restored.
 
     Args:
         archive: the backup.
-        progress: is told how far it is; may call it off.
-        trust: allow links that leave their volumes, and devices.
+        progress: shows the progress, and can cancel the verification.
+        trust: allow devices, and links that leave their volumes.
 
     Raises:
         ArchiveError: something is wrong; says what and where.
     """
     manifest = archive.manifest
     progress.begin("verifying the backup", manifest.stored)
-    # Two cores are worth it: one hashes what is stored, one looks at what is in it.
+    # Two threads use two cores: one hashes the compressed bytes, the other checks the contents.
     with ThreadPoolExecutor(1, thread_name_prefix="dockwright-verify") as pool:
-        looked = pool.submit(_check_contents, archive, progress, trust=trust)
+        contents = pool.submit(_check_contents, archive, progress, trust=trust)
         archive.verify(progress.advance)
-        looked.result()
+        contents.result()
 
 
 def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> None:
@@ -460,7 +462,7 @@ def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> Non
         if part.name.endswith(".tar"):
             with ahead(archive.content(part)) as chunks:
                 check_members(
-                    _heeding(chunks, progress),
+                    _cancellable(chunks, progress),
                     f"{archive.path}: {part.name}",
                     root=ROOT if part.name == CONFIG else root_of(part),
                     target=targets.get(part.volume, ""),
@@ -468,19 +470,19 @@ def _check_contents(archive: Archive, progress: Progress, *, trust: bool) -> Non
                 )
 
 
-def _heeding(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+def _cancellable(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
     for chunk in chunks:
         progress.check()
         yield chunk
 
 
 def root_of(volume: Part) -> str:
-    """Return the directory that the tar of a volume begins with."""
+    """Return the top directory in the tar of a volume."""
     return volume.name.removeprefix("volumes/").removesuffix(".tar")
 
 
 def _targets(spec: StackSpec) -> dict[str, str]:
-    """Return where each volume is mounted: absolute links below that stay in it."""
+    """Return where each volume is mounted: absolute links to below that stay in the volume."""
     targets: dict[str, str] = {}
     for service in spec.services.values():
         for mount in service.mounts:

@@ -1,16 +1,16 @@
-"""Writes a backup beside its place, and puts it there whole."""
+"""Writes a backup to a temporary name beside its target, and renames it when it is complete."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
+from dockwright._files import locked, sync_directory
 from dockwright.errors import DiskFullError, UsageError
 from dockwright.managed.archive.layout import (
     MANIFEST,
@@ -28,14 +28,14 @@ from dockwright.managed.backup_progress import ahead
 
 _PART_SUFFIX = ".dockwright-part"
 _WRITE_BYTES = 1 << 20
-_STORE_BYTES = 32 << 20
+_FLUSH_BYTES = 32 << 20
 
 
 class Draft(Protocol):
     """A backup that is being written."""
 
     def add(self, name: str, chunks: Iterable[bytes], *, volume: str = "") -> Part:
-        """Write one part, as `chunks` come; see `Part` for its name and volume."""
+        """Write one part while `chunks` arrive; see `Part` for its name and volume."""
         ...
 
     def finish(self, manifest: Manifest) -> None:
@@ -45,21 +45,21 @@ class Draft(Protocol):
 
 @contextmanager
 def drafted(target: Path, codec: Codec, created: int, *, single: bool) -> Iterator[Draft]:
-    """Write a backup: it is at `target` after the block, or nothing of it is anywhere.
+    """Write a backup: after the block it is complete at `target`, or nothing of it is left.
 
     Args:
-        target: where it comes; what is there is replaced.
+        target: where to put it; an existing backup is replaced.
         codec: how its parts are compressed.
-        created: the time for its files' headers.
-        single: one file instead of a directory.
+        created: the time in the headers of its files.
+        single: write one file instead of a directory.
 
     Raises:
-        DiskFullError: no space is left for it.
-        UsageError: the directory for it is missing, or nothing can be written there.
+        DiskFullError: there is no space left.
+        UsageError: the parent directory does not exist, or is not writable.
     """
     sweep(target.parent)
     beside = draft_path(target)
-    with _telling(target), _held(beside, single=single):
+    with _explained(target), _temporary(beside, single=single):
         draft: _FileDraft | _DirectoryDraft
         draft = _FileDraft(beside, codec, created) if single else _DirectoryDraft(beside, codec)
         with draft:
@@ -68,50 +68,46 @@ def drafted(target: Path, codec: Codec, created: int, *, single: bool) -> Iterat
 
 
 def draft_path(target: Path) -> Path:
-    """Return where this process writes what comes to `target`."""
+    """Return the temporary name under which this process writes `target`."""
     return target.absolute().parent / f".{target.name}.{os.getpid()}{_PART_SUFFIX}"
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed backups left half written in a directory."""
+    """Remove incomplete backups that killed commands left in a directory."""
     for left in directory.glob(f".*{_PART_SUFFIX}"):
-        with suppress(OSError):  # another's, or gone meanwhile
-            descriptor = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), locked(left, timeout_s=0) as held:  # another user's: left alone
+            if held:
                 _remove(left)
-            finally:
-                os.close(descriptor)
 
 
 @contextmanager
-def _held(beside: Path, *, single: bool) -> Iterator[None]:
-    """Make the temporary file or directory and hold its lock; remove it unless it was renamed."""
+def _temporary(path: Path, *, single: bool) -> Iterator[None]:
+    """Create a file or directory and hold its lock; remove it unless it was renamed."""
     if single:
-        descriptor = os.open(beside, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.touch(mode=0o600, exist_ok=False)
     else:
-        beside.mkdir(mode=0o700)
-        descriptor = os.open(beside, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        _remove(beside)
-        os.close(descriptor)
+        path.mkdir(mode=0o700)
+    with locked(path):
+        try:
+            yield
+        finally:
+            _remove(path)
 
 
 @contextmanager
-def _telling(target: Path) -> Iterator[None]:
+def _explained(target: Path) -> Iterator[None]:
+    """Turn errors of the file system into dockwright's own."""
     try:
         yield
     except FileNotFoundError as exc:
-        raise UsageError(f"{target}: the directory for it does not exist") from exc
+        raise UsageError(f"{target}: the parent directory does not exist") from exc
     except PermissionError as exc:
-        raise UsageError(f"{target}: nothing can be written there: {exc.strerror}") from exc
+        raise UsageError(f"{target}: no permission to write there: {exc.strerror}") from exc
     except OSError as exc:
         raise DiskFullError(
-            f"{target}: the backup cannot be written: {exc.strerror or exc}",
-            hint="nothing of it is left; free some space, or choose another place with --output",
+            f"{target}: cannot write the backup: {exc.strerror or exc}",
+            hint="the incomplete backup was removed; free some space, or choose another place "
+            "with --output",
         ) from exc
 
 
@@ -123,7 +119,7 @@ def _put(beside: Path, target: Path) -> None:
         _remove(aside)
     else:
         beside.replace(target)
-    _sync(target.parent)
+    sync_directory(target.parent)
 
 
 def _remove(path: Path) -> None:
@@ -133,18 +129,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _pack(
     file: IO[bytes], codec: Codec, chunks: Iterable[bytes], name: str, volume: str = ""
 ) -> Part:
-    """Compress chunks into a file at its position; return what the part has become."""
+    """Compress chunks into a file at its position; return the description of the part."""
     digest, size, stored = hashlib.sha256(), 0, 0
 
     def compressed() -> Generator[bytes, None, None]:
@@ -155,25 +143,25 @@ def _pack(
             yield packer.compress(chunk)
         yield packer.flush()
 
-    on_way = 0
-    with ahead(compressed()) as pieces:  # compressed in a thread of its own, written in ours
+    flushed = 0
+    with ahead(compressed()) as pieces:  # compressed in another thread, written in this one
         for piece in pieces:
             digest.update(piece)
             stored += file.write(piece)
-            if stored - on_way >= _STORE_BYTES:
-                on_way = stored
-                _begin_to_store(file)
+            if stored - flushed >= _FLUSH_BYTES:
+                flushed = stored
+                _start_writeback(file)
     return Part(name, size, stored, digest.hexdigest(), volume)
 
 
-def _begin_to_store(file: IO[bytes]) -> None:
-    """Let the disk begin with what was written so far, so that less is left for the end."""
+def _start_writeback(file: IO[bytes]) -> None:
+    """Let the disk start with what was written so far, so that the final fsync takes less time."""
     if hasattr(os, "posix_fadvise"):  # not on macOS
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class _FileDraft:
-    """One file; see `archive_layout`."""
+    """A backup in one file; see `layout`."""
 
     def __init__(self, path: Path, codec: Codec, created: int) -> None:
         self._codec = codec
@@ -184,7 +172,8 @@ class _FileDraft:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        with suppress(OSError) if failure[0] else _nothing():  # what is buffered is of no use then
+        # After a failure the buffered rest is useless, and a full disk cannot take it.
+        with suppress(OSError) if failure[0] else nullcontext():
             self._file.close()
 
     def add(self, name: str, chunks: Iterable[bytes], *, volume: str = "") -> Part:
@@ -205,13 +194,8 @@ class _FileDraft:
         os.fsync(self._file.fileno())
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 class _DirectoryDraft:
-    """One file for each part; the tars are compressed."""
+    """A backup with one file for each part; the tars are compressed."""
 
     def __init__(self, path: Path, codec: Codec) -> None:
         self._path = path
@@ -236,7 +220,7 @@ class _DirectoryDraft:
             with _new(self._path / name) as file:
                 file.write(text)
         for directory in (self._path, *{place.parent for place in self._path.rglob("*")}):
-            _sync(directory)
+            sync_directory(directory)
 
 
 @contextmanager
@@ -249,5 +233,5 @@ def _new(place: Path) -> Iterator[IO[bytes]]:
 
 
 def codec_in_directory(name: str, codec: Codec) -> Codec:
-    """Return how a part is compressed where it is a file of its own: tars are, texts are not."""
+    """Return the codec of a part that is a file of its own: tars are compressed, texts are not."""
     return codec if name.endswith(".tar") else PLAIN

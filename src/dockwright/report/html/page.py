@@ -26,6 +26,7 @@ from dockwright.report.summary import (
     savings,
     unit_waits,
 )
+from dockwright.untrusted import printable
 
 _SCRIPTS = ("model.js", "format.js", "summary.js", "timeline.js", "charts.js", "tests.js", "app.js")
 """In the order in which they are read; each adds to the ones before."""
@@ -40,9 +41,20 @@ def page(run: RunRecord, past: Sequence[PastTest] = ()) -> str:
     """
     return Template(_asset("page.html")).substitute(
         style=_asset("style.css"),
-        data=embedded(columns(run, past)),
+        data=embedded(_printable(columns(run, past))),
         script="\n".join(_asset(name) for name in _SCRIPTS),
     )
+
+
+def _printable(value: Any) -> Any:
+    """Escape control codes and changes of text direction in all strings of a JSON value."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(name): _printable(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(entry) for entry in value]
+    return value
 
 
 def embedded(value: object) -> str:
