@@ -54,7 +54,7 @@ BAD = [
     Bad(
         "former-key",
         web("volume_driver: local"),
-        "4: services.web: the key 'volume_driver' of older Compose files is not known any more",
+        "4: services.web: the key 'volume_driver' belongs to an old version of the Compose format",
     ),
     Bad("pull-policy", web("pull_policy: hourly"), "must be one of always, never, if_not_present"),
     Bad("no-document", "services: {}\n---\n", "compose.yaml:3: a Compose file must be a mapp"),
@@ -406,7 +406,7 @@ def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("web: {image: x}", "a file of version 1? Write 'services:' above its services"),
+        ("web: {image: x}", "is this a file of version 1? Write 'services:' above its services"),
         (web("log_driver: json-file"), "write 'driver' under 'logging:'"),
     ],
 )

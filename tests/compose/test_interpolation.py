@@ -57,11 +57,13 @@ def test_forms_that_are_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["${NONE:?say $SET}", "${NONE?say $SET}", "${EMPTY:?say $SET}"])
-def test_a_required_variable_says_what_the_file_says(text: str) -> None:
+def test_the_error_for_a_required_variable_has_the_message_of_the_file(text: str) -> None:
     with pytest.raises(RequiredError) as caught:
         substitute(text, VALUES)
 
-    assert caught.value.message == "say value"
+    name = text[2:].partition(":")[0].partition("?")[0]
+    message = f"required variable {name} is missing a value: say value"
+    assert str(caught.value) == message
 
 
 def test_a_default_that_is_not_used_must_be_right_too() -> None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockwright.compose.fields import PROJECT
 from dockwright.compose.merge import drop, merge
+from dockwright.compose.shapes import Shape
 from dockwright.compose.source import Origins
 from dockwright.errors import ComposeError
 
@@ -25,8 +27,15 @@ FLAT = st.dictionaries(KEYS, SCALARS, max_size=3)
 HERE = Origins(Path("compose.yaml"))
 
 
+def shape_at(path: tuple[str, ...]) -> Shape | None:
+    shape: Shape | None = PROJECT
+    for part in path:
+        shape = shape and shape.child(part)
+    return shape
+
+
 def merged(base: Any, over: Any, *path: str) -> Any:
-    return merge(base, over, HERE, path)
+    return merge(base, over, shape_at(path), HERE, path)
 
 
 @given(MAPPINGS)
@@ -102,7 +111,7 @@ def test_address_pools_are_merged_by_subnet() -> None:
 
 
 def test_a_mapping_cannot_become_something_else() -> None:
-    with pytest.raises(ComposeError, match=r"services\.web: cannot replace a mapping"):
+    with pytest.raises(ComposeError, match=r"services\.web: a mapping cannot be replaced"):
         merged({"a": 1}, "text", "services", "web")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dockwright.compose.schema import PROJECT
+from dockwright.compose.fields import PROJECT
 from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Shape, Struct
 
 _KEYS = Path(__file__).with_name("specification_keys.txt")

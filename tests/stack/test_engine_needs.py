@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.compose import LoadOptions, load
-from dockwright.compose.schema import PROJECT
+from dockwright.compose.fields import PROJECT
 from dockwright.compose.shapes import Shape
 from dockwright.engine import Engine, EngineVersion
 from dockwright.errors import ComposeUnsupportedError

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cmp_to_key
 from itertools import takewhile
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
-from dockwright.compose import interpolate
 from dockwright.compose.read_yaml import Moment, go_text
-from dockwright.compose.source import DocPath, Origins, Tree
-from dockwright.compose.units import format_duration, parse_bytes, parse_duration
+from dockwright.compose.shapes import Write
+from dockwright.compose.source import Form, Place, Tree
+from dockwright.compose.units import (
+    format_duration,
+    parse_bytes,
+    parse_duration,
+    to_bool,
+    to_float,
+    to_int,
+)
 
 _MOST_DIGITS = 1000
 
 
-def ordered(names: Iterable[str], form: Literal["json", "yaml"]) -> list[str]:
+def ordered(names: Iterable[str], form: Form) -> list[str]:
     """Return names in the order in which they are printed."""
     return sorted(names) if form == "json" else sorted(names, key=cmp_to_key(_compare))
 
@@ -102,43 +108,26 @@ def split(text: str) -> list[str]:
     return words + ([word] if word is not None else [])
 
 
-Form: TypeAlias = Literal["json", "yaml"]
 ABSENT: Final[Any] = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value stands and in which form it is wanted."""
-
-    path: DocPath
-    origins: Origins
-    form: Form
-
-    def at(self, part: str | int) -> Place:
-        """The place of an entry of this value."""
-        return Place((*self.path, part), self.origins, self.form)
-
-
-Kind: TypeAlias = Callable[[Tree, Place], Any]
-
-
-def _reading(read: Callable[[Tree], Any], *, keep_zero: bool) -> Kind:
-    def kind(value: Tree, place: Place) -> Any:
+def _reading(read: Callable[[Tree], Any], *, keep_zero: bool) -> Write:
+    def write(value: Tree, place: Place) -> Any:
         try:
             result = read(value)
         except ValueError as exc:
             raise place.origins.error(place.path, str(exc)) from exc
         return result if keep_zero or result else ABSENT
 
-    return kind
+    return write
 
 
 def _flag(value: Tree) -> bool:
-    return interpolate.to_bool(value) if isinstance(value, str) else bool(value)
+    return to_bool(value) if isinstance(value, str) else bool(value)
 
 
 def _whole(value: Tree) -> int:
-    return interpolate.to_int(value) if isinstance(value, str) else int(value)
+    return to_int(value) if isinstance(value, str) else int(value)
 
 
 def _natural(value: Tree) -> int:
@@ -150,7 +139,7 @@ def _natural(value: Tree) -> int:
 
 def _real(value: Tree) -> int | float:
     """Round to single precision, and print the fewest digits that give the same number."""
-    number = interpolate.to_float(value) if isinstance(value, str) else float(value)
+    number = to_float(value) if isinstance(value, str) else float(value)
     single = struct.unpack("f", struct.pack("f", number))[0]
     for digits in range(1, 10):
         short = float(f"{single:.{digits}g}")
@@ -242,74 +231,10 @@ def plain(value: Tree, form: Form) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A mapping with Compose's own keys, printed in this order; `inline` records are never absent.
-
-    Attributes:
-        fields: the kinds by key.
-        inline: whether JSON prints ``{}`` where there is nothing in it.
-        always: keys that JSON prints as null where they are not given.
-        extensions_in_json: whether JSON prints ``x-`` keys as YAML does.
-        extensions: whether ``x-`` keys are printed at all.
-        complete: whether every key is printed, given or not.
-        titled_in_json: whether JSON prints the keys with a capital letter.
-    """
-
-    fields: dict[str, Kind]
-    inline: bool = False
-    always: tuple[str, ...] = ()
-    extensions_in_json: bool = False
-    extensions: bool = True
-    complete: bool = False
-    titled_in_json: bool = False
-
-    def __call__(self, value: Tree, place: Place) -> Any:
-        """Write the keys that are there."""
-        value = value or {}
-        result: dict[str, Any] = {}
-        for key, kind in self.fields.items():
-            nested = isinstance(kind, Record) and kind.inline
-            if value.get(key) is not None or nested or self.complete:
-                written = kind(value.get(key), place.at(key))
-                if written is not ABSENT:
-                    titled = self.titled_in_json and place.form == "json"
-                    result[key.title() if titled else key] = written
-            elif key in self.always and place.form == "json":
-                result[key] = None
-        if self.extensions_in_json or (self.extensions and place.form == "yaml"):
-            names = ordered((name for name in value if name.startswith("x-")), place.form)
-            result |= {name: plain(value[name], place.form) for name in names}
-        return ABSENT if self.inline and not result and place.form == "yaml" else result
-
-
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    """A list of one kind."""
-
-    kind: Kind
-
-    def __call__(self, value: Tree, place: Place) -> Any:
-        """Write every entry."""
-        return [self.kind(entry, place.at(i)) for i, entry in enumerate(value)] or ABSENT
-
-
-@dataclass(frozen=True, slots=True)
-class MapOf:
-    """A mapping from the user's names to one kind, sorted; `nullable` entries may be null."""
-
-    kind: Kind
-    nullable: bool = False
-
-    def __call__(self, value: Tree, place: Place) -> Any:
-        """Write every entry."""
-        result = {
-            name: None
-            if self.nullable and value[name] is None
-            else self.kind(value[name], place.at(name))
-            for name in ordered(value, place.form)
-        }
-        return result or ABSENT
+def hidden(value: Tree, place: Place) -> Any:
+    """Leave out what Compose does not print."""
+    del value, place
+    return ABSENT
 
 
 def limit(value: Tree, place: Place) -> Any:
@@ -319,8 +244,9 @@ def limit(value: Tree, place: Place) -> Any:
         if number is not ABSENT:
             return number
         value = {"soft": 0, "hard": 0}
-    kind = OPTIONAL_WHOLE if place.form == "yaml" else WHOLE
-    return Record({"soft": kind, "hard": kind}, extensions=False)(value, place)
+    write = OPTIONAL_WHOLE if place.form == "yaml" else WHOLE
+    written = {key: write(value[key], place.at(key)) for key in ("soft", "hard")}
+    return {key: number for key, number in written.items() if number is not ABSENT}
 
 
 def env_files(value: Tree, place: Place) -> Any:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from dockwright.compose.fields import NEWER_POLICY, SERVICE
 from dockwright.compose.references import References
-from dockwright.compose.shapes import NEWER_POLICY
+from dockwright.compose.shapes import Shape
 from dockwright.compose.source import DocPath, Origins, Tree, Warnings
 from dockwright.compose.units import parse_bytes
 from dockwright.errors import ComposeError, ComposeUnsupportedError
@@ -284,41 +285,6 @@ def _sources(key: str, service: dict[str, Any]) -> list[str]:
     return [mount.get("source") for mount in mounts]
 
 
-_IGNORED: dict[tuple[str, ...], str] = {
-    ("develop",): "is not used: nothing is watched or rebuilt during tests",
-    ("deploy", "endpoint_mode"): "is not used outside a swarm",
-    ("deploy", "labels"): "is not used: these labels belong to a swarm's service",
-    ("deploy", "mode"): "is not used outside a swarm",
-    ("deploy", "placement"): "is not used outside a swarm",
-    ("deploy", "rollback_config"): "is not used outside a swarm",
-    ("deploy", "update_config"): "is not used outside a swarm",
-    ("deploy", "resources", "reservations", "generic_resources"): "is not used outside a swarm",
-    ("build", "entitlements"): "is not passed on to the build",
-    ("build", "isolation"): "is not used: it applies to Windows containers",
-    ("build", "no_cache_filter"): "is not supported: it is not passed on to the build",
-    ("build", "privileged"): "is not passed on to the build",
-    ("build", "provenance"): "is not supported: attestations of a build are not made",
-    ("build", "sbom"): "is not supported: attestations of a build are not made",
-    ("build", "secrets"): "is not passed on: build the image first, with pull_policy: never",
-    ("build", "ulimits"): "is not passed on to the build",
-    ("credential_spec",): "is not used: it applies to Windows containers",
-    ("isolation",): "is not used: it applies to Windows containers",
-    ("networks", "*", "gw_priority"): "is not used: the first network has the default gateway",
-    ("pull_refresh_after",): "is not supported: images are pulled where they are missing",
-    ("volumes", "*", "volume", "labels"): "is not supported: the volume gets no labels of its own",
-}
-_REFUSED: dict[tuple[str, ...], str] = {
-    ("pre_start",): "hooks before the start of a container are not run by dockwright",
-    ("post_start",): "hooks after the start of a container are not run by dockwright",
-    ("pre_stop",): "hooks before the stop of a container are not run by dockwright",
-}
-_NEWER: dict[tuple[str, ...], str] = {
-    ("models",): "models are run by Docker Desktop's model runner, which tests cannot count on",
-    ("provider",): "services that something else than the engine provides are not run",
-    ("use_api_socket",): "the engine's socket is not shared with containers behind the file's back",
-    ("networks", "*", "interface_name"): "names of interfaces cannot be chosen",
-    ("volumes", "*", "image"): "images are not mounted as volumes",
-}
 _MOUNT_TYPES = {
     "cluster": "cluster volumes need a swarm, which dockwright does not support",
     "npipe": "named pipes are for Windows containers",
@@ -332,9 +298,9 @@ def check_newer(tree: Tree, origins: Origins) -> None:
     Raises:
         ComposeUnsupportedError: an enabled service uses such a key.
     """
-    for path, message in _uses(tree, _NEWER):
+    for path, message in _uses(tree, "newer"):
         raise _unsupported(origins, path, f"is not supported: {message}")
-    for path, mount in _found(tree["services"], ("*", "volumes", "*"), ("services",)):
+    for path, mount in _mounts(tree):
         if mount.get("type") == "image":
             raise _unsupported(origins, path, "is not supported: images are not mounted as volumes")
 
@@ -351,7 +317,7 @@ def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable:
     Raises:
         ComposeUnsupportedError: something whose absence a test would notice.
     """
-    for path, message in _uses(tree, _IGNORED):
+    for path, message in _uses(tree, "ignored"):
         warnings.add(path, message, origins)
     for name, service in tree["services"].items():
         for path, count in _replicas(name, service):
@@ -361,14 +327,14 @@ def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable:
         if re.fullmatch(NEWER_POLICY, policy):
             message = f"{policy!r} is not supported: the image is pulled where it is missing"
             warnings.add(("services", name, "pull_policy"), message, origins)
-    for path, message in (*_uses(tree, _REFUSED), *_refused_mounts(tree)):
+    for path, message in (*_uses(tree, "refused"), *_refused_mounts(tree)):
         if runnable:
             raise _unsupported(origins, path, message)
         warnings.add(path, message, origins)
 
 
 def _refused_mounts(tree: Tree) -> Iterator[tuple[DocPath, str]]:
-    for path, mount in _found(tree["services"], ("*", "volumes", "*"), ("services",)):
+    for path, mount in _mounts(tree):
         if mount.get("type") in _MOUNT_TYPES:
             yield path, _MOUNT_TYPES[mount["type"]]
 
@@ -377,24 +343,28 @@ def _unsupported(origins: Origins, path: DocPath, message: str) -> ComposeError:
     return origins.error(path, message, hint=_NOT_HERE, kind=ComposeUnsupportedError)
 
 
-def _uses(tree: Tree, table: dict[tuple[str, ...], str]) -> Iterator[tuple[DocPath, str]]:
-    """Yield where services use keys of a table, and what it says of them."""
+def _uses(tree: Tree, level: str) -> Iterator[tuple[DocPath, str]]:
+    """Yield where services use keys of this level of support, and the message about each."""
     for name, service in tree["services"].items():
-        for keys, message in table.items():
-            for path, value in _found(service, keys, ("services", name)):
-                if value not in (None, False, {}, [], ""):
-                    yield path, message
+        yield from _uses_below(service, SERVICE, ("services", name), level)
 
 
-def _found(value: Tree, keys: tuple[str, ...], path: DocPath) -> Iterator[tuple[DocPath, Tree]]:
-    """Yield what stands at `keys` below a value; ``*`` stands for every key or entry."""
-    if not keys:
-        yield path, value
-    elif isinstance(value, (dict, list)):
-        entries = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, entry in entries:
-            if keys[0] in ("*", key):
-                yield from _found(entry, keys[1:], (*path, key))
+def _uses_below(
+    value: Tree, shape: Shape | None, path: DocPath, level: str
+) -> Iterator[tuple[DocPath, str]]:
+    if shape is None or value in (None, False, {}, [], ""):
+        return
+    if shape.support and shape.support.level == level:
+        yield path, shape.support.message
+    if isinstance(value, (dict, list)):
+        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _uses_below(entry, shape.child(key), (*path, key), level)
+
+
+def _mounts(tree: Tree) -> Iterator[tuple[DocPath, Tree]]:
+    for name, service in tree["services"].items():
+        for index, mount in enumerate(service.get("volumes") or ()):
+            yield ("services", name, "volumes", index), mount
 
 
 def _replicas(name: str, service: Tree) -> list[tuple[DocPath, int]]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dockwright.compose.dotenv import with_env_files
-from dockwright.compose.interpolate import interpolate
-from dockwright.compose.merge import drop, merge, uniquify
-from dockwright.compose.normalise import lengthen
+from dockwright.compose.fields import PROJECT, SERVICE
+from dockwright.compose.interpolate import Interpolation
+from dockwright.compose.merge import drop, merge, remove_duplicates
 from dockwright.compose.paths import absolute, missing_file, rebase
 from dockwright.compose.read_yaml import Document, read
-from dockwright.compose.schema import PROJECT
 from dockwright.compose.shapes import check, describe, reporter
+from dockwright.compose.short_forms import lengthen
 from dockwright.compose.source import DocPath, Origins, Tree, Warnings
 from dockwright.compose.x_dockwright import KEY
 from dockwright.errors import ComposeError
@@ -54,9 +54,8 @@ def documents(file: Path, scope: Scope) -> list[Document]:
         if not isinstance(document.tree, dict):
             message = f"a Compose file must be a mapping, not {describe(document.tree)}"
             raise document.origins.error((), message)
-        document.tree = interpolate(
-            document.tree, scope.variables, document.origins, scope.warnings
-        )
+        interpolation = Interpolation(scope.variables, document.origins, scope.warnings)
+        document.tree = interpolation.apply(document.tree, PROJECT)
     return found
 
 
@@ -66,7 +65,7 @@ def complete(tree: Tree, origins: Origins) -> Tree:
     Required keys may be missing and values may be null: a merge may still bring them.
     """
     check_shape(tree, origins, partial=True)
-    return uniquify(lengthen(tree, origins))
+    return remove_duplicates(lengthen(tree, PROJECT, origins), PROJECT)
 
 
 def check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
@@ -127,7 +126,7 @@ class _Resolver:
         rest = {key: value for key, value in service.items() if key != "extends"}
         document.origins.graft(other.origins, ("services", wanted), path)
         copied["services"][name].pop("extends", None)
-        return merge(copied["services"][name], rest, document.origins, path)
+        return merge(copied["services"][name], rest, SERVICE, document.origins, path)
 
     def _count(self, value: Tree, origins: Origins, path: DocPath) -> None:
         """Count what is about to be copied."""
@@ -154,7 +153,7 @@ class _Resolver:
                 raise missing_file(user.origins, path, written, file) from exc
         raw = self._files[file]
         chosen = _needed(raw.tree, wanted)
-        tree = rebase(complete({"services": chosen}, raw.origins), file.parent)
+        tree = rebase(complete({"services": chosen}, raw.origins), PROJECT, file.parent)
         return Document(tree, raw.origins, raw.resets)
 
     def _cycle(self, origins: Origins, name: str, seen: _Seen) -> ComposeError:
@@ -166,7 +165,7 @@ def _joined(found: list[Document], file: Path) -> Document:
     first = found[0] if found else Document({}, Origins(file))
     for document in found[1:]:
         drop(first.tree, document.resets)
-        first.tree = merge(first.tree, document.tree, first.origins)
+        first.tree = merge(first.tree, document.tree, PROJECT, first.origins)
         first.origins.absorb(document.origins)
     return first
 

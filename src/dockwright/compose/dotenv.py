@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dockwright.compose.interpolate import BoundError, RequiredError, TemplateError, substitute
-from dockwright.compose.normalise import Listed
 from dockwright.compose.read_yaml import read_text
+from dockwright.compose.short_forms import Listed
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.errors import ComposeError
 from dockwright.untrusted import exists, is_file
@@ -161,9 +161,7 @@ class _Parser:
         except BoundError as exc:
             raise self._error(f"the value {exc}", position) from exc
         except RequiredError as exc:
-            reason = f": {exc.message}" if exc.message else ""
-            message = f"required variable {exc.name} is missing a value{reason}"
-            raise self._error(message, position) from exc
+            raise self._error(str(exc), position) from exc
 
 
 def _unescape(text: str) -> str:

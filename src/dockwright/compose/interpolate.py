@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from dockwright.compose.source import DocPath, Origins, Patterns, Tree, Warnings
+from dockwright.compose.shapes import Shape
+from dockwright.compose.source import DocPath, Origins, Tree, Warnings
 
 _NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
 _REFERENCE = re.compile(rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME})|\{{)")
@@ -38,9 +39,8 @@ class RequiredError(ValueError):
     """
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(name, message)
-        self.name = name
-        self.message = message
+        reason = f": {message}" if message else ""
+        super().__init__(f"required variable {name} is missing a value{reason}")
 
 
 def substitute(
@@ -140,151 +140,54 @@ def _braced(
     return word
 
 
-_TRUE = ("true", "y", "yes", "on")
-_FALSE = ("false", "n", "no", "off")
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_MOST_DIGITS = 1000  # beyond, Python reads none; leading zeros count
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """Substitutes the variables of one document.
 
-
-def to_bool(text: str) -> bool:
-    """Return the truth value that a string spells."""
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError(f"{text!r} is neither true nor false")
-
-
-def to_int(text: str) -> int:
-    """Return the decimal integer that a string spells."""
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(f"{text!r} is not an integer")
-    if len(text) > _MOST_DIGITS or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"{text!r} is too large for an integer")
-    return int(text)
-
-
-def to_float(text: str) -> float:
-    """Return the number that a string spells."""
-    try:
-        number = float(text)
-    except ValueError as exc:
-        raise ValueError(f"{text!r} is not a number") from exc
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return number
-
-
-Cast = Callable[[str], bool | int | float]
-
-
-_CASTS: Patterns[Cast] = Patterns(
-    [
-        ("services.*.configs.*.mode", to_int),
-        ("services.*.cpu_count", to_int),
-        ("services.*.cpu_period", to_int),
-        ("services.*.cpu_quota", to_int),
-        ("services.*.cpu_rt_period", to_int),
-        ("services.*.cpu_rt_runtime", to_int),
-        ("services.*.cpu_shares", to_int),
-        ("services.*.deploy.placement.max_replicas_per_node", to_int),
-        ("services.*.deploy.replicas", to_int),
-        ("services.*.deploy.restart_policy.max_attempts", to_int),
-        ("services.*.deploy.rollback_config.parallelism", to_int),
-        ("services.*.deploy.update_config.parallelism", to_int),
-        ("services.*.healthcheck.retries", to_int),
-        ("services.*.oom_score_adj", to_int),
-        ("services.*.pids_limit", to_int),
-        ("services.*.ports.*.target", to_int),
-        ("services.*.scale", to_int),
-        ("services.*.secrets.*.mode", to_int),
-        ("services.*.ulimits.*", to_int),
-        ("services.*.ulimits.*.hard", to_int),
-        ("services.*.ulimits.*.soft", to_int),
-        ("services.*.cpu_percent", to_float),
-        ("services.*.cpus", to_float),
-        ("services.*.deploy.rollback_config.max_failure_ratio", to_float),
-        ("services.*.deploy.update_config.max_failure_ratio", to_float),
-        ("services.*.build.no_cache", to_bool),
-        ("services.*.build.privileged", to_bool),
-        ("services.*.build.pull", to_bool),
-        ("services.*.depends_on.*.restart", to_bool),
-        ("services.*.env_file.*.required", to_bool),
-        ("services.*.healthcheck.disable", to_bool),
-        ("services.*.init", to_bool),
-        ("services.*.oom_kill_disable", to_bool),
-        ("services.*.privileged", to_bool),
-        ("services.*.read_only", to_bool),
-        ("services.*.stdin_open", to_bool),
-        ("services.*.tty", to_bool),
-        ("services.*.volumes.*.bind.create_host_path", to_bool),
-        ("services.*.volumes.*.read_only", to_bool),
-        ("services.*.volumes.*.volume.nocopy", to_bool),
-        ("networks.*.attachable", to_bool),
-        ("networks.*.enable_ipv4", to_bool),
-        ("networks.*.enable_ipv6", to_bool),
-        ("networks.*.external", to_bool),
-        ("networks.*.internal", to_bool),
-        ("volumes.*.external", to_bool),
-        ("secrets.*.external", to_bool),
-        ("configs.*.external", to_bool),
-    ]
-)
-
-
-def cast_for(path: DocPath) -> Cast | None:
-    """Return how a string at `path` becomes what Compose wants there, or None."""
-    return _CASTS.find(path)
-
-
-def interpolate(
-    tree: Tree,
-    variables: Mapping[str, str],
-    origins: Origins,
-    warnings: Warnings,
-    path: DocPath = (),
-) -> Tree:
-    """Return `tree` with every string substituted; keys are left alone.
-
-    Raises:
-        ComposeError: a wrong reference, a required variable without a value, or a string that
-            cannot become the number or truth value that its key wants.
+    Attributes:
+        variables: their values.
+        origins: where the values of the document stand.
+        warnings: where warnings go.
     """
-    if isinstance(tree, dict):
-        return {
-            key: interpolate(value, variables, origins, warnings, (*path, key))
-            for key, value in tree.items()
-        }
-    if isinstance(tree, list):
-        return [
-            interpolate(value, variables, origins, warnings, (*path, index))
-            for index, value in enumerate(tree)
-        ]
-    return _scalar(tree, variables, origins, warnings, path) if isinstance(tree, str) else tree
 
+    variables: Mapping[str, str]
+    origins: Origins
+    warnings: Warnings
 
-def _scalar(
-    text: str, variables: Mapping[str, str], origins: Origins, warnings: Warnings, path: DocPath
-) -> Tree:
-    def unset(name: str) -> None:
-        warnings.add(path, f"the variable {name} is not set; it becomes an empty string", origins)
+    def apply(self, tree: Tree, shape: Shape | None, path: DocPath = ()) -> Tree:
+        """Return `tree` with every string substituted, and cast where its shape has a cast.
 
-    try:
-        value = substitute(text, variables, unset) if "$" in text else text
-        if value is not text:
-            origins.spend(path, len(value))
-        cast = cast_for(path)
-        return cast(value) if cast else value
-    except TemplateError as exc:
-        raise origins.error(
-            path,
-            f"{text!r} holds a wrong variable reference",
-            hint="write a literal dollar as $$",
-        ) from exc
-    except RequiredError as exc:
-        reason = f": {exc.message}" if exc.message else ""
-        raise origins.error(
-            path, f"required variable {exc.name} is missing a value{reason}"
-        ) from exc
-    except ValueError as exc:
-        raise origins.error(path, str(exc)) from exc
+        Keys are left alone.
+
+        Raises:
+            ComposeError: a wrong reference, a required variable without a value, or a string that
+                cannot become the number or truth value that its key wants.
+        """
+        if isinstance(tree, dict):
+            return {
+                key: self.apply(value, shape and shape.child(key), (*path, key))
+                for key, value in tree.items()
+            }
+        if isinstance(tree, list):
+            return [
+                self.apply(value, shape and shape.child(index), (*path, index))
+                for index, value in enumerate(tree)
+            ]
+        return self._text(tree, shape, path) if isinstance(tree, str) else tree
+
+    def _text(self, text: str, shape: Shape | None, path: DocPath) -> Tree:
+        def unset(name: str) -> None:
+            message = f"the variable {name} is not set; it becomes an empty string"
+            self.warnings.add(path, message, self.origins)
+
+        try:
+            value = substitute(text, self.variables, unset) if "$" in text else text
+            if value is not text:
+                self.origins.spend(path, len(value))
+            return shape.cast(value) if shape and shape.cast else value
+        except TemplateError as exc:
+            message = f"{text!r} holds a wrong variable reference"
+            hint = "write a literal dollar as $$"
+            raise self.origins.error(path, message, hint=hint) from exc
+        except ValueError as exc:
+            raise self.origins.error(path, str(exc)) from exc

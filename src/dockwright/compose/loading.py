@@ -24,8 +24,9 @@ from dockwright.compose.dotenv import (
     read_label_files,
     with_env_files,
 )
-from dockwright.compose.interpolate import interpolate
-from dockwright.compose.merge import drop, merge, uniquify
+from dockwright.compose.fields import PROJECT
+from dockwright.compose.interpolate import Interpolation
+from dockwright.compose.merge import drop, merge, remove_duplicates
 from dockwright.compose.normalise import give_contexts, normalise, prune
 from dockwright.compose.paths import absolute, cleaned, rebase
 from dockwright.compose.read_yaml import read
@@ -240,13 +241,13 @@ def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
             drop(tree, document.resets)
             if tree:
                 origins.absorb(document.origins)
-                tree = merge(tree, document.tree, origins)
+                tree = merge(tree, document.tree, PROJECT, origins)
             else:
                 tree, origins = document.tree, document.origins
-            tree = uniquify(tree)
+            tree = remove_duplicates(tree, PROJECT)
             check_shape(tree, origins, partial=False)
     give_contexts(tree)
-    tree = rebase(tree, scope.directory)
+    tree = rebase(tree, PROJECT, scope.directory)
     fill_variables(tree, scope.variables, listed=bool(scope.chain))
     return tree, origins
 
@@ -316,5 +317,6 @@ def _name_in_files(files: tuple[Path, ...], variables: dict[str, str]) -> str | 
         for document in read(file):
             value = document.tree.get("name") if isinstance(document.tree, dict) else None
             if isinstance(value, str) and value:
-                name = interpolate(value, variables, document.origins, Warnings(), ("name",))
+                interpolation = Interpolation(variables, document.origins, Warnings())
+                name = interpolation.apply(value, None, ("name",))
     return name

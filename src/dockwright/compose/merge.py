@@ -1,126 +1,55 @@
-"""Merges one document over another, both in long form: mappings by key, lists by entry."""
+"""Merge one document over another, both in long form: mappings by key, lists by entry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dockwright.compose.normalise import Listed
-from dockwright.compose.source import DocPath, Origins, Patterns, Tree, is_extension
-
-Key = Callable[[Tree], object]
+from dockwright.compose.shapes import Shape
+from dockwright.compose.short_forms import Listed
+from dockwright.compose.source import DocPath, Origins, Tree
 
 
-def unique(entries: list[Tree], path: DocPath) -> list[Tree]:
-    """Return `entries` with a later one in the place of an earlier one that has its key."""
-    key = _KEYS.find(path)
-    if not key:
-        return entries
-    result: dict[object, Tree] = {}
-    for entry in entries:
-        result[key(entry)] = entry
-    return list(result.values())
-
-
-def uniquify(tree: Tree, path: DocPath = ()) -> Tree:
-    """Return `tree` with every such list reduced."""
-    if isinstance(tree, dict):
-        return type(tree)(
-            (k, v if is_extension(path, k) else uniquify(v, (*path, k))) for k, v in tree.items()
-        )
-    if isinstance(tree, list):
-        return unique([uniquify(entry, (*path, i)) for i, entry in enumerate(tree)], path)
-    return tree
-
-
-def _port(entry: Tree) -> object:
-    return (
-        entry.get("host_ip", "0.0.0.0"),  # noqa: S104 - what an absent address means, not a bind
-        entry.get("published", ""),
-        entry["target"],
-        entry.get("protocol", "tcp"),
-    )
-
-
-def _target(entry: Tree) -> object:
-    return entry.get("target")
-
-
-def _secret(entry: Tree) -> object:
-    return entry.get("target", f"/run/secrets/{entry.get('source')}")
-
-
-def _config(entry: Tree) -> object:
-    return entry.get("target", f"/{entry.get('source')}")
-
-
-def _path(entry: Tree) -> object:
-    return entry.get("path")
-
-
-def _pair(entry: Tree) -> object:
-    return str(entry).partition("=")[0]
-
-
-_KEYS: Patterns[Key] = Patterns(
-    [
-        ("services.*.build.tags", _pair),
-        ("services.*.cap_add", _pair),
-        ("services.*.cap_drop", _pair),
-        ("services.*.configs", _config),
-        ("services.*.devices", _target),
-        ("services.*.dns", _pair),
-        ("services.*.dns_opt", _pair),
-        ("services.*.dns_search", _pair),
-        ("services.*.env_file", _path),
-        ("services.*.expose", str),
-        ("services.*.label_file", _pair),
-        ("services.*.links", _pair),
-        ("services.*.networks.*.aliases", _pair),
-        ("services.*.networks.*.link_local_ips", _pair),
-        ("services.*.ports", _port),
-        ("services.*.profiles", _pair),
-        ("services.*.secrets", _secret),
-        ("services.*.tmpfs", _pair),
-        ("services.*.volumes", _target),
-    ]
-)
-
-
-Merge = Callable[[Tree, Tree, DocPath, Origins], Tree]
-
-
-def merge(base: Tree, over: Tree, origins: Origins, path: DocPath = ()) -> Tree:
+def merge(
+    base: Tree, over: Tree, shape: Shape | None, origins: Origins, path: DocPath = ()
+) -> Tree:
     """Return `over` merged into `base`; neither is changed.
 
-    Mappings are merged key by key, lists are appended (entries with the same key replace each
-    other), anything else is replaced. Commands, and logging with another driver, are replaced
-    whole. ``x-`` extensions are replaced. Null changes nothing, but for a variable or label.
+    Mappings are merged key by key, lists are appended (of entries with the same key, the last one
+    is kept), anything else is replaced. ``x-`` extensions are replaced. Null changes nothing. A
+    shape with a `merge` rule has its own way.
 
     Raises:
         ComposeError: one is a mapping or list and the other is not.
     """
-    special = _SPECIAL.find(path)
-    if special is _replace:
+    if shape and shape.merge is replace_whole:
         return over
     if over is None or base is None:
         return base if over is None else over
-    if special:
-        return special(base, over, path, origins)
+    if shape and shape.merge:
+        return shape.merge(base, over, shape, origins, path)
     if isinstance(base, dict):
         if not isinstance(over, dict):
-            raise origins.error(path, "cannot replace a mapping by something else")
-        return _mappings(base, over, path, origins)
+            raise origins.error(path, "a mapping cannot be replaced by something else")
+        return _mappings(base, over, shape, origins, path)
     if isinstance(base, list):
         if not isinstance(over, list):
-            raise origins.error(path, "cannot replace a list by something else")
-        return unique([*base, *over], path)
+            raise origins.error(path, "a list cannot be replaced by something else")
+        return _without_duplicates([*base, *over], shape)
     return over
 
 
-def drop(tree: Tree, paths: tuple[DocPath, ...]) -> None:
-    """Remove from `tree`, in place, what ``!reset`` and ``!override`` name in it.
+def remove_duplicates(tree: Tree, shape: Shape | None) -> Tree:
+    """Return `tree` without the entries that a later one with the same key replaces."""
+    if shape and isinstance(tree, dict):
+        return type(tree)((k, remove_duplicates(v, shape.child(k))) for k, v in tree.items())
+    if shape and isinstance(tree, list):
+        entries = [remove_duplicates(entry, shape.child(i)) for i, entry in enumerate(tree)]
+        return _without_duplicates(entries, shape)
+    return tree
 
-    As in Compose, one variable or label cannot be removed where they are a list by now.
+
+def drop(tree: Tree, paths: tuple[DocPath, ...]) -> None:
+    """Remove from `tree`, in place, the values that ``!reset`` and ``!override`` name.
+
+    As in Compose, one variable or label cannot be removed once they have become a list.
     """
     for path in paths:
         place = tree
@@ -130,36 +59,53 @@ def drop(tree: Tree, paths: tuple[DocPath, ...]) -> None:
             place.pop(path[-1], None)
 
 
-def _mappings(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+def _mappings(base: Tree, over: Tree, shape: Shape | None, origins: Origins, path: DocPath) -> Tree:
     result = dict(base)
     for key, value in over.items():
         if key not in base or key.startswith("x-"):
             result[key] = value
         else:
-            result[key] = merge(base[key], value, origins, (*path, key))
+            child = shape.child(key) if shape else None
+            result[key] = merge(base[key], value, child, origins, (*path, key))
     return result
 
 
-def _replace(_base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
+def _without_duplicates(entries: list[Tree], shape: Shape | None) -> list[Tree]:
+    """Return `entries` with a later one in the place of an earlier one that has its key."""
+    if not (shape and shape.entry_key):
+        return entries
+    return list({shape.entry_key(entry): entry for entry in entries}.values())
+
+
+# Rules for some keys (`Shape.merge`).
+
+
+def replace_whole(
+    _base: Tree, over: Tree, _shape: Shape, _origins: Origins, _path: DocPath
+) -> Tree:
+    """Replace a command, also by null."""
     return over
 
 
-def _limit(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+def merge_limit(base: Tree, over: Tree, shape: Shape, origins: Origins, path: DocPath) -> Tree:
+    """Merge soft and hard limits; one number replaces both."""
     both = isinstance(base, dict) and isinstance(over, dict)
-    return _mappings(base, over, path, origins) if both else over
+    return _mappings(base, over, shape, origins, path) if both else over
 
 
-def _pairs(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
-    """Add variables or labels; one without a value takes away the value that was there."""
+def merge_pairs(base: Tree, over: Tree, _shape: Shape, _origins: Origins, _path: DocPath) -> Tree:
+    """Add variables or labels; one without a value removes the earlier value."""
     return Listed({**base, **over})
 
 
-def _logging(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+def merge_logging(base: Tree, over: Tree, shape: Shape, origins: Origins, path: DocPath) -> Tree:
+    """Merge the options of one driver; another driver replaces everything."""
     drivers = {entry["driver"] for entry in (base, over) if "driver" in entry}
-    return over if len(drivers) > 1 else _mappings(base, over, path, origins)
+    return over if len(drivers) > 1 else _mappings(base, over, shape, origins, path)
 
 
-def _hosts(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
+def merge_hosts(base: Tree, over: Tree, _shape: Shape, _origins: Origins, _path: DocPath) -> Tree:
+    """Add the addresses of each host."""
     result = Listed(base)
     for name, addresses in over.items():
         known = result.get(name, [])
@@ -167,36 +113,51 @@ def _hosts(base: Tree, over: Tree, _path: DocPath, _origins: Origins) -> Tree:
     return result
 
 
-def _ipam(base: Tree, over: Tree, path: DocPath, origins: Origins) -> Tree:
+def merge_pools(base: Tree, over: Tree, shape: Shape, origins: Origins, path: DocPath) -> Tree:
     """Merge address pools with the same subnet; add the others."""
     result = list(base)
     for pool in over:
         same = [i for i, known in enumerate(base) if known.get("subnet") == pool.get("subnet")]
         for index in same:
-            result[index] = _mappings(result[index], pool, (*path, index), origins)
+            child = shape.child(index)
+            result[index] = _mappings(result[index], pool, child, origins, (*path, index))
         result += [] if same else [pool]
     return result
 
 
-_SPECIAL: Patterns[Merge] = Patterns(
-    [
-        ("networks.*.ipam.config", _ipam),
-        ("networks.*.labels", _pairs),
-        ("services.*.annotations", _pairs),
-        ("services.*.build.additional_contexts", _pairs),
-        ("services.*.build.args", _pairs),
-        ("services.*.build.extra_hosts", _hosts),
-        ("services.*.build.labels", _pairs),
-        ("services.*.command", _replace),
-        ("services.*.deploy.labels", _pairs),
-        ("services.*.entrypoint", _replace),
-        ("services.*.environment", _pairs),
-        ("services.*.extra_hosts", _hosts),
-        ("services.*.healthcheck.test", _replace),
-        ("services.*.labels", _pairs),
-        ("services.*.logging", _logging),
-        ("services.*.sysctls", _pairs),
-        ("services.*.ulimits.*", _limit),
-        ("volumes.*.labels", _pairs),
-    ]
-)
+# What identifies an entry of a list (`Shape.entry_key`).
+
+
+def by_name(entry: Tree) -> object:
+    """Identify ``NAME=VALUE`` by its name, and another text by itself."""
+    return str(entry).partition("=")[0]
+
+
+def by_path(entry: Tree) -> object:
+    """Identify an env file by its path."""
+    return entry.get("path")
+
+
+def by_target(entry: Tree) -> object:
+    """Identify a volume or device by its path in the container."""
+    return entry.get("target")
+
+
+def by_port(entry: Tree) -> object:
+    """Identify a port by everything that can be bound only once."""
+    return (
+        entry.get("host_ip", "0.0.0.0"),  # noqa: S104 - what an absent address means, not a bind
+        entry.get("published", ""),
+        entry["target"],
+        entry.get("protocol", "tcp"),
+    )
+
+
+def by_secret_target(entry: Tree) -> object:
+    """Identify a secret by its path in the container."""
+    return entry.get("target", f"/run/secrets/{entry.get('source')}")
+
+
+def by_config_target(entry: Tree) -> object:
+    """Identify a config by its path in the container."""
+    return entry.get("target", f"/{entry.get('source')}")

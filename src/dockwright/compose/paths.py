@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import os.path
 import posixpath
-from collections.abc import Callable
 from pathlib import Path
 
-from dockwright.compose.normalise import is_file_path
-from dockwright.compose.source import DocPath, Origins, Patterns, Tree, is_extension
+from dockwright.compose.shapes import Shape
+from dockwright.compose.short_forms import is_file_path
+from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.untrusted import exists, is_directory
-
-Rebase = Callable[[Tree, Path], Tree]
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 
 
-def rebase(tree: Tree, base: Path, path: DocPath = ()) -> Tree:
+def rebase(tree: Tree, shape: Shape | None, base: Path) -> Tree:
     """Return a document in long form with every path that Compose resolves made absolute.
 
     Args:
         tree: the document.
-        base: the directory that its relative paths mean.
-        path: where `tree` stands.
+        shape: its shape.
+        base: the directory that its relative paths start from.
     """
-    rule = _PATHS.find(path)
-    if rule and tree is not None:
-        return rule(tree, base)
+    if shape is None or tree is None:
+        return tree
+    if shape.rebase:
+        return shape.rebase(tree, base)
     if isinstance(tree, dict):
-        return type(tree)(
-            (k, v if is_extension(path, k) else rebase(v, base, (*path, k)))
-            for k, v in tree.items()
-        )
+        return type(tree)((k, rebase(v, shape.child(k), base)) for k, v in tree.items())
     if isinstance(tree, list):
-        return [rebase(entry, base, (*path, i)) for i, entry in enumerate(tree)]
+        return [rebase(entry, shape.child(i), base) for i, entry in enumerate(tree)]
     return tree
 
 
@@ -76,70 +72,54 @@ def _clean(path: str) -> str:
     return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 
 
-def _file(value: Tree, base: Path) -> Tree:
-    return absolute(value, base)
-
-
-def _watched(value: Tree, base: Path) -> Tree:
-    """Follow the first symbolic link of a path, as Compose does for what is watched."""
+def rebase_watched(value: Tree, base: Path) -> Tree:
+    """Make a watched path absolute, and follow its first symbolic link as Compose does."""
     path = absolute(value, base)
     links = (part for part in (*reversed(Path(path).parents), Path(path)) if part.is_symlink())
     link = next(links, None)
     return path.replace(str(link), str(link.resolve()), 1) if link else path
 
 
-def _unix(value: Tree, base: Path) -> Tree:
-    """Make a path absolute that is the directory itself where it is empty."""
+def rebase_path(value: Tree, base: Path) -> Tree:
+    """Make a path absolute; an empty one is the directory itself."""
     return absolute(value or ".", base)
 
 
-def _context(value: Tree, base: Path) -> Tree:
+def rebase_context(value: Tree, base: Path) -> Tree:
+    """Make a build context absolute, unless it is remote or names a service or target."""
     if "://" in value or value.startswith((*_REMOTE, "service:", "target:")):
         return value
     return absolute(value, base)
 
 
-def _contexts(value: Tree, base: Path) -> Tree:
-    return {name: text and _context(text, base) for name, text in value.items()}
+def rebase_contexts(value: Tree, base: Path) -> Tree:
+    """Make additional build contexts absolute."""
+    return {name: text and rebase_context(text, base) for name, text in value.items()}
 
 
-def _keys(value: Tree, base: Path) -> Tree:
+def rebase_keys(value: Tree, base: Path) -> Tree:
+    """Make the paths of SSH keys absolute."""
     return {name: text and absolute(text, base) for name, text in value.items()}
 
 
-def _mount(value: Tree, base: Path) -> Tree:
+def rebase_mount(value: Tree, base: Path) -> Tree:
+    """Make the source of a bind mount absolute."""
     source = value.get("source")
     if value.get("type") != "bind" or source is None or _is_windows(source):
         return value
-    return value | {"source": _unix(source, base)}
+    return value | {"source": rebase_path(source, base)}
 
 
 def _is_windows(source: str) -> bool:
     return is_file_path(source) and not source.startswith((".", "/", "~", "\\\\"))
 
 
-def _volume(value: Tree, base: Path) -> Tree:
+def rebase_volume(value: Tree, base: Path) -> Tree:
+    """Make the device of a local volume that is a bind mount absolute."""
     options = value.get("driver_opts") or {}
     if value.get("driver") != "local" or options.get("o") != "bind":
         return value
     device = options.get("device")
     if not isinstance(device, str):
         return value
-    return value | {"driver_opts": options | {"device": _unix(device, base)}}
-
-
-_PATHS: Patterns[Rebase] = Patterns(
-    [
-        ("services.*.build.context", _context),
-        ("services.*.build.additional_contexts", _contexts),
-        ("services.*.build.ssh", _keys),
-        ("services.*.develop.watch.*.path", _watched),
-        ("services.*.env_file.*.path", _file),
-        ("services.*.extends.file", _file),
-        ("services.*.label_file.*", _file),
-        ("services.*.volumes.*", _mount),
-        ("volumes.*", _volume),
-        ("configs.*.file", _unix),
-        ("secrets.*.file", _unix),
-    ]
-)
+    return value | {"driver_opts": options | {"device": rebase_path(device, base)}}

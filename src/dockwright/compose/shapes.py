@@ -1,31 +1,78 @@
-"""A small language for the shape of YAML values, and the check of a value against a shape."""
+"""A small language for the fields of a Compose file, and the check of a value's shape.
+
+A shape says what a value must look like. Its rules say what each pass over a document does with a
+value that stands there. A pass walks down a document and its shape together.
+"""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
 
-from dockwright.compose.source import DocPath, Origins, Tree
+from dockwright.compose.source import DocPath, Origins, Place, Tree
 from dockwright.errors import ComposeError
 
-
-class Report(Protocol):
-    """Makes the error for a wrong value."""
-
-    def __call__(self, path: DocPath, message: str, *, unknown: str | None = None) -> Exception:
-        """Return the error for the value at `path`, or for its key `unknown`."""
+Expand: TypeAlias = Callable[[Tree], Tree]
+Cast: TypeAlias = Callable[[str], bool | int | float]
+EntryKey: TypeAlias = Callable[[Tree], object]
+Merge: TypeAlias = Callable[[Tree, Tree, "Shape", Origins, DocPath], Tree]
+Rebase: TypeAlias = Callable[[Tree, Path], Tree]
+Write: TypeAlias = Callable[[Tree, Place], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class Support:
+    """How dockwright treats a key that it does not run.
+
+    Attributes:
+        level: ``ignored`` keys cause a warning; ``refused`` keys an error, unless the project is
+            only printed; ``newer`` keys, which Compose 2.26 does not know, always an error.
+        message: the warning or error.
+    """
+
+    level: Literal["ignored", "refused", "newer"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a value must look like, and the rules for it.
+
+    Attributes:
+        cast: turns a string into the number or truth value that Compose wants, after interpolation.
+        expand: turns a short form into the long form. A list entry that becomes a list is replaced
+            by the entries of that list.
+        rebase: makes the relative paths in a value in long form absolute.
+        merge: merges a later value over an earlier one, where the general rules do not apply.
+        entry_key: identifies an entry of a list; of entries with the same key the last is kept.
+        support: says that dockwright does not run this.
+        write: gives the canonical form; by default a mapping or list is written entry by entry.
+    """
+
+    cast: Cast | None = None
+    expand: Expand | None = None
+    rebase: Rebase | None = None
+    merge: Merge | None = None
+    entry_key: EntryKey | None = None
+    support: Support | None = None
+    write: Write | None = None
+
+    def child(self, part: str | int) -> Shape | None:  # noqa: ARG002 - scalars have no children
+        """Return the shape of the value at a key or index; None for an extension or unknown key."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(Shape):
     """One scalar whose type is among `types` (names as in JSON Schema).
 
     Attributes:
-        choices: the only values; others that match `pattern` are right but not told of.
+        choices: the only values; values that match `pattern` are valid too, but not suggested.
     """
 
     types: tuple[str, ...]
@@ -36,49 +83,88 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class ListOf:
-    """A list; `unique` forbids an entry that was there before."""
+class ListOf(Shape):
+    """A list; `unique` forbids an entry that occurred before."""
 
     entry: Shape
     unique: bool = False
 
+    def child(self, part: str | int) -> Shape | None:
+        """Return the shape of every entry."""
+        return self.entry if isinstance(part, int) else None
+
 
 @dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(Shape):
     """A mapping whose keys are the user's names."""
 
     value: Shape
     names: re.Pattern[str] = field(default=re.compile(r".+", re.DOTALL))
 
+    def child(self, part: str | int) -> Shape | None:
+        """Return the shape of every value."""
+        return self.value if isinstance(part, str) else None
+
 
 @dataclass(frozen=True, slots=True)
-class Struct:
-    """A mapping whose keys are Compose's own; ``x-`` extensions are allowed with `extensions`."""
+class Struct(Shape):
+    """A mapping whose keys are Compose's own; the canonical form prints them in this order.
+
+    Attributes:
+        fields: the shapes by key.
+        required: keys that must be there.
+        extensions: whether ``x-`` keys are ``refused``, allowed but ``dropped`` from the canonical
+            form, printed in ``yaml`` only, or printed in ``both`` forms.
+        inline: whether JSON prints ``{}`` where the mapping is empty or missing.
+        complete: whether every key is printed, given or not.
+        titled_in_json: whether JSON prints the keys with a capital letter.
+    """
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
-    extensions: bool = True
+    extensions: Literal["refused", "dropped", "yaml", "both"] = "yaml"
+    inline: bool = False
+    complete: bool = False
+    titled_in_json: bool = False
+
+    def child(self, part: str | int) -> Shape | None:
+        """Return the shape at one key."""
+        return self.fields.get(part) if isinstance(part, str) else None
 
 
 @dataclass(frozen=True, slots=True)
-class AnyOf:
-    """One of several shapes that the type of the value tells apart."""
+class AnyOf(Shape):
+    """One of several shapes that differ in their types; the rules are those of the `AnyOf`."""
 
     options: tuple[Shape, ...]
 
+    def child(self, part: str | int) -> Shape | None:
+        """Return the shape at a key or index, in the option that has such keys or indexes."""
+        return next((found for option in self.options if (found := option.child(part))), None)
+
+    def option_for(self, value: Tree) -> Shape:
+        """Return the option that takes values of this type, or the `AnyOf` itself."""
+        names = set(type_names(value))
+        return next((option for option in self.options if names & set(accepted(option))), self)
+
 
 @dataclass(frozen=True, slots=True)
-class Anything:
-    """Whatever the user likes."""
+class Anything(Shape):
+    """Any value."""
 
 
-Shape: TypeAlias = "Scalar | ListOf | MapOf | Struct | AnyOf | Anything"
+class Report(Protocol):
+    """Makes the error for a wrong value."""
+
+    def __call__(self, path: DocPath, message: str, *, unknown: str | None = None) -> Exception:
+        """Return the error for the value at `path`, or for its key `unknown`."""
+
 
 _ARTICLES = {"integer": "an integer", "object": "a mapping", "array": "a list", "null": "empty"}
 
 
 def check(value: Tree, shape: Shape, path: DocPath, report: Report, *, partial: bool) -> None:
-    """Raise what `report` makes of the first value that does not fit.
+    """Raise the error that `report` makes for the first value that does not fit.
 
     Args:
         value: a YAML value.
@@ -88,7 +174,7 @@ def check(value: Tree, shape: Shape, path: DocPath, report: Report, *, partial: 
         partial: whether required keys may be missing and values null, because a merge follows.
     """
     if isinstance(shape, AnyOf):
-        shape = _choose(value, shape, path, report)
+        shape = shape.option_for(value)
     if not set(type_names(value)) & set(accepted(shape)):
         wanted = " or ".join(_ARTICLES.get(name, f"a {name}") for name in accepted(shape))
         raise report(path, f"must be {wanted}, not {describe(value)}")
@@ -125,7 +211,7 @@ def type_names(value: Tree) -> tuple[str, ...]:
 
 
 def describe(value: Tree) -> str:
-    """Say what a wrong value is, for a message."""
+    """Describe a wrong value in a message."""
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is None:
@@ -138,7 +224,7 @@ def describe(value: Tree) -> str:
 
 
 def accepted(shape: Shape) -> tuple[str, ...]:
-    """Return the JSON Schema types that a shape can take."""
+    """Return the JSON Schema types that a shape accepts."""
     if isinstance(shape, Scalar):
         return shape.types
     if isinstance(shape, AnyOf):
@@ -149,18 +235,9 @@ def accepted(shape: Shape) -> tuple[str, ...]:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Word the complaint about a name that is not known, with the closest known one."""
+    """Return the message for an unknown name, with the closest known one."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"unknown key {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-
-
-def _choose(value: Tree, shape: AnyOf, path: DocPath, report: Report) -> Shape:
-    names = set(type_names(value))
-    for option in shape.options:
-        if names & set(accepted(option)):
-            return option
-    wanted = " or ".join(_ARTICLES.get(name, f"a {name}") for name in accepted(shape))
-    raise report(path, f"must be {wanted}, not {describe(value)}")
 
 
 def _check_scalar(value: Tree, shape: Scalar, path: DocPath, report: Report) -> None:
@@ -181,11 +258,11 @@ def _check_unique(value: list[Tree], path: DocPath, report: Report) -> None:
         seen.add(_identity(entry))
         if len(seen) == before and type(entry) is not bool:
             shown = repr(entry) if isinstance(entry, (str, int, float)) else "this entry"
-            raise report((*path, index), f"{shown} stands here twice")
+            raise report((*path, index), f"duplicate entry: {shown}")
 
 
 def _identity(value: Tree) -> object:
-    """Return something hashable that is equal for equal values alone."""
+    """Return something hashable that is equal only for equal values."""
     if isinstance(value, (dict, list)):
         return type_names(value), json.dumps(value, sort_keys=True)
     return value
@@ -199,51 +276,11 @@ def _check_struct(
             continue
         if name in shape.fields:
             check(entry, shape.fields[name], (*path, name), report, partial=partial)
-        elif not (shape.extensions and name.startswith("x-")):
+        elif shape.extensions == "refused" or not name.startswith("x-"):
             raise report(path, suggest(name, shape.fields), unknown=name)
     for name in () if partial else shape.required:
         if name not in value:
             raise report(path, f"needs the key {name!r}")
-
-
-NEWER_POLICY = r"refresh|daily|weekly|every_([0-9]+[wdhms])+"
-NEWER = Anything()
-"""What Compose 2.26 does not know yet: any value, of which `support` says what is made of it."""
-
-NAME = re.compile(r"[a-zA-Z0-9._-]+")
-STR = Scalar(("string",))
-INT = Scalar(("integer", "string"))
-NUMBER = Scalar(("number", "string"))
-BOOL = Scalar(("boolean", "string"))
-NULL = Scalar(("null",))
-LIST = ListOf(STR)
-DISTINCT = ListOf(STR, unique=True)
-ONE_OR_MORE = AnyOf((STR, LIST))
-PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), LIST))
-DISTINCT_PAIRS = AnyOf((MapOf(Scalar(("string", "number", "boolean", "null"))), DISTINCT))
-OPTIONS = MapOf(Scalar(("string", "number")))
-COMMAND = AnyOf((NULL, STR, LIST))
-HOSTS = AnyOf((MapOf(AnyOf((STR, LIST))), DISTINCT))
-LIMIT = AnyOf((INT, Struct({"hard": INT, "soft": INT}, required=("soft", "hard"))))
-LIMITS = MapOf(LIMIT, re.compile(r"[a-z]+"))
-MOUNTS = ListOf(
-    AnyOf((STR, Struct({"source": STR, "target": STR, "uid": STR, "gid": STR, "mode": NUMBER})))
-)
-HOOK = Struct(
-    {
-        "command": COMMAND,
-        "user": STR,
-        "privileged": BOOL,
-        "working_dir": STR,
-        "environment": DISTINCT_PAIRS,
-        "per_replica": NEWER,
-    }
-)
-
-
-def choice(*choices: str, pattern: str = "") -> Shape:
-    """Return the shape of a word that is one of these, or matches the pattern."""
-    return Scalar(("string",), choices, pattern=re.compile(pattern) if pattern else None)
 
 
 _FORMER = {
@@ -256,7 +293,7 @@ _FORMER = {
 
 
 def reporter(origins: Origins, tree: Tree = None) -> Report:
-    """Return what makes the errors of a check.
+    """Return the function that makes the errors of a check.
 
     Args:
         origins: where the values stand.
@@ -267,9 +304,9 @@ def reporter(origins: Origins, tree: Tree = None) -> Report:
         hint = None
         if len(path) == 2 and path[0] == "services" and unknown in _FORMER:
             hint = _FORMER[unknown]
-            message = f"the key {unknown!r} of older Compose files is not known any more"
+            message = f"the key {unknown!r} belongs to an old version of the Compose format"
         elif not path and unknown and _is_service(tree.get(unknown)):
-            hint = "a file of version 1? Write 'services:' above its services"
+            hint = "is this a file of version 1? Write 'services:' above its services"
         return origins.error(path, message, key=unknown, hint=hint)
 
     return report

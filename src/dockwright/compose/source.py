@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from dockwright.errors import ComposeError
 from dockwright.model import SpecWarning
@@ -22,16 +23,6 @@ def show(path: Iterable[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def is_extension(path: DocPath, key: str) -> bool:
-    """Tell whether a key of the mapping at `path` is an ``x-`` extension and not a user's name."""
-    named = path in _SECTIONS or (path[:1] == ("services",) and path[2:] in _NAMED_IN_SERVICES)
-    return key.startswith("x-") and not named
-
-
-_SECTIONS = (("services",), ("networks",), ("volumes",), ("secrets",), ("configs",))
-_NAMED_IN_SERVICES = (("depends_on",), ("networks",))
 
 
 _NAMED = 2  # parts of the path of one service or resource
@@ -114,6 +105,22 @@ class Origins:
         return kind(message, file=file, line=line, path=show(path) or None, hint=hint)
 
 
+Form: TypeAlias = Literal["json", "yaml"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands, and in which form it is written."""
+
+    path: DocPath
+    origins: Origins
+    form: Form
+
+    def at(self, part: str | int) -> Place:
+        """Return the place of an entry of this value."""
+        return Place((*self.path, part), self.origins, self.form)
+
+
 class Warnings:
     """The warnings of one load, in the order in which they came up."""
 
@@ -128,24 +135,3 @@ class Warnings:
     def all(self) -> tuple[SpecWarning, ...]:
         """Return what was noted."""
         return tuple(self._found)
-
-
-Rule = TypeVar("Rule")
-
-
-class Patterns(Generic[Rule]):
-    """Rules by dotted path pattern; ``*`` stands for any one key or index."""
-
-    def __init__(self, rules: Iterable[tuple[str, Rule]]) -> None:
-        self._by_end: dict[tuple[int, str | int], list[tuple[tuple[str, ...], Rule]]] = {}
-        for pattern, rule in rules:
-            parts = tuple(pattern.split("."))
-            self._by_end.setdefault((len(parts), parts[-1]), []).append((parts, rule))
-
-    def find(self, path: DocPath) -> Rule | None:
-        """Return the rule whose pattern matches the whole path, or None."""
-        for end in (path[-1], "*") if path else ():
-            for parts, rule in self._by_end.get((len(path), end), ()):
-                if all(part in ("*", have) for part, have in zip(parts, path, strict=True)):
-                    return rule
-        return None

@@ -1,7 +1,8 @@
-"""Durations and byte sizes: read as Compose reads them, durations written as Go writes them."""
+"""Numbers, durations and byte sizes: read as Compose reads them, durations written as Go does."""
 
 from __future__ import annotations
 
+import math
 import re
 
 _NANOSECONDS = {
@@ -87,3 +88,38 @@ def parse_bytes(text: str) -> int:
     if size > _MAX_BYTES:
         raise ValueError(f"{text!r} is more than the 8 EiB that a size can be")
     return int(size)
+
+
+_TRUE = ("true", "y", "yes", "on")
+_FALSE = ("false", "n", "no", "off")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_MOST_DIGITS = 1000  # Python reads no longer number; leading zeros count
+
+
+def to_bool(text: str) -> bool:
+    """Return the truth value that a string spells."""
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(f"{text!r} is neither true nor false")
+
+
+def to_int(text: str) -> int:
+    """Return the decimal integer that a string spells."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is not an integer")
+    if len(text) > _MOST_DIGITS or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text!r} is too large for an integer")
+    return int(text)
+
+
+def to_float(text: str) -> float:
+    """Return the number that a string spells."""
+    try:
+        number = float(text)
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is not a number") from exc
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return number

@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import cast
 
 from dockwright.compose.checks import check_cycles
-from dockwright.compose.normalise import pairs
+from dockwright.compose.fields import LIST, PAIRS, STR
 from dockwright.compose.paths import absolute
 from dockwright.compose.shapes import (
-    LIST,
-    PAIRS,
-    STR,
     AnyOf,
     Anything,
     ListOf,
@@ -31,6 +28,7 @@ from dockwright.compose.shapes import (
     check,
     reporter,
 )
+from dockwright.compose.short_forms import pairs
 from dockwright.compose.source import DocPath, Origins, Tree
 from dockwright.compose.units import parse_duration
 from dockwright.model import Dependency, DependencyCondition, Json, ProcessSpec, ServiceSpec
@@ -43,7 +41,7 @@ _DEPENDENCY = Struct(
         "required": Scalar(("boolean",)),
         "restart": Scalar(("boolean",)),
     },
-    extensions=False,
+    extensions="refused",
 )
 _READY = AnyOf((STR, MapOf(Anything())))
 _PROCESS = Struct(
@@ -58,12 +56,12 @@ _PROCESS = Struct(
         "stop_grace_period": Scalar(("string", "number")),
     },
     required=("command",),
-    extensions=False,
+    extensions="refused",
 )
 _BOOL = Scalar(("boolean",))
 _TOP = Struct(
     {"processes": MapOf(_PROCESS), "cache": _BOOL, "secrets": ListOf(STR, unique=True)},
-    extensions=False,
+    extensions="refused",
 )
 _SERVICE = Struct(
     {
@@ -73,7 +71,7 @@ _SERVICE = Struct(
         "cache": _BOOL,
         "durable": _BOOL,
     },
-    extensions=False,
+    extensions="refused",
 )
 
 

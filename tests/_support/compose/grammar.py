@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.compose.schema import PROJECT, SERVICE
-from dockwright.compose.shapes import NEWER, AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
+from dockwright.compose.fields import PROJECT, SERVICE
+from dockwright.compose.shapes import AnyOf, Anything, ListOf, MapOf, Scalar, Shape, Struct
 from tests._support.compose.vocabulary import (
     ENVIRONMENT,
     EXCLUSIVE,
@@ -160,7 +160,11 @@ class _Grammar:
         return self.value(shape.options[0], path)
 
     def keys(self, shape: Struct, path: tuple[str, ...], most: int) -> Keys:
-        known = [k for k, s in shape.fields.items() if s is not NEWER and (*path, k) not in _APART]
+        known = [
+            key
+            for key, value in shape.fields.items()
+            if not isinstance(value, Anything) and (*path, key) not in _APART
+        ]
         chosen = self.rng.sample(known, min(self.rng.randint(0, most), len(known)))
         for one, other in EXCLUSIVE:
             if one in chosen and other in chosen:
@@ -169,7 +173,7 @@ class _Grammar:
             chosen = ["external"]
         chosen += [key for key in NEEDED.find(path) or () if key not in chosen]
         made = {key: self.tagged(shape.fields[key], (*path, key)) for key in chosen}
-        if self.chance(0.05) and shape.extensions:
+        if self.chance(0.05) and shape.extensions != "refused":
             made["x-own"] = self.rng.choice(ODD)
         return made
 
@@ -201,6 +205,7 @@ class _Grammar:
             return "{" + ", ".join(f"{key}: {text}" for key, text in keys.items()) + "}"
         if isinstance(shape, Anything):
             return self.scalar(path, top=False)
+        assert isinstance(shape, Scalar)
         return self.scalar(path, top=top, shape=shape)
 
     def scalar(self, path: tuple[str, ...], *, top: bool, shape: Scalar | None = None) -> str:
