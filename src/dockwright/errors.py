@@ -119,7 +119,8 @@ class ComposeError(UsageError):
     ) -> None:
         place = f"{file}:{line}" if file and line else str(file) if file else ""
         parts = (place, _shortened(path or ""), _shortened(message))
-        super().__init__(": ".join(part for part in parts if part), hint=hint)
+        text = ": ".join(part for part in parts if part)
+        super().__init__(printable(text, keep=""), hint=hint)
         self.file = file
         self.line = line
         self.path = path

@@ -275,6 +275,8 @@ def _misused(failure: click.ClickException) -> int:
             failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
+    for argument in sys.argv[1:]:
+        words = words.replace(argument, printable(argument, keep=""))  # on one line
     _print_error(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
     return failure.exit_code
 

@@ -1,17 +1,18 @@
-"""The documents of a project: one file with what it includes and extends."""
+"""From files to one merged document: read, check, extend, include, merge."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockwright.compose.dotenv import with_env_files
+from dockwright.compose.dotenv import fill_variables, with_env_files
 from dockwright.compose.fields import PROJECT, SERVICE
 from dockwright.compose.interpolate import Interpolation
 from dockwright.compose.merge import drop, merge, remove_duplicates
+from dockwright.compose.normalise import give_contexts
 from dockwright.compose.paths import absolute, missing_file, rebase
 from dockwright.compose.read_yaml import Document, read
 from dockwright.compose.shapes import check, describe, reporter
@@ -41,7 +42,35 @@ class Scope:
     included: Iterator[int] = field(default_factory=itertools.count)
 
 
-def documents(file: Path, scope: Scope) -> list[Document]:
+def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
+    """Return the merged files of one project or include, in long form, with absolute paths.
+
+    Raises:
+        ComposeError: a file cannot be read, or something in it is wrong.
+    """
+    tree: Tree = {}
+    origins = Origins(files[0])
+    for number, file in enumerate(files):
+        for document in _documents(file, scope):
+            document.tree = _complete(document.tree, document.origins)
+            _apply_extends(document, scope)
+            chain = (*scope.chain, file) if number == 0 else scope.chain
+            _apply_include(document, replace(scope, chain=chain))
+            drop(tree, document.resets)
+            if tree:
+                origins.absorb(document.origins)
+                tree = merge(tree, document.tree, PROJECT, origins)
+            else:
+                tree, origins = document.tree, document.origins
+            tree = remove_duplicates(tree, PROJECT)
+            _check_shape(tree, origins, partial=False)
+    give_contexts(tree)
+    tree = rebase(tree, PROJECT, scope.directory)
+    fill_variables(tree, scope.variables, listed=bool(scope.chain))
+    return tree, origins
+
+
+def _documents(file: Path, scope: Scope) -> list[Document]:
     """Read a file: every document interpolated, but neither checked nor in long form yet.
 
     There is none in a file that holds nothing but comments.
@@ -59,16 +88,16 @@ def documents(file: Path, scope: Scope) -> list[Document]:
     return found
 
 
-def complete(tree: Tree, origins: Origins) -> Tree:
+def _complete(tree: Tree, origins: Origins) -> Tree:
     """Check one document's keys and types, and return it in long form.
 
     Required keys may be missing and values may be null: a merge may still bring them.
     """
-    check_shape(tree, origins, partial=True)
+    _check_shape(tree, origins, partial=True)
     return remove_duplicates(lengthen(tree, PROJECT, origins), PROJECT)
 
 
-def check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
+def _check_shape(tree: Tree, origins: Origins, *, partial: bool) -> None:
     """Raise for the first unknown key or wrong type in a project."""
     check(tree, PROJECT, (), reporter(origins, tree), partial=partial)
 
@@ -77,7 +106,7 @@ _MAX_CHAIN = 50
 _Seen = tuple[tuple[Path, str], ...]
 
 
-def apply_extends(document: Document, scope: Scope) -> None:
+def _apply_extends(document: Document, scope: Scope) -> None:
     """Resolve every ``extends`` of a document in long form, in place.
 
     Raises:
@@ -144,7 +173,7 @@ class _Resolver:
         """Read another file; only the service that is wanted from it is checked."""
         if file not in self._files:
             try:
-                self._files[file] = _joined(documents(file, self._scope), file)
+                self._files[file] = _joined(_documents(file, self._scope), file)
             except ComposeError as exc:
                 if exists(file):
                     raise
@@ -153,7 +182,7 @@ class _Resolver:
                 raise missing_file(user.origins, path, written, file) from exc
         raw = self._files[file]
         chosen = _needed(raw.tree, wanted)
-        tree = rebase(complete({"services": chosen}, raw.origins), PROJECT, file.parent)
+        tree = rebase(_complete({"services": chosen}, raw.origins), PROJECT, file.parent)
         return Document(tree, raw.origins, raw.resets)
 
     def _cycle(self, origins: Origins, name: str, seen: _Seen) -> ComposeError:
@@ -190,13 +219,10 @@ def _base_in_same_file(service: Tree) -> str | None:
 
 _MAX_INCLUDED = 200
 
-LoadFiles = Callable[[tuple[Path, ...], Scope], tuple[Tree, Origins]]
-"""Loads the files of an included project: its merged tree and where its values stand."""
-
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
 
 
-def apply_include(document: Document, scope: Scope, load_files: LoadFiles) -> None:
+def _apply_include(document: Document, scope: Scope) -> None:
     """Bring what a document in long form includes into it, in place.
 
     Raises:

@@ -6,31 +6,17 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockwright.compose.checks import check_consistency, check_newer, check_support
-from dockwright.compose.documents import (
-    Scope,
-    apply_extends,
-    apply_include,
-    check_shape,
-    complete,
-    documents,
-)
-from dockwright.compose.dotenv import (
-    fill_variables,
-    read_env_files,
-    read_label_files,
-    with_env_files,
-)
-from dockwright.compose.fields import PROJECT
+from dockwright.compose.documents import Scope, load_files
+from dockwright.compose.dotenv import read_env_files, read_label_files, with_env_files
 from dockwright.compose.interpolate import Interpolation
-from dockwright.compose.merge import drop, merge, remove_duplicates
-from dockwright.compose.normalise import give_contexts, normalise, prune
-from dockwright.compose.paths import absolute, cleaned, rebase
+from dockwright.compose.normalise import normalise, prune
+from dockwright.compose.paths import absolute, cleaned
 from dockwright.compose.read_yaml import read
-from dockwright.compose.source import Origins, Tree, Warnings
+from dockwright.compose.source import Tree, Warnings
 from dockwright.compose.spec import ProjectPlace, build_spec, check_values, with_variables
 from dockwright.errors import ComposeError, NoComposeFileError
 from dockwright.model import StackSpec
@@ -226,30 +212,6 @@ def locate(options: LoadOptions | None = None) -> ProjectPlace:
     files, directory, variables = _circumstances(options)
     name = _name(options, files, directory, variables)
     return ProjectPlace(name, files, directory, variables | {"COMPOSE_PROJECT_NAME": name})
-
-
-def load_files(files: tuple[Path, ...], scope: Scope) -> tuple[Tree, Origins]:
-    """Load and merge the files of one project or include, paths and variables resolved."""
-    tree: Tree = {}
-    origins = Origins(files[0])
-    for number, file in enumerate(files):
-        for document in documents(file, scope):
-            document.tree = complete(document.tree, document.origins)
-            apply_extends(document, scope)
-            chain = (*scope.chain, file) if number == 0 else scope.chain
-            apply_include(document, replace(scope, chain=chain), load_files)
-            drop(tree, document.resets)
-            if tree:
-                origins.absorb(document.origins)
-                tree = merge(tree, document.tree, PROJECT, origins)
-            else:
-                tree, origins = document.tree, document.origins
-            tree = remove_duplicates(tree, PROJECT)
-            check_shape(tree, origins, partial=False)
-    give_contexts(tree)
-    tree = rebase(tree, PROJECT, scope.directory)
-    fill_variables(tree, scope.variables, listed=bool(scope.chain))
-    return tree, origins
 
 
 def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) -> None:
