@@ -75,6 +75,22 @@ def test_a_wrong_command_line(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stack", "config", "-f", "a\nb"],
+        ["stack", "config", "--env-file", "a\nb"],
+        ["stack", "config", "a\nb"],
+        ["a\nb"],
+    ],
+)
+def test_a_line_break_in_an_argument_is_escaped(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    first = refused(capsys, arguments, 2).splitlines()[0]
+    assert "a\\nb" in first
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("services:\n  web: {image: a\n", ["compose.yaml:"]),

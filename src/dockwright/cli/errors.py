@@ -211,7 +211,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # If a command ends early (--help, --version), click returns the exit code itself.
         result = dockwright.main(arguments, prog_name="dockwright", standalone_mode=False)
     except click.ClickException as failure:
-        return _misused(failure)
+        return _misused(failure, sys.argv[1:] if arguments is None else arguments)
     except (click.Abort, KeyboardInterrupt) as stop:
         return _stopped(stop)
     except (DockwrightError, ExceptionGroup, OSError) as failure:
@@ -269,13 +269,13 @@ def _system_error(failure: OSError) -> str:
     return f"{words}\n  hint: {hint}" if hint else words
 
 
-def _misused(failure: click.ClickException) -> int:
+def _misused(failure: click.ClickException, arguments: Sequence[str]) -> int:
     if type(failure).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
         with suppress(OSError):  # as in `_print_error`
             failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
-    for argument in sys.argv[1:]:
+    for argument in arguments:
         words = words.replace(argument, printable(argument, keep=""))  # on one line
     _print_error(f"{words}\n  hint: see '{context.command_path} --help'" if context else words)
     return failure.exit_code
