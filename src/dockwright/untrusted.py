@@ -1,4 +1,4 @@
-"""What comes from outside: files are read up to a bound, and texts are shown without control codes.
+"""Untrusted input: files are read up to a limit, and texts are shown without control codes.
 
 A file that a project names may be a device that never ends or a pipe that nobody writes to, and a
 name may hold codes that move a terminal's cursor or turn its text around.
@@ -30,7 +30,7 @@ _KINDS = (
 
 
 class UnreadableError(ValueError):
-    """A file is not one that can be read whole; the message says why: "is a device, not a file"."""
+    """A file cannot be read as a whole; the message says why: "is a device, not a file"."""
 
 
 def read_plain(file: Path, *, limit_bytes: int) -> bytes:
@@ -38,10 +38,10 @@ def read_plain(file: Path, *, limit_bytes: int) -> bytes:
 
     Args:
         file: may be a symbolic link to one.
-        limit_bytes: how long it may be.
+        limit_bytes: the maximum size.
 
     Raises:
-        UnreadableError: it is something else, or longer.
+        UnreadableError: it is not a plain file, or larger.
         OSError: it cannot be opened or read.
     """
     if "\0" in str(file):
@@ -52,12 +52,12 @@ def read_plain(file: Path, *, limit_bytes: int) -> bytes:
     except IsADirectoryError as exc:
         raise UnreadableError("is a directory, not a file") from exc
     if len(content) > limit_bytes:
-        raise UnreadableError(f"is longer than {limit_bytes >> 20} MiB")
+        raise UnreadableError(f"is larger than {limit_bytes >> 20} MiB")
     return content
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a plain file or the null device; a named pipe would wait for somebody who writes."""
+    """Open a plain file or the null device; opening a named pipe would wait for a writer."""
     status = os.stat(path)  # noqa: PTH116 - what `open` calls is called with a text
     kind = next((name for test, name in _KINDS if test(status.st_mode)), "")
     if kind and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
@@ -84,22 +84,22 @@ def json_value(
 
 
 def exists(file: Path) -> bool:
-    """Tell whether there is something at a path; there is nothing at one that no file can have."""
+    """Return whether anything exists at a path; False for a path that no file can have."""
     return os.path.exists(file)  # noqa: PTH110 - a Path raises for a name that is too long
 
 
 def is_file(file: Path) -> bool:
-    """Tell whether there is a plain file at a path that may be none at all."""
+    """Return whether there is a plain file at a path; False for a path that no file can have."""
     return os.path.isfile(file)  # noqa: PTH113 - a Path raises for a name that is too long
 
 
 def is_directory(path: Path) -> bool:
-    """Tell whether there is a directory at a path that may be none at all."""
+    """Return whether there is a directory at a path; False for a path that no file can have."""
     return os.path.isdir(path)  # noqa: PTH112 - a Path raises for a name that is too long
 
 
 def printable(text: str, *, keep: str = "\n\t") -> str:
-    r"""Return a text with everything escaped that a terminal obeys instead of showing it.
+    r"""Return a text with everything escaped that a terminal would interpret instead of show.
 
     Args:
         text: may hold anything; an escape becomes ``\x1b``, a change of direction ``\u202e``.

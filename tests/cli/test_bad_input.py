@@ -97,7 +97,7 @@ def test_a_line_break_in_an_argument_is_escaped(
         ("services:\n  web:\n    imag: a\n", ["compose.yaml:3", "services.web", "imag"]),
         (
             "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n",
-            ["services wait for each other: a -> b -> a"],
+            ["circular dependency: a -> b -> a"],
         ),
         ("services:\n  web:\n    image: ${TAG:?set a tag}\n", ["TAG", "set a tag"]),
         ("services:\n  web: {image: a, depends_on: [gone]}\n", ["gone", "services.web"]),

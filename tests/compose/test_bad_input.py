@@ -61,7 +61,7 @@ BAD = [
     Bad(
         "text-for-number",
         web("volumes: [{type: tmpfs, target: /a, tmpfs: {mode: '755'}}]"),
-        "services.web.volumes[0].tmpfs.mode: must be a number that is not below 0, not '755'",
+        "services.web.volumes[0].tmpfs.mode: must be a number of at least 0, not '755'",
     ),
     Bad("below-zero", web("healthcheck: {retries: -1}"), "healthcheck.retries: must be a number"),
     Bad("wrong-type", web("ports: 80"), "4: services.web.ports: must be a list, not the number 80"),
@@ -70,7 +70,9 @@ BAD = [
     Bad("choice", web("cgroup: own"), "4: services.web.cgroup: must be one of host, private, not"),
     Bad("too-big", web("oom_score_adj: 2000"), "oom_score_adj: must be at most 1000, not 2000"),
     Bad(
-        "repeated", web("security_opt: [a, a]"), "4: services.web.security_opt[1]: 'a' stands here"
+        "repeated",
+        web("security_opt: [a, a]"),
+        "4: services.web.security_opt[1]: duplicate entry: 'a'",
     ),
     Bad("nested-type", web("environment:\n  A: [b]"), "5: services.web.environment.A: must be a"),
     Bad("no-image", "services:\n  web:\n    user: u\n", "2: services.web: has neither 'image' nor"),
@@ -84,16 +86,18 @@ BAD = [
     Bad("size", web("mem_limit: 1x"), "4: services.web.mem_limit: '1x' is not a size; write"),
     Bad("port", web('ports: ["99999:80"]'), "ports[0]: '99999:80' has the invalid port '99999'"),
     Bad("port-range", web('ports: ["80:1-2"]'), "'80:1-2' has ranges of different lengths"),
-    Bad("port-order", web('ports: ["5-3"]'), "'5-3' has a range that ends before it begins"),
+    Bad("port-order", web('ports: ["5-3"]'), "'5-3' has a range whose end is before its start"),
     Bad("port-zero", web('ports: ["0"]'), "ports[0]: '0' has the invalid container port '0'"),
     Bad("port-ipv6", web('ports: ["::1:80:80"]'), "'::1:80:80' needs an IPv6 address without zone"),
-    Bad("infinite", web("x-a: .inf"), "4: services.web.x-a: '.inf' is not a finite number; put it"),
+    Bad(
+        "infinite", web("x-a: .inf"), "4: services.web.x-a: '.inf' is not a finite number; quote it"
+    ),
     Bad("only-version", 'version: "3"\n', "@/compose.yaml: the Compose file is empty"),
-    Bad("include-url", "include: ['oci://x/y']", "1: include[0]: 'oci://x/y' is not on this mach"),
+    Bad("include-url", "include: ['oci://x/y']", "1: include[0]: 'oci://x/y' is a remote file"),
     Bad(
         "extends-url",
         web("extends: {service: a, file: 'https://x/y.git'}"),
-        "services.web.extends.file: 'https://x/y.git' is not on this machine, and dockwright does",
+        "services.web.extends.file: 'https://x/y.git' is a remote file, and dockwright does",
     ),
     Bad(
         "env-file-directory",
@@ -106,7 +110,7 @@ BAD = [
     Bad(
         "no-target-port",
         web("ports: [{published: 3}]"),
-        "4: services.web.ports[0]: names no target",
+        "4: services.web.ports[0]: has no target",
     ),
     Bad("target-port", web("ports: [{target: -1}]"), "ports[0]: has the invalid target port -1"),
     Bad("null-entry", web("volumes: [null]"), "4: services.web.volumes[0]: must be a string or a"),
@@ -128,9 +132,7 @@ BAD = [
         "host", web("extra_hosts: [db]"), "'db' is not a host and an address, such as 'db=10.0.0.2'"
     ),
     Bad("host-colon", web("extra_hosts: ['a:b=10.0.0.2']"), "'a:b=10.0.0.2' is not a host and an"),
-    Bad(
-        "command-quote", web("command: sh -c 'a"), 'services.web.command: "\'" is missing its other'
-    ),
+    Bad("command-quote", web("command: sh -c 'a"), 'services.web.command: the closing "\'" is'),
     Bad(
         "health-command", web("healthcheck: {test: [curl]}"), "must begin with NONE, CMD, CMD-SHELL"
     ),
@@ -139,30 +141,26 @@ BAD = [
     Bad(
         "template",
         web("user: ${1}"),
-        "4: services.web.user: '${1}' holds a wrong variable reference",
+        "4: services.web.user: '${1}' contains an invalid variable reference",
     ),
-    Bad("open-template", web("user: ${A"), "'${A' holds a wrong variable reference"),
+    Bad("open-template", web("user: ${A"), "'${A' contains an invalid variable reference"),
     Bad("required", web("user: ${A:?say who}"), "required variable A is missing a value: say who"),
     Bad(
         "required-silent",
         web("user: ${A?}"),
         "4: services.web.user: required variable A is missing a",
     ),
-    Bad(
-        "network", web("networks: [n]"), "names the network 'n', which is not declared under 'netw"
-    ),
-    Bad(
-        "volume", web("volumes: [data:/d]"), "names the volume 'data', which is not declared under"
-    ),
+    Bad("network", web("networks: [n]"), "uses the network 'n', which is not declared under 'netw"),
+    Bad("volume", web("volumes: [data:/d]"), "uses the volume 'data', which is not declared under"),
     Bad(
         "secret",
         web("secrets: [s]"),
-        "names the secret 's', which is not declared under 'secrets:'",
+        "uses the secret 's', which is not declared under 'secrets:'",
     ),
     Bad(
         "config",
         web("configs: [c]"),
-        "names the config 'c', which is not declared under 'configs:'",
+        "uses the config 'c', which is not declared under 'configs:'",
     ),
     Bad(
         "secret-source", web("user: u") + "secrets:\n  s: {}\n", "6: secrets.s: has no source; give"
@@ -177,11 +175,11 @@ BAD = [
         web("depends_on: [db]"),
         "services.web.depends_on.db: there is no enabled serv",
     ),
-    Bad("self-dependency", web("depends_on: [web]"), "services wait for each other: web -> web"),
+    Bad("self-dependency", web("depends_on: [web]"), "circular dependency: web -> web"),
     Bad(
         "cycle",
         "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n",
-        "@/compose.yaml:2: services.a.depends_on: services wait for each other: a -> b -> a",
+        "@/compose.yaml:2: services.a.depends_on: circular dependency: a -> b -> a",
     ),
     Bad("condition", web("depends_on: {web: {}}"), "depends_on.web: needs the key 'condition'"),
     Bad(
@@ -198,12 +196,12 @@ BAD = [
     Bad(
         "extends-cycle",
         "services:\n  a: {extends: b}\n  b: {extends: a}\n",
-        "2: services.a.extends: services extend each other: a -> b -> a",
+        "2: services.a.extends: circular 'extends': a -> b -> a",
     ),
     Bad(
         "extends-no-file",
         web("extends: {service: a, file: no.yaml}"),
-        "4: services.web.extends.file: there is no file @/no.yaml",
+        "4: services.web.extends.file: file not found: @/no.yaml",
     ),
     Bad(
         "extended-key",
@@ -211,17 +209,17 @@ BAD = [
         "@/base.yaml:2: services.a: unknown key 'imag'; did you mean 'image'?",
         {"base.yaml": "services:\n  a: {imag: x}\n"},
     ),
-    Bad("include-nothing", "include: [no.yaml]", "1: include[0]: there is no file @/no.yaml"),
+    Bad("include-nothing", "include: [no.yaml]", "1: include[0]: file not found: @/no.yaml"),
     Bad(
         "include-cycle",
         "include: [other.yaml]",
-        "@/other.yaml:1: include[0]: files include each other: @/compose.yaml -> @/other.yaml -> @",
+        "@/other.yaml:1: include[0]: circular 'include': @/compose.yaml -> @/other.yaml -> @",
         {"other.yaml": "include: [compose.yaml]"},
     ),
     Bad(
         "include-conflict",
         "include: [other.yaml]\nservices: {a: {image: x}}",
-        "2: services.a: is defined here and, differently, in what compose.yaml line 1 includes",
+        "2: services.a: is defined here, and differently in a file that compose.yaml includes",
         {"other.yaml": "services: {a: {image: y}}"},
     ),
     Bad(
@@ -233,7 +231,7 @@ BAD = [
     Bad(
         "env-file",
         web("env_file: no.env"),
-        "4: services.web.env_file[0]: there is no file @/no.env",
+        "4: services.web.env_file[0]: file not found: @/no.env",
     ),
     Bad(
         "env-file-syntax",
@@ -244,15 +242,17 @@ BAD = [
     Bad(
         "env-file-name",
         web("env_file: a.env"),
-        "@/a.env:1: the name 'A B' cannot hold a space",
+        "@/a.env:1: the variable name 'A B' contains a space",
         {"a.env": "A B=1\n"},
     ),
     Bad("env-file-format", web("env_file: [{path: a, format: ini}]"), "unknown format 'ini'"),
-    Bad("label-file", web("label_file: no.labels"), "label_file[0]: there is no file @/no.labels"),
+    Bad("label-file", web("label_file: no.labels"), "label_file[0]: file not found: @/no.labels"),
     Bad("network-mode", web("network_mode: host\nnetworks: [default]"), "exclude each other"),
     Bad("dockerfiles", web("build: {dockerfile: a, dockerfile_inline: b}"), "exclude each other"),
     Bad(
-        "platform", web("platform: a\nbuild: {platforms: [b]}"), "must hold the service's platform"
+        "platform",
+        web("platform: a\nbuild: {platforms: [b]}"),
+        "must include the service's platform",
     ),
     Bad("scale", web("scale: 2\ndeploy: {replicas: 3}"), "contradict each other"),
     Bad("names", web("scale: 2\ncontainer_name: one"), "'container_name' allows no more than one"),
@@ -279,17 +279,17 @@ BAD = [
     Bad(
         "fraction",
         web("expose: [1e3]"),
-        "services.web.expose: 1000.0 is a fraction to YAML; put it",
+        "services.web.expose: 1000.0 is a fraction in YAML; quote it",
     ),
-    Bad("date", web("user: 2024-01-01"), "web.user: 2024-01-01T00:00:00Z is a date to YAML"),
-    Bad("storage-opt", web("storage_opt: {size: 1.5}"), "storage_opt.size: must be a text or a"),
+    Bad("date", web("user: 2024-01-01"), "web.user: 2024-01-01T00:00:00Z is a date in YAML"),
+    Bad("storage-opt", web("storage_opt: {size: 1.5}"), "storage_opt.size: must be text or a"),
     Bad(
         "context-of-service",
         web("build: {context: ., additional_contexts: {base: 'service:web2'}}"),
         "contexts.base: there is no enabled service 'web2' with a build",
     ),
     Bad("no-services", "services:\ninclude: []\n", "1: services: must be a mapping, not empty"),
-    Bad("empty-name", "name: ${NO:-}\n" + _SERVICE, "no project name can be made from 'name: '"),
+    Bad("empty-name", "name: ${NO:-}\n" + _SERVICE, "cannot derive a project name from 'name: '"),
     Bad(
         "default-that-is-not-used",
         web("environment: {E: 1, A: '${A:-${B:?say B}}'}"),
@@ -302,7 +302,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
-def test_wrong_input_is_named_with_its_place(bad: Bad, tmp_path: Path) -> None:
+def test_an_error_names_the_place_and_the_problem(bad: Bad, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(bad.text)
     for name, text in bad.others.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -315,12 +315,12 @@ def test_wrong_input_is_named_with_its_place(bad: Bad, tmp_path: Path) -> None:
 
 
 UNSUPPORTED = {
-    "provider": ("provider: {type: cloud}", "web.provider: is not supported: services that someth"),
+    "provider": ("provider: {type: cloud}", "web.provider: is not supported: services provided by"),
     "models": ("models: [llm]", "services.web.models: is not supported: models are run by Docker"),
     "api-socket": ("use_api_socket: true", "use_api_socket: is not supported: the engine's socket"),
     "interface": (
         "networks: {default: {interface_name: eth7}}",
-        "services.web.networks.default.interface_name: is not supported: names of interfaces",
+        "services.web.networks.default.interface_name: is not supported: interface names",
     ),
     "image-mount": (
         "volumes: [{type: image, source: a, target: /a}]",
@@ -330,10 +330,13 @@ UNSUPPORTED = {
         "volumes: [{type: volume, target: /a, image: {subpath: b}}]",
         "services.web.volumes[0].image: is not supported: images are not mounted",
     ),
-    "post-start": ("post_start: [{command: a}]", "services.web.post_start: hooks after the start"),
+    "post-start": (
+        "post_start: [{command: a}]",
+        "services.web.post_start: dockwright does not run hooks after the start",
+    ),
     "pre-start": (
         "pre_start: [{image: a, command: b, per_replica: true}]",
-        "services.web.pre_start: hooks before the start of a container are not run by dockwright",
+        "services.web.pre_start: dockwright does not run hooks before the start of a container",
     ),
     "npipe": (
         "volumes: [{type: npipe, source: a, target: /a}]",
@@ -343,12 +346,15 @@ UNSUPPORTED = {
         "volumes: [{type: cluster, source: a, target: /a}]",
         "services.web.volumes[0]: cluster volumes need a swarm, which dockwright does not use",
     ),
-    "pre-stop": ("pre_stop: [{command: a}]", "services.web.pre_stop: hooks before the stop"),
+    "pre-stop": (
+        "pre_stop: [{command: a}]",
+        "services.web.pre_stop: dockwright does not run hooks before the stop",
+    ),
 }
 
 
 @pytest.mark.parametrize(("line", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_what_cannot_be_run_is_refused(line: str, message: str, tmp_path: Path) -> None:
+def test_unsupported_keys_are_refused(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(web(line))
 
     with pytest.raises(ComposeUnsupportedError) as caught:
@@ -358,7 +364,7 @@ def test_what_cannot_be_run_is_refused(line: str, message: str, tmp_path: Path) 
     assert caught.value.line == 4
 
 
-def test_what_cannot_be_run_may_stay_in_a_profile(tmp_path: Path) -> None:
+def test_a_disabled_service_may_use_unsupported_keys(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(
         f"{_SERVICE}  ai: {{profiles: [ai], provider: {{type: model}}, models: [llm]}}\n"
         "models: {llm: {model: ai/smollm2}}\n"
@@ -383,7 +389,7 @@ NEWER = {
 
 
 @pytest.mark.parametrize(("path", "line"), NEWER.items(), ids=NEWER)
-def test_what_a_newer_compose_knows_is_named_and_ignored(
+def test_keys_of_newer_versions_without_effect_cause_a_warning(
     path: str, line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "compose.yaml").write_text(web(line))
@@ -419,7 +425,7 @@ def test_files_of_old_versions_get_a_hint(text: str, hint: str, tmp_path: Path) 
     assert caught.value.hint == hint
 
 
-def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:
+def test_the_error_for_no_file_names_the_directory_searched(tmp_path: Path) -> None:
     with pytest.raises(ComposeError) as caught:
         load(LoadOptions(start=tmp_path, environ={}))
 
@@ -430,14 +436,14 @@ def test_no_file_at_all_says_where_was_looked(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_called_like_a_compose_file_and_is_none_is_named(tmp_path: Path) -> None:
+def test_the_error_for_no_file_names_directories_and_broken_links(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").mkdir()
     (tmp_path / "docker-compose.yml").symlink_to("gone.yml")
     with pytest.raises(NoComposeFileError) as caught:
         load(LoadOptions(start=tmp_path, environ={}))
 
     assert "compose.yaml is a directory" in caught.value.message
-    assert "docker-compose.yml is a link that leads nowhere" in caught.value.message
+    assert "docker-compose.yml is a broken symbolic link" in caught.value.message
 
 
 def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
@@ -445,19 +451,19 @@ def test_a_named_file_that_is_missing(tmp_path: Path) -> None:
         load(LoadOptions(files=(tmp_path / "absent.yaml",), environ={}))
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match="is a directory, not a file"):
         load(LoadOptions(files=(tmp_path,), environ={}))
 
 
-def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+def test_a_file_must_be_utf8(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_bytes(b"services: \xff\xfe")
 
     with pytest.raises(ComposeError, match=r"compose\.yaml: is not UTF-8 text \(byte 10\)"):
         load(LoadOptions(start=tmp_path, environ={}))
 
 
-def test_a_project_name_that_cannot_be(tmp_path: Path) -> None:
+def test_an_invalid_project_name(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(_SERVICE)
 
     with pytest.raises(ComposeError, match="invalid project name 'Not This'"):

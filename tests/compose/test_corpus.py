@@ -28,7 +28,7 @@ def run_config(case: Case, monkeypatch: pytest.MonkeyPatch, *options: str) -> Re
 
 
 @every_case
-def test_the_json_form_equals_the_golden(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_json_form_equals_the_recorded_one(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run_config(case, monkeypatch, "--format", "json")
 
     assert document(result.stdout) == json.loads(case.golden.read_text())
@@ -36,19 +36,23 @@ def test_the_json_form_equals_the_golden(case: Case, monkeypatch: pytest.MonkeyP
 
 @needs_tool
 @every_case
-def test_the_golden_is_what_the_tool_prints(case: Case) -> None:
+def test_the_recorded_form_is_what_compose_prints(case: Case) -> None:
     assert document(run_reference(case, "--format", "json")) == json.loads(case.golden.read_text())
 
 
 @needs_tool
 @every_case
-def test_the_yaml_form_equals_the_tools_text(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_yaml_form_equals_the_text_of_compose(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run_config(case, monkeypatch).stdout == run_reference(case)
 
 
 @needs_tool
 @every_case
-def test_services_and_hashes_equal_the_tools(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_and_hashes_equal_those_of_compose(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run_config(case, monkeypatch, "--hash", "*").stdout == run_reference(case, "--hash=*")
     ours = run_config(case, monkeypatch, "--services").stdout.split()
     assert sorted(ours) == sorted(run_reference(case, "--services").split())

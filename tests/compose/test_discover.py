@@ -23,7 +23,7 @@ def write(directory: Path, *names: str) -> list[Path]:
 @pytest.mark.parametrize(
     "name", ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]
 )
-def test_each_usual_name(name: str, tmp_path: Path) -> None:
+def test_every_standard_file_name_is_found(name: str, tmp_path: Path) -> None:
     files = write(tmp_path, name)
 
     assert discover(tmp_path, {}) == tuple(files)
@@ -50,7 +50,7 @@ def test_the_override_file_follows(tmp_path: Path) -> None:
     assert discover(tmp_path, {}) == tuple(files)
 
 
-def test_compose_file_wins_over_searching(tmp_path: Path) -> None:
+def test_compose_file_takes_precedence_over_searching(tmp_path: Path) -> None:
     write(tmp_path, "compose.yaml")
     files = write(tmp_path, "one.yaml", "sub/two.yaml")
 
@@ -64,20 +64,20 @@ def test_the_separator_can_be_chosen(tmp_path: Path) -> None:
     assert discover(tmp_path, environ) == tuple(files)
 
 
-def test_a_file_that_compose_file_names_is_missing(tmp_path: Path) -> None:
+def test_a_file_in_compose_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match="COMPOSE_FILE names it"):
         discover(tmp_path, {"COMPOSE_FILE": "none.yaml"})
 
 
 @pytest.mark.parametrize("listed", ["", "compose.yaml:"])
-def test_compose_file_with_an_empty_part(listed: str, tmp_path: Path) -> None:
+def test_compose_file_must_not_have_an_empty_part(listed: str, tmp_path: Path) -> None:
     write(tmp_path, "compose.yaml")
 
     with pytest.raises(ComposeError, match="COMPOSE_FILE is empty, or has an empty part"):
         load(LoadOptions(start=tmp_path, environ={"COMPOSE_FILE": listed}))
 
 
-def test_compose_file_in_the_dotenv_above_means_paths_from_here(tmp_path: Path) -> None:
+def test_paths_in_the_compose_file_of_a_parent_dotenv_start_here(tmp_path: Path) -> None:
     write(tmp_path, "compose.yaml", "other.yaml", "here/other.yaml")
     (tmp_path / ".env").write_text("COMPOSE_FILE=other.yaml\n")
 
@@ -86,7 +86,7 @@ def test_compose_file_in_the_dotenv_above_means_paths_from_here(tmp_path: Path) 
     assert spec.files == (tmp_path / "here" / "other.yaml",)
 
 
-def test_the_dotenv_here_does_not_count_where_the_file_is_above(tmp_path: Path) -> None:
+def test_a_dotenv_here_is_not_read_if_the_compose_file_is_in_a_parent(tmp_path: Path) -> None:
     files = write(tmp_path, "compose.yaml")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / ".env").write_text("COMPOSE_FILE=missing.yaml\n")
@@ -154,7 +154,7 @@ def test_a_project_directory_is_resolved_as_well(tmp_path: Path) -> None:
     assert load(LoadOptions(working_dir=given, start=tmp_path, environ={})).name == "shop"
 
 
-def test_the_closest_name_wins(tmp_path: Path) -> None:
+def test_the_most_specific_name_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(f"name: in-file\n{TEXT}")
     environ = {"COMPOSE_PROJECT_NAME": "in-environment"}
 

@@ -42,14 +42,16 @@ def test_syntax(text: str, values: dict[str, str], tmp_path: Path) -> None:
     assert read_env_file(file, {"HOST": "h"}) == values
 
 
-def test_raw_files_are_taken_as_they_stand(tmp_path: Path) -> None:
+def test_values_of_raw_files_are_not_interpreted(tmp_path: Path) -> None:
     file = tmp_path / "raw.env"
     file.write_text('A="x" # $B\n# no\n\nB\n')
 
     assert read_env_file(file, {}, raw=True) == {"A": '"x" # $B', "B": None}
 
 
-def test_given_variables_win_and_then_later_files(tmp_path: Path) -> None:
+def test_given_variables_take_precedence_over_files_and_later_files_over_earlier(
+    tmp_path: Path,
+) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("A=1\nB=1\nC=1")
     two.write_text("B=2-$A\nC=2")
@@ -60,14 +62,14 @@ def test_given_variables_win_and_then_later_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=1\nB C=2", ":2: the name 'B C' cannot hold a space"),
-        ("A+=1", ":1: 'A+' is not a variable's name"),
+        ("A=1\nB C=2", ":2: the variable name 'B C' contains a space"),
+        ("A+=1", ":1: 'A+' is not a valid variable name"),
         ("A='x", ":1: the quote ' is not closed"),
         ("A=1\n\nB=${C:?no C}", ":3: required variable C is missing a value: no C"),
-        ("A=${", ":1: '${' holds a wrong variable reference"),
+        ("A=${", ":1: '${' contains an invalid variable reference"),
     ],
 )
-def test_wrong_lines_are_named(text: str, message: str, tmp_path: Path) -> None:
+def test_an_error_names_the_line(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(text)
 

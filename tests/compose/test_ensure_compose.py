@@ -42,7 +42,7 @@ def test_a_plugin_that_works_is_used(tmp_path: Path) -> None:
     assert "docker compose works" in done.stderr
 
 
-def test_version_1_does_not_count(tmp_path: Path) -> None:
+def test_compose_1_is_not_used(tmp_path: Path) -> None:
     with_command(tmp_path, "docker-compose", "1.29.2")
     path = with_command(tmp_path, "docker", "nothing")
 

@@ -1,4 +1,4 @@
-"""What is meant to use up time or memory is refused by a message that names file and line."""
+"""Projects made to use up time or memory are refused; the message names file and line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def levels(first: str, other: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Hostile:
-    """One project, and what is said about it."""
+    """One project, and the error for it."""
 
     name: str
     text: str
@@ -48,21 +48,21 @@ HOSTILE = [
     Hostile("map-bomb", levels("{a: b}", "{a: @, b: @}", 25), f": {MANY}"),
     Hostile("text-bomb", f"x-0: &a0 {'a' * 100_000}\nx-1: [{'*a0, ' * 100}]", f":1: {MANY}"),
     Hostile("deep-aliases", levels("[a]", "[@]", 3000), f":1: {DEEP}"),
-    Hostile("deep-merges", levels("{a: b}", "{<<: @}", 3000), "follow each other more than 100"),
+    Hostile("deep-merges", levels("{a: b}", "{<<: @}", 3000), "are chained more than 100"),
     Hostile("deep-lists", "x-a: " + "[" * 500, f":1: {DEEP}"),
     Hostile("deep-maps", "x-a: " + "{a: " * 500, f":1: {DEEP}"),
     Hostile("deep-entries", "x-a:\n  " + "- " * 5000, f":2: {DEEP}"),
-    Hostile("many-values", f"x-a: [{'a,' * 60_000}]", ":1: holds more than 50,000 values"),
-    Hostile("large-file", web("user: " + "a" * (5 << 20)), "compose.yaml: is longer than 4 MiB"),
+    Hostile("many-values", f"x-a: [{'a,' * 60_000}]", ":1: contains more than 50,000 values"),
+    Hostile("large-file", web("user: " + "a" * (5 << 20)), "compose.yaml: is larger than 4 MiB"),
     Hostile("cpus", web("cpus: 1e400"), ":4: services.web.cpus: '1e400' is not a finite number"),
     Hostile("cpus-nan", web("cpus: 'nan'"), ":4: services.web.cpus: 'nan' is not a finite number"),
-    Hostile("size", web(f"mem_limit: {'9' * 5000}"), "is more than the 8 EiB that a size can be"),
+    Hostile("size", web(f"mem_limit: {'9' * 5000}"), "is larger than the maximum of 8 EiB"),
     Hostile("hex-size", web(f"mem_limit: 0x{'f' * 5000}"), "is not a size; write for example"),
     Hostile("pids", web(f"pids_limit: '{'9' * 5000}'"), "is too large for an integer"),
     Hostile(
         "duration",
         web(f"stop_grace_period: {'9' * 5000}s"),
-        ":4: services.web.stop_grace_period: a duration of 5,001 characters is longer than any",
+        ":4: services.web.stop_grace_period: a duration of 5,001 characters is too long",
     ),
     Hostile("ports", web("ports: ['1-65535:1-65535']"), f":4: services.web.ports[0]: {GROWS}"),
     Hostile("port", web(f"ports: ['{'9' * 5000}']"), ":4: services.web.ports[0]: '999"),
@@ -79,7 +79,7 @@ HOSTILE = [
     Hostile(
         "long-variable",
         web("user: '" + "${A:-{{}" * 10_000 + "'"),
-        ":4: services.web.user: refers to a variable in more than 20,000 characters",
+        ":4: services.web.user: contains a variable reference of more than 20,000 characters",
     ),
     Hostile(
         "long-values",
@@ -87,7 +87,7 @@ HOSTILE = [
         f":4: services.web.command[49]: {GROWS}",
     ),
     Hostile(
-        "growing-env-file", web("env_file: growing.env"), "growing.env:18: the value becomes longer"
+        "growing-env-file", web("env_file: growing.env"), "growing.env:18: the value is longer"
     ),
     Hostile(
         "env-files",
@@ -106,7 +106,7 @@ HOSTILE = [
     Hostile(
         "extends-chain",
         "services:\n" + "".join(f"  s{n}: {{extends: s{n + 1}}}\n" for n in range(3000)),
-        ":53: services.s51.extends: services extend each other in a chain of more than 50",
+        ":53: services.s51.extends: the chain of 'extends' is longer than 50",
     ),
     Hostile("include-bomb", "include: [i0.yaml]\n", "files are included more than 200 times"),
     Hostile(
@@ -114,14 +114,14 @@ HOSTILE = [
         "services:\n"
         + "".join(f"  s{n}: {{image: x, depends_on: [s{n + 1}]}}\n" for n in range(2000))
         + "  s2000: {image: x, depends_on: [s0]}\n",
-        "services wait for each other: s0 -> s1 -> s2",
+        "circular dependency: s0 -> s1 -> s2",
     ),
 ]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A directory with files that are no plain ones."""
+    """A directory with files that are not plain files."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "directory").mkdir()
     (tmp_path / "loop").symlink_to("loop")
@@ -148,7 +148,7 @@ def refusal(project: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
-def test_it_is_refused(hostile: Hostile, project: Path) -> None:
+def test_a_hostile_project_is_refused(hostile: Hostile, project: Path) -> None:
     assert hostile.message in refusal(project, hostile.text)
 
 
@@ -159,9 +159,9 @@ def test_it_is_refused(hostile: Hostile, project: Path) -> None:
         ("pipe", "is a named pipe, not a file"),
         ("socket", "is a socket, not a file"),
         ("directory", "is a directory, not a file"),
-        ("large", "is longer than 4 MiB"),
-        ("loop", "there is no file"),
-        ("n" * 300, "there is no file"),
+        ("large", "is larger than 4 MiB"),
+        ("loop", "file not found:"),
+        ("n" * 300, "file not found:"),
     ],
 )
 def test_an_env_file_is_a_plain_file(file: str, message: str, project: Path) -> None:
@@ -189,7 +189,9 @@ def test_the_null_device_is_an_empty_env_file(project: Path) -> None:
 
 @pytest.mark.parametrize("section", ["secrets", "configs"])
 @pytest.mark.parametrize("file", ["/dev/zero", "pipe"])
-def test_what_backs_a_secret_is_not_read_for_ever(section: str, file: str, project: Path) -> None:
+def test_an_endless_file_behind_a_secret_is_not_read(
+    section: str, file: str, project: Path
+) -> None:
     text = f"{_SERVICE}    {section}: [a]\n{section}: {{a: {{file: {file}}}}}\n"
     (project / "compose.yaml").write_text(text)
 

@@ -44,14 +44,14 @@ VALUES = {"SET": "value", "EMPTY": ""}
         ("${NONE:-{a}}$SET", "{a}value"),
     ],
 )
-def test_each_form(text: str, result: str) -> None:
+def test_every_form_of_a_reference(text: str, result: str) -> None:
     assert substitute(text, VALUES) == result
 
 
 @pytest.mark.parametrize(
     "text", ["${}", "${1}", "${SET", "${SET!x}", "${ SET}", "${SET x}", "${N:-{}}${M}"]
 )
-def test_forms_that_are_none(text: str) -> None:
+def test_invalid_references(text: str) -> None:
     with pytest.raises(TemplateError):
         substitute(text, VALUES)
 
@@ -66,12 +66,12 @@ def test_the_error_for_a_required_variable_has_the_message_of_the_file(text: str
     assert str(caught.value) == message
 
 
-def test_a_default_that_is_not_used_must_be_right_too() -> None:
+def test_an_unused_default_must_be_valid() -> None:
     with pytest.raises(RequiredError):
         substitute("${SET:-${NONE:?no}}", VALUES)
 
 
-def test_only_plain_references_are_told_as_unset() -> None:
+def test_only_plain_references_are_reported_as_unset() -> None:
     unset: list[str] = []
 
     substitute("$A ${B} ${C:-c} ${D:-$E}", {}, unset.append)
@@ -85,12 +85,12 @@ def test_text_without_a_dollar_stays(text: str) -> None:
 
 
 @given(st.text())
-def test_doubled_dollars_give_the_text_back(text: str) -> None:
+def test_doubling_dollars_preserves_the_text(text: str) -> None:
     assert substitute(text.replace("$", "$$"), {"a": "x"}) == text
 
 
 @given(NAMES, st.text(), PLAIN)
-def test_a_value_is_put_in_as_it_stands(name: str, value: str, before: str) -> None:
+def test_a_value_is_not_interpolated_again(name: str, value: str, before: str) -> None:
     assert substitute(f"{before}${{{name}}}.", {name: value}) == f"{before}{value}."
 
 

@@ -115,7 +115,7 @@ def test_a_mapping_cannot_become_something_else() -> None:
         merged({"a": 1}, "text", "services", "web")
 
 
-def test_resets_drop_what_they_name() -> None:
+def test_resets_remove_the_values_that_they_name() -> None:
     tree = {"services": {"web": {"ports": [1], "image": "x"}}}
 
     drop(tree, (("services", "web", "ports"), ("services", "other", "ports"), ("volumes",)))

@@ -29,7 +29,7 @@ def options(directory: Path, text: str = PROJECT, **environ: str) -> LoadOptions
     return LoadOptions(files=(file,), environ=environ)
 
 
-def test_they_are_known_before_the_project_can_be_loaded(tmp_path: Path) -> None:
+def test_secret_variables_are_known_before_the_project_can_be_loaded(tmp_path: Path) -> None:
     place = locate(options(tmp_path))
     assert place.name == "shop"
     assert place.secret_variables() == ("DB_PASSWORD", "TOKEN")
@@ -37,7 +37,9 @@ def test_they_are_known_before_the_project_can_be_loaded(tmp_path: Path) -> None
         load(options(tmp_path))
 
 
-def test_values_win_over_env_files_and_the_environment_over_both(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_values_and_values_over_env_files(
+    tmp_path: Path,
+) -> None:
     (tmp_path / ".env").write_text("TOKEN=file\nDB_PASSWORD=file\n")
     values = {"TOKEN": "value", "DB_PASSWORD": "value"}
     spec = load(replace(options(tmp_path, DB_PASSWORD="environ"), values=values))
@@ -46,7 +48,7 @@ def test_values_win_over_env_files_and_the_environment_over_both(tmp_path: Path)
     assert spec.services["web"].config["environment"] == {"TOKEN": "value"}
 
 
-def test_another_secret_is_another_stack_and_does_not_show(tmp_path: Path) -> None:
+def test_a_secret_changes_the_hash_and_is_not_printed(tmp_path: Path) -> None:
     first = load(options(tmp_path, TOKEN="t", DB_PASSWORD="correct horse"))
     second = load(options(tmp_path, TOKEN="t", DB_PASSWORD="battery staple"))
     assert first.content_hash != second.content_hash
@@ -56,12 +58,12 @@ def test_another_secret_is_another_stack_and_does_not_show(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("['NO-NAME']", "x-dockwright.secrets: 'NO-NAME' is not a variable's name"),
+        ("['NO-NAME']", "x-dockwright.secrets: 'NO-NAME' is not a valid variable name"),
         ("A", "x-dockwright.secrets: "),
         ("[A, A]", "x-dockwright.secrets"),
     ],
 )
-def test_wrong_names_are_told(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
     project = f"services: {{web: {{image: web}}}}\nx-dockwright: {{secrets: {text}}}\n"
     with pytest.raises(ComposeError) as failure:
         load(options(tmp_path, project))

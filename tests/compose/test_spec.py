@@ -155,7 +155,7 @@ def test_a_dollar_is_doubled_only_where_it_is_written_out(tmp_path: Path) -> Non
     assert "A: $$x" in to_yaml(spec)
 
 
-def test_the_hash_does_not_know_the_projects_name(tmp_path: Path) -> None:
+def test_the_hash_is_independent_of_the_project_name(tmp_path: Path) -> None:
     one = loaded(tmp_path / "one", "services: {a: {image: x, networks: [n]}}\nnetworks: {n: }")
     two = loaded(tmp_path / "two", "services: {a: {image: x, networks: [n]}}\nnetworks: {n: }")
 
@@ -178,14 +178,16 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES.values(), ids=CHANGES)
-def test_the_hash_knows_what_a_stack_is_made_of(old: str, new: str, tmp_path: Path) -> None:
+def test_the_hash_covers_everything_that_a_stack_is_made_of(
+    old: str, new: str, tmp_path: Path
+) -> None:
     before = loaded(tmp_path)
 
     assert old in TEXT
     assert loaded(tmp_path, TEXT.replace(old, new)).content_hash != before.content_hash
 
 
-def test_the_hash_knows_the_content_of_secrets(tmp_path: Path) -> None:
+def test_the_hash_covers_the_content_of_secrets(tmp_path: Path) -> None:
     (tmp_path / "pw.txt").write_text("one")
     before = loaded(tmp_path)
     (tmp_path / "pw.txt").write_text("two")
@@ -193,7 +195,7 @@ def test_the_hash_knows_the_content_of_secrets(tmp_path: Path) -> None:
     assert loaded(tmp_path).content_hash != before.content_hash
 
 
-def test_what_is_not_used_is_a_warning_with_its_place(tmp_path: Path) -> None:
+def test_the_warning_for_an_ignored_key_names_its_place(tmp_path: Path) -> None:
     spec = loaded(
         tmp_path,
         "services:\n"
@@ -210,11 +212,11 @@ def test_what_is_not_used_is_a_warning_with_its_place(tmp_path: Path) -> None:
         f"{file}:3: services.a.image: the variable NOPE is not set; it becomes an empty string",
         f"{file}:4: services.a.develop: is not used: nothing is watched or rebuilt during tests",
         f"{file}:7: services.a.deploy.placement: is not used outside a swarm",
-        f"{file}:6: services.a.deploy.replicas: is 3; dockwright runs one container a service",
+        f"{file}:6: services.a.deploy.replicas: is 3; dockwright runs one container per service",
     ]
 
 
-def test_what_cannot_be_run_can_still_be_shown(tmp_path: Path) -> None:
+def test_a_project_with_refused_keys_can_be_printed(tmp_path: Path) -> None:
     spec = loaded(tmp_path, "services: {a: {image: x, post_start: [{command: b}]}}", runnable=False)
 
     assert [warning.path for warning in spec.warnings] == ["services.a.post_start"]
@@ -225,11 +227,11 @@ def test_an_error_in_the_second_file_names_that_file(tmp_path: Path) -> None:
     over.write_text("services:\n  web:\n    networks: [nowhere]\n")
     files = (tmp_path / "compose.yaml", over)
 
-    with pytest.raises(Exception, match=rf"{over}:3: services\.web\.networks: names the network"):
+    with pytest.raises(Exception, match=rf"{over}:3: services\.web\.networks: uses the network"):
         loaded(tmp_path, files=files)
 
 
-def test_a_usual_file_is_loaded_at_once(tmp_path: Path) -> None:
+def test_a_typical_file_is_loaded_quickly(tmp_path: Path) -> None:
     loaded(tmp_path)  # imports
     times = []
     for _ in range(5):
@@ -240,16 +242,16 @@ def test_a_usual_file_is_loaded_at_once(tmp_path: Path) -> None:
     assert min(times) < 0.03
 
 
-def test_options_that_a_build_does_not_get_are_warned_of(tmp_path: Path) -> None:
+def test_ignored_build_options_cause_warnings(tmp_path: Path) -> None:
     build = "{context: ., ulimits: {nofile: 9}, privileged: true, secrets: [s]}"
     spec = loaded(
         tmp_path,
         f"services: {{a: {{build: {build}}}}}\nsecrets: {{s: {{environment: S}}}}",
     )
     assert [str(warning).partition("services.")[2] for warning in spec.warnings] == [
+        "a.build.ulimits: is not passed on to the build",
         "a.build.privileged: is not passed on to the build",
         "a.build.secrets: is not passed on: build the image first, with pull_policy: never",
-        "a.build.ulimits: is not passed on to the build",
     ]
 
 

@@ -41,5 +41,5 @@ def test_every_key_of_the_specification_is_known() -> None:
     assert [key for key in keys if not is_known(key)] == []
 
 
-def test_a_key_that_nobody_knows_is_not() -> None:
+def test_an_unknown_key_is_not_known() -> None:
     assert not is_known("services.*.pre_begin")

@@ -36,7 +36,7 @@ def test_durations(text: str, nanoseconds: int, written: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "s", "1", "1d", "1 s", "1s2", "--1s", "1.2.3s", "300000h9999999h"]
 )
-def test_texts_that_are_no_durations(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|unit|years"):
         parse_duration(text)
 
@@ -72,7 +72,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "-1", "1e3", "1.2.3k", "1x", "1 0", "1  m"])
-def test_texts_that_are_no_sizes(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_bytes(text)
 

@@ -18,7 +18,7 @@ def loaded(directory: Path, text: str) -> StackSpec:
     return load(LoadOptions(start=directory, environ={"WHO": "me"}))
 
 
-def test_a_whole_process(tmp_path: Path) -> None:
+def test_a_process_with_every_key(tmp_path: Path) -> None:
     spec = loaded(
         tmp_path,
         SERVICES
@@ -90,13 +90,13 @@ WRONG = {
     ),
     "same-name": (
         "{processes: {web: {command: a}}}",
-        "there is a service 'web' too; they share one",
+        "a service is also named 'web'; services and",
     ),
     "dependency": (
         "{processes: {p: {command: a, depends_on: [q]}}}",
         "no enabled service or process",
     ),
-    "itself": ("{processes: {p: {command: a, depends_on: [p]}}}", "wait for each other: p -> p"),
+    "itself": ("{processes: {p: {command: a, depends_on: [p]}}}", "circular dependency: p -> p"),
     "condition": (
         "{processes: {p: {command: a, depends_on: {db: {condition: up}}}}}",
         "must be one of service_started, service_healthy, service_completed_successfully",
@@ -119,7 +119,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
-def test_wrong_processes(text: str, message: str, tmp_path: Path) -> None:
+def test_invalid_processes(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ComposeError) as caught:
         loaded(tmp_path, f"{SERVICES}x-dockwright: {text}\n")
 
@@ -135,7 +135,7 @@ def test_wrong_processes(text: str, message: str, tmp_path: Path) -> None:
         ("volume", "services.db.x-dockwright: must be a mapping, not the string 'volume'"),
     ],
 )
-def test_wrong_options_of_a_service(text: str, message: str, tmp_path: Path) -> None:
+def test_invalid_options_of_a_service(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ComposeError) as caught:
         loaded(tmp_path, f"services: {{db: {{image: x, x-dockwright: {text}}}}}")
 

@@ -269,7 +269,7 @@ def test_an_interrupted_start_leaves_nothing(project: Project, number: int, code
         ("services: {web: {imag: x}}", "imag"),
         (
             "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
-            "wait for each other",
+            "circular dependency",
         ),
     ],
 )

@@ -113,7 +113,7 @@ services:
   b: {{{SLEEPER}, container_name: two, pid: "container:one"}}
 """
         )
-    assert "services wait for each other: a -> b -> a" in str(caught.value)
+    assert "circular dependency: a -> b -> a" in str(caught.value)
     assert caught.value.line == 3
 
 

@@ -104,7 +104,11 @@ def split(text: str) -> list[str]:
             closing = _CLOSING.get(char, "")
             word = (word or "") + ("" if char in "'\"" else char)
     if closing or escaped:
-        raise ValueError(f"{'a backslash' if escaped else repr(closing)} is missing its other half")
+        raise ValueError(
+            "a character must follow the last backslash"
+            if escaped
+            else f"the closing {closing!r} is missing"
+        )
     return words + ([word] if word is not None else [])
 
 
@@ -134,7 +138,7 @@ def _natural(value: Tree) -> int:
     """Read an unsigned number, which Compose does not take as text."""
     if not isinstance(value, str) and value >= 0:
         return int(value)
-    raise ValueError(f"must be a number that is not below 0, not {value!r}")
+    raise ValueError(f"must be a number of at least 0, not {value!r}")
 
 
 def _real(value: Tree) -> int | float:
@@ -160,7 +164,7 @@ def _text(value: Tree) -> str:
     if not isinstance(value, (Moment, float)):
         return go_text(value)
     kind = "fraction" if isinstance(value, float) else "date"
-    raise ValueError(f"{value} is a {kind} to YAML; put it in quotes if it is a text")
+    raise ValueError(f"{value} is a {kind} in YAML; quote it if it is text")
 
 
 def _argv(value: Tree) -> Any:
@@ -209,7 +213,7 @@ def options(value: Tree, place: Place) -> Any:
     """Write a mapping of texts in which Compose takes no fractions and no truth values."""
     for name, entry in value.items():
         if isinstance(entry, (bool, float, dict, list)):
-            message = f"must be a text or a whole number, not {entry!r}"
+            message = f"must be text or a whole number, not {entry!r}"
             raise place.origins.error((*place.path, name), message)
     return labels(value, place)
 

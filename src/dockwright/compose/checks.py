@@ -1,4 +1,4 @@
-"""Checks of a whole project: references, cycles, contradictions, and what dockwright cannot run."""
+"""Checks of a whole project: references, cycles, contradictions, and unsupported keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_service(path: DocPath, service: dict[str, Any], origins: Origins) -> N
     """
     build = service.get("build")
     if not service.get("image") and build is None:
-        hint = "say which image the service runs"
+        hint = "add the image that the service runs"
         raise origins.error(path, "has neither 'image' nor 'build'", hint=hint)
     if service.get("network_mode") and service.get("networks"):
         raise origins.error(path, "'network_mode' and 'networks' exclude each other")
@@ -48,7 +48,7 @@ def check_resources(tree: Tree, origins: Origins) -> None:
     """Check the declared volumes, secrets and configs.
 
     Raises:
-        ComposeError: one has no source, more than one, or settings although it is external.
+        ComposeError: one has no source or several, or is external and has settings.
     """
     for name, volume in (tree.get("volumes") or {}).items():
         for key in ("driver", "driver_opts", "labels") if volume.get("external") else ():
@@ -82,7 +82,9 @@ def _check_build(path: DocPath, build: dict[str, Any], platform: Tree, origins: 
         raise origins.error(path, "'dockerfile' and 'dockerfile_inline' exclude each other")
     platforms = build.get("platforms") or []
     if platform and platforms and platform not in platforms:
-        raise origins.error((*path, "platforms"), f"must hold the service's platform {platform!r}")
+        raise origins.error(
+            (*path, "platforms"), f"must include the service's platform {platform!r}"
+        )
 
 
 def _check_healthcheck(path: DocPath, healthcheck: dict[str, Any], origins: Origins) -> None:
@@ -154,7 +156,7 @@ def _amount(value: Tree) -> float | None:
         pass  # a size with a unit
     try:
         return float(parse_bytes(value))
-    except ValueError:  # told with its own message when the canonical form is written
+    except ValueError:  # writing the canonical form reports it
         return None
 
 
@@ -205,16 +207,16 @@ def check_cycles(
     origins: Origins,
     place: Callable[[str], DocPath] = lambda name: ("services", name),
 ) -> None:
-    """Raise where services (or processes) wait for each other.
+    """Raise an error if services (or processes) depend on each other in a circle.
 
     Args:
-        dependencies: what each waits for, by name.
+        dependencies: the dependencies by name.
         origins: where they stand.
-        place: the path of each in the document.
+        place: returns the path of a service or process in the document.
     """
     done: set[str] = set()
     for start in dependencies:
-        # A stack of our own, in depth first order: a chain may be longer than Python's.
+        # Depth first without recursion: a chain may be longer than Python's stack.
         chain = {} if start in done else {start: iter(dependencies[start])}
         while chain:
             name = next(reversed(chain))
@@ -226,7 +228,7 @@ def check_cycles(
                 names = list(chain)
                 cycle = " -> ".join([*names[names.index(other) :], other])
                 path = (*place(other), "depends_on")
-                raise origins.error(path, f"services wait for each other: {cycle}")
+                raise origins.error(path, f"circular dependency: {cycle}")
             elif other not in done:
                 chain[other] = iter(dependencies.get(other, ()))
 
@@ -248,7 +250,7 @@ def _check_dependencies(
 def _check_networks(name: str, service: dict[str, Any], tree: Tree, origins: Origins) -> None:
     for network in service.get("networks") or ():
         if network not in (tree.get("networks") or {}):
-            message = f"names the network {network!r}, which is not declared under 'networks:'"
+            message = f"uses the network {network!r}, which is not declared under 'networks:'"
             raise origins.error(("services", name, "networks"), message)
 
 
@@ -257,7 +259,7 @@ def _check_sources(name: str, service: dict[str, Any], tree: Tree, origins: Orig
         declared = tree.get(key) or {}
         for source in _sources(key, service):
             if source not in declared:
-                message = f"names the {singular} {source!r}, which is not declared under '{key}:'"
+                message = f"uses the {singular} {source!r}, which is not declared under '{key}:'"
                 raise origins.error(("services", name, key), message)
 
 
@@ -289,11 +291,11 @@ _MOUNT_TYPES = {
     "cluster": "cluster volumes need a swarm, which dockwright does not support",
     "npipe": "named pipes are for Windows containers",
 }
-_NOT_HERE = "take the service out of the tests with a profile, or run it by hand"
+_NOT_HERE = "put the service into a profile that the tests do not enable"
 
 
 def check_newer(tree: Tree, origins: Origins) -> None:
-    """Refuse what only later versions of Compose know and a test would miss.
+    """Refuse keys of later versions of Compose whose absence a test would notice.
 
     Raises:
         ComposeUnsupportedError: an enabled service uses such a key.
@@ -306,7 +308,7 @@ def check_newer(tree: Tree, origins: Origins) -> None:
 
 
 def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable: bool) -> None:
-    """Warn about what is ignored; refuse what would change how a stack behaves.
+    """Warn about ignored keys; refuse keys whose absence would change how a stack behaves.
 
     Args:
         tree: a normalised project with its enabled services.
@@ -315,17 +317,19 @@ def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable:
         runnable: whether to refuse.
 
     Raises:
-        ComposeUnsupportedError: something whose absence a test would notice.
+        ComposeUnsupportedError: a service uses such a key.
     """
     for path, message in _uses(tree, "ignored"):
         warnings.add(path, message, origins)
     for name, service in tree["services"].items():
         for path, count in _replicas(name, service):
             if count > 1:
-                warnings.add(path, f"is {count}; dockwright runs one container a service", origins)
+                warnings.add(
+                    path, f"is {count}; dockwright runs one container per service", origins
+                )
         policy = service.get("pull_policy") or ""
         if re.fullmatch(NEWER_POLICY, policy):
-            message = f"{policy!r} is not supported: the image is pulled where it is missing"
+            message = f"{policy!r} is not supported: the image is pulled only if it is missing"
             warnings.add(("services", name, "pull_policy"), message, origins)
     for path, message in (*_uses(tree, "refused"), *_refused_mounts(tree)):
         if runnable:

@@ -28,11 +28,11 @@ class Scope:
     """What the files of one project (or of one include) share.
 
     Attributes:
-        directory: what relative paths mean.
-        variables: what interpolation sees.
+        directory: the directory that relative paths start from.
+        variables: the variables for interpolation.
         warnings: where warnings go.
-        chain: the files whose inclusion led here, outermost first.
-        included: how often a file was included until now, in all of the project.
+        chain: the files that include this one, outermost first.
+        included: counts the included files of the whole project.
     """
 
     directory: Path
@@ -126,7 +126,7 @@ class _Resolver:
         self._files: dict[Path, Document] = {}
 
     def resolve(self, name: str, document: Document, file: Path, seen: _Seen) -> Tree:
-        """Return one service with everything that it extends merged under it."""
+        """Return one service, merged over the services that it extends."""
         service = document.tree["services"][name]
         if not isinstance(service, dict) or not service.get("extends"):
             return service
@@ -134,7 +134,7 @@ class _Resolver:
         if (file, name) in seen:
             raise self._cycle(document.origins, name, (*seen, (file, name)))
         if len(seen) > _MAX_CHAIN:
-            message = f"services extend each other in a chain of more than {_MAX_CHAIN}"
+            message = f"the chain of 'extends' is longer than {_MAX_CHAIN} services"
             raise document.origins.error((*path, "extends"), message)
         reference = service["extends"]
         wanted = reference.get("service")
@@ -187,7 +187,7 @@ class _Resolver:
 
     def _cycle(self, origins: Origins, name: str, seen: _Seen) -> ComposeError:
         chain = " -> ".join(service for _, service in seen)
-        return origins.error(("services", name, "extends"), f"services extend each other: {chain}")
+        return origins.error(("services", name, "extends"), f"circular 'extends': {chain}")
 
 
 def _joined(found: list[Document], file: Path) -> Document:
@@ -233,13 +233,13 @@ def _apply_include(document: Document, scope: Scope) -> None:
         path = ("include", index)
         files = tuple(Path(absolute(text, scope.directory)) for text in entry.get("path") or ())
         if not files:
-            raise document.origins.error(path, "names no path")
+            raise document.origins.error(path, "has no path")
         for text, file in zip(entry["path"], files, strict=True):
             if not is_file(file):
                 raise missing_file(document.origins, path, text, file)
         if files[0] in scope.chain:
             chain = " -> ".join(str(file) for file in (*scope.chain, files[0]))
-            raise document.origins.error(path, f"files include each other: {chain}")
+            raise document.origins.error(path, f"circular 'include': {chain}")
         if next(scope.included) >= _MAX_INCLUDED:
             message = f"files are included more than {_MAX_INCLUDED} times in this project"
             raise document.origins.error(path, message)
@@ -257,7 +257,7 @@ def _inner_scope(
     env_files = [Path(absolute(text, scope.directory)) for text in entry.get("env_file") or ()]
     for file in env_files:
         if not exists(file):
-            raise origins.error((*path, "env_file"), f"there is no file {file}")
+            raise origins.error((*path, "env_file"), f"file not found: {file}")
     if not env_files and is_file(directory / ".env"):
         env_files = [directory / ".env"]
     if not is_directory(directory):  # as Compose has it
@@ -290,7 +290,7 @@ def _conflict(
 ) -> ComposeError:
     file, line = origins.find(path)
     return ComposeError(
-        f"is defined here and, differently, in what {file.name} line {line} includes",
+        f"is defined here, and differently in a file that {file.name} includes at line {line}",
         file=origins.find((section, name))[0],
         line=origins.find((section, name))[1],
         path=f"{section}.{name}",

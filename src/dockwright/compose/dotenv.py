@@ -1,4 +1,4 @@
-"""Reads ``.env`` and ``env_file`` files in the dialect of Compose."""
+"""Read ``.env`` and ``env_file`` files as Compose does."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def read_env_file(
 
     Args:
         file: the file.
-        variables: what references mean; they win over earlier lines of the file.
-        raw: take every value as it stands: no quotes, no comments, no variables.
+        variables: the values of references; they take precedence over earlier lines of the file.
+        raw: use every value as written: no quotes, no comments, no variables.
 
     Returns:
         Values by name. A name that stands alone has its value in `variables`, if there is one;
@@ -46,7 +46,7 @@ def read_env_file(
 
 
 def with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[str, str]:
-    """Return variables with those of files added; given ones win, then those of later files."""
+    """Add the variables of files; given variables take precedence, then those of later files."""
     found: dict[str, str] = {}
     for file in files:
         found |= set_variables(read_env_file(file, found | variables))
@@ -54,7 +54,7 @@ def with_env_files(variables: dict[str, str], files: tuple[Path, ...]) -> dict[s
 
 
 def set_variables(values: Mapping[str, str | None]) -> dict[str, str]:
-    """Return those that have a value."""
+    """Return the variables that have a value."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -88,7 +88,7 @@ class _Parser:
     def _set(self, name: str, value: str) -> None:
         self.length += len(value)
         if self.length > _MAX_LENGTH:
-            message = f"the values become longer than {_MAX_LENGTH >> 20} MiB by their variables"
+            message = f"the values are longer than {_MAX_LENGTH >> 20} MiB with their variables"
             raise self._error(message, self.position)
         self.result[name] = value
 
@@ -118,11 +118,11 @@ class _Parser:
         stop = _STATEMENT_NAME.match(self.text, start).end()  # type: ignore[union-attr]  # matches ""
         name = re.sub(r"^export\s+", "", self.text[start:stop]).rstrip()
         if not _KEY.fullmatch(name):
-            raise self._error(f"{name!r} is not a variable's name", start)
+            raise self._error(f"{name!r} is not a valid variable name", start)
         if stop == len(self.text):
             return "", False
         if " " in name:
-            raise self._error(f"the name {name!r} cannot hold a space", start)
+            raise self._error(f"the variable name {name!r} contains a space", start)
         alone = self.text[stop] == "\n"
         self.position = stop + 1
         while self.text[self.position : self.position + 1] in tuple(_BLANK) and not alone:
@@ -157,7 +157,9 @@ class _Parser:
         try:
             return substitute(value, {**self.result, **self.variables}) if "$" in value else value
         except TemplateError as exc:
-            raise self._error(f"{value!r} holds a wrong variable reference", position) from exc
+            raise self._error(
+                f"{value!r} contains an invalid variable reference", position
+            ) from exc
         except BoundError as exc:
             raise self._error(f"the value {exc}", position) from exc
         except RequiredError as exc:
@@ -181,7 +183,7 @@ def _octal(digits: str) -> str:
 
 
 def fill_variables(tree: Tree, variables: Mapping[str, str], *, listed: bool = False) -> None:
-    """Give ``environment`` entries without a value the one that the caller's environment has.
+    """Fill in ``environment`` entries that have no value from the caller's environment.
 
     Args:
         tree: a project, or an included one.
@@ -200,7 +202,7 @@ def fill_variables(tree: Tree, variables: Mapping[str, str], *, listed: bool = F
 def read_env_files(
     service: Tree, name: str, variables: Mapping[str, str], origins: Origins
 ) -> None:
-    """Put the variables of a service's ``env_file`` under its ``environment``, in place.
+    """Move the variables of a service's ``env_file`` to its ``environment``, in place.
 
     Raises:
         ComposeError: a required file is missing, or one cannot be read.
@@ -211,22 +213,22 @@ def read_env_files(
         path = ("services", name, "env_file", index)
         style = entry.get("format") or ""
         if style not in ("", "raw"):
-            raise origins.error(path, f"unknown format {style!r}; there is only 'raw'")
+            raise origins.error(path, f"unknown format {style!r}; the only format is 'raw'")
         if exists(file):
             known = {**variables, **set_variables(found)}
             found |= _counted(read_env_file(file, known, raw=style == "raw"), path, origins)
         elif entry["required"]:
             raise origins.error(
                 path,
-                f"there is no file {file}",
-                hint="write 'required: false' beside its path where it may be missing",
+                f"file not found: {file}",
+                hint="if it may be missing, write 'required: false' beside its path",
             )
     if found or "environment" in service:
         service["environment"] = found | (service.get("environment") or {})
 
 
 def read_label_files(service: Tree, name: str, origins: Origins) -> None:
-    """Put the labels of a service's ``label_file`` under its ``labels``, in place.
+    """Move the labels of a service's ``label_file`` to its ``labels``, in place.
 
     Raises:
         ComposeError: a file is missing or cannot be read.
@@ -235,7 +237,7 @@ def read_label_files(service: Tree, name: str, origins: Origins) -> None:
     for index, text in enumerate(service.pop("label_file", ())):
         path = ("services", name, "label_file", index)
         if not is_file(Path(text)):
-            raise origins.error(path, f"there is no file {text}")
+            raise origins.error(path, f"file not found: {text}")
         found |= _counted(read_env_file(Path(text), set_variables(found)), path, origins)
     if found:
         service["labels"] = found | (service.get("labels") or {})

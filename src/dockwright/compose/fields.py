@@ -144,7 +144,7 @@ HOOK = Struct(
 _SWARM = ignored("is not used outside a swarm")
 _WINDOWS = ignored("is not used: it applies to Windows containers")
 _NOT_BUILT = ignored("is not passed on to the build")
-_ATTESTATION = ignored("is not supported: attestations of a build are not made")
+_ATTESTATION = ignored("is not supported: builds create no attestations")
 _BUILD = Struct(
     {
         "context": replace(STR, rebase=rebase_context),
@@ -315,7 +315,7 @@ _ATTACHMENT = Struct(
             write=write.hidden,
             support=ignored("is not used: the first network has the default gateway"),
         ),
-        "interface_name": replace(NEWER, support=newer("names of interfaces cannot be chosen")),
+        "interface_name": replace(NEWER, support=newer("interface names cannot be chosen")),
     }
 )
 _PORT = Struct(
@@ -489,11 +489,11 @@ SERVICE = Struct(
         "working_dir": STR,
         "post_start": ListOf(
             HOOK,
-            support=refused("hooks after the start of a container are not run by dockwright"),
+            support=refused("dockwright does not run hooks after the start of a container"),
         ),
         "pre_stop": ListOf(
             HOOK,
-            support=refused("hooks before the stop of a container are not run by dockwright"),
+            support=refused("dockwright does not run hooks before the stop of a container"),
         ),
         "label_file": AnyOf(
             (STR, ListOf(FILE)), expand=short.listed, entry_key=by_name, write=write.hidden
@@ -506,14 +506,14 @@ SERVICE = Struct(
         ),
         "pre_start": replace(
             NEWER,
-            support=refused("hooks before the start of a container are not run by dockwright"),
+            support=refused("dockwright does not run hooks before the start of a container"),
         ),
         "provider": replace(
             NEWER,
-            support=newer("services that something else than the engine provides are not run"),
+            support=newer("services provided by something other than the engine are not run"),
         ),
         "pull_refresh_after": replace(
-            NEWER, support=ignored("is not supported: images are pulled where they are missing")
+            NEWER, support=ignored("is not supported: images are pulled only if they are missing")
         ),
         "use_api_socket": replace(
             NEWER,

@@ -1,4 +1,4 @@
-"""Substitutes variables throughout a document; casts strings to numbers where Compose does."""
+"""Substitute variables throughout a document, and cast strings to numbers as Compose does."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _BRACE = re.compile(r"\{(?P<passed>.?)|\}|\n")
 _MAX_DEPTH = 20
 _MAX_REFERENCE = 20_000
 _MAX_LENGTH = 1 << 20
-"""A variable of a process has at most an eighth of it."""
+"""Linux limits a variable of a process to an eighth of this."""
 
 
 class TemplateError(ValueError):
-    """A string holds something that looks like a variable but is not one."""
+    """A string contains something that looks like a variable reference but is not one."""
 
 
 class BoundError(ValueError):
-    """A string goes beyond what is read of variables in one; the message says how."""
+    """The variables in a string exceed a limit; the message says which."""
 
 
 class RequiredError(ValueError):
@@ -52,12 +52,12 @@ def substitute(
         text: may hold ``$V``, ``${V}``, ``${V:-d}``, ``${V-d}``, ``${V:+r}``, ``${V+r}``,
             ``${V:?e}``, ``${V?e}`` (d, r and e may hold variables too) and ``$$`` for a dollar.
         variables: their values.
-        on_unset: told the name of every plain reference that has no value and becomes empty.
+        on_unset: called with the name of every variable that has no value and becomes empty.
 
     Raises:
-        TemplateError: a ``${`` that is no valid reference.
+        TemplateError: a ``${`` that does not begin a valid reference.
         RequiredError: a ``?`` form whose variable has no value.
-        BoundError: variables are nested too deep, or their values become too long.
+        BoundError: variables are nested too deeply, or their values are too long.
     """
     return _substitute(text, variables, on_unset, 0)
 
@@ -77,7 +77,9 @@ def _substitute(
         else:
             end = _end_of_reference(text, match.start())
             if end - match.start() > _MAX_REFERENCE:
-                raise BoundError(f"refers to a variable in more than {_MAX_REFERENCE:,} characters")
+                raise BoundError(
+                    f"contains a variable reference of more than {_MAX_REFERENCE:,} characters"
+                )
             inside = _BRACED.fullmatch(text, match.end(), end - 1)
             if not inside:
                 raise TemplateError(text)
@@ -85,7 +87,7 @@ def _substitute(
         pieces += [text[position : match.start()], value]
         length += len(pieces[-1]) + len(pieces[-2])
         if length > _MAX_LENGTH:
-            raise BoundError(f"becomes longer than {_MAX_LENGTH >> 10:,} KiB by its variables")
+            raise BoundError(f"is longer than {_MAX_LENGTH >> 10:,} KiB with its variables")
         position = end
     return "".join([*pieces, text[position:]]) if pieces else text
 
@@ -186,7 +188,7 @@ class Interpolation:
                 self.origins.spend(path, len(value))
             return shape.cast(value) if shape and shape.cast else value
         except TemplateError as exc:
-            message = f"{text!r} holds a wrong variable reference"
+            message = f"{text!r} contains an invalid variable reference"
             hint = "write a literal dollar as $$"
             raise self.origins.error(path, message, hint=hint) from exc
         except ValueError as exc:

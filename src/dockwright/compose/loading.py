@@ -40,8 +40,8 @@ def discover(
 
     Args:
         start: the directory; its parents are searched when it has none.
-        environ: ``COMPOSE_FILE`` (separated by ``COMPOSE_PATH_SEPARATOR``) wins over searching.
-        current: what relative paths in ``COMPOSE_FILE`` mean; default: `start`.
+        environ: ``COMPOSE_FILE`` (separated by ``COMPOSE_PATH_SEPARATOR``) overrides the search.
+        current: where relative paths in ``COMPOSE_FILE`` start; default: `start`.
         required: whether it is an error that the directory and its parents have none.
 
     Raises:
@@ -81,7 +81,7 @@ def _override(directory: Path) -> tuple[Path, ...]:
 
 
 def _no_files(directory: Path) -> str:
-    """Name what is called like a Compose file and is none."""
+    """List what has the name of a Compose file but is not a file."""
     found = [directory / name for name in NAMES if os.path.lexists(directory / name)]
     return "".join(f"; {each.name} is {_kind(each)}" for each in found)
 
@@ -89,7 +89,7 @@ def _no_files(directory: Path) -> str:
 def _kind(path: Path) -> str:
     if path.is_dir():
         return "a directory"
-    return "a link that leads nowhere" if path.is_symlink() else "not a file"
+    return "a broken symbolic link" if path.is_symlink() else "not a file"
 
 
 _VALID = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -111,10 +111,10 @@ def name_of_directory(directory: Path) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return a name that was given on purpose, or say what is wrong with it.
+    """Return a name that the user chose, or raise an error that says what is wrong with it.
 
     Raises:
-        ComposeError: it holds something else than lower-case letters, digits, ``-`` and ``_``.
+        ComposeError: it contains anything but lower-case letters, digits, ``-`` and ``_``.
     """
     if not _VALID.fullmatch(name):
         raise ComposeError(
@@ -125,7 +125,7 @@ def check_name(name: str) -> str:
 
 
 def is_enabled(service: Tree, active: Iterable[str]) -> bool:
-    """Tell whether a service has no profile, or one that is active; ``*`` activates all."""
+    """Return whether a service has no profile, or an active one; ``*`` activates all."""
     wanted = service.get("profiles") or []
     chosen = set(active)
     return not wanted or "*" in chosen or bool(chosen & set(wanted))
@@ -137,16 +137,16 @@ def _process_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """Which files make up the project, and under which name and circumstances.
+    """Which files to load, and how.
 
     Attributes:
-        files: the Compose files in merge order; empty: ``COMPOSE_FILE``, else found from `start`.
+        files: the Compose files in merge order; empty: ``COMPOSE_FILE``, or searched from `start`.
         project_name: the name; None: ``COMPOSE_PROJECT_NAME``, the files' ``name:``, the directory.
-        working_dir: what relative paths mean; None: the directory of the first file.
+        working_dir: where relative paths start; None: the directory of the first file.
         profiles: the active profiles, ``*`` for all; empty: those of ``COMPOSE_PROFILES``.
         env_files: files with variables for interpolation; empty: ``.env`` in the project directory.
-        environ: the caller's environment; its variables win over all others.
-        values: variables that win over those of `env_files`.
+        environ: the caller's environment; its variables take precedence over all others.
+        values: variables that take precedence over those of `env_files`.
         start: where discovery begins; None: the current directory.
         resolve_env_files: move the variables of ``env_file`` into ``environment``.
         runnable: refuse what dockwright cannot run; False: only warn, to show the project.
@@ -168,15 +168,15 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     """Load a Compose project.
 
     Args:
-        options: which one, and how; default: the one of the current directory.
+        options: which files to load, and how; default: the project of the current directory.
 
     Returns:
         The enabled services, normalised. A literal dollar in a value is ``$``: the doubled ``$$``
         of ``docker compose config`` is made only by `to_json` and `to_yaml`.
 
     Raises:
-        ComposeError: no file, or something wrong in one; names file, line and path.
-        ComposeUnsupportedError: right, but nothing that dockwright can run.
+        ComposeError: there is no file, or a file is wrong; the message names file, line and path.
+        ComposeUnsupportedError: the files are valid, but dockwright cannot run the project.
     """
     options = options or LoadOptions()
     place = locate(options)
@@ -203,7 +203,7 @@ def load(options: LoadOptions | None = None) -> StackSpec:
 
 
 def locate(options: LoadOptions | None = None) -> ProjectPlace:
-    """Find a project's files and name without understanding what is in the files.
+    """Find a project's files and its name, without reading more of the files than the name.
 
     Raises:
         ComposeError: there is no file, or no name.
@@ -267,8 +267,8 @@ def _name(
     name = normalise_name(written)
     if not name:
         raise ComposeError(
-            f"no project name can be made from 'name: {written}'",
-            hint="write lower-case letters, digits, '-' and '_' there, or set COMPOSE_PROJECT_NAME",
+            f"cannot derive a project name from 'name: {written}'",
+            hint="use lower-case letters, digits, '-' and '_', or set COMPOSE_PROJECT_NAME",
         )
     return name
 

@@ -1,4 +1,4 @@
-"""Writes a stack spec as ``docker compose config`` does."""
+"""Write a stack spec as ``docker compose config`` does."""
 
 from __future__ import annotations
 

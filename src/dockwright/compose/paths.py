@@ -1,4 +1,4 @@
-"""Makes the relative paths of one document absolute, as seen from the directory they belong to."""
+"""Make the relative paths of one document absolute."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def absolute(text: str, base: Path) -> str:
 
 
 def cleaned(path: Path, base: Path) -> Path:
-    """Return a path that a caller gave, without ``..``: a project is named after its directory.
+    """Return a path given by the caller without ``..``, so that its last part can name a project.
 
     As in Compose, ``..`` removes the name before it, also where that is a link.
     """
@@ -58,12 +58,12 @@ def cleaned(path: Path, base: Path) -> Path:
 def missing_file(origins: Origins, path: DocPath, written: str, file: Path) -> ComposeError:
     """Make the error for a file that another one names at `path` as `written`."""
     if "://" in written or written.startswith("git@"):
-        message = f"{written!r} is not on this machine, and dockwright does not fetch files"
-        hint = "fetch it before, and name the local file"
+        message = f"{written!r} is a remote file, and dockwright does not download files"
+        hint = "download it first, and name the local file"
         return origins.error(path, message, hint=hint, kind=ComposeUnsupportedError)
     if is_directory(file):
         return origins.error(path, f"{file} is a directory, not a file")
-    kind = f"{file} is not a plain file" if exists(file) else f"there is no file {file}"
+    kind = f"{file} is not a plain file" if exists(file) else f"file not found: {file}"
     return origins.error(path, kind)
 
 

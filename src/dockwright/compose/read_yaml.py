@@ -142,10 +142,10 @@ def go_float(value: float) -> str:
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STANDARD = "tag:yaml.org,2002:"
 _MAX_BYTES = 4 << 20
-"""How long a file may be; the longest known Compose files have a tenth of it."""
+"""The maximum size of a file; the largest known Compose files are a tenth of it."""
 
 _MAX_VALUES = 50_000
-"""How many values a file may hold, and how many its aliases and merge keys may add."""
+"""How many values a file may contain, and how many its aliases and merge keys may add."""
 
 _MAX_DEPTH = 100
 """How deep values may be nested; Compose's own keys are nested less than ten deep."""
@@ -182,7 +182,7 @@ class _Node:
 
 
 def read(file: Path) -> list[Document]:
-    """Read every document of a YAML file; there is none in one that holds comments only.
+    """Read every document of a YAML file; a file that contains only comments has none.
 
     Raises:
         ComposeError: the file is missing, unreadable or not YAML.
@@ -231,7 +231,7 @@ def _compose(text: str, file: Path) -> Iterator[_Node]:
     stack: list[_Node] = []
     for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if number > _MAX_VALUES:
-            message = f"holds more than {_MAX_VALUES:,} values"
+            message = f"contains more than {_MAX_VALUES:,} values"
             raise ComposeError(message, file=file, line=_line(event))
         if len(stack) > _MAX_DEPTH:
             raise ComposeError(_TOO_DEEP, file=file, line=_line(event))
@@ -345,7 +345,7 @@ class _Builder:
             if base.kind != "map":
                 raise self.error("'<<' needs a mapping or a list of mappings", base, path)
             if self._merges > _MAX_DEPTH:
-                raise self.error(f"merge keys follow each other more than {_MAX_DEPTH} deep", base)
+                raise self.error(f"merge keys are chained more than {_MAX_DEPTH} deep", base)
             self._fill(base, path, result)
         self._merges -= 1
 
@@ -375,7 +375,7 @@ class _Builder:
 
     def _finite(self, value: Scalar, node: _Node, path: DocPath) -> Scalar:
         if isinstance(value, float) and not math.isfinite(value):
-            message = f"{node.text!r} is not a finite number; put it in quotes if it is a text"
+            message = f"{node.text!r} is not a finite number; quote it if it is text"
             raise self.error(message, node, path)
         return value
 

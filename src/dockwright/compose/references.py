@@ -1,4 +1,4 @@
-"""Which services of a project another one names: by a namespace, volumes, or a container's name.
+"""References between services: by a namespace, ``volumes_from``, or a container's name.
 
 The values are those of Compose's own keys: ``service:NAME`` and ``container:NAME`` for namespaces,
 ``NAME`` and ``container:NAME`` with an optional mode for ``volumes_from``.
@@ -14,7 +14,7 @@ NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
 class References:
-    """What services of one project say of each other.
+    """The references between the services of one project.
 
     Args:
         project: its name.
@@ -29,7 +29,7 @@ class References:
                 self._called[str(service["container_name"])] = name
 
     def called(self, container: str) -> str | None:
-        """Return the service whose container the file calls so, by a declared name or by default.
+        """Return the service whose container has this name, declared or by default.
 
         Args:
             container: a name such as ``shop-db`` (``container_name``), or ``shop-db-1``.
@@ -52,7 +52,7 @@ class References:
         return name if name in self._services else None
 
     def needed_by(self, name: str) -> set[str]:
-        """Return the services without whose containers that of `name` cannot live."""
+        """Return the services whose containers that of `name` needs."""
         service = self._services[name]
         found = {self.shared(str(service.get(key) or "")) for key in NAMESPACES}
         found |= {self.lender(str(entry)) for entry in service.get("volumes_from") or ()}

@@ -51,7 +51,7 @@ def _sections(text: str) -> tuple[str, str, str, str]:
         raise ValueError(f"{text!r} has the unknown protocol {protocol!r}; use tcp, udp or sctp")
     *front, target = spec.rsplit(":", 2)
     if not target:
-        raise ValueError(f"{text!r} names no container port")
+        raise ValueError(f"{text!r} has no container port")
     published = front.pop() if front else ""
     host_ip = front[0] if front else ""
     return _address(host_ip, text), published, target, protocol
@@ -77,7 +77,7 @@ def _range(text: str, whole: str) -> range:
         if not (_PORT.fullmatch(part) and int(part) <= MAX_PORT):
             raise ValueError(f"{whole!r} has the invalid port {part!r}")
     if int(last) < int(first):
-        raise ValueError(f"{whole!r} has a range that ends before it begins")
+        raise ValueError(f"{whole!r} has a range whose end is before its start")
     return range(int(first), int(last) + 1)
 
 
@@ -245,7 +245,7 @@ def port(value: Tree) -> list[dict[str, Any]]:
     """Return the long forms of one port or range of ports."""
     if isinstance(value, dict):
         if "target" not in value:
-            raise ValueError("names no target port")
+            raise ValueError("has no target port")
         if isinstance(value["target"], int) and not 0 <= value["target"] <= MAX_PORT:
             raise ValueError(f"has the invalid target port {value['target']}")
         return [{"mode": "ingress", "protocol": "tcp"} | value]

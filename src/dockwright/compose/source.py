@@ -18,7 +18,7 @@ DocPath: TypeAlias = tuple[str | int, ...]
 
 
 def show(path: Iterable[str | int]) -> str:
-    """Write a path as users do: ``services.web.ports[0]``."""
+    """Format a path as ``services.web.ports[0]``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -31,7 +31,7 @@ _CHARACTERS_A_VALUE = 100
 
 
 class Origins:
-    """Knows in which file and line the values of one (merged) document stand."""
+    """The file and line of every value of one (merged) document."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -40,11 +40,11 @@ class Origins:
         self._spent = 0
 
     def note(self, path: DocPath, line: int) -> None:
-        """Remember that the value at `path` begins at `line` of this file."""
+        """Record that the value at `path` begins at `line` of this file."""
         self._mark(path, (self.file, line))
 
     def paths(self) -> Iterator[DocPath]:
-        """Every path whose place is known."""
+        """Return every path whose place is known."""
         return iter(self._marks)
 
     def find(self, path: DocPath) -> tuple[Path, int | None]:
@@ -55,7 +55,7 @@ class Origins:
         return self.file, None
 
     def absorb(self, other: Origins) -> None:
-        """Take over the places of a document that is merged over this one.
+        """Add the places of a document that is merged over this one.
 
         Entries of lists are forgotten: merging moves them, and no line is better than a wrong one.
         """
@@ -66,7 +66,7 @@ class Origins:
                 self._mark(path, mark)
 
     def graft(self, other: Origins, source: DocPath, target: DocPath) -> None:
-        """Take over the places below `source` in `other`, for values that now stand at `target`.
+        """Add the places below `source` in `other`, for values that are now at `target`.
 
         Both are the path of one service or resource: a section and a name.
         """
@@ -81,10 +81,10 @@ class Origins:
         self._marks[path] = mark
 
     def spend(self, path: DocPath, characters: int = 0, *, values: int = 1) -> None:
-        """Count what a short notation at `path` has become: values, of so many characters.
+        """Count the values and characters that a short form at `path` has expanded to.
 
         Raises:
-            ComposeError: all of the file has become too much, whatever its own length.
+            ComposeError: the whole file has grown too large.
         """
         self._spent += values + characters // _CHARACTERS_A_VALUE
         if self._spent > _MAX_SPENT:
@@ -122,16 +122,16 @@ class Place:
 
 
 class Warnings:
-    """The warnings of one load, in the order in which they came up."""
+    """The warnings of one load, in order."""
 
     def __init__(self) -> None:
         self._found: dict[SpecWarning, None] = {}
 
     def add(self, path: DocPath, message: str, origins: Origins) -> None:
-        """Note one warning about the value at `path`."""
+        """Add a warning about the value at `path`."""
         file, line = origins.find(path)
         self._found[SpecWarning(show(path), message, file=file, line=line)] = None
 
     def all(self) -> tuple[SpecWarning, ...]:
-        """Return what was noted."""
+        """Return the warnings."""
         return tuple(self._found)

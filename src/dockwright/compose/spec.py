@@ -363,7 +363,7 @@ def with_variables(
     secrets = tuple(dict.fromkeys(_declared(tree)))
     for name in secrets:
         if not _NAME.fullmatch(name):
-            raise origins.error((KEY, "secrets"), f"{name!r} is not a variable's name")
+            raise origins.error((KEY, "secrets"), f"{name!r} is not a valid variable name")
     used = sorted({*_sources(tree, "secrets"), *_sources(tree, "configs")})
     contents = {name: variables[name] for name in used if name in variables}
     return replace(

@@ -33,7 +33,7 @@ def parse_duration(text: str) -> int:
     if text in ("0", "+0", "-0"):
         return 0
     if len(text) > _MOST_CHARACTERS:
-        raise ValueError(f"a duration of {len(text):,} characters is longer than any can be")
+        raise ValueError(f"a duration of {len(text):,} characters is too long to read")
     if not _DURATION.fullmatch(text):
         if re.fullmatch(r"[-+]?[\d.]*\d[\d.]*", text):
             raise ValueError(f"{text!r} has no unit; write for example '{text}s'")
@@ -86,7 +86,7 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"{text!r} is not a size; write for example '64m' or '1.5gb'")
     size = float(match["number"]) * 1024 ** _POWERS.index((match["unit"] or " ").lower())
     if size > _MAX_BYTES:
-        raise ValueError(f"{text!r} is more than the 8 EiB that a size can be")
+        raise ValueError(f"{text!r} is larger than the maximum of 8 EiB")
     return int(size)
 
 

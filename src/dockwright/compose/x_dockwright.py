@@ -1,9 +1,9 @@
-"""``x-dockwright``: what dockwright itself understands in a Compose file.
+"""``x-dockwright``: dockwright's own settings in a Compose file.
 
-In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, when it is
-ready; ``cache``, whether its volumes may be kept for later runs; ``durable``, whether a database
-waits for the disk. At the top: ``processes``, native processes that run beside the containers;
-``cache``, for the whole stack; ``secrets``, the variables that `dockwright stack install` makes up.
+In a service: ``reset``, the strategy that resets it, and ``options`` for it; ``ready``, the
+condition for readiness; ``cache``, whether later runs may reuse its volumes; ``durable``, whether a
+database syncs to disk. At the top: ``processes``, native processes that run beside the containers;
+``cache``, for the whole stack; ``secrets``, variables that `dockwright stack install` generates.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _SERVICE = Struct(
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """What a service says under ``x-dockwright``; the fields are those of `ServiceSpec`."""
+    """The settings of a service under ``x-dockwright``; the fields are those of `ServiceSpec`."""
 
     reset: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class ServiceOptions:
 
 
 def read_service_options(name: str, service: Tree, origins: Origins) -> ServiceOptions:
-    """Return what one service says of its reset and of when it is ready.
+    """Return the ``x-dockwright`` settings of one service.
 
     Raises:
         ComposeError: an unknown key or a wrong type.
@@ -105,7 +105,7 @@ def read_service_options(name: str, service: Tree, origins: Origins) -> ServiceO
 
 
 def read_cache(described: Tree) -> bool | None:
-    """Return whether a service, or the whole project, says that what it holds may be kept."""
+    """Return the ``cache`` setting of a service or project, or None if it has none."""
     answer: bool | None = (described.get(KEY) or {}).get("cache")
     return answer
 
@@ -116,8 +116,8 @@ def read_processes(
     """Return the native processes of a project by name.
 
     Raises:
-        ComposeError: an unknown key or wrong type, a name that a service has too, a dependency
-            that is not there, or a cycle through processes and services.
+        ComposeError: an unknown key or wrong type, a name that is also a service's, a missing
+            dependency, or a circular dependency of processes and services.
     """
     top = tree.get(KEY)
     if top is None:
@@ -128,7 +128,10 @@ def read_processes(
     for name, process in declared.items():
         path = (KEY, "processes", name)
         if name in services:
-            raise origins.error(path, f"there is a service {name!r} too; they share one name space")
+            raise origins.error(
+                path,
+                f"a service is also named {name!r}; services and processes share one namespace",
+            )
         result[name] = _process(name, process, path, directory, origins)
     for name, spec in result.items():
         for dependency in spec.depends_on:
