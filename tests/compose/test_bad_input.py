@@ -344,7 +344,7 @@ UNSUPPORTED = {
     ),
     "cluster": (
         "volumes: [{type: cluster, source: a, target: /a}]",
-        "services.web.volumes[0]: cluster volumes need a swarm, which dockwright does not use",
+        "services.web.volumes[0]: cluster volumes need a swarm, which dockwright does not support",
     ),
     "pre-stop": (
         "pre_stop: [{command: a}]",
