@@ -87,7 +87,7 @@ def test_a_damaged_line_of_a_journal_is_left_out(tmp_path: Path) -> None:
     )
     with (tmp_path / "sessions/s/journal.jsonl").open("ab") as file:
         file.write(b'\xff\n[]\n{"kind": "odd", "name": "x"}\n{"kind": "file", "name": "/x"}\n{"ki')
-    assert [trace.name for trace in journal.traces()] == ["/x"]
+    assert [resource.name for resource in journal.resources()] == ["/x"]
 
 
 def test_a_file_in_the_place_of_the_kept_stacks_names_none(tmp_path: Path) -> None:
