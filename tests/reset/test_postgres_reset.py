@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import PostgresReset
+from dockwright.reset.postgres.session import PostgresSession
 from tests._support.owned import Owned
 from tests._support.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
 from tests._support.reset.services import RealService, assert_same, start
@@ -132,6 +135,21 @@ def test_open_transactions_and_locks_of_others_do_not_hold_a_reset_up(
             session.run("SELECT 1")
         session.close()
     assert psql(service, "SELECT count(*) FROM parts").strip() == "1"
+
+
+def test_a_session_may_be_closed_while_another_thread_uses_it(service: RealService) -> None:
+    def use(session: PostgresSession) -> None:
+        with contextlib.suppress(StackError):
+            while True:
+                session.run("SELECT 1")
+
+    for _ in range(20):
+        session = application_of(service)
+        user = threading.Thread(target=use, args=[session])
+        user.start()
+        session.close()
+        user.join(timeout=10)
+        assert not user.is_alive()
 
 
 def test_a_lock_that_writes_nothing_is_noticed(

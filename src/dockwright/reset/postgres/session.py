@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -174,6 +175,7 @@ class DriverSession:
         import psycopg
 
         self._error = psycopg.Error
+        self._in_use = threading.Lock()
         address: Address = access.service.address(access.port)
         try:
             self._connection: psycopg.Connection[Any] = psycopg.connect(
@@ -221,7 +223,8 @@ class DriverSession:
                 socket.socket(fileno=os.dup(self._connection.fileno())) as connected,
             ):
                 connected.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        with self._in_use:  # libpq aborts the process if a connection is freed during a call
+            self._connection.close()
 
     def _execute(self, statements: tuple[str, ...]) -> psycopg.Cursor[Any]:
         with self._translated():
@@ -230,7 +233,8 @@ class DriverSession:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with self._in_use:
+                yield
         except self._error as exc:
             if self._connection.broken or self._connection.closed:
                 raise ConnectionLostError(f"the connection was lost: {exc}") from exc
