@@ -322,6 +322,28 @@ INSERT INTO own VALUES (
 """
 
 
+def test_added_rows_are_removed_and_connections_stay_also_in_tables_of_many_pages(
+    service: RealService, database: str
+) -> None:
+    psql(
+        service,
+        "CREATE TABLE pages (id serial PRIMARY KEY, note text);"
+        "INSERT INTO pages (note) SELECT repeat('x', 100) FROM generate_series(1, 2000)",
+        database,
+    )
+    look = "SELECT ctid, * FROM pages"
+    before = psql(service, look, database)
+    with captured(service) as strategy:
+        for _ in range(6):
+            psql(
+                service,
+                "INSERT INTO pages (note) SELECT 'new' FROM generate_series(1, 9)",
+                database,
+            )
+            assert not strategy.reset()
+        assert_same(before, psql(service, look, database))
+
+
 def test_values_of_all_types_come_back(service: RealService, database: str) -> None:
     assert {*psql(service, BUILT_IN, database).splitlines()} <= SAMPLES.keys()
     psql(service, OF_ONES_OWN, database)

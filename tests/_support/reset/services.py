@@ -54,7 +54,7 @@ class RealService:
         target = ContainerTarget(
             self.engine, self.identifier, name=self.spec.name, address_of=self.address
         )
-        wait_for(target, Healthy(), timeout_s=60)
+        wait_for(target, Healthy(), timeout_s=300)
 
 
 def start(

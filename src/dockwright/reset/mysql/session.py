@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from dockwright.errors import EngineError, StackError
+from dockwright.errors import StackError
 from dockwright.reset.base import Environment, Resettable
-
-log = logging.getLogger(__name__)
+from dockwright.reset.session import (
+    ClientEndedError,
+    ConnectionLostError,
+    ContainerClient,
+    connect,
+)
 
 CONNECT_TIMEOUT_S = 5
 TIMEOUT_S = 60
 _DELIMITER = "$dockwright$"
 _CLIENT = 'exec "$(command -v mariadb || command -v mysql || echo mysql)" "$@"'
+_REFUSED = re.compile(r"ERROR (?!20\d\d)")  # errors from 2000 on are the connection's
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "0": "\0"}
 
 Row: TypeAlias = "tuple[str, ...]"
-
-
-class ConnectionLostError(StackError):
-    """The server, or the way to it, is gone."""
 
 
 class StatementError(StackError):
@@ -74,13 +72,9 @@ class Access:
             ConnectionLostError: neither way leads there.
             StatementError: the server does not let this user in.
         """
-        try:
-            return DriverSession(self)
-        except ImportError:
-            log.debug("reset.mysql.no_driver service=%s", self.service.spec.name)
-        except StackError as failure:
-            log.debug("reset.mysql.driver service=%s: %s", self.service.spec.name, failure)
-        return ClientSession(self)
+        return connect(
+            self.service, "PyMySQL", lambda: DriverSession(self), lambda: ClientSession(self)
+        )
 
 
 class DriverSession:
@@ -109,6 +103,7 @@ class DriverSession:
             self._connection._read_timeout = TIMEOUT_S  # type: ignore[attr-defined]  # noqa: SLF001
         except self._error as exc:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
+        self.rows("SELECT 1")  # fails now if this version of the driver cannot be used
 
     def rows(self, statement: str) -> list[Row]:
         """Run one statement; see `MysqlSession`."""
@@ -134,48 +129,30 @@ class ClientSession:
     """
 
     def __init__(self, access: Access) -> None:
-        self._mark = f"dockwright-{secrets.token_hex(8)}"
         command = [
             "sh", "-c", _CLIENT, "sh", "--no-defaults", "--batch", "--unbuffered",
             "--skip-column-names", f"--delimiter={_DELIMITER}", "--default-character-set=utf8mb4",
             f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--user={access.user}",
         ]  # fmt: skip
-        environment = {"MYSQL_PWD": access.password} if access.password else {}
-        service = access.service
-        try:
-            self._exec = service.engine.exec_session(service.container(), command, env=environment)
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
-        self._output: Iterator[tuple[str, bytes]] = self._exec.output()
-        self.rows("SELECT 1")  # tells now whether the server lets us in
+        environment = {"MYSQL_PWD": access.password}
+        self._client = ContainerClient(access.service, "the client", command, environment)
+        self.rows("SELECT 1")  # fails now if the server does not let us in
 
     def rows(self, statement: str) -> list[Row]:
         """Run one statement; see `MysqlSession`."""
-        request = f"{statement}{_DELIMITER}\nSELECT '{self._mark}'{_DELIMITER}\n"
+        mark = self._client.mark
+        request = f"{statement}{_DELIMITER}\nSELECT '{mark}'{_DELIMITER}\n"
         try:
-            self._exec.write(request.encode())
-            answer = self._read(f"{self._mark}\n".encode())
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
+            answer = self._client.exchange(request, end=f"{mark}\n")
+        except ClientEndedError as end:
+            if _REFUSED.match(end.output):
+                raise StatementError(end.output) from end
+            raise
         return [tuple(map(_unescaped, line.split("\t"))) for line in answer.split("\n")[:-1]]
 
     def close(self) -> None:
         """End the connection."""
-        self._exec.close()
-
-    def _read(self, end: bytes) -> str:
-        output, complaints = bytearray(), bytearray()
-        for name, data in self._output:
-            if name == "stderr":
-                complaints += data
-                continue
-            output += data
-            if output.endswith(end):
-                return output[: -len(end)].decode(errors="replace")
-        told = complaints.decode(errors="replace").strip()
-        if told.startswith("ERROR") and not re.match(r"ERROR 20\d\d", told):
-            raise StatementError(told)
-        raise ConnectionLostError(f"the client in the container ended: {told}")
+        self._client.close()
 
 
 def _text(value: Any) -> str:

@@ -26,12 +26,12 @@ from dockwright.reset.mysql.schemas import (
 from dockwright.reset.mysql.server import empty_logs
 from dockwright.reset.mysql.session import (
     Access,
-    ConnectionLostError,
     MysqlSession,
     quoted,
     shows_locks,
     text,
 )
+from dockwright.reset.session import ConnectionLostError
 
 _KILLED = """
 SELECT COUNT(*) FROM information_schema.processlist

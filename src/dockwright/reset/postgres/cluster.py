@@ -31,6 +31,9 @@ _MOST_BYTES = 16 << 20
 
 _LOCK_TIMEOUT_MS = 250
 
+EPOCH = 1 << 32
+"""Rows and the log have the lower half of a transaction's number."""
+
 # Filling a table must do nothing else: triggers and rules that fire even for a replica would. And
 # what a type's binary form leaves out could not be given back: the declaration of XML.
 _TABLES = """
@@ -72,7 +75,7 @@ FROM pg_class c JOIN pg_sequence s ON s.seqrelid = c.oid
 WHERE c.relpersistence = 'p' AND s.seqcache = 1 AND c.reltablespace = 0
 """
 
-_OWNERS = """
+OWNERS = """
 SELECT coalesce(jsonb_agg(jsonb_build_array(
   c.relfilenode::bigint, coalesce(inner_owner.oid, i.indrelid, owner.oid, c.oid)::bigint)), '[]'
 )::text
@@ -167,42 +170,61 @@ class Contents:
         self._tables = {each.oid: each for each in _tables(session)}
         self._sequences = {each.oid: each for each in _sequences(session)}
 
-    def restore(self, session: DriverSession, files: Collection[int]) -> Restored:
+    def restore(
+        self, session: DriverSession, owners: Mapping[int, int], *, files: int, since: int
+    ) -> Restored:
         """Bring back what was written to; all of it or nothing.
 
         Args:
             session: in the database; to be closed if this fails.
-            files: the numbers of the files that were written to.
+            owners: what `OWNERS` found for the files that were written to.
+            files: how many files those are.
+            since: the number of the first transaction that may have changed a row.
 
         Raises:
             MoreThanRowsError: it could not be done.
             StatementError: the server refused, or somebody holds a lock.
         """
-        owners = dict(session.ask(_OWNERS.format(files=array(files))))
-        if len(owners) < len(files):
+        if len(owners) < files:
             raise MoreThanRowsError("catalogs were written to, or tables are gone")
         touched = set(owners.values())
         tables = [table for oid, table in self._tables.items() if oid in touched]
         sequences = [each for oid, each in self._sequences.items() if oid in touched]
         if len(tables) + len(sequences) < len(touched):
             raise MoreThanRowsError("a table or sequence was written to that cannot be filled")
-        session.run(
+        new = f"xmin::text::bigint >= {since % EPOCH}"
+        outcome = session.ask(
             "BEGIN",
             f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
             *(f"LOCK TABLE ONLY {table.name} IN EXCLUSIVE MODE" for table in tables),
-            *(f"DELETE FROM ONLY {table.name}" for table in tables),
+            *(f"DELETE FROM ONLY {table.name} WHERE {new}" for table in tables),
             *(each.setting for each in sequences),
+            _outcome(tables, touched),
         )
-        for table in tables:
-            table.fill(session)
-        looks = _looks([table.name for table in tables])
-        outcome = session.ask(_OUTCOME.format(looks=looks, owners=array(touched)))
+        # Where rows were only added, that was all: the others lie where they lay.
+        if changed := _changed(tables, outcome):
+            session.run(*(f"DELETE FROM ONLY {table.name}" for table in changed))
+            for table in changed:
+                table.fill(session)
+            outcome = session.ask(_outcome(tables, touched))
         # Free space in front of others may have been used. Nobody may rely on the order of rows,
         # and everybody does.
-        if outcome["looks"] != [table.look for table in tables]:
+        if _changed(tables, outcome):
             raise MoreThanRowsError("rows would not be in their old order")
         session.run("COMMIT")
         return Restored(outcome["transaction"], set(outcome["files"]))
+
+
+def _outcome(tables: Iterable[Table], touched: Collection[int]) -> str:
+    looks = _looks([table.name for table in tables])
+    return _OUTCOME.format(looks=looks, owners=array(touched))
+
+
+def _changed(tables: Collection[Table], outcome: Mapping[str, Any]) -> list[Table]:
+    """Return the tables that look different from the baseline."""
+    return [
+        table for table, look in zip(tables, outcome["looks"], strict=True) if look != table.look
+    ]
 
 
 def _looks(names: Iterable[str]) -> str:

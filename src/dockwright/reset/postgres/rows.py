@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dockwright.errors import StackError
-from dockwright.reset.postgres.baseline import Baseline, DatabaseSnapshot
-from dockwright.reset.postgres.cluster import MoreThanRowsError, Restored
+from dockwright.reset.postgres.baseline import Baseline
+from dockwright.reset.postgres.cluster import EPOCH, OWNERS, MoreThanRowsError, Restored
 from dockwright.reset.postgres.session import (
     Access,
-    ConnectionLostError,
     DriverSession,
     PostgresSession,
     StatementError,
@@ -22,40 +22,45 @@ from dockwright.reset.postgres.session import (
     quoted,
 )
 from dockwright.reset.postgres.survey import FullState, QuickState
+from dockwright.reset.session import ConnectionLostError
 
 _OLDEST = 150000
 """`pg_walinspect` came with this version; the official images have it."""
 
+# The end of a transaction that has logged something is written out, and with it all that came
+# before: also what was rolled back, or committed without waiting for that.
+_WRITE_OUT = """
+SELECT set_config('dockwright.position', jsonb_build_array(
+  -- Our own number is the next one, unless others are about to write.
+  CASE WHEN txid_snapshot_xmin(now) = txid_snapshot_xmax(now) THEN txid_snapshot_xmax(now) + 1
+    ELSE 0 END,
+  pg_logical_emit_message(true, '', ''))::text, false)
+FROM txid_current_snapshot() now
+"""
+
 _TOUCHED = r"""
-WITH records AS MATERIALIZED (
+WITH position AS MATERIALIZED (
+  SELECT current_setting('dockwright.position')::jsonb AS position
+), records AS MATERIALIZED (
   SELECT CASE resource_manager
       WHEN 'Storage' THEN regexp_replace(description, '^base/(\d+)/(\d+).*', 'rel 0/\1/\2 ')
       WHEN 'RelMap' THEN regexp_replace(description, '^database (\d+).*', 'rel 0/\1/0 ')
       ELSE coalesce(block_ref, '') END AS place,
     resource_manager AS manager, record_type AS type, xid::text::bigint AS transaction
-  FROM pg_get_wal_records_info(%(start)s, %(end)s)
+  FROM position, pg_get_wal_records_info(%(start)s, (position->>1)::pg_lsn)
   -- Whoever reads a page may tidy it: that leaves its rows as they are. And what a decoder of
   -- the log is told of a change to a catalog stands beside that change.
   WHERE record_type !~ '^(PRUNE|VACUUM|VISIBLE|FREEZE|FPI_FOR_HINT|NEW_CID)')
 SELECT jsonb_build_object(
+  'next_transaction', position->0,
+  'end', position->1,
   'relations', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_array(
       found[1]::bigint, found[2]::bigint, transaction = ANY(%(ours)s))), '[]')
     FROM records, regexp_matches(place, 'rel \d+/(\d+)/(\d+) ', 'g') AS found),
   'others', (SELECT coalesce(jsonb_agg(DISTINCT manager || ' ' || type), '[]')
     FROM records WHERE place NOT LIKE '%%rel %%')
-)::text
+)::text FROM position
 """
-
-_WRITE_OUT = """
-SELECT jsonb_build_array(
-  -- Our own number is the next one, unless others are about to write.
-  CASE WHEN txid_snapshot_xmin(now) = txid_snapshot_xmax(now) THEN txid_snapshot_xmax(now) + 1
-    ELSE 0 END,
-  pg_logical_emit_message(true, '', ''))::text
-FROM txid_current_snapshot() now
-"""
-"""The end of a transaction that has logged something is written out, and with it all that came
-before: also what was rolled back, or committed without waiting for that."""
 
 _HARMLESS = {
     "CLOG",
@@ -69,9 +74,6 @@ _HARMLESS = {
 }
 """Records of these resource managers that name no relation change no table's content. What makes
 and drops databases changes `pg_database`, which is looked at on its own."""
-
-
-_EPOCH = 1 << 32  # the log has the lower half of a transaction's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,12 @@ class WriteAheadLog:
         Raises:
             StatementError: the log from then is not there any more.
         """
-        next_transaction, end = session.ask(_WRITE_OUT)
-        numbers = array([number % _EPOCH for number in ours])
+        numbers = array([number % EPOCH for number in ours])
         told = session.ask(
-            _TOUCHED % {"start": quoted(self._start), "end": quoted(end), "ours": numbers}
+            "BEGIN",
+            _WRITE_OUT,
+            "COMMIT",
+            _TOUCHED % {"start": quoted(self._start), "ours": numbers},
         )
         relations: dict[bool, dict[int, set[int]]] = {False: {}, True: {}}
         for database, file, mine in told["relations"]:
@@ -142,7 +146,13 @@ class WriteAheadLog:
             for each in told["others"]
             if each.partition(" ")[0] not in _HARMLESS or each == "Transaction PREPARE"
         }
-        return Touched(relations[False], relations[True], unknown, end, next_transaction)
+        return Touched(
+            relations[False],
+            relations[True],
+            unknown,
+            end=told["end"],
+            next_transaction=told["next_transaction"],
+        )
 
 
 REST_S = 1.0
@@ -188,8 +198,8 @@ class Visits:
                 future = self._sessions[name] = Future()
                 threading.Thread(target=self._connect, args=(name, future), daemon=True).start()
 
-    def to(self, name: str) -> PostgresSession:
-        """Return a session in a database.
+    def enter(self, name: str, question: str) -> tuple[PostgresSession, Any]:
+        """Return a session in a database, and what it answers to a question.
 
         Raises:
             ConnectionLostError: the server is gone.
@@ -197,12 +207,12 @@ class Visits:
         if name in self._sessions:
             session = self._sessions[name].result()
             with suppress(ConnectionLostError):  # ended by the test, or the server was restarted
-                session.run("SELECT 1")
-                return session
+                return session, session.ask(question)
             session.close()
         self._sessions[name] = Future()
         self._connect(name, self._sessions[name])
-        return self._sessions[name].result()
+        session = self._sessions[name].result()
+        return session, session.ask(question)
 
     def end(self) -> None:
         """End all sessions."""
@@ -285,7 +295,7 @@ class RowRestoration:
         dirty = self._dirty(touched)
         for name, files in dirty.items():
             kept = self._baseline.kept[name]
-            restored[kept.oid] = self._restore(self._visits.to(name), kept, files)
+            restored[kept.oid] = self._restore(name, files, since=last.next_transaction)
         likely.clear()
         likely.update(dirty)
         if restored:
@@ -342,9 +352,10 @@ class RowRestoration:
         kept = self._baseline.kept.get(name)
         return self._baseline.survey.databases[name].oid if kept is None else kept.oid
 
-    @staticmethod
-    def _restore(session: PostgresSession, kept: DatabaseSnapshot, files: set[int]) -> Restored:
+    def _restore(self, name: str, files: Collection[int], *, since: int) -> Restored:
+        kept = self._baseline.kept[name]
         kept.activity = None
+        session, owners = self._visits.enter(name, OWNERS.format(files=array(files)))
         if kept.contents is None or not isinstance(session, DriverSession):
             raise MoreThanRowsError("the rows of the database are not known")
-        return kept.contents.restore(session, files)
+        return kept.contents.restore(session, dict(owners), files=len(files), since=since)

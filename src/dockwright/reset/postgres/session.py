@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dockwright.engine import ExecSession
-from dockwright.errors import EngineError, StackError
+from dockwright.errors import StackError
 from dockwright.model import Address
 from dockwright.reset.base import Environment, Resettable
+from dockwright.reset.session import ConnectionLostError, ContainerClient, connect
 
 if TYPE_CHECKING:
     import psycopg
-
-log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 60
@@ -79,10 +75,6 @@ def _options(major: int) -> str:
     later = (settings for since, settings in _LATER_SETTINGS.items() if major >= since)
     pairs = (f"{name}={value}" for each in (_SETTINGS, *later) for name, value in each.items())
     return " ".join("-c " + pair.replace("\\", "\\\\").replace(" ", "\\ ") for pair in pairs)
-
-
-class ConnectionLostError(StackError):
-    """The server, or the way to it, is gone."""
 
 
 class StatementError(StackError):
@@ -155,13 +147,12 @@ class Access:
             StackError: the user is not a superuser.
         """
         try:
-            return DriverSession(self, database)
-        except ImportError:
-            log.debug("reset.postgres.no_driver service=%s", self.service.spec.name)
-        except StackError as failure:  # not reachable from this host, or another authentication
-            log.debug("reset.postgres.driver service=%s: %s", self.service.spec.name, failure)
-        try:
-            return PsqlSession(self, database)
+            return connect(
+                self.service,
+                "psycopg",
+                lambda: DriverSession(self, database),
+                lambda: PsqlSession(self, database),
+            )
         except ConnectionLostError as failure:
             if "session_replication_role" in failure.message:  # superusers alone may set it
                 raise not_a_superuser(self.user) from failure
@@ -191,6 +182,7 @@ class DriverSession:
             )
         except psycopg.Error as exc:
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
+        self.ask("SELECT 1::text")  # fails now if this version of the driver cannot be used
 
     def run(self, *statements: str) -> None:
         """Run statements; see `PostgresSession`."""
@@ -245,7 +237,6 @@ class PsqlSession:
     """Speaks to one psql in the container that stays there as long as the session."""
 
     def __init__(self, access: Access, database: str) -> None:
-        self._mark = f"dockwright-{secrets.token_hex(8)}"
         command = ["psql", "-qAtX", "-U", access.user, "-p", str(access.port), "-d", database]
         environment = {
             "PGPASSWORD": access.password,
@@ -253,14 +244,7 @@ class PsqlSession:
             "PGCLIENTENCODING": "UTF8",
             "PGOPTIONS": _options(access.major),
         }
-        try:
-            container = access.service.container()
-            self._exec: ExecSession = access.service.engine.exec_session(
-                container, command, env=environment
-            )
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
-        self._output: Iterator[tuple[str, bytes]] = self._exec.output()
+        self._client = ContainerClient(access.service, "psql", command, environment)
         self.run("SELECT 1")  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:
@@ -274,36 +258,21 @@ class PsqlSession:
 
     def close(self) -> None:
         """End the connection."""
-        self._exec.close()
+        self._client.close()
 
     def _execute(self, statements: tuple[str, ...]) -> str:
+        mark = self._client.mark
         # "\;" sends all of them as one request, which the server makes one transaction.
         request = (
             "\\;\n".join(statements)
-            + f";\n\\echo '{self._mark}' :ERROR :LAST_ERROR_MESSAGE\n\\echo '{self._mark} end'\n"
+            + f";\n\\echo '{mark}' :ERROR :LAST_ERROR_MESSAGE\n\\echo '{mark} end'\n"
         )
-        try:
-            self._exec.write(request.encode())
-            answer = self._read(f"{self._mark} end\n".encode())
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
-        result, _, outcome = answer.partition(self._mark)
+        answer = self._client.exchange(request, end=f"{mark} end\n")
+        result, _, outcome = answer.partition(mark)
         failed, _, message = outcome.strip().partition(" ")
         if failed == "true":
-            raise StatementError(message.partition(self._mark)[0].strip())
+            raise StatementError(message.partition(mark)[0].strip())
         return result
-
-    def _read(self, end: bytes) -> str:
-        output, complaints = bytearray(), bytearray()
-        for name, data in self._output:
-            if name == "stderr":
-                complaints += data
-                continue
-            output += data
-            if output.endswith(end):
-                return output[: -len(end)].decode(errors="replace")
-        told = complaints.decode(errors="replace").strip() or output.decode(errors="replace")
-        raise ConnectionLostError(f"psql in the container ended: {told.strip()}")
 
 
 def identifier(name: str) -> str:

@@ -21,8 +21,9 @@ from dockwright.reset.postgres.baseline import Baseline, capture, make_spare, op
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration, Visits, WriteAheadLog
-from dockwright.reset.postgres.session import Access, ConnectionLostError, PostgresSession
+from dockwright.reset.postgres.session import Access, PostgresSession
 from dockwright.reset.postgres.survey import PREFIX, FullState, QuickState
+from dockwright.reset.session import ConnectionLostError
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,7 @@ class PostgresReset:
             self._tidier.join()
 
     def _bring_back(self) -> bool:
-        session = self._connected()
-        glance = QuickState.take(session)
+        session, glance = self._look()
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
@@ -136,7 +136,7 @@ class PostgresReset:
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told
             self._disconnect()
-            self._clean = replace(self._clean, loaded=QuickState.take(self._connected()).loaded)
+            self._clean = replace(self._clean, loaded=self._look()[1].loaded)
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
 
@@ -146,16 +146,16 @@ class PostgresReset:
             for name in trash:
                 session.run(f"DROP DATABASE {name}")
 
-    def _connected(self) -> PostgresSession:
+    def _look(self) -> tuple[PostgresSession, QuickState]:
+        """Return a session in our own database, and what the cluster looks like."""
         if self._session is not None:
             try:
-                self._session.run("SELECT 1")
+                return self._session, QuickState.take(self._session)
             except ConnectionLostError as loss:  # ended by the test, or the server was restarted
                 log.debug("reset.postgres.lost service=%s: %s", self._service.spec.name, loss)
                 self._disconnect()
-        if self._session is None:
-            self._session = self._access.connect(PREFIX)
-        return self._session
+        session = self._session = self._access.connect(PREFIX)
+        return session, QuickState.take(session)
 
     # -- behind it ---------------------------------------------------------------------------
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import logging
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 from dockwright.engine.parallel import expiring
-from dockwright.errors import EngineError, StackError
+from dockwright.errors import StackError
+from dockwright.reset import session as sessions
 from dockwright.reset.base import Environment, Resettable
+from dockwright.reset.session import ConnectionLostError, ContainerClient, SilentError
 
 _ANSWER_S = 5.0
 _GREETING = ("INFO", "server")  # answered while a server loads its keys, too
@@ -21,16 +21,8 @@ Reply: TypeAlias = "bytes | int | list[Reply] | None"
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
 
 
-class ConnectionLostError(StackError):
-    """The server, or the way to it, is gone."""
-
-
 class CommandError(StackError):
     """The server refused a command."""
-
-
-class SilentError(StackError):
-    """The server keeps the connection open and does not answer."""
 
 
 class RedisSession(Protocol):
@@ -143,28 +135,23 @@ class CliSession:
     """Speaks to redis-cli in its format for people, which quotes what the raw one does not."""
 
     def __init__(self, access: Access) -> None:
-        self._mark = f"dockwright-{secrets.token_hex(8)}"
         user = ["--user", access.user] if access.user else []
         command = ["sh", "-c", _CLIENT, "sh", "--no-raw", "-p", str(access.port), *user]
-        environment = {"REDISCLI_AUTH": access.password} if access.password else {}
-        service = access.service
-        try:
-            self._exec = service.engine.exec_session(service.container(), command, env=environment)
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
-        self._lines = self._read_lines(self._exec.output())
+        environment = {"REDISCLI_AUTH": access.password or ""}
+        self._client = ContainerClient(access.service, "redis-cli", command, environment)
+        self._lines = self._read_lines()
         greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
         """Send commands; see `RedisSession`."""
-        mark = _line(("ECHO", self._mark))
-        self._write(b"".join(_line(command) + mark for command in commands))
+        mark = _line(("ECHO", self._client.mark))
+        self._client.write(b"".join(_line(command) + mark for command in commands))
         return checked(commands, [_reply(self._until_mark()) for _ in commands])
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands as one transaction; see `RedisSession`."""
         everything = [("MULTI",), *commands, ("EXEC",)]
-        self._write(b"".join(map(_line, [*everything, ("ECHO", self._mark)])))
+        self._client.write(b"".join(map(_line, [*everything, ("ECHO", self._client.mark)])))
         lines: list[str] = []
         for line in self._until_mark():
             while line.startswith("QUEUED"):  # after INFO the client leaves out the line's end
@@ -179,39 +166,29 @@ class CliSession:
 
     def close(self) -> None:
         """End the connection."""
-        self._exec.close()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._exec.write(data)
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
+        self._client.close()
 
     def _until_mark(self) -> list[str]:
         lines: list[str] = []
-        mark = f'"{self._mark}"'
-        try:
-            for line in self._lines:
-                if line == mark:
-                    break
-                if line.startswith("(error) NOAUTH"):  # to the mark as well, so it never comes
-                    raise CommandError(line.removeprefix("(error) "))
-                if line.startswith(_REFUSED):  # it stays, and says so again at each command
-                    raise ConnectionLostError(line)
-                lines.append(line)
-            else:
-                raise ConnectionLostError(f"redis-cli in the container ended: {' '.join(lines)}")
-        except EngineError as exc:
-            raise ConnectionLostError(exc.message) from exc
+        mark = f'"{self._client.mark}"'
+        for line in self._lines:
+            if line == mark:
+                break
+            if line.startswith("(error) NOAUTH"):  # to the mark as well, so it never comes
+                raise CommandError(line.removeprefix("(error) "))
+            if line.startswith(_REFUSED):  # it stays, and says so again at each command
+                raise ConnectionLostError(line)
+            lines.append(line)
+        else:
+            raise sessions.ClientEndedError("redis-cli", " ".join(lines))
         if not lines:
             raise ConnectionLostError("redis-cli in the container lost its server")
         return lines
 
-    @staticmethod
-    def _read_lines(output: Iterator[tuple[str, bytes]]) -> Iterator[str]:
+    def _read_lines(self) -> Iterator[str]:
         rest = b""
-        for _, data in output:
-            *lines, rest = (rest + data).split(b"\n")
+        while chunk := self._client.read():
+            *lines, rest = (rest + chunk[1]).split(b"\n")
             yield from (line.decode().removesuffix("\r") for line in lines)
 
 
@@ -306,30 +283,17 @@ class DriverSession:
             return exc
 
 
-_log = logging.getLogger(__name__)
-
-
 def connect(access: Access) -> RedisSession:
-    """Connect: natively if possible, else by the client in the container.
+    """Connect: with redis-py if possible, else with the client in the container.
 
     Raises:
         ConnectionLostError: neither way leads there.
         SilentError: the server does not answer.
         CommandError: the server wants a password that is not known.
     """
-    session = _connect(access)
+    session: RedisSession = sessions.connect(
+        access.service, "redis", lambda: DriverSession(access), lambda: CliSession(access)
+    )
     # A limit on the memory of clients must not keep us out: only an open connection can lift it.
     knows(session, ("CLIENT", "NO-EVICT", "on"))
     return session
-
-
-def _connect(access: Access) -> RedisSession:
-    try:
-        return DriverSession(access)
-    except ImportError:
-        _log.debug("reset.redis.no_driver service=%s", access.service.spec.name)
-    except SilentError:
-        raise
-    except StackError as failure:
-        _log.debug("reset.redis.driver service=%s: %s", access.service.spec.name, failure)
-    return CliSession(access)

@@ -24,13 +24,13 @@ from dockwright.reset.redis.session import (
     Access,
     Command,
     CommandError,
-    ConnectionLostError,
     RedisSession,
     Reply,
     connect,
     greet,
     knows,
 )
+from dockwright.reset.session import ConnectionLostError
 from dockwright.wait import Continue, Outcome, Ready, until
 
 _CONFIG: Command = ("CONFIG", "GET", "*")
