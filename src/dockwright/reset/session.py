@@ -132,9 +132,13 @@ class ContainerClient:
             ConnectionLostError: the way to the program is gone.
         """
         try:
-            return next(self._chunks, None)
+            chunk = next(self._chunks, None)
         except EngineError as exc:
+            self.close()
             raise ConnectionLostError(exc.message) from exc
+        if chunk is None:
+            self.close()
+        return chunk
 
     def exchange(self, request: str, end: str) -> str:
         """Send a request and return what the program writes up to the text `end`.

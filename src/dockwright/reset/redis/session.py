@@ -139,7 +139,7 @@ class CliSession:
         command = ["sh", "-c", _CLIENT, "sh", "--no-raw", "-p", str(access.port), *user]
         environment = {"REDISCLI_AUTH": access.password or ""}
         self._client = ContainerClient(access.service, "redis-cli", command, environment)
-        self._lines = self._read_lines()
+        self._lines = _lines(self._client)
         greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
@@ -185,11 +185,13 @@ class CliSession:
             raise ConnectionLostError("redis-cli in the container lost its server")
         return lines
 
-    def _read_lines(self) -> Iterator[str]:
-        rest = b""
-        while chunk := self._client.read():
-            *lines, rest = (rest + chunk[1]).split(b"\n")
-            yield from (line.decode().removesuffix("\r") for line in lines)
+
+def _lines(client: ContainerClient) -> Iterator[str]:
+    """Yield what the client writes. Not a method: a lost session would hold itself."""
+    rest = b""
+    while chunk := client.read():
+        *lines, rest = (rest + chunk[1]).split(b"\n")
+        yield from (line.decode().removesuffix("\r") for line in lines)
 
 
 def _line(command: Command) -> bytes:
