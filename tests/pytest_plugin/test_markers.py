@@ -195,7 +195,7 @@ def test_each_process_announces_its_share_of_the_leases(
 ) -> None:
     bare.makeconftest(
         f"""
-        from dockwright.pool.session import Session
+        from dockwright.pool.session import RunSession
 
         def prepare(self, demand):
             with open({str(bare.path / "announced")!r}, "a") as announced:
