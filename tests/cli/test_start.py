@@ -119,7 +119,7 @@ def test_a_failed_start_keeps_a_volume_that_was_there(project: Project) -> None:
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
 )
-@pytest.mark.parametrize("moment", ["db: creating", "db: running"])
+@pytest.mark.parametrize("moment", ["db: creating", "db: started"])
 def test_a_signal_in_mid_start_leaves_nothing(
     project: Project, number: signal.Signals, code: int, word: str, moment: str
 ) -> None:
@@ -144,7 +144,7 @@ def test_a_start_after_a_killed_one_goes_on_from_what_was_before(project: Projec
     project.write(shop(web="v2", db_ready=False, db_wait="rm -f /data/ready; "), VOLUMES)
     with project.popen("stack", "start") as process:
         assert process.stderr
-        next(line for line in process.stderr if line.startswith("db: running"))
+        next(line for line in process.stderr if line.startswith("db: started"))
         process.kill()
     assert any("set-aside" in name for name in project.left())
     project.write(shop(), VOLUMES)

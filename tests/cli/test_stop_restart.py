@@ -63,7 +63,7 @@ def test_an_interrupted_restart_ends_at_once(project: Project) -> None:
     project.engine.exec(project.container("web"), ["rm", "/ok"])
     with project.popen("stack", "restart") as process:
         assert process.stderr
-        next(line for line in process.stderr if line.startswith("web: running"))
+        next(line for line in process.stderr if line.startswith("web: started"))
         process.send_signal(signal.SIGINT)
         err = process.stderr.read()
         assert process.wait(LIMIT_S) == 130

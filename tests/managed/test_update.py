@@ -174,7 +174,7 @@ def test_ctrl_c_puts_the_old_version_back(
     before = state(project)
     with project.popen("stack", "update") as process:
         assert process.stderr
-        next(line for line in process.stderr if line.startswith("web: running"))
+        next(line for line in process.stderr if line.startswith("web: started"))
         process.send_signal(signal.SIGINT)
         err = process.stderr.read()
         assert process.wait(LIMIT_S) == 130
@@ -191,7 +191,7 @@ def test_after_a_kill_the_next_command_puts_the_old_version_back(project: Projec
         write_built(project, "bad")
         with project.popen("stack", "update") as process:
             assert process.stderr
-            next(line for line in process.stderr if line.startswith("web: running"))
+            next(line for line in process.stderr if line.startswith("web: started"))
             process.kill()
         bad = project.engine.inspect_image(reference)["Id"]
         assert bad != image
@@ -311,7 +311,7 @@ def test_a_renamed_service_takes_the_name_and_the_port_of_the_orphan(
     holder = f"{project.name}-fixed" if what == "name" else f"{project.name}-db-1"
     assert failed.code == 1
     assert (
-        f"hint: container {holder} has it: it is of service db, which this project no longer "
+        f"hint: container {holder} uses it: it belongs to service db, which this project no longer "
         "declares; `dockwright stack update --remove-orphans` removes it first" in failed.err
     )
     assert project.running() == {"db"}
