@@ -46,7 +46,7 @@ def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
     findings = json.loads(doctor(environ, "--json").stdout)["findings"]
     (finding,) = (each for each in findings if each["name"] == "state directory")
     assert finding["status"] == "fail"
-    assert "cannot be written" in finding["detail"]
+    assert "cannot write to" in finding["detail"]
     assert "XDG_STATE_HOME" in finding["remedy"]
 
 

@@ -80,7 +80,7 @@ def test_hashes_of_chosen_services(project: Path) -> None:
 
     assert [line.split()[0] for line in lines] == ["db", "web"]
     assert all(len(line.split()[1]) == 64 for line in lines)
-    with pytest.raises(UnknownServiceError, match="no service 'nope' in the project"):
+    with pytest.raises(UnknownServiceError, match="the project has no service 'nope'"):
         run("--hash", "nope")
 
 

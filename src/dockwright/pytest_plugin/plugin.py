@@ -214,7 +214,7 @@ def _usage_errors() -> Iterator[None]:
 
 def _require_exporter(config: pytest.Config, settings: Settings) -> None:
     """Refuse to send spans where what sends them is not installed."""
-    with surviving(config, "look for what sends spans"):
+    with surviving(config, "check that spans can be sent"), _usage_errors():
         if settings.otlp:
             from dockwright.report import require
 
