@@ -64,8 +64,12 @@ FILE = block("data/f")
 
 NOT_READ = [
     ("pax-size", [extended(b"size=100000000000000"), FILE], "it ends in the middle of a member"),
-    ("pax-more", [extended(b"size=99999999999999999999"), FILE], "says 'size' in a way"),
-    ("pax-no-number", [extended(b"size=-1"), FILE], "has a 'size' that backups do not use"),
+    (
+        "pax-more",
+        [extended(b"size=99999999999999999999"), FILE],
+        "has a 'size' that backups",
+    ),
+    ("pax-no-number", [extended(b"size=-1"), FILE], "has a 'size' that backups"),
     ("octal-size", [block("data/f", size=b"77777777777")], "it ends in the middle of a member"),
     ("base-256", [block("data/f", size=b"\x80" + bytes(10) + b"\1")], "size in a header is not an"),
     ("negative", [block("data/f", size=b"\xff" * 12)], "size in a header is not an octal number"),
@@ -81,12 +85,20 @@ NOT_READ = [
     ("sun", [extended(b"path=data/x", kind=b"X"), FILE], "a member has type b'X', which backups"),
     ("contiguous", [block("data/f", b"7")], "a member has type b'7', which backups do not use"),
     ("old-file", [block("data/f", b"\0")], "a member has type b'\\x00', which backups do not"),
-    ("twice", [extended(b"path=data/a", b"path=data/b"), FILE], "says 'path' in a way"),
-    ("empty-path", [extended(b"path="), FILE], "has a 'path' that backups do not use"),
-    ("null-path", [extended(b"path=data/f\0/../x"), FILE], "says 'path' in a way"),
-    ("charset", [extended(b"hdrcharset=ISO-IR 10646"), FILE], "says 'hdrcharset' in a way"),
+    (
+        "twice",
+        [extended(b"path=data/a", b"path=data/b"), FILE],
+        "has a 'path' that backups",
+    ),
+    ("empty-path", [extended(b"path="), FILE], "has a 'path' that backups"),
+    ("null-path", [extended(b"path=data/f\0/../x"), FILE], "has a 'path' that backups"),
+    (
+        "charset",
+        [extended(b"hdrcharset=ISO-IR 10646"), FILE],
+        "has a 'hdrcharset' that backups",
+    ),
     ("overlay", [extended(b"SCHILY.xattr.trusted.overlay.opaque=y"), FILE], "trusted.overlay"),
-    ("two-headers", [extended(b"mtime=1"), extended(b"mtime=1"), FILE], "follow each other"),
+    ("two-headers", [extended(b"mtime=1"), extended(b"mtime=1"), FILE], "follows another one"),
     ("header-last", [extended(b"mtime=1")], "it ends with an extended header"),
     ("record-length", [block("x", b"x", b"4") + b"9 a=".ljust(BLOCK, b"\0"), FILE], "is damaged"),
     ("long-header", [block("x", b"x", b"77777777")], "of 16,777,215 bytes is longer than 1 MiB"),
@@ -215,7 +227,7 @@ def test_a_part_is_one_gzip_member(tmp_path: Path) -> None:
     file = path / f"{part.name}.gz"
     file.write_bytes(file.read_bytes() + GZIP.stored(b""))
 
-    with pytest.raises(ArchiveError, match="there is data after its end"):
+    with pytest.raises(ArchiveError, match=r"data after (its|the) end"):
         list(archive.content(replace(part, stored=file.stat().st_size)))
 
 

@@ -82,7 +82,7 @@ def test_misuse_is_told(drained: Suite) -> None:
     drained.write("pytest.ini", "[pytest]\ndockwright_max_stacks = many\n")
     assert "pytest.ini: max_stacks = 'many'" in pool(drained, "ls", ok=False).stderr
     drained.write("pytest.ini", "[pytest]\n")
-    assert "the stacks are: default" in pool(drained, "warm", "mial", ok=False).stderr
+    assert "the declared stacks are: default" in pool(drained, "warm", "mial", ok=False).stderr
     assert "expected a duration, such as" in pool(drained, "warm", "--for", "soon", ok=False).stderr
     drained.compose(text="services: {web: {imgae: x}}")
     assert "imgae" in pool(drained, "warm", ok=False).stderr
