@@ -211,7 +211,7 @@ def test_a_corrupt_entry_is_made_again(
     stack, second = start(box)
     assert not second.from_cache
     assert initialised(stack)
-    assert "the checksum of 0.tar.zst is wrong (/data)" in caplog.text
+    assert "checksum mismatch in 0.tar.zst (/data)" in caplog.text
     _, third = start(box)
     assert third.from_cache
 
