@@ -102,7 +102,7 @@ def test_a_timeout_shows_the_state_and_the_last_lines(launch: Launch) -> None:
 def test_a_command_that_takes_too_long_is_killed_with_what_it_has_started(launch: Launch) -> None:
     target = launch("time.sleep(600)")
     marker = f"6{target.process.pid}"
-    with pytest.raises(WaitTimeoutError, match="took longer than|has not ended yet"):
+    with pytest.raises(WaitTimeoutError, match=r"took longer than|has not ended yet"):
         wait_for(target, Exec(f"sleep {marker} & sleep {marker}"), timeout_s=0.5)
     wait_for(Target(), ProcessExited(f"sleep {marker}"), timeout_s=20)
 
