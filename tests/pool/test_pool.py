@@ -330,8 +330,8 @@ def test_a_stack_in_the_host_network_has_one_copy(
     with pytest.raises(LeaseError) as caught:
         pool.acquire(exclusively("b 2"), timeout_s=3.0)
     assert caught.value.hint == (
-        "there can be only one copy: service box is in the host's network, where each port is "
-        "there once"
+        "there can be only one copy: service box is in the host's network, where each port "
+        "exists only once"
     )
     dirty(first)
     pool.release(first)

@@ -201,7 +201,7 @@ def test_each_process_announces_its_share_of_the_leases(
             with open({str(bare.path / "announced")!r}, "a") as announced:
                 print(demand, file=announced)
 
-        Session.prepare = prepare
+        RunSession.prepare = prepare
         """
     )
     bare.makepyfile(
