@@ -112,7 +112,7 @@ class Manifest:
         if not math.isfinite(manifest.created) or not math.isfinite(manifest.start_s):
             raise ValueError("not a baseline manifest: a time is not a number")
         if odd := [part.file for part in manifest.parts if not _PART_FILE.fullmatch(part.file)]:
-            raise ValueError(f"not a baseline manifest: {odd[0]!r} is no name of a part's file")
+            raise ValueError(f"not a baseline manifest: {odd[0]!r} is not the file name of a part")
         return manifest
 
 

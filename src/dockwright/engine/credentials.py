@@ -82,7 +82,7 @@ def _read(registry: str, read: Callable[[], T]) -> T:
             _end_helpers()  # the thread ends with them
             reason = f"a credential helper did not answer within {HELPER_TIMEOUT_S:g} s"
             raise _no_credentials(registry, reason) from None
-        except Exception as exc:
+        except Exception as exc:  # whatever a helper or the SDK raises becomes one sentence
             reason = str(exc) if isinstance(exc, _EXPECTED) else f"{type(exc).__name__}: {exc}"
             raise _no_credentials(registry, reason) from exc
 
