@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from dockwright.cli.stack.config import config
+from dockwright.cli.app import dockwright
 from tests._support.compose.reference import Case, cases, document, reference_tool, run_reference
 
 every_case = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -21,7 +21,7 @@ def run_config(case: Case, monkeypatch: pytest.MonkeyPatch, *options: str) -> Re
     for name in ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"):
         monkeypatch.delenv(name, raising=False)
     result = CliRunner(env=dict(case.environment)).invoke(
-        config, [*case.arguments, *options], catch_exceptions=False
+        dockwright, ["stack", "config", *case.arguments, *options], catch_exceptions=False
     )
     assert result.exit_code == 0, result.stderr
     return result

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dockwright.cli.stack.config import config
+from dockwright.cli.app import dockwright
 from dockwright.errors import ComposeError, UnknownServiceError
 
 TEXT = """\
@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(config, arguments, catch_exceptions=False)
+    return CliRunner().invoke(dockwright, ["stack", "config", *arguments], catch_exceptions=False)
 
 
 def test_yaml_is_the_default(project: Path) -> None:

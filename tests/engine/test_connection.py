@@ -271,12 +271,12 @@ def test_a_socket_that_an_engine_left(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
-    with pytest.raises(EngineUnreachableError, match="nobody listens there"):
+    with pytest.raises(EngineUnreachableError, match="nothing listens there"):
         connect(Endpoint(f"unix://{path}", "socket"))
 
 
 def test_a_closed_port_and_an_unknown_host_are_reported() -> None:
-    with pytest.raises(EngineUnreachableError, match="nobody listens there"):
+    with pytest.raises(EngineUnreachableError, match="nothing listens there"):
         connect(Endpoint("tcp://127.0.0.1:1", "DOCKER_HOST"))
     with pytest.raises(EngineUnreachableError, match="its host name cannot be resolved"):
         connect(Endpoint("tcp://no-such-host.invalid:1", "DOCKER_HOST"))

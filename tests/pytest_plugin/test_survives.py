@@ -38,6 +38,7 @@ BREAKS = """
     def broken(*args, **kwargs):
         raise {error}
 
+    {module}.{name}  # exists, or nothing would be broken
     {module}.{name} = {made}
 """
 
@@ -66,9 +67,12 @@ def test_a_failing_test_that_must_not_use_sockets_ends_nothing(suite: Suite) -> 
 @pytest.mark.parametrize(
     ("broken", "line"),
     [
-        ("dockwright.pool.session:Session.prepare", "start stacks before a test asks for one"),
-        ("dockwright.pool.session:Session.log_sections", "show the logs of test_it.py::test_fails"),
-        ("dockwright.pool.session:Session.close", "wait until its stacks are removed: *"),
+        ("dockwright.pool.session:RunSession.prepare", "start stacks before a test asks for one"),
+        (
+            "dockwright.pool.session:RunSession.log_sections",
+            "show the logs of test_it.py::test_fails",
+        ),
+        ("dockwright.pool.session:RunSession.close", "wait until its stacks are removed: *"),
         ("dockwright.pytest_plugin.run:Run.close", "wait until its stacks are removed: *"),
         ("dockwright.pytest_plugin.run:Run.start_recording", "record this run"),
         ("dockwright.pytest_plugin.run:Run.conclude", "record and report this run"),
@@ -97,10 +101,10 @@ def test_what_fails_below_a_hook_is_one_line(suite: Suite, broken: str, line: st
     ("broken", "what"),
     [
         ("dockwright.pytest_plugin.run:Run.receive", "collect what a worker recorded"),
-        ("dockwright.pytest_plugin.run:Run.receive_farewell", "collect what a worker did"),
+        ("dockwright.pytest_plugin.run:Run.receive_worker_end", "collect what a worker did"),
         ("dockwright.pytest_plugin.run:Run.worker_end", "hand over what a worker did"),
         ("dockwright.recording:Recorder.attempt", "record this run"),
-        ("dockwright.pool.session:Session.close", "wait until its stacks are removed: *"),
+        ("dockwright.pool.session:RunSession.close", "wait until its stacks are removed: *"),
     ],
 )
 def test_what_fails_in_a_worker_is_one_line(suite: Suite, broken: str, what: str) -> None:

@@ -19,7 +19,7 @@ def test_the_error_says_that_a_service_has_ended(make_stack: StackMaker) -> None
     with pytest.raises(StackError) as caught:
         stack.address("web", 8000)
     assert "service web does not run: it exited with code 137" in str(caught.value)
-    assert 'stack.logs("web") tells why' in str(caught.value)
+    assert 'stack.logs("web") shows why' in str(caught.value)
 
 
 def test_copies_with_a_fixed_address_live_side_by_side(make_stack: StackMaker) -> None:

@@ -32,8 +32,8 @@ class ClientEndedError(ConnectionLostError):
         output: what it wrote last.
     """
 
-    def __init__(self, program: str, output: str) -> None:
-        super().__init__(f"{program} in the container ended: {output}")
+    def __init__(self, message: str, *, output: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.output = output
 
 
@@ -157,9 +157,8 @@ class ContainerClient:
             output += data
             if output.endswith(end.encode()):
                 return output[: -len(end.encode())].decode(errors="replace")
-        raise ClientEndedError(
-            self._program, (complaints or output).decode(errors="replace").strip()
-        )
+        last = (complaints or output).decode(errors="replace").strip()
+        raise ClientEndedError(f"{self._program} in the container ended: {last}", output=last)
 
     def close(self) -> None:
         """End the program."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dockwright.cli.stack.config import config
+from dockwright.cli.app import dockwright
 from dockwright.errors import DockwrightError
 from tests._support.compose.grammar import Generated, generate, render
 from tests._support.compose.reference import Case, ask_reference
@@ -69,7 +69,9 @@ def _ours(case: Case, options: tuple[str, ...]) -> str:
     runner = CliRunner(env={**hidden, **case.environment})
     with contextlib.chdir(case.directory):
         try:
-            result = runner.invoke(config, [*case.arguments, *options], catch_exceptions=False)
+            result = runner.invoke(
+                dockwright, ["stack", "config", *case.arguments, *options], catch_exceptions=False
+            )
         except DockwrightError as refused:
             return f"{_REFUSED}{refused}\n"
         except Exception:  # noqa: BLE001 - a crash is a difference, to be made small like any

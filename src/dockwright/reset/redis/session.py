@@ -180,7 +180,7 @@ class CliSession:
                 raise ConnectionLostError(line)
             lines.append(line)
         else:
-            raise sessions.ClientEndedError("redis-cli", " ".join(lines))
+            raise sessions.ClientEndedError(f"redis-cli in the container ended: {' '.join(lines)}")
         if not lines:
             raise ConnectionLostError("redis-cli in the container lost its server")
         return lines
