@@ -16,6 +16,7 @@ import pytest
 from dockwright.errors import DockwrightError
 from tests._support.engine.scratch import scratch_image
 from tests._support.owned import Owned, leftovers
+from tests._support.project import LEAN
 from tests._support.reset.battery import SEED, SEED_VARIABLE
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def _own_log_level() -> Iterator[None]:
     """Put back the level of our loggers, which a command that runs in this process sets."""
     yield
     logging.getLogger("dockwright").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Runs pytest without plugins that no test here looks at."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", LEAN)
+    return pytester
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-c", "from dockwright.cli import main; main()")
 LIMIT_S = 60.0
+LEAN = "-p no:hypothesispytest"
+"""Options of every inner pytest: that plugin imports all of Hypothesis, most of a run's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def clean_environment(state: Path, **more: str) -> dict[str, str]:
     steering = ("DOCKWRIGHT_", "COMPOSE_", "DOCKER_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(steering)}
     places = {"XDG_STATE_HOME": str(state), "XDG_CONFIG_HOME": str(state / "config")}
-    return {**kept, **places, "COLUMNS": "120", **more}
+    return {**kept, **places, "COLUMNS": "120", "PYTEST_ADDOPTS": LEAN, **more}
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from dockwright.paths import project_hash
 from dockwright.stack import marked_processes
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests._support.owned import leftovers
+from tests._support.project import LEAN
 
 _COMPOSE = """
 name: crash
@@ -72,7 +73,7 @@ class Suite:
         root.mkdir()
         (root / "compose.yaml").write_text(_COMPOSE.format(image=image, python=sys.executable))
         (root / "test_crash.py").write_text(_TESTS)
-        (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+        (root / "pytest.ini").write_text(f"[pytest]\naddopts = -p no:cacheprovider {LEAN}\n")
         runtime = home / "r"
         runtime.mkdir(exist_ok=True, mode=0o700)
         environ = {

@@ -15,6 +15,7 @@ from dockwright.paths import project_hash
 from dockwright.pool import RetainedStacks, remove, survey
 from tests._support.engine.scratch import SCRATCH
 from tests._support.owned import leftovers
+from tests._support.project import LEAN
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
@@ -50,6 +51,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("DOCKWRIGHT_", "COMPOSE_", "PYTEST_")) or name == "CI":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_ADDOPTS", LEAN)
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests._support.docs.pages import Command, File, Page
+from tests._support.project import LEAN
 
 _TIMEOUT_S = 100.0
 _FOREIGN = ("PYTEST_", "DOCKWRIGHT_", "COMPOSE_", "XDG_", "CI", "COLUMNS")
@@ -94,7 +95,7 @@ class Runner:
             "COLUMNS": "100",
             "NO_COLOR": "1",
             # Pages are read from the top, and so are their tests run.
-            "PYTEST_ADDOPTS": "-p no:randomly",
+            "PYTEST_ADDOPTS": f"-p no:randomly {LEAN}",
         }
 
 
