@@ -160,7 +160,7 @@ def test_a_state_directory_that_cannot_be_made(
 
 
 @pytest.mark.parametrize("command", ["stack install --no-check --no-pull", "cache ls", "doctor"])
-def test_no_home(
+def test_without_a_home_directory(
     nowhere: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -178,14 +178,14 @@ def _nobody(uid: int) -> object:
     raise KeyError(uid)
 
 
-def test_a_cache_directory_in_the_home_of_nobody(
+def test_a_cache_directory_in_a_home_that_does_not_exist(
     nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", "~no-such-user/cache")
     refused(capsys, "cache ls", 2, "DOCKWRIGHT_CACHE_DIR=~no-such-user/cache", "an absolute path")
 
 
-def test_a_directory_whose_name_is_no_text(
+def test_a_directory_name_that_is_not_utf8(
     nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = Path(os.fsdecode(os.fsencode(nowhere) + b"/x\xff"))
@@ -205,7 +205,7 @@ main(["--engine", sys.argv[1], "clean"])
 """
 
 
-def test_no_permission(tmp_path: Path) -> None:
+def test_an_engine_socket_without_permission(tmp_path: Path) -> None:
     place = tmp_path / "engine.sock"
     with socket.socket(socket.AF_UNIX) as engine:
         engine.bind(str(place))
@@ -302,7 +302,7 @@ class TestWithAnEngine:
         assert "out of luck" in err
         assert project.left() == []
 
-    def test_a_service_that_never_gets_healthy(
+    def test_a_service_that_never_becomes_healthy(
         self, project: Project, capsys: pytest.CaptureFixture[str]
     ) -> None:
         project.write(
@@ -333,7 +333,7 @@ class TestWithAnEngine:
         assert "gone-command" in err
         assert project.left() == []
 
-    def test_an_external_network_that_is_not_there(
+    def test_a_missing_external_network(
         self, project: Project, capsys: pytest.CaptureFixture[str]
     ) -> None:
         project.write(

@@ -93,7 +93,7 @@ def copy(project: Project) -> Iterator[OwnedCopy]:
         yield copy
 
 
-def test_a_dead_owners_copy_goes(copy: OwnedCopy) -> None:
+def test_the_copy_of_a_dead_owner_is_removed(copy: OwnedCopy) -> None:
     copy.die()
     row = copy.row("--dry-run")
     assert row is not None
@@ -126,14 +126,14 @@ def test_a_dead_owners_copy_goes(copy: OwnedCopy) -> None:
     assert "nothing to remove" in copy.project.done("clean").err
 
 
-def test_a_living_owners_copy_stays(copy: OwnedCopy) -> None:
+def test_the_copy_of_a_living_owner_is_kept(copy: OwnedCopy) -> None:
     row = copy.row("--kept")
     assert row is not None
     assert (row["state"], row["selected"]) == ("alive", False)
     assert len(copy.project.left()) == 4
 
 
-def test_a_kept_copy_goes_only_when_asked_for(copy: OwnedCopy) -> None:
+def test_a_kept_copy_is_removed_only_when_asked_for(copy: OwnedCopy) -> None:
     kept = RetainedStacks(Path(copy.project.environ["XDG_STATE_HOME"]) / "dockwright" / "kept")
     kept.add(copy.name)
     copy.die()
@@ -145,7 +145,7 @@ def test_a_kept_copy_goes_only_when_asked_for(copy: OwnedCopy) -> None:
     assert kept.names() == frozenset()
 
 
-def test_a_copy_of_another_project_goes_only_when_asked_for(copy: OwnedCopy) -> None:
+def test_the_copy_of_another_project_is_removed_only_when_asked_for(copy: OwnedCopy) -> None:
     copy.die()
     elsewhere = copy.project.directory.parent / "elsewhere"
     elsewhere.mkdir()
@@ -163,7 +163,7 @@ def test_a_copy_of_another_project_goes_only_when_asked_for(copy: OwnedCopy) -> 
     assert len(copy.project.left()) == 4
 
 
-def test_a_long_lived_stack_and_foreign_containers_stay(project: Project) -> None:
+def test_long_lived_stacks_and_foreign_containers_are_kept(project: Project) -> None:
     project.write(plain_service("web", "exec tail -f /dev/null"))
     project.done("stack", "start")
     name = f"dw-{project.name}-foreign"

@@ -23,7 +23,7 @@ def doctor(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def test_without_an_engine_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> None:
+def test_doctor_without_an_engine_checks_everything_else(tmp_path: Path) -> None:
     environ = clean_environment(tmp_path, DOCKER_HOST="unix:///nonexistent")
     done = doctor(environ, "--json")
     assert done.returncode == 1
@@ -51,7 +51,7 @@ def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-def test_with_an_engine(project: Project) -> None:
+def test_doctor_with_an_engine(project: Project) -> None:
     result = project.run("doctor", "--json")
     findings = {each["name"]: each for each in json.loads(result.out)["findings"]}
     version = project.engine.version()

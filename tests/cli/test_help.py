@@ -28,7 +28,7 @@ def commands(
 
 
 @pytest.mark.parametrize(("path", "command"), list(commands()))
-def test_every_command_explains_itself(
+def test_every_command_has_help(
     path: tuple[str, ...], command: click.Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*path, "--help"]) == 0
@@ -43,7 +43,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"dockwright {__version__}\n"
 
 
-def test_without_a_command_the_help_is_shown_and_it_is_an_error(
+def test_without_a_command_help_is_shown_with_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run([]) == 2
@@ -52,7 +52,7 @@ def test_without_a_command_the_help_is_shown_and_it_is_an_error(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["stack", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys\nfrom dockwright.cli.errors import run\n"
         f"assert run({arguments!r}) == 0\n"

@@ -11,7 +11,7 @@ import pytest
 from dockwright.cli.errors import interruptible
 
 
-def test_a_signal_in_mid_start_does_not_leave_the_work_alone() -> None:
+def test_a_signal_during_a_start_ends_its_work() -> None:
     for _ in range(50):
         cancelled, ended = threading.Event(), threading.Event()
 

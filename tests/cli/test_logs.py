@@ -55,7 +55,7 @@ def test_timestamps_are_utc(two: Project) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z a 2\n", lines)
 
 
-def test_follow_shows_what_was_and_what_comes_and_ends_with_ctrl_c(two: Project) -> None:
+def test_follow_shows_old_and_new_lines_until_ctrl_c(two: Project) -> None:
     with two.popen("stack", "logs", "--follow", "--tail", "1") as process:
         assert process.stdout
         assert process.stderr
@@ -78,7 +78,7 @@ def test_follow_ends_when_everything_has_ended(two: Project) -> None:
         assert process.wait(LIMIT_S) == 0
 
 
-def test_a_reader_that_goes_away_is_no_error(two: Project) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(two: Project) -> None:
     with two.popen("stack", "logs", "--follow") as process:
         assert process.stdout
         assert process.stderr
@@ -126,9 +126,7 @@ def test_memory_does_not_grow_with_the_log(project: Project, follow: list[str]) 
 
 
 @pytest.mark.parametrize("arguments", [["-f"], ["web", "-f"], ["-f", "-n", "2"]])
-def test_the_short_option_of_compose_is_told_its_name_here(
-    project: Project, arguments: list[str]
-) -> None:
+def test_a_short_option_of_compose_names_ours(project: Project, arguments: list[str]) -> None:
     refused = project.run("stack", "logs", *arguments)
     assert refused.code == 2
     assert "to follow logs, use --follow" in refused.err

@@ -33,7 +33,7 @@ def test_followed_logs_are_merged_by_time_and_end() -> None:
     assert [each.line.time_s for each in merged] == list(range(2000))
 
 
-def test_a_silent_service_does_not_hold_up_the_others() -> None:
+def test_a_silent_service_does_not_delay_the_others() -> None:
     goes_on = threading.Event()
 
     def silent() -> Iterator[LogLine]:
@@ -46,7 +46,7 @@ def test_a_silent_service_does_not_hold_up_the_others() -> None:
     assert [each.line.time_s for each in merged] == [3]
 
 
-def test_what_was_read_is_shown_before_the_failure() -> None:
+def test_lines_read_before_a_failure_are_shown() -> None:
     def broken() -> Iterator[LogLine]:
         yield from lines(1)
         raise EngineUnreachableError("gone")

@@ -9,7 +9,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[2] / "scripts" / "generate-reference"
 
 
-def test_the_reference_is_not_stale() -> None:
+def test_the_reference_pages_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--check"],
         capture_output=True,

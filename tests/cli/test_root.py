@@ -35,7 +35,7 @@ def rootdir(directory: Path) -> str:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_configuration_makes_the_root(tmp_path: Path, name: str) -> None:
+def test_the_root_is_where_a_configuration_file_is(tmp_path: Path, name: str) -> None:
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     (tmp_path / "a" / name).write_text(LAYOUTS[name])
@@ -51,7 +51,7 @@ def test_without_a_configuration_a_python_project_is_the_root(tmp_path: Path, na
     assert project_root(below) == tmp_path == Path(rootdir(below))
 
 
-def test_files_that_cannot_be_read_count_for_nothing(tmp_path: Path) -> None:
+def test_unreadable_files_do_not_decide_the_root(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("not toml [")
     (tmp_path / "tox.ini").write_bytes(b"\xff\xfe")
     below = tmp_path / "below"

@@ -38,7 +38,7 @@ def starts_of_db(project: Project) -> int:
     return int(project.engine.exec(project.container("db"), argv).stdout.split()[0])
 
 
-def test_a_start_tells_each_change_and_where_services_are(project: Project) -> None:
+def test_start_prints_each_change_and_the_addresses(project: Project) -> None:
     port = free_port()
     web = plain_service("web", "exec httpd -f -p 80 -h /etc", [f"ports: ['127.0.0.1:{port}:80']"])
     project.write(web)
@@ -89,7 +89,7 @@ def test_a_start_of_one_service_starts_what_it_needs(project: Project) -> None:
     assert project.running() == {"db", "web"}
 
 
-def test_a_failed_start_brings_back_what_it_replaced(project: Project) -> None:
+def test_a_failed_start_restores_what_it_replaced(project: Project) -> None:
     project.write(shop(), VOLUMES)
     project.done("stack", "start")
     db, web = project.container("db"), project.container("web")
@@ -106,7 +106,7 @@ def test_a_failed_start_brings_back_what_it_replaced(project: Project) -> None:
     assert starts_of_db(project) == 1
 
 
-def test_a_failed_start_keeps_a_volume_that_was_there(project: Project) -> None:
+def test_a_failed_start_keeps_existing_volumes(project: Project) -> None:
     project.write(shop(), VOLUMES)
     project.done("stack", "start")
     project.done("stack", "uninstall", "--force")
@@ -120,7 +120,7 @@ def test_a_failed_start_keeps_a_volume_that_was_there(project: Project) -> None:
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
 )
 @pytest.mark.parametrize("moment", ["db: creating", "db: started"])
-def test_a_signal_in_mid_start_leaves_nothing(
+def test_a_signal_during_a_start_leaves_nothing(
     project: Project, number: signal.Signals, code: int, word: str, moment: str
 ) -> None:
     project.write(shop(db_ready=False), VOLUMES)
@@ -137,7 +137,7 @@ def test_a_signal_in_mid_start_leaves_nothing(
     assert project.left() == []
 
 
-def test_a_start_after_a_killed_one_goes_on_from_what_was_before(project: Project) -> None:
+def test_a_start_after_a_killed_one_begins_from_the_old_state(project: Project) -> None:
     project.write(shop(), VOLUMES)
     project.done("stack", "start")
     web = project.container("web")
@@ -154,7 +154,7 @@ def test_a_start_after_a_killed_one_goes_on_from_what_was_before(project: Projec
     assert not any("set-aside" in name for name in project.left())
 
 
-def test_a_restarted_dependency_restarts_who_asks_for_it(project: Project) -> None:
+def test_a_restarted_dependency_restarts_its_dependents(project: Project) -> None:
     def services(text: str) -> str:
         waits = ["depends_on: {db: {condition: service_started, restart: true}}"]
         db = plain_service("db", f"echo {text}; {FOREVER}")
@@ -213,7 +213,7 @@ def test_a_native_process_outlives_the_command(project: Project) -> None:
     assert project.left() == []
 
 
-def test_a_failed_start_takes_its_native_process_along(project: Project) -> None:
+def test_a_failed_start_ends_its_native_process(project: Project) -> None:
     write_with_process(project, "one", more="late")
     result = project.run_apart("stack", "start")
     assert result.code == 1

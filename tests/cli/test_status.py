@@ -21,7 +21,7 @@ def test_before_the_first_start_everything_is_missing(project: Project) -> None:
     assert lines[1].split() == ["web", "missing"]
 
 
-def test_it_tells_state_health_ports_and_exit_code(project: Project) -> None:
+def test_status_shows_state_health_ports_and_exit_code(project: Project) -> None:
     port = free_port()
     lines = [f"ports: ['127.0.0.1:{port}:80']", "healthcheck: {test: [CMD, 'true'], interval: 1h}"]
     project.write(f"{plain_service('web', FOREVER, lines)}\n{plain_service('job', 'exit 0')}")

@@ -18,7 +18,7 @@ TWO = (
 )
 
 
-def test_stop_keeps_containers_and_says_what_it_stops(project: Project) -> None:
+def test_stop_keeps_containers_and_lists_what_it_stops(project: Project) -> None:
     project.write(TWO)
     project.done("stack", "start")
     web = project.container("web")

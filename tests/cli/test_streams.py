@@ -37,7 +37,7 @@ def long(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("command", ["stack config", "cache ls --json"])
-def test_closed_streams_are_no_failure(long: Path, command: str, closed: str) -> None:
+def test_closed_streams_do_not_fail_a_command(long: Path, command: str, closed: str) -> None:
     done = run(long, f'"$@" {command} {closed}')
     assert done.returncode == 0
     assert "bug" not in done.stderr
@@ -50,7 +50,7 @@ def test_a_closed_stream_does_not_hide_a_failure(long: Path) -> None:
     assert "gone.yaml: no such file" in done.stderr
 
 
-def test_a_reader_that_wants_no_more_is_told_nothing(long: Path) -> None:
+def test_a_broken_pipe_prints_nothing(long: Path) -> None:
     done = run(long, '"$@" stack config | head -n 1')
     assert done.stdout.startswith("name: ")
     assert done.stderr == ""
@@ -58,7 +58,7 @@ def test_a_reader_that_wants_no_more_is_told_nothing(long: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("command", ["stack config", "--help", "stack config --services"])
-def test_output_that_cannot_be_written_is_told(long: Path, command: str) -> None:
+def test_output_that_cannot_be_written_is_an_error(long: Path, command: str) -> None:
     done = run(long, f'"$@" {command} > /dev/full')
     assert done.returncode == 1
     assert done.stderr.startswith(
@@ -71,12 +71,14 @@ def test_output_that_cannot_be_written_is_told(long: Path, command: str) -> None
 @pytest.mark.parametrize(
     ("command", "code"), [("stack config -f gone.yaml", 2), ("no-such-command", 2), ("", 2)]
 )
-def test_an_error_that_cannot_be_told_keeps_its_code(long: Path, command: str, code: int) -> None:
+def test_an_error_that_cannot_be_printed_keeps_its_exit_code(
+    long: Path, command: str, code: int
+) -> None:
     assert run(long, f'"$@" {command} 2> /dev/full').returncode == code
 
 
 @pytest.mark.engine
-def test_logs_that_cannot_be_written_are_told(project: Project) -> None:
+def test_logs_that_cannot_be_written_are_an_error(project: Project) -> None:
     project.write(plain_service("web", "echo hello; exec tail -f /dev/null"))
     project.done("stack", "start")
     done = run(project.directory, '"$@" stack logs > /dev/full', project.environ)

@@ -68,7 +68,7 @@ def test_a_start_is_shown_live_and_uninstall_asks(project: Project) -> None:
 
 
 @pytest.mark.engine
-def test_a_backup_shows_sizes_of_what_has_some(project: Project) -> None:
+def test_backup_progress_shows_sizes(project: Project) -> None:
     web = plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"])
     project.write(web, "volumes: {data: {}}")
     project.done("stack", "start")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 WEB = plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"])
 
 
-def test_volumes_go_only_when_asked_for(project: Project) -> None:
+def test_volumes_are_removed_only_when_asked_for(project: Project) -> None:
     project.write(WEB, "volumes: {data: {}}")
     project.done("stack", "start")
     result = project.done("stack", "uninstall", "--force")
@@ -38,7 +38,7 @@ def test_volumes_go_only_when_asked_for(project: Project) -> None:
     assert last.err == f"nothing to remove: there is no stack {project.name}\n"
 
 
-def test_services_that_the_file_no_longer_has_go_too(project: Project) -> None:
+def test_services_that_the_file_no_longer_has_are_removed(project: Project) -> None:
     project.write(f"{WEB}\n{plain_service('old', 'exec tail -f /dev/null')}", "volumes: {data: {}}")
     project.done("stack", "start")
     project.write(WEB, "volumes: {data: {}}")
@@ -46,7 +46,7 @@ def test_services_that_the_file_no_longer_has_go_too(project: Project) -> None:
     assert project.left() == []
 
 
-def test_what_is_external_or_foreign_stays(project: Project, owned: Owned) -> None:
+def test_external_and_foreign_objects_are_kept(project: Project, owned: Owned) -> None:
     network = f"{owned.name}-net"
     project.engine.create_network(network, {"Labels": owned.labels})
     project.engine.create_volume(f"{owned.name}-vol", {"Labels": owned.labels})

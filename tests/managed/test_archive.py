@@ -28,7 +28,7 @@ files = pytest.mark.parametrize("codec", [ZSTD, GZIP], ids=["zstd", "gzip"])
 
 
 @forms
-def test_what_was_written_is_read(tmp_path: Path, codec: Codec, single: bool) -> None:
+def test_a_backup_round_trips(tmp_path: Path, codec: Codec, single: bool) -> None:
     archive = read_whole(write_backup(tmp_path / "b", codec, single=single))
     spec, volume = archive.manifest.parts
     assert archive.text(spec) == SPEC
@@ -42,14 +42,14 @@ def test_what_was_written_is_read(tmp_path: Path, codec: Codec, single: bool) ->
 
 
 @forms
-def test_only_its_owner_may_read_it(tmp_path: Path, codec: Codec, single: bool) -> None:
+def test_a_backup_is_private(tmp_path: Path, codec: Codec, single: bool) -> None:
     path = write_backup(tmp_path / "b", codec, single=single)
     modes = {each.is_dir(): each.stat().st_mode & 0o777 for each in [path, *path.rglob("*")]}
     assert modes == ({False: 0o600} if single else {True: 0o700, False: 0o600})
 
 
 @files
-def test_tar_opens_it(tmp_path: Path, codec: Codec) -> None:
+def test_tar_can_list_it(tmp_path: Path, codec: Codec) -> None:
     path = write_backup(tmp_path / f"b.tar{codec.suffix}", codec, single=True)
     out = tmp_path / "out"
     out.mkdir()
@@ -69,7 +69,7 @@ def test_the_files_of_a_directory_are_plain_tars(tmp_path: Path) -> None:
 
 
 @files
-def test_any_changed_byte_is_found(tmp_path: Path, codec: Codec) -> None:
+def test_every_changed_byte_is_detected(tmp_path: Path, codec: Codec) -> None:
     path = write_backup(tmp_path / "b", codec, single=True)
     whole = path.read_bytes()
     random_ = random.Random(7)
@@ -78,7 +78,7 @@ def test_any_changed_byte_is_found(tmp_path: Path, codec: Codec) -> None:
 
 
 @files
-def test_any_cut_is_found(tmp_path: Path, codec: Codec) -> None:
+def test_every_truncation_is_detected(tmp_path: Path, codec: Codec) -> None:
     path = write_backup(tmp_path / "b", codec, single=True)
     whole = path.read_bytes()
     cuts = {*range(0, len(whole), 97), 1, 3, len(whole) - 1}
@@ -86,7 +86,7 @@ def test_any_cut_is_found(tmp_path: Path, codec: Codec) -> None:
 
 
 @files
-def test_anything_behind_it_is_found(tmp_path: Path, codec: Codec) -> None:
+def test_trailing_data_is_detected(tmp_path: Path, codec: Codec) -> None:
     path = write_backup(tmp_path / "b", codec, single=True)
     whole = path.read_bytes()
     for more in (b"\0", codec.stored(b""), whole):
@@ -107,7 +107,7 @@ def _refused(path: Path, content: bytes) -> bool:
 
 
 @pytest.mark.parametrize("codec", [ZSTD, PLAIN], ids=["zstd", "plain"])
-def test_a_changed_directory_is_found(tmp_path: Path, codec: Codec) -> None:
+def test_a_changed_directory_is_detected(tmp_path: Path, codec: Codec) -> None:
     path = write_backup(tmp_path / "b", codec, single=False)
     for file in [each for each in path.rglob("*") if each.is_file()]:
         whole = file.read_bytes()
@@ -132,7 +132,7 @@ def test_a_link_in_a_directory_is_refused(tmp_path: Path) -> None:
         open_archive(path)
 
 
-def test_what_is_no_backup_is_told_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_backup(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or directory"):
         open_archive(tmp_path / "none")
     (tmp_path / "text").write_text("hello")
@@ -166,7 +166,7 @@ def _renamed(manifest: Manifest, name: str) -> Manifest:
     return replace(manifest, parts=(spec, replace(volume, name=name)))
 
 
-def test_a_later_format_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_of_a_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockwright.managed.archive.layout.FORMAT", 2)
     path = write_backup(tmp_path / "b", PLAIN, single=False)
     monkeypatch.undo()
@@ -178,7 +178,7 @@ def test_a_later_format_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @forms
-def test_what_fails_leaves_nothing(tmp_path: Path, codec: Codec, single: bool) -> None:
+def test_a_failed_backup_leaves_nothing(tmp_path: Path, codec: Codec, single: bool) -> None:
     with (
         pytest.raises(RuntimeError, match="on purpose"),
         drafted(tmp_path / "b", codec, CREATED, single=single) as draft,
@@ -187,7 +187,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path, codec: Codec, single: bool) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(DiskFullError, match="No space left on device") as caught,
         drafted(tmp_path / "b", ZSTD, CREATED, single=True) as draft,
@@ -203,7 +203,7 @@ def _failing(failure: Exception) -> Iterator[bytes]:
 
 
 @forms
-def test_what_was_there_stays_until_the_new_one_is_whole(
+def test_the_old_backup_stays_until_the_new_one_is_complete(
     tmp_path: Path, codec: Codec, single: bool
 ) -> None:
     path = write_backup(tmp_path / "b", codec, single=single, volume=volume_tar(10))
@@ -215,12 +215,12 @@ def test_what_was_there_stays_until_the_new_one_is_whole(
     assert [each.name for each in tmp_path.iterdir()] == ["b"]
 
 
-def test_no_directory_for_it(tmp_path: Path) -> None:
+def test_the_directory_of_a_backup_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the parent directory does not exist"):
         write_backup(tmp_path / "none" / "b", ZSTD, single=True)
 
 
-def test_what_killed_backups_left_is_swept(tmp_path: Path) -> None:
+def test_leftovers_of_killed_backups_are_removed(tmp_path: Path) -> None:
     dead_file, dead_directory = tmp_path / ".a.1.dockwright-part", tmp_path / ".b.2.dockwright-part"
     alive = tmp_path / ".c.3.dockwright-part"
     dead_file.touch()

@@ -22,7 +22,7 @@ def check(*members: tarfile.TarInfo, trust: bool = False) -> None:
     check_members(iter([content]), "b: volume", root="data", target="/var/data", trust=trust)
 
 
-def test_ordinary_things_are_fine() -> None:
+def test_files_directories_and_inner_links_are_unpacked() -> None:
     check_members(iter([volume_tar()]), "b", root="data", target="/data")
     check(
         directory("data/a"),
@@ -77,13 +77,13 @@ def test_links_that_leave_and_devices_need_trust(member: tarfile.TarInfo, proble
 
 
 @pytest.mark.parametrize("name", ["data/l/passwd", "data/l", "data/l/a/b"])
-def test_nothing_is_put_where_a_link_leads(name: str) -> None:
+def test_nothing_is_written_through_a_link(name: str) -> None:
     with pytest.raises(ArchiveError, match="would be written through a link"):
         check(entry(tarfile.SYMTYPE, "data/l", "/etc"), entry(tarfile.REGTYPE, name), trust=True)
 
 
 @pytest.mark.parametrize("content", [b"no tar at all" * 100, volume_tar()[:700]])
-def test_what_is_no_tar_is_refused(content: bytes) -> None:
+def test_a_file_that_is_not_a_tar_is_refused(content: bytes) -> None:
     with pytest.raises(ArchiveError, match="b is not a valid tar: "):
         check_members(iter([content]), "b", root="data", target="/data")
 
@@ -110,6 +110,6 @@ def test_a_tar_may_end_with_any_number_of_empty_blocks(blocks: int) -> None:
         (bytes(1024) + b"x" + bytes(300_000), "there is data after its end"),
     ],
 )
-def test_nothing_hides_behind_the_end_of_a_tar(end: bytes, problem: str) -> None:
+def test_data_after_the_end_of_a_tar_is_refused(end: bytes, problem: str) -> None:
     with pytest.raises(ArchiveError, match=problem):
         check_members(iter(with_end(end)), "b", root="data", target="/data")

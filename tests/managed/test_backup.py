@@ -64,7 +64,7 @@ def runs_on(shop: Project) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["a.tar.zst", "a.tar.gz", "directory"])
-def test_it_holds_what_the_volumes_hold(shop: Project, tmp_path: Path, name: str) -> None:
+def test_a_backup_contains_the_volumes(shop: Project, tmp_path: Path, name: str) -> None:
     before = shop_data(shop)
     path = tmp_path / name
     result = shop.done("stack", "backup", "-o", str(path))
@@ -87,7 +87,7 @@ def test_it_holds_what_the_volumes_hold(shop: Project, tmp_path: Path, name: str
     assert archive.manifest.images["web"].reference == shop.image
 
 
-def test_its_default_name_tells_what_and_when(shop: Project) -> None:
+def test_the_default_name_has_the_stack_and_the_time(shop: Project) -> None:
     result = shop.done("stack", "backup")
     path = Path(result.out.strip())
     try:
@@ -101,7 +101,7 @@ def test_its_default_name_tells_what_and_when(shop: Project) -> None:
         path.unlink()
 
 
-def test_json_tells_what_a_directory_got(shop: Project, tmp_path: Path) -> None:
+def test_json_lists_the_files_of_a_directory(shop: Project, tmp_path: Path) -> None:
     document = json.loads(shop.done("stack", "backup", "-o", str(tmp_path), "--json").out)
     assert document["project"] == shop.name
     assert [str(each) for each in tmp_path.iterdir()] == [document["path"]]
@@ -113,7 +113,7 @@ def test_json_tells_what_a_directory_got(shop: Project, tmp_path: Path) -> None:
     assert all(len(part["sha256"]) == 64 for part in document["parts"])
 
 
-def test_what_is_there_is_replaced_only_when_asked(shop: Project, tmp_path: Path) -> None:
+def test_an_existing_backup_is_replaced_only_with_force(shop: Project, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.zst"
     path.write_text("precious")
     refused = shop.run("stack", "backup", "-o", str(path))
@@ -128,13 +128,13 @@ def test_what_is_there_is_replaced_only_when_asked(shop: Project, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.bz2"])
-def test_another_ending_is_refused(shop: Project, tmp_path: Path, name: str) -> None:
+def test_an_unknown_extension_is_refused(shop: Project, tmp_path: Path, name: str) -> None:
     result = shop.run("stack", "backup", "-o", str(tmp_path / name))
     assert result.code == 2
     assert "a backup must be a .tar.zst file, a .tar.gz file or a directory" in result.err
 
 
-def test_nowhere_to_write(shop: Project, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written(shop: Project, tmp_path: Path) -> None:
     result = shop.run("stack", "backup", "-o", str(tmp_path / "none" / "a.tar.zst"))
     assert result.code == 2
     assert "the parent directory does not exist" in result.err
@@ -219,7 +219,7 @@ def test_an_interrupted_backup_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_after_a_killed_backup_the_next_command_lets_the_stack_go_on(
+def test_the_next_command_resumes_a_stack_that_a_killed_backup_paused(
     shop: Project,
     tmp_path: Path,
     interrupted: Callable[[int], tuple[int, str]],
@@ -234,7 +234,7 @@ def test_after_a_killed_backup_the_next_command_lets_the_stack_go_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_at_once(shop: Project, tmp_path: Path) -> None:
+def test_two_backups_at_once(shop: Project, tmp_path: Path) -> None:
     with shop.popen("stack", "backup", "-o", str(tmp_path / "a.tar.gz")) as first:
         _caught_paused(shop, first)
         second = shop.run("stack", "backup", "-o", str(tmp_path / "b.tar.gz"))
@@ -247,7 +247,7 @@ def test_two_at_once(shop: Project, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a.tar.gz"]
 
 
-def test_volumes_alone_can_be_backed_up(shop: Project, tmp_path: Path) -> None:
+def test_only_volumes_can_be_backed_up(shop: Project, tmp_path: Path) -> None:
     before = data_of(shop.engine, shop.container("web"))
     shop.done("stack", "uninstall", "--force")
     try:

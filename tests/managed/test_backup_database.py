@@ -29,7 +29,7 @@ def sql(project: Project, text: str) -> str:
     return result.stdout.decode().strip()
 
 
-def test_it_comes_back_with_all_that_was_committed(
+def test_a_restored_database_has_everything_that_was_committed(
     project: Project, engine: Engine, tmp_path: Path
 ) -> None:
     if not engine.has_image("postgres:15"):

@@ -45,7 +45,7 @@ def test_a_stack_that_can_run(project: Project) -> None:
     assert table.out.splitlines()[0].split() == ["CHECK", "STATUS", "FOUND"]
 
 
-def test_everything_that_is_wrong_is_told_at_once(project: Project, tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(project: Project, tmp_path: Path) -> None:
     port = free_port()
     services = "\n".join(
         [
@@ -91,7 +91,7 @@ def test_a_port_of_another_container_is_named(project: Project) -> None:
     assert found["detail"] == f"for web: in use by container {project.name}-web-1"
 
 
-def test_a_wrong_file_does_not_hide_the_rest(project: Project) -> None:
+def test_a_broken_compose_file_does_not_hide_other_problems(project: Project) -> None:
     (project.directory / "compose.yaml").write_text("services: {web: {imag: x}}\n")
     found = findings(project, 1)
     assert found["configuration"]["status"] == "fail"
@@ -99,7 +99,7 @@ def test_a_wrong_file_does_not_hide_the_rest(project: Project) -> None:
     assert found["engine"]["status"] == "ok"
 
 
-def test_without_an_engine_the_rest_is_checked(project: Project) -> None:
+def test_without_an_engine_everything_else_is_checked(project: Project) -> None:
     project.write(plain_service("web", FOREVER))
     environ = {**project.environ, "DOCKER_HOST": "unix:///nonexistent"}
     found = findings(replace(project, environ=environ), 1)
@@ -108,7 +108,7 @@ def test_without_an_engine_the_rest_is_checked(project: Project) -> None:
     assert found["configuration"]["status"] == "ok"
 
 
-def test_rights_of_others_are_a_warning(project: Project) -> None:
+def test_files_that_others_can_read_are_a_warning(project: Project) -> None:
     project.write(plain_service("web", FOREVER))
     project.done("stack", "install", "--no-check", "--no-pull")
     home = Path(project.environ["XDG_CONFIG_HOME"], "dockwright", project.name)

@@ -27,13 +27,13 @@ def settings(**changed: object) -> InstalledSettings:
     return InstalledSettings(**(values | changed))  # type: ignore[arg-type]  # the fields' own
 
 
-def test_settings_are_read_as_they_were_written() -> None:
+def test_settings_round_trip() -> None:
     found = InstalledSettings.parse(settings().to_toml(), FILE)
     assert found == settings()
     assert (found.created, found.version) == (settings().created, "0.1.0")
 
 
-def test_when_and_by_what_they_were_written_is_no_difference() -> None:
+def test_time_and_version_of_settings_are_not_compared() -> None:
     later = settings(created="later", version="9")
     assert settings() == later
     assert list(settings().differences(later)) == []
@@ -53,13 +53,13 @@ def test_when_and_by_what_they_were_written_is_no_difference() -> None:
         ("profiles = [", "profiles = 3 # [", "not iterable"),
     ],
 )
-def test_wrong_settings_are_told_with_their_file(old: str, new: str, message: str) -> None:
+def test_wrong_settings_name_their_file(old: str, new: str, message: str) -> None:
     with pytest.raises(SettingsError, match=r"settings\.toml") as failure:
         InstalledSettings.parse(settings().to_toml().replace(old, new), FILE)
     assert message in str(failure.value)
 
 
-def test_where_config_directories_are(tmp_path: Path) -> None:
+def test_the_place_of_config_directories(tmp_path: Path) -> None:
     named = {"DOCKWRIGHT_CONFIG_DIR": str(tmp_path / "variable")}
     assert config_base(tmp_path / "option", named) == tmp_path / "option"
     assert config_base(None, named) == tmp_path / "variable"
@@ -67,12 +67,12 @@ def test_where_config_directories_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "", "-x", "A"])
-def test_a_name_never_leads_out_of_the_base(tmp_path: Path, name: str) -> None:
+def test_a_name_cannot_leave_the_base_directory(tmp_path: Path, name: str) -> None:
     with pytest.raises(ComposeError, match="invalid project name"):
         ConfigHome.of(tmp_path, name)
 
 
-def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     home = ConfigHome(tmp_path)
     home.write("settings.toml", "old")
     with pytest.raises(UnicodeEncodeError):
@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["settings.toml"]
 
 
-def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("whole")
     home = ConfigHome(tmp_path / "home")

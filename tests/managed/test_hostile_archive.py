@@ -121,7 +121,9 @@ NOT_READ = [
 @pytest.mark.parametrize(
     ("blocks", "problem"), [each[1:] for each in NOT_READ], ids=[each[0] for each in NOT_READ]
 )
-def test_what_readers_read_differently_is_refused(blocks: list[bytes], problem: str) -> None:
+def test_an_archive_that_readers_disagree_about_is_refused(
+    blocks: list[bytes], problem: str
+) -> None:
     for trust in (False, True):
         with pytest.raises(ArchiveError) as caught:
             checked(*blocks, trust=trust)
@@ -152,13 +154,15 @@ def test_what_readers_read_differently_is_refused(blocks: list[bytes], problem: 
         ([block("data/./f")], "'data/./f' is not below data"),
     ],
 )
-def test_links_lead_nowhere_else_by_detours(blocks: list[bytes], problem: str) -> None:
+def test_links_cannot_leave_the_directory_through_other_links(
+    blocks: list[bytes], problem: str
+) -> None:
     with pytest.raises(ArchiveError) as caught:
         checked(*blocks)
     assert problem in str(caught.value)
 
 
-def test_what_backups_hold_is_read() -> None:
+def test_the_members_that_backups_have_are_read() -> None:
     long = b"path=data/" + b"long/" * 60 + "ö".encode()
     attribute = b"SCHILY.xattr.security.capability=\1\0\0=\n\2"
     checked(
@@ -199,7 +203,7 @@ def test_a_config_directory_that_unpacks_to_much_is_refused(tmp_path: Path) -> N
         archived_config(open_archive(path))
 
 
-def test_a_config_directory_that_no_restore_takes_is_not_backed_up(tmp_path: Path) -> None:
+def test_a_config_directory_that_restore_would_refuse_is_not_backed_up(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(20 << 20))
 
     with pytest.raises(
@@ -244,7 +248,7 @@ def test_an_impossible_time_is_refused(tmp_path: Path, created: int) -> None:
         open_archive(path)
 
 
-def test_a_large_directory_is_not_searched_for_a_backup(tmp_path: Path) -> None:
+def test_a_large_directory_is_refused_without_a_search(tmp_path: Path) -> None:
     path = write_backup(tmp_path / "b", ZSTD, single=False)
     for number in range(10_001):
         (path / str(number)).touch()

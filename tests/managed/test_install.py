@@ -43,7 +43,7 @@ def with_environ(project: Project, **more: str) -> Project:
     return replace(project, environ=environ)
 
 
-def test_it_writes_settings_and_secrets_that_only_the_owner_reads(project: Project) -> None:
+def test_install_writes_settings_and_secrets_that_only_the_owner_can_read(project: Project) -> None:
     project.write(WEB, SECRETS)
     result = project.done("stack", "install")
     made = home(project)
@@ -89,9 +89,7 @@ def test_an_installed_stack_is_found_by_its_name_from_anywhere(
     assert "extra" in project.done("stack", "config", "--services").out
 
 
-def test_a_name_that_nobody_knows_is_answered_with_those_that_there_are(
-    project: Project, tmp_path: Path
-) -> None:
+def test_an_unknown_name_lists_the_installed_stacks(project: Project, tmp_path: Path) -> None:
     project.write(WEB, SECRETS)
     project.done("stack", "install", *BARE)
     elsewhere = replace(project, directory=tmp_path)
@@ -107,7 +105,7 @@ def test_a_name_that_nobody_knows_is_answered_with_those_that_there_are(
     assert f"stacks: {project.name}; " in unreachable.run("stack", "config", "-p", "no").err
 
 
-def test_a_name_that_runs_but_is_not_installed_is_answered_with_its_file(
+def test_the_name_of_a_stack_that_is_not_installed_names_its_compose_file(
     project: Project, tmp_path: Path
 ) -> None:
     project.write(plain_service("web", FOREVER))
@@ -123,7 +121,7 @@ def test_a_name_that_runs_but_is_not_installed_is_answered_with_its_file(
     assert f"{project.name} (not installed)" in other.err
 
 
-def test_variables_of_the_process_win_over_secrets_and_those_over_dotenv(project: Project) -> None:
+def test_the_environment_wins_over_secrets_and_secrets_over_dotenv(project: Project) -> None:
     project.write(WEB, SECRETS)
     (project.directory / ".env").write_text("TOKEN=from-dotenv\n")
     project.done("stack", "install", *BARE)
@@ -132,7 +130,7 @@ def test_variables_of_the_process_win_over_secrets_and_those_over_dotenv(project
     assert "TOKEN: from-process" in shown
 
 
-def test_other_settings_are_refused_without_a_terminal_and_taken_with_force(
+def test_different_settings_need_a_terminal_or_force(
     project: Project,
 ) -> None:
     project.write(WEB, SECRETS)
@@ -157,7 +155,7 @@ def test_other_settings_are_refused_without_a_terminal_and_taken_with_force(
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
-def test_on_a_terminal_it_asks(project: Project, answer: str, code: int) -> None:
+def test_on_a_terminal_install_asks(project: Project, answer: str, code: int) -> None:
     project.write(WEB, SECRETS)
     project.done("stack", "install", *BARE)
     command = ("stack", "install", *BARE, "--profile", "more")
@@ -191,7 +189,7 @@ def test_a_newly_declared_secret_is_added(project: Project) -> None:
     assert before.items() <= variables(project).items()
 
 
-def test_loose_modes_are_tightened_and_told(project: Project) -> None:
+def test_loose_file_modes_are_tightened_and_reported(project: Project) -> None:
     project.write(WEB, SECRETS)
     project.done("stack", "install", *BARE)
     made = home(project)
@@ -203,7 +201,7 @@ def test_loose_modes_are_tightened_and_told(project: Project) -> None:
     assert (mode(made), mode(made / ".env")) == (0o700, 0o600)
 
 
-def test_the_option_wins_over_the_variable_and_that_over_the_usual_place(
+def test_the_option_wins_over_the_variable_and_the_variable_over_the_default(
     project: Project, tmp_path: Path
 ) -> None:
     project.write(WEB, SECRETS)
@@ -243,7 +241,7 @@ def test_ctrl_c_leaves_nothing(project: Project) -> None:
     assert not home(project).exists()
 
 
-def test_data_that_is_there_keeps_the_secrets_it_was_made_with(project: Project) -> None:
+def test_existing_data_keeps_the_secrets_it_was_created_with(project: Project) -> None:
     project.write(plain_service("web", FOREVER, ["volumes: ['data:/data']"]), "volumes: {data: {}}")
     project.done("stack", "start")
     project.write(WEB, f"{SECRETS}\nvolumes: {{data: {{}}}}")
@@ -256,7 +254,7 @@ def test_data_that_is_there_keeps_the_secrets_it_was_made_with(project: Project)
     assert "TOKEN: it's the old one" in project.done("stack", "config").out
 
 
-def test_settings_that_cannot_be_read_are_told_and_replaced_with_force(project: Project) -> None:
+def test_unreadable_settings_are_reported_and_replaced_with_force(project: Project) -> None:
     project.write(WEB, SECRETS)
     project.done("stack", "install", *BARE)
     file = home(project) / "settings.toml"
@@ -271,7 +269,7 @@ def test_settings_that_cannot_be_read_are_told_and_replaced_with_force(project: 
     project.done("stack", "config", "-p", project.name)
 
 
-def test_a_config_directory_that_cannot_be_made_is_told(project: Project, tmp_path: Path) -> None:
+def test_a_config_directory_that_cannot_be_created(project: Project, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     place = tmp_path / "file" / "below"
     project.write(WEB, SECRETS)
@@ -282,9 +280,7 @@ def test_a_config_directory_that_cannot_be_made_is_told(project: Project, tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_config_directory_that_may_not_be_written_is_told(
-    project: Project, tmp_path: Path
-) -> None:
+def test_a_config_directory_without_write_permission(project: Project, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     project.write(WEB, SECRETS)
     refused = project.run("stack", "install", *BARE, "--config-dir", str(tmp_path / "no"))

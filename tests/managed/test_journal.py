@@ -16,7 +16,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RestoreJournal:
     return RestoreJournal.of("shop", "unix:///run/docker.sock")
 
 
-def test_the_last_word_counts(journal: RestoreJournal) -> None:
+def test_the_last_phase_written_is_read(journal: RestoreJournal) -> None:
     assert (journal.exists(), journal.read()) == (False, None)
     journal.write({"phase": "saving"})
     journal.write({"phase": "replacing"})
@@ -25,7 +25,7 @@ def test_the_last_word_counts(journal: RestoreJournal) -> None:
     assert {each.stat().st_mode & 0o777 for each in journal.directory.iterdir()} == {0o600}
 
 
-def test_it_goes_with_all_that_belongs_to_it(journal: RestoreJournal) -> None:
+def test_close_removes_the_journal(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
     (journal.safety / "volumes").mkdir(parents=True)
     journal.close()
@@ -33,13 +33,13 @@ def test_it_goes_with_all_that_belongs_to_it(journal: RestoreJournal) -> None:
     assert not journal.exists()
 
 
-def test_each_stack_on_each_engine_has_its_own(journal: RestoreJournal) -> None:
+def test_each_stack_on_each_engine_has_its_own_journal(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
     assert not RestoreJournal.of("shop", "ssh://me@host").exists()
     assert not RestoreJournal.of("mail", "unix:///run/docker.sock").exists()
 
 
-def test_a_damaged_one_says_where_the_data_is(journal: RestoreJournal) -> None:
+def test_a_damaged_journal_names_where_the_data_is(journal: RestoreJournal) -> None:
     journal.write({"phase": "saving"})
     for content in ("", "5", "[1]", "[" * 100_000, "{"):
         (journal.directory / "journal.json").write_text(content)

@@ -34,7 +34,7 @@ def held(state: Path) -> Iterator[int]:
     os.close(descriptor)
 
 
-def test_the_second_is_told_who_has_it(held: int) -> None:
+def test_the_second_command_names_the_holder_of_the_lock(held: int) -> None:
     with pytest.raises(StackBusyError) as caught, exclusive("shop", what="backup"):
         pass
     text = str(caught.value)
@@ -42,7 +42,7 @@ def test_the_second_is_told_who_has_it(held: int) -> None:
     assert "hint: wait until it has finished, or stop it" in text
 
 
-def test_who_holds_it_may_not_have_said_so_yet(held: int) -> None:
+def test_a_holder_that_has_not_written_its_name_yet(held: int) -> None:
     os.ftruncate(held, 0)
     with (
         pytest.raises(StackBusyError, match="another dockwright command is changing it"),
@@ -51,25 +51,25 @@ def test_who_holds_it_may_not_have_said_so_yet(held: int) -> None:
         pass
 
 
-def test_another_stack_is_free(held: int) -> None:
+def test_another_stack_is_not_locked(held: int) -> None:
     with exclusive("mail", what="backup"):
         pass
 
 
-def test_what_a_killed_holder_left_is_free(held: int, state: Path) -> None:
+def test_the_lock_of_a_killed_process_is_free(held: int, state: Path) -> None:
     fcntl.flock(held, fcntl.LOCK_UN)  # as the system does when a process dies
     with exclusive("shop", what="backup"):
         assert json.loads((state / "shop.lock").read_text())["what"] == "backup"
     assert list(state.iterdir()) == []
 
 
-def test_its_file_is_private_and_goes_with_it(state: Path) -> None:
+def test_the_lock_file_is_private_and_removed(state: Path) -> None:
     with exclusive("shop", what="backup"):
         assert (state / "shop.lock").stat().st_mode & 0o777 == 0o600
     assert list(state.iterdir()) == []
 
 
-def test_who_has_it_has_it(state: Path) -> None:
+def test_the_holder_can_lock_again(state: Path) -> None:
     with exclusive("shop", what="update"):
         with exclusive("shop", what="backup"):
             pass

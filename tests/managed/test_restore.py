@@ -111,7 +111,7 @@ def test_it_asks_before_it_replaces(shop: Project, archive: Path, changed: State
     assert differences(changed, state_of(shop)) == []
 
 
-def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
+def test_on_a_terminal_it_asks_and_shows_progress(
     shop: Project, archive: Path, archived: State, changed: State
 ) -> None:
     command = ("stack", "restore", str(archive))
@@ -128,7 +128,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
     assert differences(archived, state_of(shop)) == []
 
 
-def test_verifying_touches_nothing(shop: Project, archive: Path, changed: State) -> None:
+def test_verify_changes_nothing(shop: Project, archive: Path, changed: State) -> None:
     result = shop.done("stack", "restore", str(archive), "--verify-only", "--json")
     assert "the backup is intact; 2 volumes, " in result.err
     assert json.loads(result.out)["project"] == shop.name
@@ -165,7 +165,7 @@ def test_a_hostile_backup_is_refused(shop: Project, changed: State, tmp_path: Pa
     assert differences(changed, state_of(shop)) == []
 
 
-def test_what_was_stopped_stays_stopped(shop: Project, archive: Path, archived: State) -> None:
+def test_a_stopped_service_stays_stopped(shop: Project, archive: Path, archived: State) -> None:
     shop.done("stack", "stop")
     result = shop.done("stack", "restore", str(archive), "--force")
     assert shop.running() == set()
@@ -174,7 +174,7 @@ def test_what_was_stopped_stays_stopped(shop: Project, archive: Path, archived: 
     shop.done("stack", "start")
 
 
-def test_under_another_name_beside_the_first(
+def test_restore_under_another_name_beside_the_original(
     shop: Project, archive: Path, archived: State, engine: Engine
 ) -> None:
     other = Project(shop.directory, f"{shop.name}-2", engine, shop.image, shop.environ)
@@ -188,7 +188,7 @@ def test_under_another_name_beside_the_first(
         other.remove()
 
 
-def test_on_a_machine_without_its_files(
+def test_restore_on_a_machine_without_the_project_files(
     shop: Project, archive: Path, archived: State, tmp_path: Path, engine: Engine
 ) -> None:
     config = tmp_path / "config"
@@ -246,7 +246,7 @@ def test_a_missing_image_is_named_with_its_digest(
     assert differences(changed, state_of(shop)) == []
 
 
-def test_a_volume_that_somebody_else_uses_is_left_alone(
+def test_a_volume_in_use_by_another_stack_is_not_replaced(
     shop: Project, archive: Path, changed: State
 ) -> None:
     mounts = [{"Type": "volume", "Source": f"{shop.name}_data", "Target": "/there"}]
@@ -262,7 +262,7 @@ def test_a_volume_that_somebody_else_uses_is_left_alone(
     assert differences(changed, state_of(shop)) == []
 
 
-def test_a_restored_stack_that_does_not_start_is_taken_back(
+def test_a_restore_that_does_not_start_is_rolled_back(
     shop: Project, archive: Path, archived: State, tmp_path: Path
 ) -> None:
     put(shop, "touch /data/bad")
@@ -319,7 +319,7 @@ PHASES = pytest.mark.parametrize("phase", ['"phase": "saving"', '"phase": "repla
 
 
 @PHASES
-def test_an_interrupted_restore_is_taken_back(
+def test_an_interrupted_restore_is_rolled_back(
     shop: Project, interrupted: Callable[[str, int], tuple[int, str]], changed: State, phase: str
 ) -> None:
     code, err = interrupted(phase, signal.SIGINT)
@@ -329,7 +329,7 @@ def test_an_interrupted_restore_is_taken_back(
 
 
 @PHASES
-def test_a_killed_restore_is_taken_back_by_the_next_command(
+def test_the_next_command_rolls_back_a_killed_restore(
     shop: Project,
     interrupted: Callable[[str, int], tuple[int, str]],
     changed: State,
@@ -344,7 +344,7 @@ def test_a_killed_restore_is_taken_back_by_the_next_command(
     assert differences(changed, state_of(shop)) == []
 
 
-def test_no_start(shop: Project, archive: Path, archived: State) -> None:
+def test_restore_without_start(shop: Project, archive: Path, archived: State) -> None:
     shop.done("stack", "restore", str(archive), "--force", "--no-start")
     assert shop.running() == set()
     assert data_of(shop.engine, shop.container("web")) == archived["data"]

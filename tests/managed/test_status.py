@@ -66,7 +66,7 @@ def test_health_is_asked_over_http_then_tcp_then_the_check(project: Project) -> 
     assert "unhealthy (tcp)" in table
 
 
-def test_it_tells_what_each_service_uses_without_a_long_look(project: Project) -> None:
+def test_status_shows_each_service_and_its_usage_quickly(project: Project) -> None:
     busy = plain_service("busy", "while true; do true; done")
     project.write(f"{busy}\n{plain_service('idle', FOREVER)}")
     project.done("stack", "start")
@@ -84,7 +84,7 @@ def test_it_tells_what_each_service_uses_without_a_long_look(project: Project) -
     assert services(project)["idle"]["memory_bytes"] is None
 
 
-def test_native_processes_are_told_as_well(project: Project) -> None:
+def test_status_includes_native_processes(project: Project) -> None:
     port = free_port()
     command = f"python3 -m http.server {port} --bind 127.0.0.1"
     ready = f"{{http: 'http://127.0.0.1:{port}/'}}"

@@ -50,7 +50,7 @@ def kinds(out: str) -> list[str]:
     return [line.split()[0] for line in out.splitlines()[1:]]
 
 
-def test_all_takes_everything_and_a_second_run_finds_nothing(built: Project) -> None:
+def test_all_removes_everything_and_can_be_repeated(built: Project) -> None:
     result = built.done("stack", "uninstall", "--all", "--force")
     assert kinds(result.out) == ["container", "network", "volume", "image", "file", "file"]
     assert result.err == f"removed 6 items of {built.name}\n"
@@ -61,7 +61,7 @@ def test_all_takes_everything_and_a_second_run_finds_nothing(built: Project) -> 
     assert (again.out, again.err) == ("", f"nothing to remove: there is no stack {built.name}\n")
 
 
-def test_what_is_not_asked_for_stays_and_is_named(built: Project) -> None:
+def test_uninstall_lists_what_it_keeps(built: Project) -> None:
     left = built.done("stack", "uninstall", "--force").err.splitlines()
     assert left[0] == f"removed 2 items of {built.name}"
     assert left[1] == f"kept 1 volume ({built.name}_data); to remove the data, use --volumes"
@@ -76,14 +76,14 @@ def test_what_is_not_asked_for_stays_and_is_named(built: Project) -> None:
     assert (home(built) / ".env").read_text() == secret
 
 
-def test_foreign_files_stay(built: Project) -> None:
+def test_foreign_files_are_kept(built: Project) -> None:
     (home(built) / "notes.txt").write_text("mine")
     result = built.done("stack", "uninstall", "--config", "--force")
     assert f"kept {home(built) / 'notes.txt'}: dockwright did not create it" in result.err
     assert [path.name for path in home(built).iterdir()] == ["notes.txt"]
 
 
-def test_an_image_that_somebody_else_uses_stays(built: Project, owned: Owned) -> None:
+def test_an_image_in_use_elsewhere_is_kept(built: Project, owned: Owned) -> None:
     user = owned.run(image(built), "tail", "-f", "/dev/null")
     name = built.engine.inspect_container(user)["Name"].lstrip("/")
     result = built.done("stack", "uninstall", "--images", "--force")
@@ -95,14 +95,14 @@ def test_an_image_that_somebody_else_uses_stays(built: Project, owned: Owned) ->
     assert images(built) == 0
 
 
-def test_an_image_with_another_name_stays(built: Project) -> None:
+def test_an_image_with_a_second_tag_is_kept(built: Project) -> None:
     built.engine.tag_image(image(built), f"{built.name}-mine:1")
     result = built.done("stack", "uninstall", "--images", "--force")
     assert f"): it is also tagged {built.name}-mine:1" in result.err
     assert images(built) == 1
 
 
-def test_an_image_that_was_there_before_is_not_ours(project: Project) -> None:
+def test_an_image_that_existed_before_is_kept(project: Project) -> None:
     project.write(plain_service("web", FOREVER))
     project.done("stack", "start")
     result = project.done("stack", "uninstall", "--images", "--force")
@@ -110,7 +110,7 @@ def test_an_image_that_was_there_before_is_not_ours(project: Project) -> None:
     assert project.engine.has_image(project.image)
 
 
-def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_path: Path) -> None:
+def test_uninstall_works_without_the_project_files(built: Project, tmp_path: Path) -> None:
     (built.directory / "compose.yaml").unlink()
     elsewhere = replace(built, directory=tmp_path)
     result = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
@@ -122,9 +122,7 @@ def test_an_installed_stack_goes_without_its_project_files(built: Project, tmp_p
     assert again.err.endswith(f"nothing to remove: there is no stack {built.name}\n")
 
 
-def test_a_stack_whose_directory_is_not_known_is_left_alone(
-    project: Project, tmp_path: Path
-) -> None:
+def test_a_stack_with_an_unknown_directory_is_refused(project: Project, tmp_path: Path) -> None:
     project.write(plain_service("web", FOREVER))
     project.done("stack", "start")
     elsewhere = replace(project, directory=tmp_path)
@@ -134,7 +132,7 @@ def test_a_stack_whose_directory_is_not_known_is_left_alone(
     assert project.running() == {"web"}
 
 
-def test_processes_that_are_no_longer_declared_go_too(project: Project) -> None:
+def test_undeclared_native_processes_are_removed(project: Project) -> None:
     native = "x-dockwright: {processes: {worker: {command: [tail, -f, /dev/null]}}}"
     project.write(plain_service("web", FOREVER), native)
     project.done("stack", "start", apart=True)  # the process outlives its starter
@@ -145,7 +143,7 @@ def test_processes_that_are_no_longer_declared_go_too(project: Project) -> None:
     assert project.left() == []
 
 
-def test_a_stack_goes_also_when_the_secrets_that_it_needs_are_gone(project: Project) -> None:
+def test_uninstall_works_without_the_secrets(project: Project) -> None:
     token = ["environment: {TOKEN: '${TOKEN:?set it}'}", "volumes: ['data:/data']"]
     project.write(plain_service("web", FOREVER, token), SECRETS)
     project.done("stack", "install", "--no-check", "--no-pull")
@@ -161,7 +159,7 @@ def test_a_stack_goes_also_when_the_secrets_that_it_needs_are_gone(project: Proj
     assert project.left() == []
 
 
-def test_ctrl_c_does_not_leave_half_a_removal(project: Project) -> None:
+def test_an_interrupted_uninstall_can_be_continued(project: Project) -> None:
     slow = plain_service("web", f"trap '' TERM; {FOREVER}", ["stop_grace_period: 2s"])
     project.write(slow.replace("SIGKILL", "SIGTERM"))
     project.done("stack", "start")

@@ -103,7 +103,7 @@ def test_only_what_changed_is_replaced_and_data_stays(
     assert project.running() == {"web", "db"}
 
 
-def test_a_changed_configuration_is_an_update_too(project: Project, tag: str) -> None:
+def test_a_changed_configuration_is_an_update(project: Project, tag: str) -> None:
     write(project, tag)
     project.done("stack", "start")
     web, db, _ = state(project)
@@ -116,7 +116,7 @@ def test_a_changed_configuration_is_an_update_too(project: Project, tag: str) ->
     assert project.done("stack", "logs", "web").out == "new\n"
 
 
-def test_a_version_that_does_not_get_healthy_is_replaced_by_the_old_one(project: Project) -> None:
+def test_a_version_that_never_gets_healthy_is_rolled_back(project: Project) -> None:
     reference = f"{project.name}-web"
     try:
         write_built(project, "good1")
@@ -167,9 +167,7 @@ def started_update(project: Project, tag: str, versions: dict[str, str]) -> None
     project.engine.tag_image(versions["bad"], tag)
 
 
-def test_ctrl_c_puts_the_old_version_back(
-    project: Project, tag: str, versions: dict[str, str]
-) -> None:
+def test_ctrl_c_rolls_an_update_back(project: Project, tag: str, versions: dict[str, str]) -> None:
     started_update(project, tag, versions)
     before = state(project)
     with project.popen("stack", "update") as process:
@@ -182,7 +180,7 @@ def test_ctrl_c_puts_the_old_version_back(
     assert state(project) == before
 
 
-def test_after_a_kill_the_next_command_puts_the_old_version_back(project: Project) -> None:
+def test_the_next_command_rolls_back_a_killed_update(project: Project) -> None:
     reference = f"{project.name}-web"
     try:
         write_built(project, "good1")
@@ -273,9 +271,7 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(project: Project, tag: s
     assert project.done("stack", "update", "--no-pull").err.endswith("is up to date\n")
 
 
-def test_a_service_that_is_no_longer_declared_goes_only_when_asked_for(
-    project: Project, tag: str
-) -> None:
+def test_an_orphan_is_removed_only_when_asked_for(project: Project, tag: str) -> None:
     write(project, tag)
     project.done("stack", "start")
     web = plain_service("web", FOREVER, [GOOD]).replace("IMAGE", tag)
@@ -324,7 +320,7 @@ def test_a_renamed_service_takes_the_name_and_the_port_of_the_orphan(
     assert not any("set-aside" in each for each in project.left())
 
 
-def test_an_orphan_is_back_where_the_update_fails(project: Project) -> None:
+def test_a_failed_update_brings_an_orphan_back(project: Project) -> None:
     renamed(project, "db", "database", f"container_name: {project.name}-fixed", "exit 3")
     container = project.container("db")
 
@@ -338,7 +334,7 @@ def test_an_orphan_is_back_where_the_update_fails(project: Project) -> None:
     assert details["Name"] == f"/{project.name}-fixed"
 
 
-def test_a_native_process_is_put_back_as_well(
+def test_a_failed_update_brings_a_native_process_back(
     project: Project, tag: str, versions: dict[str, str]
 ) -> None:
     def declare(word: str) -> None:

@@ -85,7 +85,7 @@ def test_pieces_have_no_gap_and_no_overlap_and_lie_in_their_spans(spans: list[Sp
     assert at == 100.0
 
 
-def test_the_innermost_cause_counts_but_a_client_is_more_than_its_calls() -> None:
+def test_the_innermost_cause_counts_except_in_a_client() -> None:
     path = f"/v1.41/containers/{ID}/json"
     seen = told(
         in_test(
@@ -128,20 +128,20 @@ def test_a_command_is_its_start_and_what_waits_for_it() -> None:
         ("docker compose up -d; sleep 1h", 0.0),  # it did not take that long
     ],
 )
-def test_what_a_line_sleeps_beside_a_command_is_told_apart(line: str, slept_s: float) -> None:
+def test_a_sleep_beside_a_command_is_a_cause_of_its_own(line: str, slept_s: float) -> None:
     up = call("spawn", 20, 20.1, pid=7, argv=[line], cwd="")
     seen = told(in_test(up, call("wait", 20.1, 30, pid=7)))
     assert (seen["compose"], seen.get("sleep", 0.0)) == (10.0 - slept_s, slept_s)
 
 
-def test_a_python_child_is_looked_into() -> None:
+def test_a_python_child_is_profiled() -> None:
     child = process(call("sleep", 32, 36), pid=7, parent=1, begin=31.0, end=39.0, session={})
     spawn = call("spawn", 30, 31, pid=7, argv=["python", "x.py"], cwd="")
     seen = told(in_test(spawn, call("wait", 31, 40, pid=7)), child)
     assert seen == {"pytest": 20.0, "body": 70.0, "subprocess": 6.0, "sleep": 4.0}
 
 
-def test_a_pool_of_processes_is_looked_into_where_it_is_waited_for() -> None:
+def test_a_process_pool_is_profiled_where_it_is_awaited() -> None:
     pool = process(call("sleep", 30, 36), pid=7, parent=1, begin=25.0, end=50.0, session={})
     server = process(call("sleep", 31, 39), pid=8, parent=1, begin=15.0, end=80.0, session={})
     start = call("spawn", 14, 15, pid=8, argv=["python", "server.py"], cwd="")
@@ -165,13 +165,13 @@ def test_workers_are_lanes_and_what_tests_start_is_not() -> None:
     assert told(controller, *workers, nested) == {"pytest": 184.0, "idle": 16.0}
 
 
-def test_a_run_that_a_test_started_is_no_lane_even_if_it_does_not_know() -> None:
+def test_a_pytest_run_started_by_a_test_is_not_a_lane() -> None:
     script = process(pid=2, parent=1, begin=20.0, end=60.0, session={})
     nested = process(call("sleep", 40, 50), pid=3, parent=2, begin=30.0, end=59.0)
     assert told(in_test(), script, nested) == {"pytest": 20.0, "body": 80.0}
 
 
-def test_what_is_no_pytest_is_not_called_so() -> None:
+def test_only_pytest_processes_are_called_pytest() -> None:
     assert told(process(session={})) == {"program": 100.0}
 
 
@@ -180,7 +180,7 @@ def test_processes_that_follow_each_other_share_a_lane() -> None:
     assert told(first, second) == {"outside": 60.0, "pytest": 40.0}
 
 
-def test_without_any_process_all_is_outside() -> None:
+def test_without_processes_everything_is_outside() -> None:
     assert told() == {"outside": 100.0}
 
 
@@ -231,24 +231,24 @@ def polling(tmp_path: Path, at: str = "json") -> tuple[Span, ...]:
     return Span("sleep", 20, 30, 1, frames), look, Span("sleep", 31, 41, 1, frames)
 
 
-def test_half_of_a_polls_last_sleep_is_late_where_nobody_knows_better(tmp_path: Path) -> None:
+def test_half_of_the_last_sleep_of_a_poll_counts_as_late(tmp_path: Path) -> None:
     seen = told(in_test(*polling(tmp_path)))
     assert seen == {"pytest": 20.0, "body": 59.0, "awaited": 15.0, "polling": 5.0, "engine": 1.0}
 
 
-def test_the_engine_tells_how_late_a_poll_was(tmp_path: Path) -> None:
+def test_engine_events_show_how_late_a_poll_was(tmp_path: Path) -> None:
     facts = EngineFacts((Happening("container", "die", ID, 33.0),))
     seen = told(in_test(*polling(tmp_path)), facts=facts)
     assert seen == {"pytest": 20.0, "body": 59.0, "awaited": 12.0, "polling": 8.0, "engine": 1.0}
 
 
-def test_of_a_log_that_is_polled_the_engine_tells_nothing(tmp_path: Path) -> None:
+def test_engine_events_do_not_show_when_a_log_line_came(tmp_path: Path) -> None:
     facts = EngineFacts((Happening("container", "die", ID, 33.0),))
     assert told(in_test(*polling(tmp_path, "logs")), facts=facts)["polling"] == 5.0
 
 
 @pytest.mark.parametrize(("line", "late_s"), [(6, 8.0), (25, 5.0)])
-def test_what_is_called_after_a_loop_is_no_look_of_it(
+def test_a_call_after_a_loop_is_not_part_of_the_poll(
     tmp_path: Path, line: int, late_s: float
 ) -> None:
     *_, sleep = polling(tmp_path)
@@ -259,7 +259,7 @@ def test_what_is_called_after_a_loop_is_no_look_of_it(
     assert seen["polling"] == late_s
 
 
-def test_a_health_interval_covers_the_looks_of_the_loop_as_well(tmp_path: Path) -> None:
+def test_a_health_interval_covers_the_polling_loop(tmp_path: Path) -> None:
     facts = EngineFacts(
         (
             Happening("container", "start", ID, 15.0),
@@ -272,7 +272,7 @@ def test_a_health_interval_covers_the_looks_of_the_loop_as_well(tmp_path: Path) 
     assert seen == {"pytest": 20.0, "body": 59.0, "health": 15.0, "awaited": 1.0, "polling": 5.0}
 
 
-def test_of_an_interval_after_a_failed_probe_half_is_lost() -> None:
+def test_half_of_the_interval_after_a_failed_probe_is_lost() -> None:
     facts = EngineFacts(
         (
             Happening("container", "start", ID, 10.0),
@@ -289,7 +289,7 @@ def _stop(signal: str, at_s: float) -> Happening:
 
 
 @pytest.mark.parametrize("killed", ["9", "SIGKILL"])
-def test_a_grace_is_taken_out_of_the_call_that_stopped(killed: str) -> None:
+def test_a_stop_grace_is_subtracted_from_the_stop_call(killed: str) -> None:
     facts = EngineFacts((_stop("15", 31.0), _stop(killed, 38.0)))
     stop = call("engine", 30, 40, method="POST", path=f"/v1.41/containers/{ID}/stop", status=204)
     other = call("engine", 50, 51, method="POST", path="/containers/other/stop", status=204)
@@ -297,13 +297,13 @@ def test_a_grace_is_taken_out_of_the_call_that_stopped(killed: str) -> None:
     assert seen == {"pytest": 20.0, "body": 69.0, "engine": 4.0, "grace": 7.0}
 
 
-def test_the_graces_of_others_are_not_ours() -> None:
+def test_stop_graces_of_other_containers_do_not_count() -> None:
     facts = EngineFacts((_stop("15", 31.0), _stop("9", 38.0)))
     stop = call("engine", 30, 40, method="POST", path="/containers/other/stop", status=204)
     assert "grace" not in told(in_test(stop), facts=facts)
 
 
-def test_a_stop_that_was_heard_has_no_grace() -> None:
+def test_a_stop_that_was_handled_has_no_grace() -> None:
     died = Happening("container", "die", ID, 32.0)
     assert not list(EngineFacts((_stop("15", 31.0), died, _stop("9", 38.0))).losses())
 
@@ -311,7 +311,7 @@ def test_a_stop_that_was_heard_has_no_grace() -> None:
 @pytest.mark.parametrize(
     ("project", "cause"), [("mine", "compose"), ("somebody", "cleanup"), ("min", "cleanup")]
 )
-def test_a_cleanup_is_vain_if_nothing_of_its_project_goes(project: str, cause: str) -> None:
+def test_a_cleanup_is_needless_if_its_project_has_nothing(project: str, cause: str) -> None:
     facts = EngineFacts((Happening("container", "destroy", ID, 31.0, "mine-web-1", "", "mine"),))
     argv = ["docker", "compose", "-p", project, "down"]
     down = call("spawn", 30, 32, pid=3, argv=argv, cwd="")
@@ -330,7 +330,7 @@ def test_a_cleanup_is_vain_if_nothing_of_its_project_goes(project: str, cause: s
         ("docker-compose down", "compose"),
     ],
 )
-def test_a_cleanup_is_vain_if_nothing_that_it_names_goes(line: str, cause: str) -> None:
+def test_a_cleanup_is_needless_if_nothing_it_names_exists(line: str, cause: str) -> None:
     facts = EngineFacts((Happening("container", "destroy", ID, 31.0, "mine-web-1"),))
     remove = call("spawn", 30, 32, pid=3, argv=["sh", "-c", line], cwd="")
     assert told(in_test(remove), facts=facts)[cause] == 2.0
@@ -370,14 +370,14 @@ def test_a_command_waits_only_for_what_it_may_concern(line: str, waited_s: float
         ([], "subprocess", "", "a command without words"),
     ],
 )  # fmt: skip
-def test_commands_are_told_apart_and_shown_without_values(
+def test_commands_are_grouped_and_shown_without_values(
     argv: list[str], cause: str, action: str, shown: str
 ) -> None:
     command = read_command(argv)
     assert (command.cause, command.action, command.shown) == (cause, action, shown)
 
 
-def test_records_that_are_cut_off_or_foreign_are_left_out(tmp_path: Path) -> None:
+def test_truncated_and_foreign_records_are_skipped(tmp_path: Path) -> None:
     head = {"pid": 5, "ppid": 1, "argv": [], "in_test": ""}
     whole = marshal.dumps(("process", 1.0, 1.0, 1, (), head), 2)
     test = marshal.dumps(("begins", 2.0, 2.0, 1, (), {"test": "t"}), 2)
@@ -388,7 +388,7 @@ def test_records_that_are_cut_off_or_foreign_are_left_out(tmp_path: Path) -> Non
     assert [(each.kind, each.end) for each in found.spans] == [("sleep", 4.0), ("test", 4.0)]
 
 
-def test_advice_is_ranked_and_leads_to_pages_that_exist() -> None:
+def test_advice_is_ranked_and_links_to_existing_pages() -> None:
     pieces = [
         Slice(0, 2, "client", "a", call=(1,)),
         Slice(2, 6, "client", "b", call=(2,)),
@@ -406,7 +406,7 @@ def test_advice_is_ranked_and_leads_to_pages_that_exist() -> None:
     assert [each.page for each in advice if not (root / each.page).is_file()] == []
 
 
-def test_what_is_started_again_and_again_could_be_started_once() -> None:
+def test_repeated_starts_are_advised_to_be_shared() -> None:
     up, down = read_command(["docker-compose", "up"]), read_command(["docker-compose", "down"])
     pieces = [
         Slice(at, at + 5, "compose", "a", command=command, call=(at,))
@@ -417,7 +417,7 @@ def test_what_is_started_again_and_again_could_be_started_once() -> None:
     assert advise(pieces[:2], 60.0, 1) == ()
 
 
-def test_what_runs_in_a_container_is_not_saved_by_sharing_it() -> None:
+def test_time_inside_a_container_is_not_a_saving() -> None:
     pieces = [
         Slice(at, at + 1, "engine", "a", path=path, call=(at,))
         for at, path in enumerate(

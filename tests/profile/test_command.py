@@ -78,7 +78,7 @@ def _timeless(text: str) -> str:
     return re.sub(r"in \d+\.\d+s", "", text)
 
 
-def test_a_suite_runs_as_without_and_each_wait_is_told(profiled: Profiled) -> None:
+def test_a_profiled_suite_behaves_the_same_and_each_wait_is_listed(profiled: Profiled) -> None:
     profiled.write(SUITE)
     plain = subprocess.run(
         [*PYTEST, "-q", "-rA"], capture_output=True, text=True, timeout=LIMIT_S, check=False
@@ -107,7 +107,7 @@ def test_a_suite_runs_as_without_and_each_wait_is_told(profiled: Profiled) -> No
     assert seen.cause("awaited") + seen.cause("polling") == pytest.approx(0.3, abs=0.1)
 
 
-def test_every_second_is_told_once(profiled: Profiled) -> None:
+def test_every_second_is_counted_once(profiled: Profiled) -> None:
     profiled.write(SUITE)
     seen = profiled.pytest("-p", "xdist", "-n", "2")
     profile = seen.profile
@@ -138,7 +138,7 @@ def test_dies():
 """
 
 
-def test_of_a_killed_suite_is_told_what_was_seen(profiled: Profiled) -> None:
+def test_a_killed_suite_is_reported_as_far_as_it_got(profiled: Profiled) -> None:
     profiled.write(KILLED)
     seen = profiled.pytest()
 
@@ -158,7 +158,7 @@ def test_long():
 """
 
 
-def test_ctrl_c_ends_the_suite_and_not_the_report(profiled: Profiled) -> None:
+def test_ctrl_c_ends_the_suite_but_the_report_is_written(profiled: Profiled) -> None:
     profiled.write(INTERRUPTED)
     with subprocess.Popen(
         [*COMMAND, "profile", "--", *PYTEST, "-q"],
@@ -179,7 +179,7 @@ def test_ctrl_c_ends_the_suite_and_not_the_report(profiled: Profiled) -> None:
     assert "time.sleep\n                      test_it.py:5 in test_long" in out
 
 
-def test_a_signal_to_end_is_handed_on(profiled: Profiled) -> None:
+def test_signals_are_forwarded(profiled: Profiled) -> None:
     script = "touch ready; exec sleep 60"
     with subprocess.Popen(
         [*COMMAND, "profile", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True
@@ -204,7 +204,7 @@ def test_secrets_are_not_shown(profiled: Profiled, monkeypatch: pytest.MonkeyPat
     assert "s3cr3t-s3cr3t" not in told
 
 
-def test_what_is_cured_alike_is_told_once_and_as_wide_as_the_terminal(
+def test_equal_advice_is_grouped_and_fits_the_terminal(
     profiled: Profiled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -231,12 +231,12 @@ def test_b(shared):
     assert max(map(len, advice)) <= 60
 
 
-def test_where_no_test_is_seen_it_is_said_why(profiled: Profiled) -> None:
+def test_a_profile_without_tests_says_why(profiled: Profiled) -> None:
     seen = profiled.run("sh", "-c", f"{sys.executable} -c pass; env -i {sys.executable} -m pytest")
     assert "No test was observed." in seen.out
 
 
-def test_json_on_standard_output_stands_alone(profiled: Profiled) -> None:
+def test_json_on_standard_output_is_not_mixed(profiled: Profiled) -> None:
     code = run(["profile", "--json", "-", "--", sys.executable, "-c", "print('its own')"])
     out, err = profiled.capture.readouterr()
 
@@ -264,6 +264,8 @@ def test_a_report_in_a_file_is_not_printed(profiled: Profiled, tmp_path: Path) -
         (("--rows", "0", "--", "true"), "0 is not in the range x>=1"),
     ],
 )
-def test_misuse_is_told(profiled: Profiled, arguments: tuple[str, ...], told: str) -> None:
+def test_usage_errors_have_text_and_exit_code(
+    profiled: Profiled, arguments: tuple[str, ...], told: str
+) -> None:
     assert run(["profile", *arguments]) == 2
     assert told in profiled.capture.readouterr().err

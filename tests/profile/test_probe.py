@@ -82,14 +82,14 @@ def test_nothing_is_changed(tmp_path: Path) -> None:
     assert {"async-sleep", "spawn", "thread"} <= set(kinds(process))
 
 
-def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
+def test_an_existing_sitecustomize_still_runs(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.from_theirs = __file__\n")
     script = "import sys, sitecustomize; print(sys.from_theirs, sitecustomize.__file__)"
     out, _ = run_python(script, tmp_path / "records", path=str(tmp_path))
     assert out == "{0} {0}\n".format(tmp_path / "sitecustomize.py")
 
 
-def test_python_that_heeds_no_environment_runs_without(tmp_path: Path) -> None:
+def test_isolated_python_runs_without_the_probe(tmp_path: Path) -> None:
     out, processes = run_python("print(1)", tmp_path / "records", "-I")
     assert (out, processes) == ("1\n", [])
 
@@ -106,7 +106,7 @@ time.sleep(0.05)
 """
 
 
-def test_a_suite_may_stop_the_clock_and_take_the_disk_away(tmp_path: Path) -> None:
+def test_a_suite_may_freeze_time_and_remove_the_disk(tmp_path: Path) -> None:
     """As freezegun and pyfakefs do: in every module, whatever it is."""
     _, (process,) = run_python(REPLACED, tmp_path / "records")
     (sleep,) = process.spans
@@ -132,7 +132,7 @@ client.close()
 
 
 @pytest.mark.engine
-def test_each_request_on_the_engines_socket_is_noted_once(engine: Engine, tmp_path: Path) -> None:
+def test_each_request_to_the_engine_is_recorded_once(engine: Engine, tmp_path: Path) -> None:
     scheme, _, socket = engine.endpoint.url.partition("://")
     if scheme != "unix":
         pytest.skip("the engine has no socket here")
@@ -156,7 +156,7 @@ except ValueError as error:
 """
 
 
-def test_a_process_that_is_joined_is_waited_for(tmp_path: Path) -> None:
+def test_joining_a_process_counts_as_waiting(tmp_path: Path) -> None:
     _, (parent, child) = run_python(JOINED, tmp_path / "records")
     assert [span.detail["pid"] for span in parent.spans if span.kind == "wait"] == [child.pid]
     assert kinds(child) == ["sleep"]
@@ -181,7 +181,7 @@ time.sleep(0.01)
 """
 
 
-def test_a_fork_writes_its_own_file_and_a_kill_loses_nothing_that_ended(tmp_path: Path) -> None:
+def test_a_fork_writes_its_own_file_and_a_kill_loses_no_finished_record(tmp_path: Path) -> None:
     records = tmp_path / "records"
     _, (parent, child) = run_python(FORKED, records)
     assert kinds(parent) == ["sleep"]
@@ -193,7 +193,7 @@ def test_a_fork_writes_its_own_file_and_a_kill_loses_nothing_that_ended(tmp_path
     assert [kinds(each) for each in read_processes(records)] == [["sleep"], ["sleep"]]
 
 
-def test_a_directory_that_is_gone_is_not_the_suites_concern(tmp_path: Path) -> None:
+def test_a_removed_record_directory_does_not_disturb_the_suite(tmp_path: Path) -> None:
     script = (
         "import os, shutil, time\n"
         "shutil.rmtree(os.environ['DOCKWRIGHT_PROFILE_DIR']); time.sleep(0.01); print('on')"
