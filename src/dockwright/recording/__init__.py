@@ -7,6 +7,7 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.recording.assembly import RunInfo, assemble, record_of
     from dockwright.recording.codec import decoded, encoded
+    from dockwright.recording.costs import recorded_costs
     from dockwright.recording.finish import (
         Ending,
         GitQuestion,
@@ -84,6 +85,7 @@ __all__ = [
     "keep",
     "make_record",
     "record_of",
+    "recorded_costs",
     "store_of",
     "this_machine",
 ]
@@ -100,6 +102,7 @@ __getattr__ = lazily(
             "decoded",
             "encoded",
         ),
+        "costs": ("recorded_costs",),
         "finish": (
             "Ending",
             "GitQuestion",
