@@ -18,7 +18,7 @@ def test_a_reset_that_replaces_several_services_counts_once() -> None:
     assert advice.drain() == ()
 
 
-def test_what_costs_little_is_not_worth_a_hint() -> None:
+def test_small_costs_give_no_hint() -> None:
     advice = Advice()
     for began_s in (1.0, 5.0):
         advice.replaced("few", "web", began_s, 2.0)

@@ -115,7 +115,7 @@ def test_the_first_client_starts_a_broker_and_the_last_ends_it(
     assert list(place.directory.glob(f"{place.name}*")) == []
 
 
-def test_of_a_broker_that_ends_and_clients_that_come_one_lock_is_left_or_none(
+def test_an_ending_broker_and_new_clients_share_at_most_one_lock(
     place: BrokerPlace,
 ) -> None:
     """Whoever holds the lock is alone, though others remove its file meanwhile."""

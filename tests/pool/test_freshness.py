@@ -184,7 +184,7 @@ EDITS = {
 
 @pytest.mark.engine
 @pytest.mark.parametrize("edited", EDITS)
-def test_a_run_after_an_edit_gets_what_was_edited(warm: Warm, engine: Engine, edited: str) -> None:
+def test_a_run_after_an_edit_uses_the_edited_files(warm: Warm, engine: Engine, edited: str) -> None:
     before, edit, read = EDITS[edited]
     warm.write(before)
     try:
@@ -201,7 +201,7 @@ def test_a_run_after_an_edit_gets_what_was_edited(warm: Warm, engine: Engine, ed
 
 
 @pytest.mark.engine
-def test_what_no_start_reads_keeps_the_stack_warm(warm: Warm, engine: Engine) -> None:
+def test_files_that_no_start_reads_keep_the_stack_warm(warm: Warm, engine: Engine) -> None:
     warm.write(
         {
             "compose.yaml": BUILT + "    volumes: ['./code:/code']\n",
@@ -243,7 +243,7 @@ def test_a_tag_that_means_another_image_gives_another_stack(warm: Warm, engine: 
 
 
 @pytest.mark.engine
-def test_a_new_run_tries_again_what_did_not_start(warm: Warm, engine: Engine) -> None:
+def test_a_new_run_retries_a_failed_start(warm: Warm, engine: Engine) -> None:
     # Nothing that the key covers changes: a volume that is not the stack's own lets it start.
     volume = f"dwtest-{secrets.token_hex(4)}"
     engine.create_volume(volume)
@@ -271,7 +271,7 @@ def test_one_run_keeps_to_what_its_first_process_found(warm: Warm) -> None:
     assert warm.service.declare("default", options, None, run="next").key != first.key
 
 
-def test_what_has_not_changed_is_not_read_again(
+def test_unchanged_files_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
@@ -304,7 +304,7 @@ def test_a_file_that_changed_just_now_is_read_again(tmp_path: Path) -> None:
     assert digests.digest(file) != first
 
 
-def test_what_is_too_much_to_read_is_known_by_its_times(
+def test_large_files_are_compared_by_their_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MOST_BYTES", 2)

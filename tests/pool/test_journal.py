@@ -117,7 +117,7 @@ def test_what_was_made_after_the_owners_death_stays(
     assert list(ResourceJournal.all(state)) == []
 
 
-def test_a_process_goes_only_if_it_is_the_very_one(state: Path, kept: RetainedStacks) -> None:
+def test_a_process_is_ended_only_if_it_is_the_same_one(state: Path, kept: RetainedStacks) -> None:
     child = subprocess.Popen(["sleep", "600"])
     try:
         started_s = psutil.Process(child.pid).create_time()
@@ -137,7 +137,7 @@ def test_a_process_goes_only_if_it_is_the_very_one(state: Path, kept: RetainedSt
 
 
 @pytest.mark.engine
-def test_names_on_the_engine_go_by_the_same_rules(
+def test_engine_names_follow_the_same_rules(
     state: Path, kept: RetainedStacks, engine: Engine, owned: Owned, scratch: str
 ) -> None:
     url = engine.endpoint.url

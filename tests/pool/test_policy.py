@@ -32,7 +32,7 @@ def test_two_clients_at_once_want_twice_as_many() -> None:
     assert wanted(demand, at_once=2) == 4
 
 
-def test_clients_wait_for_each_other_if_that_is_faster_than_a_start() -> None:
+def test_clients_wait_for_each_other_when_faster_than_a_start() -> None:
     demand = DemandEstimate(coming_exclusive=12, start_s=3.0, reset_s=0.01, hold_s=0.03)
     assert wanted(demand, at_once=2) == 1
     demand.coming_exclusive = 200
@@ -53,7 +53,7 @@ def test_an_expected_reset_time_does_not_replace_a_known_one() -> None:
     assert demand.reset_s == 0.05
 
 
-def test_a_copy_that_saves_less_than_it_costs_is_not_started() -> None:
+def test_a_copy_must_save_more_than_it_costs() -> None:
     assert wanted(DemandEstimate(coming_exclusive=3, start_s=4.0, reset_s=0.01, hold_s=0.1)) == 1
 
 

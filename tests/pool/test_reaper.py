@@ -39,7 +39,7 @@ def test_what_a_dead_owner_of_this_project_left_is_chosen() -> None:
     assert chosen(labels_of(DEAD), labels_of(ALIVE, name="dw-b-1")) == ["0"]
 
 
-def test_the_living_the_distant_the_long_lived_and_the_kept_are_spared() -> None:
+def test_living_remote_long_lived_and_kept_stacks_are_spared() -> None:
     assert chosen(labels_of(ALIVE)) == []
     assert chosen(labels_of(ELSEWHERE)) == []
     assert chosen(labels_of(None)) == []
@@ -84,6 +84,6 @@ def test_foreign_labels_are_never_chosen(labels: dict[str, str]) -> None:
 
 
 @given(st.lists(near_misses, max_size=5))
-def test_a_crowd_of_near_misses_never_takes_the_living_along(crowd: list[dict[str, str]]) -> None:
+def test_near_misses_are_never_reaped(crowd: list[dict[str, str]]) -> None:
     living = labels_of(ALIVE, name="dw-living")
     assert str(len(crowd)) not in chosen(*crowd, living)

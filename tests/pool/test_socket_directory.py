@@ -48,7 +48,9 @@ def test_what_cannot_be_used_gives_way(
     assert runtime_directory() == short / NAME
 
 
-def test_where_there_is_no_place_each_is_told(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runtime_directory_every_attempt_is_named(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runtime, "_DIRECTORY_LIMIT", 3)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     with pytest.raises(LeaseError) as caught:
@@ -68,7 +70,7 @@ def test_somebody_elses_directory_is_refused(short: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["address", "lock", "log"])
-def test_a_directory_in_the_place_of_the_brokers_files_is_told(
+def test_a_directory_in_place_of_the_broker_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="dwt-") as short_path:

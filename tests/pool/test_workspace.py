@@ -32,7 +32,7 @@ def test_a_workspace_is_private_and_names_its_owner(tmp_path: Path) -> None:
     assert not workspace.directory.exists()
 
 
-def test_where_no_workspace_can_be_is_told(tmp_path: Path) -> None:
+def test_a_workspace_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "sessions").write_text("a file, so that no directory can be made below")
     with pytest.raises(
         ResourceError, match=r"cannot write to .*/sessions/abc: Not a directory"

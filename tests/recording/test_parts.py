@@ -61,7 +61,7 @@ def seen(spans: SpanRecorder) -> list[tuple[str, float, float, bool]]:
 # -- the spans of a thread ------------------------------------------------------------------
 
 
-def test_what_is_inside_interrupts_what_is_around(spans: SpanRecorder, clock: Clock) -> None:
+def test_an_inner_span_interrupts_the_outer_one(spans: SpanRecorder, clock: Clock) -> None:
     with spans.span(OpenSpan("fixture", "outer")):
         clock.tick(1)
         with spans.span(OpenSpan("fixture", "inner")):
@@ -75,7 +75,7 @@ def test_what_is_inside_interrupts_what_is_around(spans: SpanRecorder, clock: Cl
     assert seen(spans) == []
 
 
-def test_what_is_inside_of_something_shared_is_shared(spans: SpanRecorder, clock: Clock) -> None:
+def test_spans_inside_a_shared_span_are_shared(spans: SpanRecorder, clock: Clock) -> None:
     with (
         spans.span(OpenSpan("fixture", "wide", shared=True)),
         spans.span(OpenSpan("queue", "default")),
@@ -84,7 +84,7 @@ def test_what_is_inside_of_something_shared_is_shared(spans: SpanRecorder, clock
     assert seen(spans) == [("default", 100.0, 1.0, True)]
 
 
-def test_an_end_without_a_begin_is_none(spans: SpanRecorder, clock: Clock) -> None:
+def test_an_end_without_a_begin_is_ignored(spans: SpanRecorder, clock: Clock) -> None:
     spans.end(OpenSpan("fixture", "never begun"))
     outer, inner = OpenSpan("fixture", "outer"), OpenSpan("fixture", "inner")
     spans.begin(outer)
@@ -95,9 +95,7 @@ def test_an_end_without_a_begin_is_none(spans: SpanRecorder, clock: Clock) -> No
     assert seen(spans) == [("inner", 100.0, 1.0, False)]
 
 
-def test_what_is_too_short_or_of_another_thread_is_not_noted(
-    spans: SpanRecorder, clock: Clock
-) -> None:
+def test_very_short_and_foreign_spans_are_skipped(spans: SpanRecorder, clock: Clock) -> None:
     with spans.span(OpenSpan("fixture", "quick")):
         clock.tick(1e-6)
 
@@ -221,7 +219,7 @@ def test_gaps_fill_what_tests_leave() -> None:
 # -- what processes tell ---------------------------------------------------------------------
 
 
-def test_a_journal_tells_everything_once(clock: Clock) -> None:
+def test_a_journal_yields_each_entry_once(clock: Clock) -> None:
     journal = StackTimeline(clock)
     journal.knows("p", "default")
     with journal.noted("p", "reset"):
@@ -245,7 +243,7 @@ def test_a_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack.spans[-1].name == "999"
 
 
-def test_what_several_processes_tell_is_merged() -> None:
+def test_the_parts_of_several_processes_are_merged() -> None:
     old, new = UnitRecord("db", "c1", 1.0), UnitRecord("db", "c1", 2.0)
     first = BrokerReport(
         "docker 20",
@@ -282,7 +280,7 @@ def test_counts_follow_from_whole_spans_also_of_what_failed() -> None:
     assert report.counts() == {"started": 2, "leases": 2, "resets": 2}
 
 
-def test_engine_calls_are_told_once() -> None:
+def test_engine_calls_are_counted_once() -> None:
     before = {"start": CallStatistics(2, 1.0), "ping": CallStatistics(1, 0.1)}
     now = {"start": CallStatistics(5, 4.0), "ping": CallStatistics(1, 0.1)}
     assert calls_between(before, now) == (EngineCalls("start", 3, 3.0),)
@@ -298,7 +296,7 @@ def git(directory: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def test_git_tells_which_source(tmp_path: Path) -> None:
+def test_the_revision_comes_from_git(tmp_path: Path) -> None:
     assert GitQuestion(tmp_path).answer() == Git()
     git(tmp_path, "init", "-b", "trunk")
     (tmp_path / "file").write_text("1")
@@ -312,7 +310,7 @@ def test_git_tells_which_source(tmp_path: Path) -> None:
     assert GitQuestion(tmp_path).answer() == Git(revision, "trunk", dirty=True)
 
 
-def test_without_git_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert GitQuestion(tmp_path).answer() == Git()
 

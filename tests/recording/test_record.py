@@ -69,7 +69,7 @@ def test_a_record_survives_json() -> None:
     assert RunRecord.from_json(json.loads(json.dumps(WHOLE.to_json()))) == WHOLE
 
 
-def test_what_is_default_takes_no_room() -> None:
+def test_defaults_are_not_written() -> None:
     values = RunRecord("x", 1.0, 2.0, 0, tests=(TestRecord("t", "main", 0.0, 1.0, "passed"),))
     assert values.to_json() == {
         "id": "x",
@@ -82,7 +82,7 @@ def test_what_is_default_takes_no_room() -> None:
     }
 
 
-def test_a_newer_version_may_tell_more() -> None:
+def test_unknown_fields_of_newer_versions_are_ignored() -> None:
     values = WHOLE.to_json() | {"mood": "good"}
     assert RunRecord.from_json(values) == WHOLE
 

@@ -115,7 +115,7 @@ def test_each_test_is_recorded_and_adds_up(recorded: Recorded) -> None:
     assert late == [("call", ""), ("fixture", "inner"), ("call", ""), ("fixture", "inner")]
 
 
-def test_what_several_tests_use_is_charged_to_none(recorded: Recorded) -> None:
+def test_shared_time_is_charged_to_no_test(recorded: Recorded) -> None:
     recorded.pytester.makepyfile(test_it=SUITE)
     recorded.run("--dockwright-record=on", "-k", "test_passes and not unexpectedly or asks_late")
     record = recorded.last()
@@ -127,7 +127,7 @@ def test_what_several_tests_use_is_charged_to_none(recorded: Recorded) -> None:
     assert cost.seconds == pytest.approx(0.08, abs=0.04)
 
 
-def test_beside_xdist_each_worker_has_a_lane(recorded: Recorded) -> None:
+def test_each_xdist_worker_has_a_lane(recorded: Recorded) -> None:
     recorded.pytester.makepyfile(test_it=SUITE)
     recorded.run("--dockwright-record=on", "-n", "2")
     record = recorded.last()
@@ -146,7 +146,7 @@ def test_a_report_has_what_workers_ran_also_where_nothing_is_kept(recorded: Reco
     assert not recorded.cache.exists()
 
 
-def test_a_dead_worker_takes_no_finished_test_along(recorded: Recorded) -> None:
+def test_a_dead_worker_loses_no_finished_test(recorded: Recorded) -> None:
     recorded.pytester.makepyfile(
         """
         import os

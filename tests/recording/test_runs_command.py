@@ -49,9 +49,7 @@ def test_ls_shows_the_newest_first(store: RunStore, capsys: Capture) -> None:
     assert (only["id"], only["exit_code"], only["dirty"]) == ("20260202-101500-ffffff", 0, None)
 
 
-def test_where_nothing_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKWRIGHT_CACHE_DIR", str(tmp_path / "cache"))
     assert run(["runs", "ls"]) == 0
@@ -66,7 +64,7 @@ def test_where_nothing_is_recorded(
     )
 
 
-def test_show_tells_where_the_time_went(store: RunStore, capsys: Capture) -> None:
+def test_show_prints_where_the_time_went(store: RunStore, capsys: Capture) -> None:
     assert run(["runs", "show", "20260131"]) == 0
     out = capsys.readouterr().out
     for line in (
@@ -99,7 +97,7 @@ def test_show_tells_where_the_time_went(store: RunStore, capsys: Capture) -> Non
         (["export", "1999"], "no run has a name that starts with '1999'"),
     ],
 )
-def test_what_cannot_be_meant(
+def test_impossible_arguments(
     store: RunStore, capsys: Capture, arguments: list[str], message: str
 ) -> None:
     assert run(["runs", *arguments]) == 2

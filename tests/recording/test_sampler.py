@@ -67,7 +67,7 @@ def _ended(engine: Engine, container: str) -> Outcome:
     return Continue("it runs") if running else Ready()
 
 
-def test_a_process_is_read_with_its_children() -> None:
+def test_a_process_is_sampled_with_its_children() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
     busy = "x = bytearray(60_000_000); print('up', flush=True); import sys; sys.stdin.read()"
     parent = subprocess.Popen(
@@ -130,7 +130,7 @@ def test_units_keep_the_peak_and_the_latest_sums(machine: Machine) -> None:
     assert machine.sampler.drain() == ((), {})
 
 
-def test_a_container_that_starts_again_counts_on(machine: Machine) -> None:
+def test_a_restarted_container_keeps_its_sums(machine: Machine) -> None:
     machine.look(cpu_s=4.0)
     machine.look(cpu_s=1.0)
     machine.look(cpu_s=1.5)
@@ -138,7 +138,7 @@ def test_a_container_that_starts_again_counts_on(machine: Machine) -> None:
     assert units["p"][0].cpu_s == 5.5
 
 
-def test_what_has_ended_costs_no_sample_and_no_failure(machine: Machine) -> None:
+def test_ended_containers_are_not_sampled(machine: Machine) -> None:
     machine.look(cpu_s=1.0)
     machine.gone = True
     machine.look()
@@ -147,7 +147,7 @@ def test_what_has_ended_costs_no_sample_and_no_failure(machine: Machine) -> None
     assert units["p"][0].cpu_s == 1.0
 
 
-def test_nobody_who_records_no_samples(machine: Machine) -> None:
+def test_without_recording_nothing_is_sampled(machine: Machine) -> None:
     machine.sampler.unwatch(0)
     machine.look(cpu_s=1.0)
     assert machine.sampler.drain() == ((), {})

@@ -31,7 +31,7 @@ def connection(store: RunStore) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize("version", range(len(MIGRATIONS) + 1))
-def test_each_version_becomes_this_one(
+def test_every_old_version_is_migrated(
     store: RunStore, connection: sqlite3.Connection, version: int
 ) -> None:
     for step in MIGRATIONS[:version]:
@@ -48,7 +48,7 @@ def test_each_version_becomes_this_one(
     assert [each.run for each in store.history()] == ["new"]
 
 
-def test_a_further_step_keeps_what_is_there(
+def test_a_migration_keeps_the_runs(
     store: RunStore, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(run("old"))
@@ -73,7 +73,7 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(
     assert {each.id for each in store.runs()} == {"old", "new"}
 
 
-def test_of_several_that_come_at_once_one_takes_the_step(
+def test_one_of_several_processes_migrates_the_store(
     store: RunStore, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(run("old"))

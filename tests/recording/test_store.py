@@ -38,7 +38,7 @@ def run(name: str, *, began_s: float | None = None, test: str = "test_a.py::test
     return RunRecord(name, began_s, 5.0, 0, tests=tests)
 
 
-def test_a_run_comes_back_as_it_was(file: Path) -> None:
+def test_a_run_round_trips(file: Path) -> None:
     store = RunStore(file, StoreOptions(keep_days=0))
     store.add(WHOLE)
     assert store.load(WHOLE.id) == WHOLE
@@ -48,7 +48,7 @@ def test_a_run_comes_back_as_it_was(file: Path) -> None:
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
-def test_where_nothing_was_kept_nothing_is_made(file: Path) -> None:
+def test_reading_does_not_create_a_store(file: Path) -> None:
     store = RunStore(file)
     assert store.runs() == []
     assert store.history() == []
@@ -69,7 +69,7 @@ def test_the_newest_comes_first(file: Path) -> None:
     assert [each.id for each in store.runs(limit=2)] == ["c", "b"]
 
 
-def test_old_runs_and_too_many_go_when_another_comes(file: Path) -> None:
+def test_old_and_surplus_runs_are_removed_by_the_next_one(file: Path) -> None:
     store = RunStore(file, StoreOptions(keep_days=10, keep_runs=2))
     now = time.time()
     store.add(run("old", began_s=now - 9.9 * DAY_S, test="test_gone.py::test_x"))
@@ -125,7 +125,7 @@ def test_a_damaged_store_is_set_aside(file: Path, damage: bytes) -> None:
     assert store.add(run("b")) is None
 
 
-def test_a_torn_page_is_found_and_set_aside(file: Path) -> None:
+def test_a_torn_page_is_detected_and_set_aside(file: Path) -> None:
     store = RunStore(file)
     for number in range(20):
         store.add(run(f"r{number}", test=f"test_{number}.py::{'x' * 500}"))
@@ -137,7 +137,7 @@ def test_a_torn_page_is_found_and_set_aside(file: Path) -> None:
     assert [each.id for each in store.runs()] == ["a"]
 
 
-def test_a_locked_store_is_told_of_after_a_while(file: Path) -> None:
+def test_a_locked_store_is_reported_after_a_while(file: Path) -> None:
     store = RunStore(file, StoreOptions(busy_s=0.2))
     store.add(run("a"))
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -148,7 +148,7 @@ def test_a_locked_store_is_told_of_after_a_while(file: Path) -> None:
     store.add(run("b"))
 
 
-def test_a_store_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_created(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(StoreError, match="cannot save the run"):
@@ -166,7 +166,7 @@ def test_a_newer_store_is_left_alone(file: Path) -> None:
         assert connection.execute("SELECT id FROM runs").fetchall() == [("a",)]
 
 
-def test_several_processes_may_be_the_first(file: Path) -> None:
+def test_several_processes_may_create_the_store(file: Path) -> None:
     code = """
 import sys
 from pathlib import Path
@@ -202,7 +202,7 @@ RunStore(Path(sys.argv[1])).add(run(sys.argv[2]))
     "document",
     ["text", b"no zlib", *map(zlib.compress, (b"5", b"{}", b"\xff", b"[" * 100_000))],
 )
-def test_a_damaged_record_is_told(file: Path, document: str | bytes) -> None:
+def test_a_damaged_record_is_reported(file: Path, document: str | bytes) -> None:
     store = RunStore(file)
     store.add(run("a"))
     with closing(sqlite3.connect(file)) as connection:
@@ -214,9 +214,7 @@ def test_a_damaged_record_is_told(file: Path, document: str | bytes) -> None:
     assert store.remove(["a"]) == 1
 
 
-def test_a_record_that_unpacks_without_bound_is_told(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decompression_bomb_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockwright.recording.store._RECORD_BYTES", 1 << 20)
     store = RunStore(file)
     store.add(run("a"))
@@ -227,7 +225,7 @@ def test_a_record_that_unpacks_without_bound_is_told(
         store.load("a")
 
 
-def test_a_directory_in_the_place_of_the_store_is_told(file: Path) -> None:
+def test_a_directory_in_place_of_the_store(file: Path) -> None:
     file.mkdir(parents=True)
     with pytest.raises(StoreError, match=r"cannot read the recorded runs: .*: unable to open"):
         RunStore(file).runs()

@@ -93,7 +93,7 @@ def test_a_store_that_lacks_something_is_set_aside(tmp_path: Path, script: str) 
     assert [each.id for each in RunStore(file).runs()] == ["new"]
 
 
-def test_a_value_that_makes_no_sense_is_told_of(tmp_path: Path) -> None:
+def test_an_impossible_value_is_reported(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "runs.sqlite3")
     store.add(run("a"))
     with closing(sqlite3.connect(store.file)) as connection, connection:
@@ -119,7 +119,7 @@ def _harm(file: Path, dice: random.Random) -> None:
     file.write_bytes(content)
 
 
-def test_whatever_is_done_to_the_file_a_run_is_kept_or_it_is_told_why(tmp_path: Path) -> None:
+def test_a_damaged_file_never_loses_a_run_silently(tmp_path: Path) -> None:
     whole, file = tmp_path / "whole", tmp_path / "runs.sqlite3"
     for number in range(12):
         RunStore(whole).add(run(f"r{number}", test=f"test_{number}.py::{'x' * 400}"))

@@ -66,9 +66,7 @@ def test_nothing_is_wider_than_the_screen(
     page.context.close()
 
 
-def test_tests_are_searched_and_sorted_and_opened_without_a_mouse(
-    browser: Browser, small: Path
-) -> None:
+def test_the_test_table_is_usable_without_a_mouse(browser: Browser, small: Path) -> None:
     page = opened(browser, small, "desktop")
     page.focus("#search")
     page.keyboard.type("img onerror")
@@ -85,7 +83,7 @@ def test_tests_are_searched_and_sorted_and_opened_without_a_mouse(
     page.context.close()
 
 
-def test_the_timeline_is_walked_with_the_keyboard(browser: Browser, small: Path) -> None:
+def test_the_timeline_can_be_read_with_the_keyboard(browser: Browser, small: Path) -> None:
     page = opened(browser, small, "desktop")
     page.focus("#lanes")
     assert page.inner_text("#piece").startswith("Worker gw0: outside tests")
@@ -117,7 +115,7 @@ def test_five_thousand_tests_open_in_two_seconds(browser: Browser, tmp_path: Pat
     assert 0 < taken_s < 2.0
 
 
-def test_a_tests_parts_are_a_table_on_a_phone_too(browser: Browser, small: Path) -> None:
+def test_the_parts_of_a_test_fit_a_phone(browser: Browser, small: Path) -> None:
     page = opened(browser, small, "phone")
     page.locator("#test-table tbody .name").first.click()
     row = page.locator("tr.detail table.small tbody tr").first
@@ -126,7 +124,7 @@ def test_a_tests_parts_are_a_table_on_a_phone_too(browser: Browser, small: Path)
     page.context.close()
 
 
-def test_stacks_stand_in_the_order_in_which_they_began(browser: Browser, small: Path) -> None:
+def test_stacks_are_ordered_by_their_start(browser: Browser, small: Path) -> None:
     page = opened(browser, small, "desktop")
     began = page.evaluate(
         "timeline.lanes.filter(lane => lane.kind === 'stack').map(lane => lane.items[0].began)"

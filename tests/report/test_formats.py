@@ -37,7 +37,7 @@ def test_every_format_is_written_by_its_suffix(tmp_path: Path) -> None:
     assert text.startswith("### dockwright: ")
 
 
-def test_a_report_that_cannot_be_written_is_told_and_no_more(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_only_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "report.html"
     (note,) = publish(RUN, [target], "", {}, RunStore(tmp_path / "runs.sqlite"))
@@ -52,7 +52,7 @@ def test_github_gets_a_step_summary_beside_what_is_there(tmp_path: Path) -> None
     assert summary.read_text("utf-8").startswith("earlier\n### dockwright: ")
 
 
-def test_a_summary_ends_with_what_is_left() -> None:
+def test_a_summary_ends_with_the_leftovers() -> None:
     assert markdown(RUN).endswith("\nleftovers: none (2 stacks removed)\n")
     stack = StackRecord("dw-<kept>", "shop", (Span("start", "", 0.0, 1.0),))
     kept = markdown(replace(RUN, stacks=(*RUN.stacks, stack)))
@@ -71,7 +71,7 @@ def test_a_summary_stays_below_githubs_limit() -> None:
     assert text.endswith("`--dockwright-report=FILE.html`._\n")
 
 
-def test_a_hostile_name_stays_a_text() -> None:
+def test_a_hostile_name_is_escaped() -> None:
     assert HOSTILE in {test.nodeid.partition("::")[2] for test in RUN.tests}
     text = page(RUN)
     assert "<img" not in text
@@ -90,7 +90,7 @@ def test_control_codes_and_changes_of_direction_are_escaped() -> None:
     assert "\u202e" not in text
 
 
-def test_the_page_asks_the_network_for_nothing() -> None:
+def test_the_page_makes_no_network_requests() -> None:
     text = page(RUN)
     assert "default-src 'none'" in text
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(|@import""", text)

@@ -44,7 +44,7 @@ def test_many_spans_go_in_several_requests() -> None:
     assert len(collector.bodies) > 2
 
 
-def test_a_ci_systems_trace_goes_on() -> None:
+def test_the_trace_of_a_ci_system_is_continued() -> None:
     trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     with collecting() as collector:
         send(RUN, collector.url, {"TRACEPARENT": f"00-{trace}-{span}-01"})
@@ -54,7 +54,7 @@ def test_a_ci_systems_trace_goes_on() -> None:
     ]
 
 
-def test_a_collector_that_refuses_is_told_without_its_password(
+def test_a_collector_that_refuses_is_named_without_its_password(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with collecting(status=400) as collector:
@@ -75,11 +75,11 @@ def test_a_collector_that_refuses_is_told_without_its_password(
         ("https://host/v1/traces?x=1", "https://host/v1/traces?x=1"),
     ],
 )
-def test_the_path_may_be_left_out(url: str, whole: str) -> None:
+def test_the_path_of_an_address_is_optional(url: str, whole: str) -> None:
     assert endpoint(url) == whole
 
 
-def test_without_the_extra_nothing_begins(pytester: pytest.Pytester) -> None:
+def test_without_the_extra_a_run_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(absent="import sys\nsys.modules['opentelemetry'] = None\n")
     pytester.makepyfile(test_it="def test_it(): pass")
     result = pytester.runpytest_subprocess("-p", "absent", "--dockwright-otlp=http://h:4318")
@@ -89,7 +89,7 @@ def test_without_the_extra_nothing_begins(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_an_address_that_is_none(pytester: pytest.Pytester) -> None:
+def test_an_invalid_address(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--dockwright-otlp=localhost")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*otlp = 'localhost': expected a collector's address, such as *"])

@@ -25,7 +25,7 @@ def headings(run: RunRecord) -> list[str]:
     return [line.text for line in summary_lines(SUMMARY, 12.5, run) if line.style == "heading"]
 
 
-def test_it_tells_five_things_and_how_long_it_took() -> None:
+def test_the_summary_has_five_parts_and_the_wall_time() -> None:
     lines = texts(RUN)
     assert lines[:2] == [
         "2 stacks started, 40 leases, 40 resets, 46 engine calls",
@@ -51,7 +51,7 @@ def _wait(name: str) -> Span:
     return Span("wait", name, 0.0, 99.0)
 
 
-def test_the_shares_of_the_lanes_are_all_there_is() -> None:
+def test_the_shares_of_the_lanes_add_up_to_one() -> None:
     lines = [line for line in texts(RUN) if "%" in line]
     assert [line.split()[0] for line in lines] == ["queue", "fixture", "call", "other", "outside"]
     percents = [int(line.split("%")[0].split()[-1]) for line in lines]
@@ -76,11 +76,11 @@ def test_a_stack_that_stays_is_a_leftover() -> None:
     assert (line.text, line.style) == ("leftovers: 1 stack: dw-kept", "bad")
 
 
-def test_where_nobody_awaited_the_removal_nothing_is_claimed() -> None:
+def test_leftovers_are_unknown_when_the_removal_was_not_awaited() -> None:
     assert not any(line.startswith("leftovers") for line in texts(replace(RUN, stacks=())))
 
 
-def test_a_problem_is_a_leftover_and_told() -> None:
+def test_a_problem_is_shown_with_the_leftovers() -> None:
     summary = replace(SUMMARY, problems=("network dw-1 stays",))
     lines = texts(replace(RUN, problems=summary.problems), summary)
     assert "leftovers: 1 problem while removing" in lines

@@ -46,7 +46,7 @@ def test_it_runs_on_the_host_and_knows_its_container(
 
 
 @pytest.mark.parametrize("place", ["container", "host"])
-def test_a_failure_tells_the_exit_code_and_what_was_written(
+def test_a_failure_has_the_exit_code_and_the_output(
     engine: Engine, container: str, place: str
 ) -> None:
     options: dict[str, Json] = {
@@ -59,7 +59,7 @@ def test_a_failure_tells_the_exit_code_and_what_was_written(
 
 
 @pytest.mark.parametrize("place", ["container", "host"])
-def test_it_is_given_a_limited_time(engine: Engine, container: str, place: str) -> None:
+def test_a_command_has_a_time_limit(engine: Engine, container: str, place: str) -> None:
     options: dict[str, Json] = {
         "command": "sleep 30",
         "timeout": "300ms",
@@ -69,7 +69,7 @@ def test_it_is_given_a_limited_time(engine: Engine, container: str, place: str) 
         command(engine, container, options).reset()
 
 
-def test_a_command_that_does_not_exist_on_the_host_is_told(engine: Engine, container: str) -> None:
+def test_a_command_that_does_not_exist_on_the_host(engine: Engine, container: str) -> None:
     options: dict[str, Json] = {
         "command": ["no-such-command"],
         "run_on": "host",
@@ -90,7 +90,7 @@ def test_a_command_that_does_not_exist_on_the_host_is_told(engine: Engine, conta
         ),
     ],
 )
-def test_wrong_options_are_told_by_their_place(
+def test_wrong_options_are_reported_with_their_place(
     engine: Engine, options: Mapping[str, Json], message: str
 ) -> None:
     with pytest.raises(ComposeError) as caught:

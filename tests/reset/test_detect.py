@@ -122,7 +122,7 @@ def test_a_databases_image_that_runs_something_else_is_refused_at_once(
 @pytest.mark.parametrize(
     ("trace", "port"), [("REDIS_VERSION", 6379), ("PG_MAJOR", 5432), ("MYSQL_VERSION", 3306)]
 )
-def test_a_server_of_another_kind_on_the_usual_port_is_given_up_soon(
+def test_a_different_server_on_the_usual_port_fails_quickly(
     trace: str, port: int, owned: Owned, caplog: pytest.LogCaptureFixture
 ) -> None:
     # It says nothing before it is asked: a client of MySQL waits for its greeting.
@@ -137,7 +137,7 @@ def test_a_server_of_another_kind_on_the_usual_port_is_given_up_soon(
 
 
 @pytest.mark.engine
-def test_an_unknown_image_and_a_finished_job_are_recreated_without_a_word(
+def test_an_unknown_image_and_a_finished_job_are_recreated_silently(
     owned: Owned, scratch: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     web = RealService(owned.engine, owned.run(scratch, "sleep", "600"), ServiceSpec("web", {}))
@@ -174,7 +174,7 @@ def test_an_unknown_strategy_names_the_known_ones(owned: Owned) -> None:
 
 
 @pytest.mark.engine
-def test_a_new_container_is_looked_at_anew(owned: Owned) -> None:
+def test_a_new_container_is_inspected_again(owned: Owned) -> None:
     environment = {"POSTGRES_PASSWORD": "shop", "POSTGRES_USER": "shop"}
     check = "pg_isready -q -h 127.0.0.1 -U shop"
     service = start(owned, "postgres:15", check=check, env=environment)

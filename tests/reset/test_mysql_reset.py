@@ -226,9 +226,7 @@ def test_open_transactions_and_locks_of_others_do_not_hold_a_reset_up(
     assert sql(service, "SELECT COUNT(*) FROM shop.customers").strip() == "3"
 
 
-def test_a_restarted_server_is_reset_all_the_same(
-    service: RealService, strategy: MysqlReset
-) -> None:
+def test_a_restarted_server_is_reset(service: RealService, strategy: MysqlReset) -> None:
     settle(strategy)
     sql(service, "SET GLOBAL max_allowed_packet = 16777216")  # as the restart will make it
     strategy.capture()
@@ -247,7 +245,7 @@ def test_without_our_copies_the_stack_is_broken(service: RealService, strategy: 
     strategy.capture()
 
 
-def test_a_password_that_is_not_known_is_told_at_the_baseline(owned: Owned, way: str) -> None:
+def test_an_unknown_password_is_reported_at_the_baseline(owned: Owned, way: str) -> None:
     service = start(owned, IMAGE, check=CHECK, env=ENVIRONMENT)
     sql(
         service,

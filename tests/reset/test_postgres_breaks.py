@@ -176,7 +176,7 @@ def test_a_crash_is_undone_unless_it_emptied_unlogged_tables(
         ),
     ],
 )
-def test_a_cluster_that_cannot_be_cloned_is_told_at_the_baseline(
+def test_a_cluster_that_cannot_be_cloned_is_reported_at_the_baseline(
     service: RealService, script: str, reason: str, undo: str
 ) -> None:
     psql(service, script)

@@ -173,9 +173,7 @@ def test_connections_that_stay_idle_are_kept_when_nothing_was_written(
     application.close()
 
 
-def test_a_restarted_server_is_reset_all_the_same(
-    service: RealService, strategy: PostgresReset
-) -> None:
+def test_a_restarted_server_is_reset(service: RealService, strategy: PostgresReset) -> None:
     before = dump(service)
     psql(service, "DELETE FROM sales.orders")
     service.engine.restart_container(service.container(), 10)
@@ -242,7 +240,7 @@ def test_a_spare_that_somebody_entered_is_not_used(
         "SELECT pg_replication_origin_advance('elsewhere', '0/1234')",
     ],
 )
-def test_what_no_file_and_no_table_tells_of_comes_back(
+def test_state_outside_files_and_tables_comes_back(
     service: RealService, strategy: PostgresReset, change: str
 ) -> None:
     state = "SHOW work_mem; SELECT * FROM pg_replication_origin_status"

@@ -125,7 +125,7 @@ def test_what_the_server_has_not_written_out_yet_comes_back_at_once(
 
 
 @pytest.mark.parametrize("change", MORE_THAN_ROWS)
-def test_what_is_more_than_rows_comes_back_with_the_whole_database(
+def test_changes_beyond_rows_restore_the_whole_database(
     service: RealService, strategy: PostgresReset, change: str
 ) -> None:
     before = everything(service)
@@ -135,7 +135,7 @@ def test_what_is_more_than_rows_comes_back_with_the_whole_database(
     assert_same(before, everything(service))
 
 
-def test_the_worst_comes_back_and_rows_after_it(
+def test_the_hardest_changes_come_back_and_rows_after_them(
     service: RealService, strategy: PostgresReset
 ) -> None:
     before = dump(service)
@@ -200,13 +200,15 @@ def test_resets_in_quick_succession_share_a_connection(
     assert ours(service) == first
 
 
-def test_a_connection_at_rest_is_ended(service: RealService, strategy: PostgresReset) -> None:
+def test_an_idle_connection_of_ours_is_closed(
+    service: RealService, strategy: PostgresReset
+) -> None:
     change_and_reset(service, strategy)
     until_none(lambda: len(ours(service)), "connections at rest")
     change_and_reset(service, strategy)
 
 
-def test_a_connection_that_a_test_ended_is_made_anew(
+def test_a_connection_that_a_test_ended_is_reopened(
     service: RealService, strategy: PostgresReset
 ) -> None:
     before = everything(service)

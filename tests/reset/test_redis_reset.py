@@ -135,14 +135,14 @@ def test_everything_that_a_test_can_reach_comes_back(server: Server) -> None:
         assert server.dump() == before
 
 
-def test_an_empty_server_is_empty_again(empty: Server) -> None:
+def test_an_empty_server_is_emptied_again(empty: Server) -> None:
     before = empty.dump()
     empty.call(*SEED)
     empty.strategy.reset()
     assert empty.dump() == before
 
 
-def test_cached_scripts_go(empty: Server) -> None:
+def test_cached_scripts_are_removed(empty: Server) -> None:
     [digest] = empty.call(("SCRIPT", "LOAD", "return 5"))
     assert isinstance(digest, bytes)
     empty.strategy.reset()
@@ -169,7 +169,7 @@ def test_the_baseline_is_on_disk_after_a_save_of_other_data(server: Server) -> N
     assert server.dump() == before
 
 
-def test_a_restarted_server_is_reset_all_the_same(empty: Server) -> None:
+def test_a_restarted_server_is_reset(empty: Server) -> None:
     before = empty.dump()
     empty.call(("SET", "kept by the restart", "x"), ("SAVE",))
     empty.service.engine.restart_container(empty.service.container(), 10)
@@ -236,7 +236,7 @@ def test_a_password_is_read_from_the_command_line(owned: Owned, way: str) -> Non
     strategy.close()
 
 
-def test_a_password_that_is_not_known_is_told_at_the_baseline(owned: Owned, way: str) -> None:
+def test_an_unknown_password_is_reported_at_the_baseline(owned: Owned, way: str) -> None:
     service = start(owned, IMAGE, check="redis-cli ping")
     Server(service, RedisReset(service)).call(("CONFIG", "SET", "requirepass", "hidden"))
     with pytest.raises(StackError, match="NOAUTH"):

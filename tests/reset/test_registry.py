@@ -38,12 +38,12 @@ def test_a_strategy_of_another_distribution_is_found(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("plugin")
-def test_our_own_names_cannot_be_taken() -> None:
+def test_built_in_names_cannot_be_replaced() -> None:
     assert Registry()["redis"].__name__ == "RedisReset"  # type: ignore[attr-defined]  # a class
     assert list(Registry()).count("redis") == 1
 
 
-def test_all_of_our_own_can_be_loaded() -> None:
+def test_every_built_in_strategy_can_be_loaded() -> None:
     registry = Registry()
     assert sorted(registry) == [
         "command", "mysql", "none", "postgres", "recreate", "redis", "volume",
@@ -51,7 +51,7 @@ def test_all_of_our_own_can_be_loaded() -> None:
     assert len([registry[name] for name in registry]) == len(registry)
 
 
-def test_drivers_are_loaded_only_when_a_server_is_spoken_to() -> None:
+def test_drivers_are_imported_only_when_a_server_is_contacted() -> None:
     script = (
         "import sys, dockwright.reset as r; [r.STRATEGIES[n] for n in r.STRATEGIES];"
         "print({'psycopg', 'redis', 'pymysql', 'docker'} & set(sys.modules))"

@@ -51,7 +51,9 @@ def test_a_job_that_is_done_is_not_done_again(make_stack: StackMaker, tmp_path: 
         assert stack.containers["app"] != before["app"]
 
 
-def test_a_job_is_done_again_on_what_is_new(make_stack: StackMaker, tmp_path: Path) -> None:
+def test_a_job_runs_again_after_its_service_was_recreated(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
     stack = make_stack(f"services: {CACHE}    x-dockwright: {{reset: recreate}}{JOB}")
     with captured(stack, tmp_path / "scratch") as baseline:
         before = dict(stack.containers)

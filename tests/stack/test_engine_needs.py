@@ -58,7 +58,7 @@ def spec_of(directory: Path, line: str, top: str = TOP) -> StackSpec:
 
 
 @pytest.mark.parametrize(("line", "path", "api", "product"), REFUSED.values(), ids=REFUSED)
-def test_what_would_run_otherwise_is_refused(
+def test_keys_that_would_change_behaviour_are_refused(
     line: str, path: str, api: str, product: str, tmp_path: Path
 ) -> None:
     spec = spec_of(tmp_path, line)
@@ -93,11 +93,11 @@ def test_a_network_without_ipv4_is_refused(tmp_path: Path) -> None:
         "networks: {m: , n: {mac_address: '02:42:ac:11:65:43', priority: 1}}",
     ],
 )
-def test_what_every_engine_can_do_is_not(line: str, tmp_path: Path) -> None:
+def test_keys_that_every_engine_supports_are_accepted(line: str, tmp_path: Path) -> None:
     require_engine(spec_of(tmp_path, line), ["web"], OLD)
 
 
-def test_what_a_stack_runs_without_is_named(tmp_path: Path) -> None:
+def test_ignored_keys_are_named(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, "healthcheck: {test: 'true', start_interval: 1s}")
 
     require_engine(spec, ["web"], OLD)
@@ -130,7 +130,7 @@ def test_the_tables_name_keys_of_compose_that_the_documentation_lists() -> None:
 @pytest.mark.parametrize(
     "name", [name for name in REFUSED if name != "subpath"]
 )  # a sub-path has to be there before
-def test_they_are_refused_before_anything_is_made_or_they_run(
+def test_unsupported_needs_are_refused_before_anything_is_created(
     name: str, make_stack: StackMaker, engine: Engine
 ) -> None:
     line, path, api, _ = REFUSED[name]

@@ -63,19 +63,21 @@ def reason(directory: Path, services: str, top: str) -> str:
 
 
 @pytest.mark.parametrize(("services", "top", "why"), SOLE.values(), ids=SOLE)
-def test_what_cannot_be_there_twice_is_named(
+def test_resources_that_allow_one_copy_are_named(
     services: str, top: str, why: str, tmp_path: Path
 ) -> None:
     assert reason(tmp_path, services, top) == why
 
 
 @pytest.mark.parametrize(("services", "top"), SEVERAL.values(), ids=SEVERAL)
-def test_what_gives_way_or_is_not_used_can(services: str, top: str, tmp_path: Path) -> None:
+def test_unused_and_adjustable_resources_allow_copies(
+    services: str, top: str, tmp_path: Path
+) -> None:
     assert reason(tmp_path, services, top) == ""
 
 
 @pytest.mark.engine
-def test_fixed_addresses_and_interfaces_give_way_in_copies(
+def test_fixed_addresses_and_interfaces_are_dropped_in_copies(
     make_stack: StackMaker, engine: Engine
 ) -> None:
     text = """

@@ -87,7 +87,7 @@ volumes: {{shared: }}
     assert ready == ["web", "seed", "app"]
 
 
-def test_a_container_that_exits_fails_the_start_at_once_with_its_last_words(
+def test_a_container_that_exits_fails_the_start_with_its_last_log_lines(
     make_stack: StackMaker,
 ) -> None:
     stack = make_stack(
@@ -382,7 +382,7 @@ def test_without_a_health_check_a_service_is_ready_once_it_listens(make_stack: S
         ),
     ],
 )
-def test_what_cannot_be_run_is_refused_before_anything_is_made(
+def test_an_unsupported_key_is_refused_before_anything_is_created(
     make_stack: StackMaker, engine: Engine, service: str, top: str, message: str
 ) -> None:
     sleeper = "  cache: {image: IMAGE, command: sleep 600}\n"

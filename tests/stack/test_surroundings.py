@@ -130,7 +130,7 @@ def test_a_file_that_looks_like_one_of_redis_is_seen(redis: Watched, name: str) 
     assert redis.reset() == {"cache": ("replaced", f"/data/{name} changed")}
 
 
-def test_only_those_who_came_after_the_baseline_are_detached(
+def test_only_later_containers_are_detached_from_networks(
     make_stack: StackMaker, engine: Engine, tmp_path: Path, owned: Owned
 ) -> None:
     stack = make_stack(CACHE)

@@ -172,7 +172,7 @@ def test_a_container_that_is_removed_during_the_wait_is_reported(room: Room) -> 
         wait_for(target, Log("never"), timeout_s=LONG_S)
 
 
-def test_a_container_that_never_was_is_an_error_of_its_own(engine: Engine) -> None:
+def test_a_container_that_never_existed_is_an_error(engine: Engine) -> None:
     target = ContainerTarget(engine, f"dwtest-{uuid.uuid4().hex}")
     for strategy in (Running(), Exited(), Log("x"), Exec("true")):
         with pytest.raises(NoSuchObjectError, match="dwtest-"):
@@ -234,7 +234,7 @@ def test_a_container_without_a_health_check_is_healthy_while_it_runs(room: Room)
         ("a/b", ValueError, "'a/b' is not a container's id or name"),
     ],
 )
-def test_what_cannot_be_a_container_is_refused(
+def test_an_object_that_is_not_a_container_is_refused(
     container: object, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -243,7 +243,7 @@ def test_what_cannot_be_a_container_is_refused(
         poll_for_service_health(container, timeout=0)  # type: ignore[arg-type]  # meant
 
 
-def test_nothing_stays_behind_after_a_wait(room: Room) -> None:
+def test_a_wait_leaves_nothing(room: Room) -> None:
     target = room.run("echo ready; sleep 600")
     wait_for(target, Log("ready"), timeout_s=LONG_S)  # the hub's own thread stays, from now on
     before = threading.active_count()

@@ -104,17 +104,17 @@ def test_a_busy_directory_does_not_make_a_busy_wait(tmp_path: Path) -> None:
     assert caught.value.attempts <= 30
 
 
-def test_a_file_that_never_was_is_deleted(tmp_path: Path) -> None:
+def test_a_file_that_never_existed_counts_as_deleted(tmp_path: Path) -> None:
     assert wait_for(Target(), FileDeleted(tmp_path / "a" / "b")).attempts == 1
 
 
-def test_the_root_directory_is_there_and_stays() -> None:
+def test_the_root_directory_exists() -> None:
     wait_for(Target(), File("/"))
     with pytest.raises(WaitTimeoutError, match="last seen: / still exists"):
         wait_for(Target(), FileDeleted("/"), timeout_s=0)
 
 
-def test_a_link_that_leads_nowhere_is_neither_there_nor_deleted(tmp_path: Path) -> None:
+def test_a_dangling_link_neither_exists_nor_is_deleted(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere")
     for strategy, seen in ((File(link), "does not exist"), (FileDeleted(link), "still exists")):
@@ -134,7 +134,7 @@ def test_a_path_that_cannot_be_looked_at_is_a_failure(tmp_path: Path) -> None:
         wait_for(Target(), File(loop / "x"), timeout_s=5)
 
 
-def test_nothing_stays_open_after_a_wait(tmp_path: Path) -> None:
+def test_no_descriptor_stays_open_after_a_wait(tmp_path: Path) -> None:
     before = _open_files(), threading.active_count()
     for number in range(5):
         with pytest.raises(WaitTimeoutError):

@@ -54,7 +54,7 @@ def is_late(target: ContainerTarget) -> bool:
 
 
 @pytest.mark.parametrize("sees_processes", [True, False])
-def test_it_is_ready_once_it_listens(
+def test_a_service_is_ready_once_it_listens(
     run: Run, monkeypatch: pytest.MonkeyPatch, sees_processes: bool
 ) -> None:
     if not sees_processes:  # as with an engine on another system
@@ -68,7 +68,7 @@ def test_it_is_ready_once_it_listens(
         assert connection.recv(4) == b"HTTP"
 
 
-def test_a_server_for_one_client_is_left_its_client(run: Run, engine: Engine) -> None:
+def test_a_server_for_a_single_client_is_not_probed(run: Run, engine: Engine) -> None:
     target = run(f"echo hello | nc -l -p {PORT}")
     pid = engine.inspect_container(target.container_id)["State"]["Pid"]
     if listening.listened_ports(pid, target.container_id) is None:
@@ -79,13 +79,13 @@ def test_a_server_for_one_client_is_left_its_client(run: Run, engine: Engine) ->
         assert connection.recv(5) == b"hello"
 
 
-def test_who_listens_for_itself_alone_does_not_count(run: Run) -> None:
+def test_listening_on_loopback_only_does_not_count(run: Run) -> None:
     target = run(f"exec httpd -f -p 127.0.0.1:{PORT} -h /")
     with pytest.raises(WaitTimeoutError, match="nothing listens on port 8000 yet"):
         wait_for(target, Listening((PORT,), patience_s=LONG_S), timeout_s=0.7)
 
 
-def test_patience_is_lost_once_for_each_service(run: Run) -> None:
+def test_each_service_times_out_once(run: Run) -> None:
     told: list[tuple[str, tuple[int, ...]]] = []
     silent = SilentPorts(lambda service, ports: told.append((service, ports)))
     target = run(LATE)
@@ -98,7 +98,7 @@ def test_patience_is_lost_once_for_each_service(run: Run) -> None:
     assert len(told) == 1
 
 
-def test_without_ports_it_is_enough_to_run(run: Run) -> None:
+def test_without_ports_a_running_service_is_ready(run: Run) -> None:
     wait_for(run("exec sleep 600"), Healthy(otherwise=Listening(())), timeout_s=LONG_S)
 
 
@@ -107,7 +107,7 @@ def test_an_exit_ends_the_wait(run: Run) -> None:
         wait_for(run("sleep 0.3; exit 3"), Listening((PORT,)), timeout_s=LONG_S)
 
 
-def test_it_is_for_containers() -> None:
+def test_listening_is_only_for_containers() -> None:
     with pytest.raises(UsageError, match="cannot wait for this host to listen on port 8000"):
         wait_for(Target(), Listening((PORT,)), timeout_s=1)
 

@@ -73,7 +73,7 @@ def test_the_last_check_is_made_when_the_time_is_up_and_counts() -> None:
     assert report.elapsed_s == pytest.approx(1.0)
 
 
-def test_no_time_means_one_check() -> None:
+def test_a_timeout_of_zero_checks_once() -> None:
     with pytest.raises(WaitTimeoutError, match=r"waited \d ms \(1 check\) for x; last seen: no"):
         until(
             scripted(Continue("no")),

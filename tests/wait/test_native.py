@@ -205,7 +205,7 @@ def test_a_combination_of_nothing_is_refused(combine: Callable[[], object]) -> N
         combine()
 
 
-def test_what_a_target_does_not_have_cannot_be_awaited(launch: Launch) -> None:
+def test_a_condition_that_a_target_cannot_meet_is_refused(launch: Launch) -> None:
     with pytest.raises(UsageError, match="for the log of this host: it is neither a container nor"):
         wait_for(Target(), Log("x"))
     with pytest.raises(UsageError, match="for worker to be healthy: only containers have a health"):

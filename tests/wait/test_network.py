@@ -88,12 +88,12 @@ def last_seen(strategy: WaitCondition) -> str:
     return caught.value.message.partition("last seen: ")[2]
 
 
-def test_a_path_is_asked_for_where_the_target_has_its_port(port: int) -> None:
+def test_a_path_is_requested_at_the_port_of_the_target(port: int) -> None:
     target = Target("web", address_of=lambda inside: Address("127.0.0.1", port - 8000 + inside))
     assert wait_for(target, Http("/status/204", port=8000)).value == 204
 
 
-def test_a_whole_url_with_a_query_is_asked_for(port: int) -> None:
+def test_a_whole_url_with_a_query_is_requested(port: int) -> None:
     wait_for(Target(), Http(f"http://127.0.0.1:{port}/?a=b", answer=r"hello nobody /\?a=b$"))
 
 
@@ -186,7 +186,7 @@ def test_a_proxy_without_a_server_behind_it_is_not_ready() -> None:
         assert re.search("closed|reset|broken pipe", last_seen(Http("/", port=port)))
 
 
-def test_service_health_takes_urls_and_addresses(port: int, free_port: int) -> None:
+def test_service_health_accepts_urls_and_addresses(port: int, free_port: int) -> None:
     assert poll_for_service_health(f"http://127.0.0.1:{port}/", timeout=10)
     assert poll_for_service_health(f"127.0.0.1:{port}", timeout=10)
     assert poll_for_service_health(Address("127.0.0.1", port), timeout=10)
@@ -204,7 +204,7 @@ def test_service_health_takes_urls_and_addresses(port: int, free_port: int) -> N
         ("host:70000", "is not host:port"),
     ],
 )
-def test_a_service_that_cannot_be_meant_is_refused(service: str, message: str) -> None:
+def test_an_ambiguous_service_is_refused(service: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         poll_for_service_health(service, timeout=0)
 
