@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # Finds or starts an engine, exports DOCKER_HOST if it is not the default one, and gets the images.
 WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 
+# Where compiled modules are not kept, each of the many processes that tests start compiles all of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test soak lint bench docs screenshots clean help
 .DEFAULT_GOAL := help
 
