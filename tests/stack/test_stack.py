@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import urllib.request
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
-from dockwright.engine import Engine
+from dockwright.engine import Engine, current_owner
 from dockwright.errors import (
     ComposeError,
     ConflictError,
@@ -20,7 +23,8 @@ from dockwright.errors import (
     StackError,
     UnknownServiceError,
 )
-from dockwright.stack import UnitEvent, statuses
+from dockwright.model import Ownership, ProcessSpec
+from dockwright.stack import Identity, NativeProcess, UnitEvent, statuses
 from tests._support.owned import leftovers
 from tests.stack.conftest import StackMaker
 
@@ -231,6 +235,26 @@ x-dockwright:
     assert process.running
     stack.remove()
     assert not process.running
+
+
+def test_a_process_that_outlives_its_object_causes_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    ownership = Ownership("none", "test", "default", current_owner(), time.time(), "0")
+    spec = ProcessSpec("helper", ("sleep", "600"), {}, tmp_path)
+    process = NativeProcess(spec, Identity("none", ownership), tmp_path / "log", "")
+    process.start(spec.command, {})
+    assert process.pid is not None
+    outliving = psutil.Process(process.pid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del process
+        gc.collect()
+    assert outliving.is_running()
+    outliving.kill()
+    assert raised == []
 
 
 def test_a_job_that_is_done_does_not_fail_the_start(make_stack: StackMaker) -> None:

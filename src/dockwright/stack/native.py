@@ -147,6 +147,17 @@ class StartedProcess:
         return _spawn(self.unit, self.command, self.cwd, self.environment, self.log)
 
 
+class _Child(subprocess.Popen[bytes]):
+    """A process that may outlive this object: a lease has ended, and the copy's reset ends it."""
+
+    def __del__(self) -> None:
+        """Do what `Popen` does, without its warning that the process is still running."""
+        super().__del__(_warn=_ignore)  # type: ignore[call-arg]  # private, in all Pythons
+
+
+def _ignore(*_: object, **__: object) -> None: ...
+
+
 def _spawn(
     unit: str,
     command: Sequence[str],
@@ -159,7 +170,7 @@ def _spawn(
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with log.open("ab") as output:
-            return subprocess.Popen(
+            return _Child(
                 [executable, *command[1:]],
                 env=environment,
                 cwd=cwd,
