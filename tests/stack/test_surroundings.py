@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,21 @@ services:
     configs: [{source: check, target: /check, mode: 0555}]
 configs:
   check: {content: "#!/bin/sh\\nsleep 0.5\\nexec redis-cli ping"}
+"""
+PUBLISHED = """
+services:
+  cache:
+    image: redis:7
+    ports: ["6379"]
+    extra_hosts: ["elsewhere:10.9.9.9"]
+    healthcheck: {test: [CMD, redis-cli, ping], interval: 1s}
+  web:
+    image: busybox:1
+    command: [httpd, -f, -p, '80']
+    stop_grace_period: 0s
+    ports: ["80"]
+    tmpfs: [/run]
+    x-dockwright: {reset: none}
 """
 MARIADB = """
 services:
@@ -122,6 +137,27 @@ def test_a_health_check_by_a_script_is_no_difference(
         for _ in range(5):
             checked.sh("cache", "redis-cli set a b")
             assert checked.reset() == {"cache": ("in place", "")}
+
+
+@pytest.mark.parametrize("act", [Stack.restart, Stack.stop, Stack.kill])
+def test_a_container_that_a_test_stopped_or_started_again_is_kept(
+    make_stack: StackMaker, tmp_path: Path, act: Callable[[Stack, list[str]], None]
+) -> None:
+    for published in watched(make_stack(PUBLISHED), tmp_path):
+        containers = dict(published.stack.containers)
+        for _ in range(2):
+            act(published.stack, ["cache", "web"])
+            assert published.reset() == {"cache": ("in place", "")}
+        assert published.stack.containers == containers
+
+
+def test_what_a_test_wrote_after_such_a_start_is_seen(
+    make_stack: StackMaker, tmp_path: Path
+) -> None:
+    for published in watched(make_stack(PUBLISHED), tmp_path):
+        published.stack.restart(["cache"])
+        published.sh("cache", "echo 10.9.9.9 db >>/etc/hosts")
+        assert published.reset()["cache"] == ("replaced", "/etc/hosts changed")
 
 
 @pytest.mark.parametrize("name", ["stray.rdb", "stray.aof", "nodes.conf", "appendonly.old"])

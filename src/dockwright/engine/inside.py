@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from zlib import crc32
 
 from dockwright.engine.types import Document
 from dockwright.errors import EngineError
@@ -151,6 +152,7 @@ class HostInside(EngineInside):
         self._engines_files = [
             Path(details[key]) for key in ("HostnamePath", "HostsPath", "ResolvConfPath")
         ]
+        self._addresses = _addresses(details)
         self._volumes = {
             str(mount["Destination"]): str(mount["Source"])
             for mount in details["Mounts"]
@@ -165,8 +167,15 @@ class HostInside(EngineInside):
             _walk(found, place.rstrip("/"), root, ground)
         for file in self._engines_files:
             with suppress(OSError):
-                found[f"/etc/{file.name}"] = _sign(file.stat())
+                found[f"/etc/{file.name}"] = self._content_sign(file)
         return found
+
+    def _content_sign(self, file: Path) -> Sign:
+        """Describe a file that the engine writes again at each start, with new addresses."""
+        look, content = file.stat(), file.read_bytes()
+        for address in self._addresses:
+            content = content.replace(address, b"address")
+        return look.st_mode, look.st_uid, look.st_gid, crc32(content)
 
     def processes(self) -> dict[int, Process]:
         """Return its processes by pid."""
@@ -283,6 +292,13 @@ def _is_on_this_host(details: Document) -> bool:
     with suppress(OSError):
         return details["Id"] in Path(f"/proc/{state['Pid']}/cgroup").read_text()
     return False
+
+
+def _addresses(details: Document) -> list[bytes]:
+    """Return the container's own addresses, as its hosts file has them, the longest first."""
+    endpoints = (details["NetworkSettings"].get("Networks") or {}).values()
+    values = (each.get(key) for each in endpoints for key in ("IPAddress", "GlobalIPv6Address"))
+    return sorted((value.encode() for value in values if value), key=len, reverse=True)
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -26,7 +26,6 @@ _PAUSES_S, _ENOUGH_FOR_FILES = (0.02, 0.02, 0.1, 0.2, 0.4), 2
 """A difference has to last: health checks come and go, and a loop's next command takes its time."""
 
 _FEW = 3
-_ENGINES_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 _RENEWED = ("EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "MacAddress", "IPv6Gateway",
             "GlobalIPv6Address", "GlobalIPv6PrefixLen", "DNSNames", "GwPriority")  # fmt: skip
 """What a container gets from each start of it."""
@@ -67,10 +66,8 @@ class _Known:
         self.status: str = self.details["State"]["Status"]
 
     def restart(self) -> None:
-        """Take note of a new start: its processes are others, and the engine has written files."""
+        """Take note of a new start: its processes are others."""
         self.restarted, self.processes = True, {}
-        for path in _ENGINES_FILES:
-            self.files.pop(path, None)
 
     def sorted_out(self, processes: Mapping[int, Process]) -> tuple[dict[int, Process], set[int]]:
         """Return the processes that are the service's own, and the pids of all others.
@@ -192,7 +189,9 @@ class Surroundings:
         except NoSuchObjectError:
             return "its container was removed"
         restarted = known.details["State"]["StartedAt"] != details["State"]["StartedAt"]
-        was, now = (_facts(each, renewed=restarted) for each in (known.details, details))
+        # One that does not run has neither addresses nor ports.
+        renewed = restarted or not (_runs(details) and _runs(known.details))
+        was, now = (_facts(each, renewed=renewed) for each in (known.details, details))
         changed = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
         if changed:
             return f"{_listed(changed)} changed"
@@ -308,6 +307,10 @@ def _facts(details: Document, *, renewed: bool) -> dict[str, Any]:
         )
         facts[f"network {name}"] = dict(stay)
     return facts if renewed else {**facts, "published ports": network.get("Ports")}
+
+
+def _runs(details: Document) -> bool:
+    return bool(details["State"]["Running"])
 
 
 def _stamp(details: Document) -> tuple[int, ...] | None:
