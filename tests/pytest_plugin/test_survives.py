@@ -33,22 +33,25 @@ TESTS = """
 """
 
 BREAKS = """
-    import {module}
+import {module}
 
-    def broken(*args, **kwargs):
-        raise {error}
+def broken(*args, **kwargs):
+    raise {error}
 
-    {module}.{name}  # exists, or nothing would be broken
-    {module}.{name} = {made}
+{module}.{name}  # exists, or nothing would be broken
+{module}.{name} = {made}
 """
 
 RAISES = "OSError(5, 'Input/output error')"
 
 
-def breaking(name: str, *, error: str = RAISES, made: str = "broken") -> str:
-    """Return a conftest.py in which something of dockwright raises."""
-    module, _, attribute = name.partition(":")
-    return BREAKS.format(module=module, name=attribute, error=error, made=made)
+def breaking(*names: str, error: str = RAISES, made: str = "broken") -> str:
+    """Return a conftest.py in which functions of dockwright raise."""
+    places = (name.partition(":") for name in names)
+    return "".join(
+        BREAKS.format(module=module, name=attribute, error=error, made=made)
+        for module, _, attribute in places
+    )
 
 
 @pytest.mark.engine
@@ -63,56 +66,68 @@ def test_a_failing_test_that_must_not_use_sockets_ends_nothing(suite: Suite) -> 
     assert suite.left() == []
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize(
-    ("broken", "line"),
-    [
-        ("dockwright.pool.session:RunSession.prepare", "start stacks before a test asks for one"),
-        (
-            "dockwright.pool.session:RunSession.log_sections",
-            "show the logs of test_it.py::test_fails",
-        ),
-        ("dockwright.pool.session:RunSession.close", "wait until its stacks are removed: *"),
-        ("dockwright.pytest_plugin.run:Run.close", "wait until its stacks are removed: *"),
-        ("dockwright.pytest_plugin.run:Run.start_recording", "record this run"),
-        ("dockwright.pytest_plugin.run:Run.conclude", "record and report this run"),
-        ("dockwright.pytest_plugin.run:Run.summary_lines", "say where the time went"),
-        ("dockwright.pytest_plugin.run:Run.ask_git", "ask git which source was tested"),
-        ("dockwright.recording:Recorder.attempt", "record this run"),
-        ("dockwright.recording:Recorder.set_up", "record this run"),
-        ("dockwright.recording:Recorder.ended", "record this run"),
-        ("dockwright.redact:Redactor.of", ""),
-    ],
+REMOVAL = "wait until its stacks are removed: *"
+
+BELOW_HOOKS: tuple[dict[str, str], ...] = (
+    {
+        "dockwright.pool.session:RunSession.prepare": "start stacks before a test asks for one",
+        "dockwright.pool.session:RunSession.log_sections": "show the logs of *::test_fails",
+        "dockwright.pool.session:RunSession.close": REMOVAL,
+        "dockwright.pytest_plugin.run:Run.summary_lines": "say where the time went",
+        "dockwright.pytest_plugin.run:Run.ask_git": "ask git which source was tested",
+    },
+    {
+        "dockwright.pytest_plugin.run:Run.close": REMOVAL,
+        "dockwright.pytest_plugin.run:Run.start_recording": "record this run",
+    },
+    {"dockwright.pytest_plugin.run:Run.conclude": "record and report this run"},
+    {"dockwright.recording:Recorder.attempt": "record this run"},
+    {
+        "dockwright.recording:Recorder.set_up": "record this run",
+        "dockwright.recording:Recorder.ended": "record this run",
+    },
+    {"dockwright.redact:Redactor.of": ""},
 )
-def test_what_fails_below_a_hook_is_one_line(suite: Suite, broken: str, line: str) -> None:
-    suite.write("conftest.py", breaking(broken))
-    suite.write("test_it.py", TESTS)
-    result = suite.run("--dockwright-record=on", "--junitxml=report.xml")
+"""Functions that raise in one run, and what the run then says that it could not do."""
+
+IN_WORKERS: tuple[dict[str, str], ...] = (
+    {
+        "dockwright.pytest_plugin.run:Run.receive": "collect what a worker recorded",
+        "dockwright.pytest_plugin.run:Run.receive_worker_end": "collect what a worker did",
+        "dockwright.pool.session:RunSession.close": REMOVAL,
+    },
+    {
+        "dockwright.pytest_plugin.run:Run.worker_end": "hand over what a worker did",
+        "dockwright.recording:Recorder.attempt": "record this run",
+    },
+)
+
+
+def assert_each_is_one_line(result: pytest.RunResult, broken: dict[str, str]) -> None:
     result.assert_outcomes(passed=2, failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert "INTERNALERROR" not in output(result)
-    assert "OSError(5" not in output(result)
-    if line:
-        result.stdout.fnmatch_lines([f"dockwright could not {line}: OSError: *Input/output error"])
+    for what in filter(None, broken.values()):
+        result.stdout.fnmatch_lines([f"dockwright could not {what}: OSError: *Input/output error"])
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(
-    ("broken", "what"),
-    [
-        ("dockwright.pytest_plugin.run:Run.receive", "collect what a worker recorded"),
-        ("dockwright.pytest_plugin.run:Run.receive_worker_end", "collect what a worker did"),
-        ("dockwright.pytest_plugin.run:Run.worker_end", "hand over what a worker did"),
-        ("dockwright.recording:Recorder.attempt", "record this run"),
-        ("dockwright.pool.session:RunSession.close", "wait until its stacks are removed: *"),
-    ],
-)
-def test_what_fails_in_a_worker_is_one_line(suite: Suite, broken: str, what: str) -> None:
-    suite.write("conftest.py", breaking(broken))
+@pytest.mark.parametrize("broken", BELOW_HOOKS, ids=lambda broken: ", ".join(broken))
+def test_failures_below_hooks_are_one_line_each(suite: Suite, broken: dict[str, str]) -> None:
+    suite.write("conftest.py", breaking(*broken))
+    suite.write("test_it.py", TESTS)
+    result = suite.run("--dockwright-record=on", "--junitxml=report.xml")
+    assert_each_is_one_line(result, broken)
+    assert "OSError(5" not in output(result)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("broken", IN_WORKERS, ids=lambda broken: ", ".join(broken))
+def test_failures_in_a_worker_are_one_line_each(suite: Suite, broken: dict[str, str]) -> None:
+    suite.write("conftest.py", breaking(*broken))
     suite.write("test_it.py", TESTS)
     result = suite.run("-n", "1", "--dockwright-record=on")
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines([f"dockwright could not {what}: OSError: *"])
+    assert_each_is_one_line(result, broken)
 
 
 @pytest.mark.engine
