@@ -26,7 +26,6 @@ HELP: Mapping[str, str] = {
 """The registered markers, each with one line for ``pytest --markers``."""
 
 MODES = ("stateless", "stateful", "module_cleanup")
-_NAMES = {*MODES, "stack"}
 
 
 def requirement_of(item: pytest.Item) -> Requirement:
@@ -88,14 +87,26 @@ def _stack_name(item: pytest.Item) -> str:
     return mark.args[0]
 
 
+def gets_ours(item: pytest.Item, name: str) -> bool:
+    """Return whether the test gets dockwright's own fixture of that name, itself or through others.
+
+    A suite may have a fixture, or a parameter, of the same name, which then replaces ours; ours
+    still counts if that fixture requests it.
+    """
+    if name not in getattr(item, "fixturenames", ()):
+        return False
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for definition in reversed(known.get(name, ())):  # the closest one first
+        if definition.func.__module__.startswith(__package__):
+            return True
+        if name not in definition.argnames:
+            return False
+    return False
+
+
 def uses_stack(item: pytest.Item) -> bool:
-    """Return whether the test uses a stack, itself or through its fixtures."""
-    return "stack" in getattr(item, "fixturenames", ())
-
-
-def concerns(item: pytest.Item) -> bool:
-    """Return whether the test uses a stack or has one of the markers."""
-    return uses_stack(item) or any(mark.name in _NAMES for mark in item.own_markers)
+    """Return whether the test uses a stack through our ``stack`` fixture."""
+    return gets_ours(item, "stack")
 
 
 def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:

@@ -111,7 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         run = config.stash[RUN]
         stacks = [DEFAULT_STACK, *run.settings.stacks]
         for item in items:
-            if markers.concerns(item):
+            if markers.uses_stack(item):
                 markers.check(item, stacks)
         run.checked = True
 
