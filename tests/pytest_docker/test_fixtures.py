@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -379,3 +380,31 @@ def test_without_the_setting_nothing_is_added(bare: pytest.Pytester) -> None:
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*fixture 'docker_services' not found"])
     assert bare.runpytest_inprocess("--container-scope", "class").ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("free", [True, False], ids=["free", "taken"])
+def test_a_suite_that_knows_the_declared_port_gets_it_if_it_is_free(
+    moved: Suite, free: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if free:
+            server.close()
+        moved.compose(
+            "tests/docker-compose.yml",
+            COMPOSE.replace('ports: ["8000"]', f'ports: ["{port}:8000"]'),
+        )
+        moved.write(
+            "tests/test_it.py",
+            f"""
+            import urllib.request
+
+            def test_it(docker_services):
+                assert (docker_services.port_for("web", 8000) == {port}) is {free}
+                if {free}:
+                    url = "http://localhost:{port}/index.html"
+                    assert urllib.request.urlopen(url, timeout=10).read() == b"hello\\n"
+            """,
+        )
+        moved.passes(passed=1)

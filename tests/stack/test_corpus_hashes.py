@@ -18,7 +18,7 @@ import pytest
 
 from dockwright.compose import LoadOptions, load
 from dockwright.model import StackSpec
-from dockwright.stack.container_config import BodyContext, container_body
+from dockwright.stack.container_config import BodyContext, container_body, has_own_ports
 from dockwright.stack.naming import Names, config_hash, guests_of
 from tests._support.compose.reference import CORPUS, Case, cases
 
@@ -69,11 +69,20 @@ def _body(spec: StackSpec, name: str, alone: int) -> str:
         image="image:1",
         labels={"owner": "test"},
         anonymous={"/anonymous": "copy_anonymous"},
-        publish_exposed=not alone,
+        host_ports={} if alone else _any_ports(spec, name),
         guests=guests_of(spec, name),
     )
     body = json.dumps(container_body(spec.services[name], context), default=list, sort_keys=True)
     return hashlib.sha256(body.replace(str(CORPUS), "/CORPUS").encode()).hexdigest()[:16]
+
+
+def _any_ports(spec: StackSpec, name: str) -> dict[str, list[dict[str, str]]]:
+    """Return what an isolated copy publishes, where this host cannot reach the containers."""
+    if not has_own_ports(spec.services[name]):
+        return {}
+    sharers = (spec.services[name], *guests_of(spec, name))
+    ports = [port for each in sharers for port in each.declared_ports]
+    return {str(port): [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in ports}
 
 
 def _without_place(document: Any) -> Any:

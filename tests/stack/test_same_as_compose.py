@@ -17,6 +17,7 @@ from dockwright.model import Ownership, StackSpec
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, Stack, StackOptions
 from dockwright.stack.create import Creator, Existing
 from dockwright.stack.graph import creation_waves
+from dockwright.stack.host_ports import FreePorts, HostPorts
 from dockwright.stack.images import Images, ImageWatch
 from tests._support.compose.reference import reference_tool
 
@@ -63,7 +64,8 @@ def ours(
     ownership = Ownership("persistent", "test", "default", None, time.time(), "0")
     identity = Identity(unique_name, ownership, isolated=False)
     stack = Stack(spec, engine, identity, StackOptions(log_directory=tmp_path))
-    creator = Creator(engine, spec, identity, stack.addresses)
+    host_ports = HostPorts("free", FreePorts(), local=True)
+    creator = Creator(engine, spec, identity, stack.addresses, host_ports)
     images = Images(engine)
     try:
         creator.networks_and_volumes(Existing())

@@ -80,7 +80,8 @@ def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None
     client = PoolClient(session.pool_options())
     try:
         for name in (names := _chosen(stacks, session)):
-            client.declare(name, load_options(session.settings, name, os.environ))
+            options = load_options(session.settings, name, os.environ)
+            client.declare(name, options, session.ports_of(name))
             client.prepare(name, exclusive=0)
         for name in names:
             requirement = Requirement(name, exclusive=False, scope="session", holder="pool warm")

@@ -47,6 +47,7 @@ from dockwright.pool.runtime import BrokerPlace, peer_uid
 from dockwright.pool.service import PoolService
 from dockwright.recording import Summary, decoded, encoded
 from dockwright.settings import Settings
+from dockwright.stack.host_ports import port_mode
 
 _log = logging.getLogger(__name__)
 
@@ -168,9 +169,9 @@ class Client:
         with decoding("a declaration"):
             name, options = str(message["name"]), decoded(LoadOptions, message["load"])
             seed = None if message["seed"] is None else decoded(SeedKey, message["seed"])
-            run = str(message["run"])
+            run, ports = str(message["run"]), port_mode(message["ports"])
         self._uses_stacks = True
-        declared = self._service.declare(name, options, seed, run=run)
+        declared = self._service.declare(name, options, seed, run=run, ports=ports)
         return {"key": declared.key, "warnings": list(declared.warnings)}
 
     def _prepare(self, message: Message) -> Json:

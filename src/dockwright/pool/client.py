@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dockwright.compose import LoadOptions
     from dockwright.engine import Engine
     from dockwright.stack import Stack
+    from dockwright.stack.host_ports import PortMode
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class PoolClient:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._loads: dict[str, LoadOptions] = {}
+        self._ports: dict[str, PortMode] = {}
         self._keys: dict[str, str] = {}
         self._warnings: dict[str, tuple[str, ...]] = {}
         self._specs: dict[str, StackSpec] = {}
@@ -102,14 +104,19 @@ class PoolClient:
         self._parent = _handle_of(options.parent)
         self._connection = self._connect()
 
-    def declare(self, name: str, options: LoadOptions) -> None:
+    def declare(self, name: str, options: LoadOptions, ports: PortMode = "free") -> None:
         """Declare a stack; no-op if it is declared with the same options.
+
+        Args:
+            name: of the stack.
+            options: how its Compose project is loaded.
+            ports: which host ports its copies have.
 
         Raises:
             ComposeError: its Compose file is wrong.
             EngineError: the engine cannot be used.
         """
-        if self._loads.get(name) != options:
+        if self._loads.get(name) != options or self._ports.get(name) != ports:
             seed = self._options.seed
             declared = self._ask(
                 "declare",
@@ -117,10 +124,11 @@ class PoolClient:
                 load=load_options_to_json(options),
                 seed=encoded(seed.key) if seed else None,
                 run=self._run,
+                ports=ports,
             )
             self._keys[name] = declared["key"]
             self._warnings[name] = tuple(declared["warnings"])
-            self._loads[name] = options
+            self._loads[name], self._ports[name] = options, ports
             self._specs.pop(name, None)
 
     def prepare(self, name: str, *, exclusive: int) -> None:

@@ -30,6 +30,7 @@ from dockwright.stack import (
     StackOptions,
     sole_reason,
 )
+from dockwright.stack.host_ports import FreePorts, PortMode
 from dockwright.wait import SilentPorts
 
 _UNKNOWN_SERVICE_BYTES = 192 << 20
@@ -106,6 +107,7 @@ class FactoryOptions:
         advice: takes what a Compose file could say better.
         store: where baselines are kept for later sessions; None: nowhere.
         files: reads the files that starts read.
+        free_ports: chooses the host ports of the copies.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
 
@@ -117,6 +119,7 @@ class FactoryOptions:
     advice: Advice = field(default_factory=Advice)
     store: BaselineStore | None = None
     files: FileDigests = field(default_factory=FileDigests)
+    free_ports: FreePorts = field(default_factory=FreePorts)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -130,6 +133,7 @@ class Factory:
         engine: where copies run.
         options: what they have in common.
         seed: what a client does to each copy before its baseline is captured, if anything.
+        ports: which host ports a copy has.
         measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
         sole: why there can be one copy only; empty: there can be more.
     """
@@ -139,6 +143,7 @@ class Factory:
     engine: Engine
     options: FactoryOptions
     seed: SeedKey | None = None
+    ports: PortMode = "free"
     measured: int = 0
     sole: str = field(init=False)
     _images: Images = field(init=False)
@@ -146,6 +151,8 @@ class Factory:
 
     def __post_init__(self) -> None:
         self.sole = sole_reason(self.spec)
+        if self.ports != "free":
+            self.sole = self.sole or "it has the host ports that its Compose file declares"
         self._images = Images(self.engine)
         self._silent_ports = SilentPorts(partial(self.options.advice.silent, self.name))
 
@@ -163,6 +170,8 @@ class Factory:
             replace(
                 StackOptions.of(self.options.settings, self.options.directory),
                 images=self._images,
+                ports=self.ports,
+                free_ports=self.options.free_ports,
                 silent_ports=self._silent_ports,
             ),
         )

@@ -26,12 +26,14 @@ class LeaseInfo:
         name: of the stack, as declared.
         units: its services and native processes.
         published: by unit and ``8000/tcp``: the ``host:port`` that reaches it.
+        declared: by unit and ``8000/tcp``: the host port that the Compose file declares for it.
     """
 
     project: str
     name: str
     units: tuple[str, ...]
     published: Mapping[str, Mapping[str, str]]
+    declared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stack: Stack) -> LeaseInfo:
@@ -42,6 +44,10 @@ class LeaseInfo:
             name=stack.identity.ownership.stack,
             units=units,
             published={unit: _published(stack, unit) for unit in units},
+            declared={
+                name: {str(port): port.published for port in service.ports if port.published}
+                for name, service in stack.spec.services.items()
+            },
         )
 
 

@@ -303,6 +303,16 @@ class Pool:
         with self._changed:
             return key in self._registry.factories
 
+    def has(self, key: str) -> bool:
+        """Return whether there is a copy of a stack."""
+        with self._changed:
+            return bool(self._registry.of(key))
+
+    def is_leased(self, key: str) -> bool:
+        """Return whether somebody holds a copy of a stack."""
+        with self._changed:
+            return any(copy.holders for copy in self._registry.of(key))
+
     def declare(self, key: str, factory: Factory, *, run: str = "") -> None:
         """Declare a stack, without starting it; no-op if this run has declared it before.
 

@@ -35,6 +35,7 @@ from dockwright.recording import (
 )
 from dockwright.settings import Settings
 from dockwright.stack import engine_warnings
+from dockwright.stack.host_ports import PortMode, declared_host_ports, is_taken
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,13 @@ class PoolService:
         self._drained = False
 
     def declare(
-        self, name: str, options: LoadOptions, seed: SeedKey | None, *, run: str = ""
+        self,
+        name: str,
+        options: LoadOptions,
+        seed: SeedKey | None,
+        *,
+        run: str = "",
+        ports: PortMode = "free",
     ) -> Declared:
         """Declare a stack with its files as they are now; within one run, as they were at first.
 
@@ -88,6 +95,7 @@ class PoolService:
             options: how its Compose project is loaded.
             seed: the seed that clients run on each new copy, if any.
             run: the run that the client belongs to; a new run tries again what failed before.
+            ports: which host ports its copies have.
 
         Raises:
             ComposeError: its Compose file is wrong.
@@ -98,7 +106,9 @@ class PoolService:
         with self._lock:
             pool, engine, shared = self._open()
             key = self._key(name, spec, seed, run)
-            pool.declare(key, Factory(name, spec, engine, shared, seed), run=run)
+            if ports != "free" and declared_host_ports(spec):
+                key, ports = self._with_declared_ports(pool, key, spec, ports)
+            pool.declare(key, Factory(name, spec, engine, shared, seed, ports), run=run)
         warnings = (*spec.warnings, *engine_warnings(spec, engine.version()))
         return Declared(key, tuple(str(each) for each in warnings))
 
@@ -113,6 +123,16 @@ class PoolService:
                 del self._keys[next(iter(self._keys))]
             self._keys[asked] = f"{name}@{self._freshness.key(spec)[:16]}{seeded}"
         return self._keys[asked]
+
+    def _with_declared_ports(
+        self, pool: Pool, key: str, spec: StackSpec, ports: PortMode
+    ) -> tuple[str, PortMode]:
+        """Return the key of a stack that has its declared host ports, if it can have them."""
+        fixed = f"{key}+ports"
+        taken = [port for port in declared_host_ports(spec) if is_taken(*port)]
+        if ports == "preferred" and (pool.is_leased(fixed) or (taken and not pool.has(fixed))):
+            return key, "free"
+        return fixed, ports
 
     def prepare(self, key: str, *, exclusive: int) -> None:
         """Start a stack in the background; `exclusive` leases of it will be requested."""

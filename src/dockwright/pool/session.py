@@ -20,6 +20,7 @@ from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.recording import OpenSpan, SpanRecorder, Summary
 from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.stack.host_ports import PortMode, port_mode
 from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class RunSession:
         self._lane = ""
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
+        self._ports: dict[str, PortMode] = {}
         self._environ = environ
         self._seed = seed
         self._run = run
@@ -133,15 +135,16 @@ class RunSession:
             if self._pool is not None:
                 self._pool.record(lane)
 
-    def declare(self, name: str, options: LoadOptions) -> None:
+    def declare(self, name: str, options: LoadOptions, *, ports: PortMode = "free") -> None:
         """Declare another stack beside those of the settings.
 
         Args:
             name: its name in requirements; with other options than before it is another stack.
             options: how its Compose project is loaded.
+            ports: which host ports its copies have, if no setting says it.
         """
         with self._lock:
-            self._loads[name] = options
+            self._loads[name], self._ports[name] = options, ports
             self._unavailable.pop(name, None)
 
     def prepare(self, demand: Mapping[str, int]) -> None:
@@ -286,12 +289,17 @@ class RunSession:
                     if self._lane:
                         self._pool.record(self._lane)
                 options = self._loads.get(name) or load_options(self.settings, name, self._environ)
-                self._pool.declare(name, options)
+                self._pool.declare(name, options, self.ports_of(name))
             except DockwrightError as unavailable:
                 # Every test would fail in the same way; do not make each of them wait for it.
                 self._unavailable[name] = unavailable
                 raise
             return self._pool
+
+    def ports_of(self, name: str) -> PortMode:
+        """Return which host ports the copies of a declared stack have."""
+        setting = self.settings.ports_of(name)
+        return port_mode(setting) if setting else self._ports.get(name, "free")
 
     def pool_options(self) -> PoolOptions:
         """Return which broker this process uses, and its settings if this process starts it."""

@@ -13,6 +13,7 @@ from types import TracebackType
 import pytest
 
 from dockwright.errors import DockwrightError
+from dockwright.pytest_plugin.moved_ports import moved_ports
 from dockwright.pytest_plugin.run import BEGAN, FAILED, LEASES, RUN, surviving
 
 _CALLED_BY_PYTEST = Path(__file__).parent
@@ -44,6 +45,8 @@ def _complete(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInf
     if leases and report.failed and call.when != "teardown":
         for held in held_leases:
             held.failed = True
+        with surviving(item.config, f"look for moved ports in the failure of {item.nodeid}"):
+            report.sections.extend(moved_ports(report, call, leases))
         for lease in leases:
             report.sections.extend(run.session.log_sections(lease, since_s=began_s))
 

@@ -25,6 +25,7 @@ from dockwright.pytest_plugin.run import (
     settings_of,
     surviving,
     troubles_of,
+    workers_of,
 )
 from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
 from dockwright.untrusted import printable
@@ -123,8 +124,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     with surviving(config, "start stacks before a test asks for one"), _usage_errors():
         run = config.stash[RUN]
-        workers = getattr(config, "workerinput", {}).get("workercount", 1)  # xdist's
-        demand = markers.demand(session.items, workers=workers) if run.checked else {}
+        demand = markers.demand(session.items, workers=workers_of(config)) if run.checked else {}
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):

@@ -23,7 +23,7 @@ from dockwright.errors import DockwrightError, StackError, UnknownServiceError, 
 from dockwright.model import Requirement
 from dockwright.pool.session import find_endpoint
 from dockwright.pytest_plugin.leases import acquire_shared, release
-from dockwright.pytest_plugin.run import HeldLease, run_of
+from dockwright.pytest_plugin.run import HeldLease, run_of, workers_of
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses
 from dockwright.wait import Cadence
@@ -313,7 +313,9 @@ def _dockwright_compat_lease(
     name = ", ".join(os.path.relpath(file, root) for file in options.files)
     holder = f"docker_services of {request.node.nodeid or root.name}"
     try:
-        run.session.declare(name, options)
+        # An unchanged suite may know the declared host ports; more workers need more copies.
+        alone = workers_of(request.config) == 1
+        run.session.declare(name, options, ports="preferred" if alone else "free")
         requirement = Requirement(name, exclusive=True, scope="session", holder=holder)
         held = acquire_shared(run, requirement, "docker_services")
     except DockwrightError as error:

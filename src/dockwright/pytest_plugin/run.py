@@ -271,6 +271,11 @@ def run_of(config: pytest.Config) -> Run:
     return config.stash[RUN]
 
 
+def workers_of(config: pytest.Config) -> int:
+    """Return how many processes run tests: xdist's workers, or this one."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))
+
+
 RUN = pytest.StashKey[Run]()
 TROUBLES = pytest.StashKey[list[str]]()
 """The lines of `surviving`."""

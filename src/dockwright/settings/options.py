@@ -10,6 +10,9 @@ from dockwright._text import parse_duration
 COMPATIBLE = ("pytest-docker",)
 """The plugins whose fixtures dockwright can provide."""
 
+PORT_MODES = ("free", "declared")
+"""Which host ports the copies of a stack have: free ones, or those that its file declares."""
+
 RECORD = ("auto", "on", "off")
 """When a run is recorded; ``auto``: if it uses a stack."""
 
@@ -147,6 +150,14 @@ OPTIONS: tuple[Option, ...] = (
         str,
         "the engine's URL; default: DOCKER_HOST, the docker CLI's context, the usual sockets",
         metavar="URL",
+    ),
+    Option(
+        "ports",
+        str,
+        "host ports of the stacks: free (a copy has ports of its own) or declared (as in the "
+        "Compose file, so there is one copy only); NAME=MODE: of one stack",
+        many=True,
+        metavar="MODE",
     ),
     Option(
         "max_stacks",

@@ -16,6 +16,7 @@ from dockwright.settings.options import (
     OPTIONS,
     POLL_CEILING_S,
     POLL_FIRST_S,
+    PORT_MODES,
     START_TIMEOUT_S,
     Option,
 )
@@ -31,6 +32,7 @@ class Settings:
         profiles: enabled profiles.
         env_files: files for interpolation; empty: ``.env`` beside the Compose file.
         engine: explicit engine URL, or an empty text.
+        ports: which host ports stacks have (see `PORT_MODES`) by stack; ``*``: all others.
         max_stacks: most stacks at once; 0 means: decide by memory and cores.
         keep_warm: seconds that the stacks stay after the run.
         cache_baselines: whether initialised volumes are kept for later runs.
@@ -56,6 +58,7 @@ class Settings:
     profiles: tuple[str, ...] = ()
     env_files: tuple[Path, ...] = ()
     engine: str = ""
+    ports: Mapping[str, str] = field(default_factory=dict)
     max_stacks: int = 0
     keep_warm: float = 0.0
     cache_baselines: bool = True
@@ -83,6 +86,10 @@ class Settings:
         """Whether the whole run is reported, so that it is recorded from its start."""
         return bool(self.report or self.otlp)
 
+    def ports_of(self, stack: str) -> str:
+        """Return which host ports a stack has; an empty text: no setting says it."""
+        return self.ports.get(stack) or self.ports.get(_ALL, "")
+
     def changed(self) -> dict[str, str]:
         """Return the settings that are not default, by name, as people write them.
 
@@ -93,13 +100,17 @@ class Settings:
 
 def _shown(value: object) -> str:
     if isinstance(value, Mapping):
-        return ",".join(f"{name}={each}" for name, each in value.items())
+        return ",".join(
+            str(each) if name == _ALL else f"{name}={each}" for name, each in value.items()
+        )
     if isinstance(value, tuple):
         return ",".join(str(each) for each in value)
     return str(value)
 
 
 DEFAULT_STACK = "default"
+
+_ALL = "*"  # the key of what holds for all stacks that are not named
 
 _NEAR = 0.92  # two letters of twenty; ..._PROFILE_DIR is not ..._PROFILES
 
@@ -186,6 +197,8 @@ def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
     parsed = [_parse(option, text, source.origin) for text in texts]
     if option.name == "stacks":
         return MappingProxyType(_read_stacks(texts, source))
+    if option.name == "ports":
+        return MappingProxyType(_read_ports(texts, source))
     if option.name in ("compose", "env_files", "seed_inputs", "report"):
         return tuple(_path(text, source) for text in texts)
     return tuple(parsed) if option.many else parsed[0]
@@ -211,6 +224,22 @@ def _read_stacks(texts: Sequence[str], source: Source) -> dict[str, Path]:
             raise SettingsError(f"{source.origin}: stacks: {name!r} is declared twice")
         stacks[name] = _path(file, source)
     return stacks
+
+
+def _read_ports(texts: Sequence[str], source: Source) -> dict[str, str]:
+    ports: dict[str, str] = {}
+    for text in texts:
+        name, equals, mode = text.rpartition("=")
+        if mode not in PORT_MODES or (equals and not name):
+            raise SettingsError(
+                f"{source.origin}: ports = {text!r}: expected {' or '.join(PORT_MODES)}, or "
+                "NAME=MODE for one stack",
+                hint="for example: declared, or mail=declared",
+            )
+        if (name or _ALL) in ports:
+            raise SettingsError(f"{source.origin}: ports: {name or mode!r} is given twice")
+        ports[name or _ALL] = mode
+    return ports
 
 
 def _path(text: str, source: Source) -> Path:

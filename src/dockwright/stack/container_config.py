@@ -305,9 +305,7 @@ class BodyContext:
         image: the image reference to run.
         labels: of ownership and of Compose.
         anonymous: volume names by mount target, for the volumes that have no name of their own.
-        publish_host: the host address on which ports are published in isolated copies.
-        publish_exposed: whether ``expose``d ports are published too (where the test cannot reach
-            the container's own address).
+        host_ports: the bindings of the ports that an isolated copy publishes.
         guests: the other services that are in its network: their ports are published with its own.
         mounts: further mounts, as the Engine API has them.
     """
@@ -316,8 +314,7 @@ class BodyContext:
     image: str
     labels: Mapping[str, str]
     anonymous: Mapping[str, str] = field(default_factory=dict)
-    publish_host: str = "127.0.0.1"
-    publish_exposed: bool = False
+    host_ports: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
     guests: tuple[ServiceSpec, ...] = ()
     mounts: tuple[Any, ...] = ()
 
@@ -377,21 +374,20 @@ def _own_exposed(service: ServiceSpec, context: BodyContext) -> list[str]:
     return [str(port) for each in (service, *context.guests) for port in each.exposed]
 
 
+def has_own_ports(service: ServiceSpec) -> bool:
+    """Return whether a service publishes ports itself: it is in no other container's network."""
+    return service.network_mode in ("", "bridge")
+
+
 def _port_bindings(service: ServiceSpec, context: BodyContext) -> dict[str, list[dict[str, str]]]:
-    if service.network_mode not in ("", "bridge"):
+    if not has_own_ports(service):
         return {}
+    if context.names.isolated:
+        return dict(context.host_ports)
     bindings: dict[str, list[dict[str, str]]] = {}
-    sharers = (service, *context.guests)
-    any_port = {"HostIp": context.publish_host, "HostPort": ""}
-    for port in (port for each in sharers for port in each.ports):
-        if context.names.isolated:
-            bindings[str(port)] = [any_port]
-        else:
-            binding = {"HostIp": port.host_ip, "HostPort": port.published}
-            bindings.setdefault(str(port), []).append(binding)
-    if context.publish_exposed:
-        for port in (port for each in sharers for port in each.exposed):
-            bindings.setdefault(str(port), [any_port])
+    for port in (port for each in (service, *context.guests) for port in each.ports):
+        binding = {"HostIp": port.host_ip, "HostPort": port.published}
+        bindings.setdefault(str(port), []).append(binding)
     return bindings
 
 

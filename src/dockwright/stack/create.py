@@ -13,7 +13,7 @@ from typing import Any
 
 from dockwright.engine import Engine, parallel
 from dockwright.errors import ComposeError, ComposeUnsupportedError
-from dockwright.model import GivenFile, ServiceSpec, StackSpec
+from dockwright.model import GivenFile, Port, ServiceSpec, StackSpec
 from dockwright.reset import disposable_servers
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.container_config import (
@@ -21,9 +21,11 @@ from dockwright.stack.container_config import (
     anonymous_targets,
     container_body,
     endpoint_config,
+    has_own_ports,
     tmpfs_targets,
 )
 from dockwright.stack.engine_needs import require_engine
+from dockwright.stack.host_ports import HostPorts
 from dockwright.stack.images import ReadyImage
 from dockwright.stack.naming import (
     COMPOSE_PROJECT,
@@ -58,12 +60,14 @@ class Creator:
         identity: of the copy.
         addresses: if they say that this host cannot reach containers, exposed ports are published
             as well.
+        host_ports: those of an isolated copy.
     """
 
     engine: Engine
     spec: StackSpec
     identity: Identity
     addresses: Addresses
+    host_ports: HostPorts
     names: Names = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,14 +125,12 @@ class Creator:
             )
         files = list(_contents(self.spec, service))
         sealed = bool(files) and _takes_mounts_only(service, files)
-        local = self.engine.endpoint.is_local
         context = BodyContext(
             names=self.names,
             image=image.reference,
             labels=self.identity.container_labels(self.spec, service.name),
             anonymous=anonymous,
-            publish_host="127.0.0.1" if local else "",
-            publish_exposed=self.identity.isolated and not self.addresses.containers_reachable,
+            host_ports=self.host_ports.of(service.name, self._published(service)),
             guests=guests_of(self.spec, service.name),
             mounts=self._bound_files(service, image, files) if sealed else (),
         )
@@ -146,6 +148,22 @@ class Creator:
             content = _tar({file.given.target.lstrip("/"): file for file in files})
             self.engine.archive_in(container, "/", content)
         return container
+
+    def move_ports(self, service: ServiceSpec) -> bool:
+        """Choose other host ports for a service; False: they are declared, and have to be those."""
+        return self.identity.isolated and self.host_ports.move(
+            service.name, self._published(service)
+        )
+
+    def _published(self, service: ServiceSpec) -> list[Port]:
+        """Return what a service's container publishes in an isolated copy, also for its guests."""
+        if not (self.identity.isolated and has_own_ports(service)):
+            return []
+        sharers = (service, *guests_of(self.spec, service.name))
+        ports = [port for each in sharers for port in each.ports]
+        if not self.addresses.containers_reachable:
+            ports += [port for each in sharers for port in each.exposed]
+        return ports
 
     def _bound_files(
         self, service: ServiceSpec, image: ReadyImage, files: Sequence[_File]

@@ -7,12 +7,19 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright.engine import Engine, parallel
-from dockwright.errors import ComposeError, EngineError, StackBrokenError, WaitCancelledError
+from dockwright.errors import (
+    ComposeError,
+    EngineError,
+    PortInUseError,
+    StackBrokenError,
+    WaitCancelledError,
+)
 from dockwright.model import StackSpec
 from dockwright.stack.create import Creator, Existing, require_runnable
 from dockwright.stack.graph import creation_waves, entangled
+from dockwright.stack.host_ports import HostPorts
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
-from dockwright.stack.naming import COMPOSE_PROJECT, Identity
+from dockwright.stack.naming import COMPOSE_PROJECT, Identity, guests_of
 from dockwright.stack.native import kill_processes, marked_processes
 from dockwright.stack.start import Launch, Listener, StartProgress, Units, ignore
 from dockwright.stack.view import StackOptions, StackView
@@ -20,6 +27,7 @@ from dockwright.wait import CancelToken
 
 _REMOVED = "the stack is being removed"
 _DEFAULT_GRACE_S = 10.0  # the Compose specification's
+_PORT_ATTEMPTS = 5
 
 
 class Stack(StackView):
@@ -42,7 +50,9 @@ class Stack(StackView):
         super().__init__(spec, engine, identity, options)
         self.ready_images: dict[str, ReadyImage] = {}
         self._images = options.images or Images(engine)
-        self._creator = Creator(engine, spec, identity, self.addresses)
+        host_ports = HostPorts(options.ports, options.free_ports, local=engine.endpoint.is_local)
+        self._creator = Creator(engine, spec, identity, self.addresses, host_ports)
+        self._unstarted: set[str] = set()
         self._tokens: set[CancelToken] = set()
         self._closing = False
 
@@ -251,7 +261,38 @@ class Stack(StackView):
         self.containers[name] = self._creator.container(
             self.spec.services[name], self.ready_images[name]
         )
+        self._unstarted.add(name)
         self.addresses.forget(name)
+
+    def start_container(self, name: str) -> None:
+        """Start a service's container; a new one gets other host ports if its own are taken.
+
+        Raises:
+            PortInUseError: the container ran before, or its host ports are declared.
+            EngineError: it cannot be started.
+        """
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                self.engine.start_container(self.container(name))
+                break
+            except PortInUseError:
+                last = attempt == _PORT_ATTEMPTS or name not in self._unstarted
+                if last or not self._move_ports(name):
+                    raise
+        self._unstarted.discard(name)
+        self.addresses.forget(name)
+
+    def _move_ports(self, name: str) -> bool:
+        """Create a container again with other host ports, and those that are in its network."""
+        if not self._creator.move_ports(self.spec.services[name]):
+            return False
+        sharers = [name, *(each.name for each in guests_of(self.spec, name))]
+        again = [each for each in sharers if each in self.containers]
+        for each in reversed(again):
+            self.engine.remove_container(self.containers.pop(each))
+        for each in again:
+            self._create_one(each, StartProgress())
+        return True
 
     def _check_wanted(self) -> None:
         if self._closing:
@@ -285,6 +326,7 @@ class Stack(StackView):
             timeout_s=self.options.ready_timeout_s,
             cadence=self.options.cadence,
             cancel=token,
+            start_container=self.start_container,
         )
 
     def _stop_unit(self, name: str) -> None:

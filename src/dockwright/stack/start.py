@@ -220,11 +220,19 @@ class Units:
         timeout_s: how long one may take to become ready, in seconds.
         cadence: how waits poll.
         cancel: ends the waits.
+        start_container: starts the container of a service.
     """
 
     def __init__(
-        self, stack: StackView, *, timeout_s: float, cadence: Cadence, cancel: CancelToken
+        self,
+        stack: StackView,
+        *,
+        timeout_s: float,
+        cadence: Cadence,
+        cancel: CancelToken,
+        start_container: Callable[[str], None],
     ) -> None:
+        self._container_starter = start_container
         self._stack = stack
         self._timeout_s = timeout_s
         self._options = WaitOptions(cadence=cadence, cancel=cancel)
@@ -279,10 +287,9 @@ class Units:
 
     def _start_container(self, name: str) -> None:
         try:
-            self._stack.engine.start_container(self._stack.container(name))
+            self._container_starter(name)
         except EngineError as exc:  # it names the container by its id
             raise type(exc)(f"service {name}: {exc.message}", hint=exc.hint) from exc
-        self._stack.addresses.forget(name)
 
     def _await_container(self, name: str, strategy: WaitCondition) -> None:
         target = ContainerTarget(

@@ -13,6 +13,7 @@ from dockwright.model import Address, StackSpec
 from dockwright.settings import START_TIMEOUT_S, Settings
 from dockwright.stack.addresses import Addresses
 from dockwright.stack.graph import Graph
+from dockwright.stack.host_ports import FreePorts, PortMode
 from dockwright.stack.images import Images
 from dockwright.stack.naming import COMPOSE_SERVICE, Identity, Names, config_hash, is_set_aside
 from dockwright.stack.native import NativeProcess, marked_processes
@@ -37,6 +38,8 @@ class StackOptions:
         ready_timeout_s: how long one unit may take to become ready, in seconds.
         images: shared by the stacks of one owner, so that each image is pulled or built once.
         cadence: how waits poll if no event arrives.
+        ports: which host ports an isolated copy has.
+        free_ports: chooses free ones; shared by the stacks of one owner.
         silent_ports: shared by the copies of one stack, so that a declared port on which nothing
             listens delays only one start.
     """
@@ -45,6 +48,8 @@ class StackOptions:
     ready_timeout_s: float = START_TIMEOUT_S
     images: Images | None = None
     cadence: Cadence = field(default_factory=Cadence)
+    ports: PortMode = "free"
+    free_ports: FreePorts = field(default_factory=FreePorts)
     silent_ports: SilentPorts = field(default_factory=SilentPorts)
 
     @classmethod
