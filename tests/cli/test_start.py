@@ -137,6 +137,28 @@ def test_a_signal_during_a_start_leaves_nothing(
     assert project.left() == []
 
 
+def test_a_start_whose_reader_has_gone_goes_on_and_ends_at_a_signal(project: Project) -> None:
+    project.write(shop(db_ready=False), VOLUMES)
+    with project.popen("stack", "start", "--timeout", "1h") as process:
+        assert process.stderr
+        assert process.stdout
+        next(line for line in process.stderr if line.startswith("db: started"))
+        process.stderr.close()
+        process.stdout.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 143
+    assert project.left() == []
+
+
+def test_a_start_needs_no_reader_of_its_progress(project: Project) -> None:
+    project.write(shop(), VOLUMES)
+    with project.popen("stack", "start") as process:
+        assert process.stderr
+        process.stderr.close()
+        assert process.wait(LIMIT_S) == 0
+    assert project.running() == {"db", "web"}
+
+
 def test_a_start_after_a_killed_one_begins_from_the_old_state(project: Project) -> None:
     project.write(shop(), VOLUMES)
     project.done("stack", "start")

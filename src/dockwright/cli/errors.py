@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import signal
@@ -73,8 +74,8 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, doing: s
             return future.result()
         except KeyboardInterrupt:
             with _ignored():
-                note(f"interrupted: {doing} ...")
                 cancel()
+                note(f"interrupted: {doing} ...")
                 wait([future])
             failure = future.exception()
             if isinstance(failure, ExceptionGroup):
@@ -136,6 +137,27 @@ def reopen_closed_streams() -> None:
             setattr(sys, name, _opened(number, mode))
 
 
+class _Lenient(io.TextIOWrapper):
+    """Standard error, whose reader may go at any time: what cannot be written is lost.
+
+    The work goes on, and a signal still ends it in order.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def _lenient(stream: TextIO) -> TextIO:
+    target = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 - open as long as we run
+    return _Lenient(target, stream.encoding, stream.errors, line_buffering=True)
+
+
 def _opened(number: int, mode: str) -> object:
     try:
         os.fstat(number)
@@ -152,10 +174,10 @@ def flush_output() -> None:
 
     Raises:
         OutputLostError: standard output cannot be written. Not raised if its reader closed the
-            pipe, nor for standard error: there is no place left to report that.
+            pipe.
     """
     failure = _flushed(sys.stdout)
-    _flushed(sys.stderr)
+    sys.stderr.flush()
     if failure is not None and failure.errno != errno.EPIPE:
         raise OutputLostError(f"standard output: {failure.strerror}") from failure
 
@@ -201,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: what follows ``dockwright``; default: the arguments of the process.
     """
     reopen_closed_streams()
+    sys.stderr = _lenient(sys.stderr)
     install_signal_handlers()
     sys.exit(written(run(arguments)))
 
@@ -271,8 +294,7 @@ def _system_error(failure: OSError) -> str:
 
 def _misused(failure: click.ClickException, arguments: Sequence[str]) -> int:
     if type(failure).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
-        with suppress(OSError):  # as in `_print_error`
-            failure.show()
+        failure.show()
         return failure.exit_code
     words, context = failure.format_message(), getattr(failure, "ctx", None)
     for argument in arguments:
@@ -283,5 +305,4 @@ def _misused(failure: click.ClickException, arguments: Sequence[str]) -> int:
 
 def _print_error(text: str) -> None:
     word = click.style("error", fg="red", bold=True) if colours_wanted(sys.stderr) else "error"
-    with suppress(OSError):  # standard error goes to a full disk; there is still the exit code
-        click.echo(f"{word}: {printable(text)}", err=True)
+    click.echo(f"{word}: {printable(text)}", err=True)
