@@ -170,6 +170,9 @@ class Baseline:
 
     def _affected(self, different: Iterable[str]) -> set[str]:
         """Return the services to replace where some differ: also those that depend on them."""
+        different = set(different)
+        if not different:
+            return set()
         services = self._stack.spec.services
         grown = entangled(self._stack.spec, self._stack.graph.with_dependents(different))
         return {name for name in self._stack.graph.with_dependents(grown) if name in services}
