@@ -15,7 +15,7 @@ import pytest
 
 from dockwright.errors import DockwrightError
 from tests._support.engine.scratch import scratch_image
-from tests._support.owned import Owned, leftovers
+from tests._support.owned import Owned, leftovers, remove_frozen
 from tests._support.project import LEAN
 from tests._support.reset.battery import SEED, SEED_VARIABLE
 
@@ -50,8 +50,11 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """The engine that the docker command would use; skips where none answers."""
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The engine that the docker command would use; skips where none answers.
+
+    At the end, the frozen volumes of the stores in temporary directories are removed.
+    """
     from dockwright.engine import connect
 
     try:
@@ -61,6 +64,8 @@ def engine() -> Iterator[Engine]:
             pytest.fail(f"an engine is required: {exc}")
         pytest.skip(f"needs an engine: {exc}")
     yield found
+    if not found.closed:
+        remove_frozen(found, tmp_path_factory.getbasetemp())
     found.close()
 
 

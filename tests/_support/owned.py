@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dockwright.cache.frozen import FROZEN_LABEL, STORE_LABEL
+from dockwright.errors import EngineError
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
@@ -58,3 +63,11 @@ def leftovers(engine: Engine, labels: Mapping[str, str | None]) -> list[str]:
         *(f"network {each['Name']}" for each in engine.list_networks(labels)),
         *(f"volume {each['Name']}" for each in engine.list_volumes(labels)),
     ]
+
+
+def remove_frozen(engine: Engine, directory: Path) -> None:
+    """Remove the frozen volumes of all stores below a directory that no copy uses."""
+    for volume in engine.list_volumes({FROZEN_LABEL: None}):
+        if Path(volume["Labels"][STORE_LABEL]).is_relative_to(directory):
+            with suppress(EngineError):  # a warm pool's broker may still be ending
+                engine.remove_volume(volume["Name"])

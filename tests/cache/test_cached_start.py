@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dockwright.cache import BaselineStore, Bounds
-from dockwright.compose import LoadOptions, load
-from dockwright.engine import PREFIX
+from dockwright.cache.store import FROZEN
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError
-from dockwright.model import Json
-from dockwright.pool import Factory, FactoryOptions
-from dockwright.settings import Settings
-from dockwright.stack import CachedStart, Stack
-from tests._support.cache_entries import keys, tar_of
-from tests._support.owned import leftovers
+from dockwright.stack import Stack
+from tests._support.cache_entries import keys
+from tests.cache.conftest import Image, Start
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
 pytestmark = pytest.mark.engine
-
-Start = Callable[..., tuple[Stack, CachedStart]]
 
 # Initialises its volume once, slowly enough to be worth keeping, and tells whether it did.
 BOX = """
@@ -71,78 +63,6 @@ def box(scratch: str, tmp_path: Path) -> Path:
     (tmp_path / "init").mkdir()
     (tmp_path / "init" / "make").write_text(MAKE)
     return file
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A tag of the test's own, for images that have more files than the tiny one."""
-
-    engine: Engine
-    base: str
-    name: str
-    made: list[str] = field(default_factory=list)
-
-    @property
-    def tag(self) -> str:
-        return f"dockwright-test/{self.name}:1"
-
-    def make(self, files: dict[str, bytes]) -> None:
-        config: dict[str, Json] = {"Image": self.base, "Cmd": ["true"]}
-        container = self.engine.create_container(f"{self.name}-image", config)
-        try:
-            self.engine.archive_in(container, "/", tar_of(**files))
-            self.made.append(self.engine.sdk.api.commit(container, repository=self.tag)["Id"])
-        finally:
-            self.engine.remove_container(container)
-
-
-@pytest.fixture
-def image(engine: Engine, scratch: str, unique_name: str) -> Iterator[Image]:
-    """Made before `start`, so that its containers are gone when it is removed."""
-    image = Image(engine, scratch, unique_name)
-    yield image
-    for made in image.made:  # the tag means the last one only
-        engine.remove_image(made, force=True)
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small volumes take long to read on a busy machine, compared to a start that does nothing."""
-    monkeypatch.setattr("dockwright.stack.cached_start._WORTH", 100.0)
-
-
-@pytest.fixture
-def start(
-    engine: Engine, store: BaselineStore, unique_name: str, tmp_path: Path, image: Image
-) -> Iterator[Start]:
-    """Return what starts a copy of a Compose file as the pool does; it is removed afterwards."""
-    options = FactoryOptions(
-        session=unique_name,
-        project="test",
-        version="0",
-        directory=tmp_path / "work",
-        settings=Settings(tmp_path, start_timeout=60.0),
-        store=store,
-    )
-    made: list[Stack] = []
-
-    def start(
-        file: Path, store: BaselineStore | None = store, *, wanted: bool = True
-    ) -> tuple[Stack, CachedStart]:
-        spec = load(LoadOptions(files=(file,), environ={}))
-        factory = Factory("default", spec, engine, replace(options, store=store))
-        stack = factory.new()
-        made.append(stack)
-        first = factory.start_of(stack)
-        first.run()
-        first.read()
-        first.keep(wanted=lambda: wanted)
-        return stack, first
-
-    yield start
-    for stack in made:
-        stack.remove()
-    assert leftovers(engine, {f"{PREFIX}session": unique_name}) == []
 
 
 def initialised(stack: Stack, service: str = "box", words: str = "initialised") -> bool:
@@ -204,6 +124,7 @@ def test_a_corrupt_entry_is_made_again(
 ) -> None:
     start(box)
     [stored] = store.entries()
+    (stored.directory / FROZEN).unlink()  # else its volumes on the engine are used
     file = stored.directory / stored.manifest.parts[0].file
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.cache import BaselineStore
+from dockwright.cache.store import FROZEN
 from dockwright.cli.errors import run
 from tests._support.cache_entries import keys, put
 
@@ -53,6 +54,29 @@ def test_ls_prints_json(kept: BaselineStore, capsys: pytest.CaptureFixture[str])
     assert first["inputs"] == {"format": "1"}
     assert first["volumes"][0]["target"] == "/data0"
     assert first["stored_bytes"] == first["volumes"][0]["stored_bytes"] > 0
+
+
+def test_frozen_volumes_count(kept: BaselineStore, capsys: pytest.CaptureFixture[str]) -> None:
+    [entry, _] = kept.entries()
+    (entry.directory / FROZEN).write_text('{"tcp://127.0.0.1:1": ["dockwright-baseline-x"]}')
+    assert run(["cache", "ls"]) == 0
+    assert "kB of it in volumes on the engine), in" in capsys.readouterr().err
+    assert run(["cache", "ls", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["frozen_bytes"] == first["volumes"][0]["tar_bytes"]
+    assert first["frozen_volumes"] == {"tcp://127.0.0.1:1": ["dockwright-baseline-x"]}
+    assert (second["frozen_bytes"], second["frozen_volumes"]) == (0, {})
+
+
+def test_frozen_volumes_stay_while_the_engine_does_not_answer(
+    kept: BaselineStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    [entry, _] = kept.entries()
+    (entry.directory / FROZEN).write_text('{"tcp://127.0.0.1:1": ["dockwright-baseline-x"]}')
+    assert run(["cache", "clear"]) == 0
+    assert "the frozen volumes stay on the engine, which does not answer" in capsys.readouterr().err
+    assert keys(kept) == []
 
 
 def test_ls_of_an_empty_store(

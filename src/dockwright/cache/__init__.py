@@ -6,6 +6,7 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.cache.files import FileDigests
+    from dockwright.cache.frozen import FrozenPart, FrozenVolumes
     from dockwright.cache.keys import Key, Surroundings, content_key, left_out, start_key
     from dockwright.cache.store import (
         BaselineStore,
@@ -24,6 +25,8 @@ __all__ = [
     "CorruptEntryError",
     "Draft",
     "FileDigests",
+    "FrozenPart",
+    "FrozenVolumes",
     "Key",
     "Manifest",
     "NotCacheableError",
@@ -39,6 +42,10 @@ __getattr__ = lazily(
     __name__,
     {
         "files": ("FileDigests",),
+        "frozen": (
+            "FrozenPart",
+            "FrozenVolumes",
+        ),
         "keys": (
             "Key",
             "Surroundings",

@@ -3,6 +3,7 @@
     BASELINES/               mode 0700; locked while an entry is added or removed
       KEY/0.tar.zst          a volume; readers hold a shared lock on KEY/
       KEY/manifest.json      its modification time is when the entry was last used
+      KEY/frozen.json        the volumes on engines that hold the same (see `cache.frozen`)
       .KEY.part/             being written, by the process that holds its lock
 
 A directory without a manifest is not an entry. Such directories, and dot directories that are not
@@ -44,6 +45,7 @@ class CorruptEntryError(StoreError):
 
 
 MANIFEST = "manifest.json"
+FROZEN = "frozen.json"
 _MANIFEST_BYTES = 1 << 20
 _PART_FILE = re.compile(r"\d+\.tar\.zst")
 
@@ -149,10 +151,51 @@ class Stored:
     directory: Path
     used: float
 
+    @property
+    def frozen_bytes(self) -> int:
+        """What its frozen volumes take on all engines."""
+        tars = sum(part.tar_bytes for part in self.manifest.parts)
+        return tars * len(frozen_volumes(self.directory))
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes on this host's disk and on engines."""
+        return self.manifest.stored_bytes + self.frozen_bytes
+
     def chunks(self, part: Part) -> Iterator[bytes]:
         """Yield the tar of a volume in pieces."""
         with (self.directory / part.file).open("rb") as stream:
             yield from zstandard.ZstdDecompressor().read_to_iter(stream, write_size=_CHUNK_BYTES)
+
+    def root(self, part: Part) -> tarfile.TarInfo:
+        """Return the directory at the top of a volume, as its tar describes it.
+
+        Raises:
+            CorruptEntryError: the tar does not begin with it.
+        """
+        with (self.directory / part.file).open("rb") as stream:
+            content = zstandard.ZstdDecompressor().stream_reader(stream)
+            try:
+                with tarfile.open(fileobj=content, mode="r|") as archive:
+                    root = archive.next()
+            except (tarfile.TarError, zstandard.ZstdError) as failure:
+                raise CorruptEntryError(f"{part.file} ({part.target}): {failure}") from failure
+        if root is None or not root.isdir():
+            raise CorruptEntryError(f"{part.file} ({part.target}) has no top directory")
+        return root
+
+
+def frozen_volumes(entry: Path) -> dict[str, list[str]]:
+    """Return the names of an entry's frozen volumes, by the URL of their engine.
+
+    Args:
+        entry: its directory.
+    """
+    try:
+        found = json_value(read_plain(entry / FROZEN, limit_bytes=_MANIFEST_BYTES))
+        return decoded(dict[str, list[str]], found)
+    except (OSError, ValueError):  # without it they are made again
+        return {}
 
 
 class BaselineStore:
@@ -181,8 +224,18 @@ class BaselineStore:
 
         An entry with a wrong checksum is discarded, with a warning.
         """
+        with self.holding(key) as stored:
+            yield stored if stored and self.intact(stored) else None
+
+    @contextmanager
+    def holding(self, key: str) -> Iterator[Stored | None]:
+        """Yield an entry that cannot be removed meanwhile, or None; its volumes are not read."""
         with locked(self.directory / key, shared=True) as held:
-            yield self._intact(key) if held else None
+            stored = self._stored(key) if held else None
+            if stored is not None:
+                with suppress(OSError):  # it may not be written
+                    self._mark_used(stored.directory)
+            yield stored
 
     def draft(self, key: str) -> Draft | None:
         """Return what an entry is written into; None: there is one, or another is writing it.
@@ -228,18 +281,15 @@ class BaselineStore:
         _log.warning("discarding the kept baseline %s: %s", key, reason)
         _forget(self.directory / key)
 
-    def _intact(self, key: str) -> Stored | None:
-        stored = self._stored(key)
-        if stored is None:
-            return None
+    def intact(self, stored: Stored) -> bool:
+        """Return whether an entry holds what was written to it; if not, it is discarded."""
         try:
             for part in stored.manifest.parts:
                 _verify(stored, part)
-            self._mark_used(stored.directory)
         except (CorruptEntryError, OSError) as failure:
-            self.discard(key, failure)
-            return None
-        return stored
+            self.discard(stored.manifest.key, failure)
+            return False
+        return True
 
     def _stored(self, key: str) -> Stored | None:
         directory = self.directory / key
@@ -276,7 +326,7 @@ class BaselineStore:
     def _trim(self) -> None:
         left = self._bounds.size_bytes
         for stored in self.entries():
-            left -= stored.manifest.stored_bytes
+            left -= stored.size_bytes
             if left < 0 or self._clock() - stored.used > self._bounds.age_s:
                 _deleted(stored.directory)
 

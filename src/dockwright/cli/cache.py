@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import click
 
 from dockwright._text import age, counted, format_size
-from dockwright.cache import BaselineStore, Stored
-from dockwright.cli.options import json_option, older_than_s
+from dockwright.cache import BaselineStore, FrozenVolumes, Stored
+from dockwright.cache.store import frozen_volumes
+from dockwright.cli.options import current_engine, json_option, older_than_s
 from dockwright.cli.output import note, print_json, print_table
-from dockwright.errors import UsageError
+from dockwright.errors import DockwrightError, UsageError
 from dockwright.paths import baselines_directory
 
 _SHOWN_KEY = 12
@@ -23,9 +24,10 @@ def cache() -> None:
     """List and remove baselines that are cached for later runs.
 
     The data that a stack's first start initialises (initdb, init files, migrations) is stored under
-    a key of its inputs and copied into the volumes of later copies. Entries that were not used for
-    30 days are removed automatically, and so are the least recently used ones beyond 5 GB. Set
-    DOCKWRIGHT_CACHE_DIR to store them elsewhere.
+    a key of its inputs. Later copies start from it: the volumes of a copy are thin layers above
+    frozen volumes on the engine, or are filled where the engine has no such layers. Entries that
+    were not used for 30 days are removed automatically, and so are the least recently used ones
+    beyond 5 GB, frozen volumes included. Set DOCKWRIGHT_CACHE_DIR to store them elsewhere.
     """
 
 
@@ -46,8 +48,13 @@ def ls(*, as_json: bool) -> None:
         return
     if entries:
         print_table(("KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"), _rows(entries))
-    total = sum(entry.manifest.stored_bytes for entry in entries)
-    note(f"{counted(len(entries), 'baseline')}, {format_size(total)}, in {store.directory}")
+    total = sum(entry.size_bytes for entry in entries)
+    frozen = sum(entry.frozen_bytes for entry in entries)
+    on_engine = f" ({format_size(frozen)} of it in volumes on the engine)" if frozen else ""
+    note(
+        f"{counted(len(entries), 'baseline')}, {format_size(total)}{on_engine}, "
+        f"in {store.directory}"
+    )
 
 
 @cache.command(
@@ -72,12 +79,27 @@ def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
     chosen = [
         entry for entry in _chosen(store.entries(), keys) if time.time() - entry.used >= unused_s
     ]
+    sizes = {entry.manifest.key: entry.size_bytes for entry in chosen}
+    frozen = any(entry.frozen_bytes for entry in chosen)
     in_use = store.remove([entry.manifest.key for entry in chosen])
     gone = [entry for entry in chosen if entry.manifest.key not in in_use]
-    freed = sum(entry.manifest.stored_bytes for entry in gone)
+    freed = sum(sizes[entry.manifest.key] for entry in gone)
     note(f"removed {counted(len(gone), 'baseline')}, {format_size(freed)}")
     if in_use:
         note(f"kept {counted(len(in_use), 'baseline')}: in use by the start of a stack")
+    if frozen:
+        _remove_frozen(store)
+
+
+def _remove_frozen(store: BaselineStore) -> None:
+    """Remove the volumes on the engine that belonged to entries that are gone."""
+    try:
+        FrozenVolumes(current_engine(), store).sweep()
+    except DockwrightError as failure:
+        note(
+            "the frozen volumes stay on the engine, which does not answer; "
+            f"the next run there removes them: {failure.message}"
+        )
 
 
 def _store() -> BaselineStore:
@@ -101,7 +123,7 @@ def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:
         (
             entry.manifest.key[:_SHOWN_KEY],
             entry.manifest.stack,
-            format_size(entry.manifest.stored_bytes),
+            format_size(entry.size_bytes),
             ", ".join(f"{part.service}:{part.target}" for part in entry.manifest.parts),
             f"{entry.manifest.start_s:.1f} s",
             age(now - entry.manifest.created),
@@ -117,6 +139,8 @@ def _document(stored: Stored) -> dict[str, object]:
         "key": manifest.key,
         "stack": manifest.stack,
         "stored_bytes": manifest.stored_bytes,
+        "frozen_bytes": stored.frozen_bytes,
+        "frozen_volumes": frozen_volumes(stored.directory),
         "start_s": manifest.start_s,
         "created": manifest.created,
         "used": stored.used,

@@ -142,6 +142,9 @@ class _Running:
     def volumes(self) -> Mapping[str, str]:
         return self._volumes
 
+    def layered(self) -> bool:
+        return False
+
     def address(self, port: int) -> Address:
         return self._stack.address(self._name, port)
 

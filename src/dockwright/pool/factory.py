@@ -179,7 +179,13 @@ class Factory:
     def start_of(self, stack: Stack) -> CachedStart:
         """Return what starts a stack that this factory made."""
         seed = self.seed.digest if self.seed and self.keeps_seed else ""
-        return CachedStart(stack, self.options.store, seed=seed, files=self.options.files)
+        return CachedStart(
+            stack,
+            self.options.store,
+            seed=seed,
+            files=self.options.files,
+            whole=self.keeps_seed,
+        )
 
     @property
     def keeps_seed(self) -> bool:

@@ -39,6 +39,9 @@ class Resettable(Protocol):
     def volumes(self) -> Mapping[str, str]:
         """Return the volumes that belong to this copy, by mount target."""
 
+    def layered(self) -> bool:
+        """Return whether these volumes are layers: a new container has them as at the baseline."""
+
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
 

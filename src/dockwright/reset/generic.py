@@ -32,7 +32,9 @@ class VolumeRollback:
         self._service = service
 
     def capture(self) -> None:
-        """Save the volumes to the scratch directory, streamed."""
+        """Save the volumes to the scratch directory, streamed, unless they are layers."""
+        if self._service.layered():
+            return
         self._service.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._service.engine.paused(self._service.container()):
             for target, name in self._service.volumes().items():
@@ -42,12 +44,21 @@ class VolumeRollback:
                     file.writelines(chunks)
 
     def reset(self) -> bool:
-        """Fill the volumes of the new container, which has not started yet.
+        """Fill the volumes of the new container, which has not started yet, unless they are layers.
 
         Returns:
             True: clients of the old container have lost it.
+
+        Raises:
+            StackBrokenError: they were layers, and are not any more.
         """
+        if self._service.layered():
+            return True
         for target, name in self._service.volumes().items():
+            if not self._file(target).exists():
+                raise StackBrokenError(
+                    f"service {self._service.spec.name}: the baseline of {target} was removed"
+                )
             container, chunks = self._service.container(), _chunks(self._file(target))
             self._service.engine.volume_in(name, container, target, chunks)
         return True

@@ -34,6 +34,10 @@ class ServiceOfStack:
         """Return the volumes that belong to this copy, by mount target."""
         return self._stack.volumes_of(self.spec.name)
 
+    def layered(self) -> bool:
+        """Return whether these volumes are layers: a new container has them as at the baseline."""
+        return self._stack.layers.cover(self.spec.name)
+
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
         return self._stack.addresses.nearest(self.spec.name, port)
@@ -183,7 +187,9 @@ class Baseline:
         Raises:
             StackBrokenError: some differ, in a copy that was seeded.
         """
-        if different and self._seeded:
+        layers = self._stack.layers
+        seeded = [name for name in self._affected(different) if not layers.cover(name)]
+        if self._seeded and seeded:
             raise StackBrokenError(
                 "; ".join(f"service {name}: {why}" for name, why in different.items())
             )

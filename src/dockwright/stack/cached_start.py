@@ -1,4 +1,4 @@
-"""Start from a kept baseline: volumes filled from the cache instead of by a first start."""
+"""Start from a kept baseline: volumes that are layers above it, or are filled from the cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from dockwright.cache import (
     BaselineStore,
     Draft,
     FileDigests,
+    FrozenPart,
+    FrozenVolumes,
     Key,
     Manifest,
     NotCacheableError,
@@ -29,8 +31,10 @@ from dockwright.cache import (
 )
 from dockwright.engine import parallel
 from dockwright.errors import DockwrightError, EngineError, StackBrokenError, WaitCancelledError
+from dockwright.model import StackSpec
 from dockwright.reset import disposable_servers, flush_to_disk
 from dockwright.stack.baseline import ServiceOfStack
+from dockwright.stack.layers import Lowers, nothing
 from dockwright.stack.stack import Stack
 from dockwright.stack.start import Listener, ignore
 
@@ -62,10 +66,15 @@ class OwnVolumes:
         self._stack = stack
         self._named: dict[str, OwnVolume] = {}
         skipped = left_out(stack.spec)
-        for service in stack.containers:
-            if service not in skipped:
-                for target, name in stack.volumes_of(service).items():
-                    self._named.setdefault(name, OwnVolume(service, PurePosixPath(target)))
+        mounted = [
+            (name, OwnVolume(service, PurePosixPath(target)))
+            for service in stack.spec.services
+            if service in stack.containers and service not in skipped
+            for target, name in stack.volumes_of(service).items()
+        ]
+        # Of the services that share a volume, one that may write to it stands for it.
+        for name, volume in sorted(mounted, key=lambda each: _only_reads(stack.spec, each[1])):
+            self._named.setdefault(name, volume)
 
     def __iter__(self) -> Iterator[OwnVolume]:
         return iter(self._named.values())
@@ -142,6 +151,11 @@ class OwnVolumes:
             )
 
 
+def _only_reads(spec: StackSpec, volume: OwnVolume) -> bool:
+    mounts = spec.services[volume.service].mounts
+    return any(each.read_only for each in mounts if each.target == str(volume.target))
+
+
 def _check_mounts(volume: OwnVolume, container: Mapping[str, Any]) -> None:
     if container["HostConfig"].get("ReadonlyRootfs"):
         raise NotCacheableError(f"service {volume.service} is read_only")
@@ -163,6 +177,8 @@ them takes about as long, and a test that waits for the copy waits for the readi
 _MOST_INITIAL_BYTES = 16 << 20
 """A volume that an image fills with more than this is initialised well enough by the image."""
 
+_NOT_MOUNTED = "while mounting volume"  # in Docker's words
+
 
 class CachedStart:
     """One start of one copy: `run`, then `read`, then `keep`.
@@ -174,6 +190,7 @@ class CachedStart:
         store: where baselines are kept; None: the copy starts without a cache.
         seed: identifies what a seed hook does to a copy that did not start from the cache.
         files: digests of files, shared so that each file is read once.
+        whole: whether what is kept is what resets bring back: nothing is added to each copy.
 
     Attributes:
         from_cache: whether the copy was started from a kept baseline.
@@ -186,12 +203,15 @@ class CachedStart:
         *,
         seed: str = "",
         files: FileDigests | None = None,
+        whole: bool = True,
     ) -> None:
         self.from_cache = False
         self._stack = stack
         self._store = store
         self._seed = seed
         self._files = files or FileDigests()
+        self._whole = whole
+        self._stored: Stored | None = None
         self._key: Key | None = None
         self._initial: dict[OwnVolume, frozenset[str]] = {}
         self._start_s = 0.0
@@ -207,16 +227,17 @@ class CachedStart:
             return
         began = time.monotonic()
         try:
-            self._stack.start(listener=listener, fill=partial(self._fill, self._store))
+            with ExitStack() as held:
+                prepare = partial(self._prepare, self._store, held)
+                self._stack.start(listener=listener, prepare=prepare, fill=self._fill)
         except WaitCancelledError:
             raise
         except (DockwrightError, ExceptionGroup) as failure:
             if not self.from_cache or self._key is None:
                 raise
-            self._stack.recreate(self._stack.known(None))
-            # It starts without it: the baseline was to blame.
-            self._store.discard(self._key.text, f"a stack did not start from it: {failure}")
-            self.from_cache, self._key = False, None
+            self._start_without_it(self._store, self._key, failure)
+        if not self._whole:
+            self._stack.layers.source = nothing
         self._start_s = time.monotonic() - began
 
     def read(self) -> None:
@@ -249,30 +270,108 @@ class CachedStart:
                 self._check_restorable(self._draft)
                 if self._draft.finish(self._manifest, wanted=wanted):
                     self._store.publish(self._draft, self._key.text)
+                    self._freeze(self._store, self._key, wanted)
             except (NotCacheableError, OSError) as failure:
                 self._give_up(failure)
 
+    def _freeze(self, store: BaselineStore, key: Key, wanted: Callable[[], bool]) -> None:
+        """Make frozen volumes of what was kept: resets of this run use them, and later runs."""
+        frozen = self._frozen(store)
+        try:
+            with store.holding(key.text) as stored:
+                if stored is not None and self._layerable(stored):
+                    frozen.freeze(stored, self._stack.layers.door(), wanted=wanted)
+            frozen.sweep()
+        except (DockwrightError, ExceptionGroup) as failure:
+            _log.info("no frozen volumes of stack %s: %s", self._stack.spec.name, failure)
+
     # -- before anything runs ----------------------------------------------------------------
 
-    def _fill(self, store: BaselineStore) -> None:
-        with ExitStack() as held:
-            stored = self._look_up(store, held)
-            if stored is not None:
-                self.from_cache = True
-                self._fill_volumes(stored)
+    def _prepare(self, store: BaselineStore, held: ExitStack) -> None:
+        """Find the kept baseline, if there is one; make layers above its frozen volumes.
 
-    def _look_up(self, store: BaselineStore, held: ExitStack) -> Stored | None:
-        """Return the kept baseline, which stays as long as `held`, if there is one."""
+        The baseline stays as long as `held`.
+        """
         try:
             self._key = self._current_key()
-            stored = held.enter_context(store.reading(self._key.text))
-            if stored is None:
-                volumes = OwnVolumes(self._stack)
-                self._initial = {volume: _names(volumes, volume) for volume in volumes}
+            self._stored = held.enter_context(store.holding(self._key.text))
         except (DockwrightError, OSError) as failure:
             self._give_up(failure)
-            return None
-        return stored
+            return
+        self._stack.layers.source = partial(self._lowers, store)
+        if self._stored is not None:
+            try:
+                self._make_layers(store, self._stored)
+            except (DockwrightError, ExceptionGroup, OSError) as failure:
+                _log.warning(
+                    "cannot start stack %s from layers: %s", self._stack.spec.name, failure
+                )
+                self._forget_layers()
+
+    def _make_layers(self, store: BaselineStore, stored: Stored) -> None:
+        layers, names = self._stack.layers, self._stack.graph.ordered()
+        layerable = self._layerable(stored)
+        layered = layers.add(names)
+        if layered and len(layerable) == len(stored.manifest.parts):
+            return  # nothing of it is read
+        if not store.intact(stored):
+            self._forget_layers()
+            self._stored = None
+        elif layerable and not layered and self._frozen(store).freeze(stored, layers.door()):
+            layers.add(names)
+
+    def _fill(self) -> None:
+        if self._stored is not None:
+            self.from_cache = True
+            self._fill_volumes(self._stored)
+        elif self._key is not None:
+            try:
+                volumes = OwnVolumes(self._stack)
+                self._initial = {volume: _names(volumes, volume) for volume in volumes}
+            except (DockwrightError, OSError) as failure:
+                self._give_up(failure)
+
+    @contextmanager
+    def _lowers(self, store: BaselineStore) -> Iterator[Lowers]:
+        """Yield the frozen volumes of the kept baseline, and hold it."""
+        lowers: dict[str, dict[str, FrozenPart]] = {}
+        with store.holding(self._key.text if self._key else "none") as stored:
+            if stored is not None:
+                layerable = self._layerable(stored)
+                for each in self._frozen(store).find(stored) or ():
+                    if each.part in layerable:
+                        lowers.setdefault(each.part.service, {})[each.part.target] = each
+            yield lowers
+
+    def _layerable(self, stored: Stored) -> list[Part]:
+        """Return the volumes of a baseline that may be layers: no durable service has them."""
+        stack = self._stack
+        durable = [name for name, each in stack.spec.services.items() if each.durable]
+        plain = {volume for name in durable for volume in stack.volumes_of(name).values()}
+        return [
+            part
+            for part in stored.manifest.parts
+            if stack.volumes_of(part.service)[part.target] not in plain
+        ]
+
+    def _frozen(self, store: BaselineStore) -> FrozenVolumes:
+        return FrozenVolumes(self._stack.engine, store)
+
+    def _forget_layers(self) -> None:
+        layers = self._stack.layers
+        layers.source = nothing
+        layers.remove(layers.take(self._stack.graph.ordered()))
+
+    def _start_without_it(self, store: BaselineStore, key: Key, failure: Exception) -> None:
+        layers = self._stack.layers
+        layered, layers.source = bool(layers.options), nothing
+        self._stack.recreate(self._stack.known(None))
+        # It starts without it: the baseline was to blame, or its layers.
+        if layered and _NOT_MOUNTED in str(failure):
+            self._frozen(store).give_up(str(failure))
+        else:
+            store.discard(key.text, f"a stack did not start from it: {failure}")
+        self.from_cache, self._key = False, None
 
     def _current_key(self) -> Key:
         stack = self._stack
@@ -293,7 +392,14 @@ class CachedStart:
         def fill(part: Part) -> None:
             volumes.fill(OwnVolume(part.service, PurePosixPath(part.target)), stored.chunks(part))
 
-        parallel.run([partial(fill, part) for part in stored.manifest.parts])
+        layers = self._stack.layers.options
+        parallel.run(
+            [
+                partial(fill, part)
+                for part in stored.manifest.parts
+                if self._stack.volumes_of(part.service)[part.target] not in layers
+            ]
+        )
 
     # -- once the copy is ready --------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dockwright.engine import Engine, parallel
+from dockwright.engine.overlays import Door
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import GivenFile, Port, ServiceSpec, StackSpec
 from dockwright.reset import disposable_servers
@@ -61,6 +62,7 @@ class Creator:
         addresses: if they say that this host cannot reach containers, exposed ports are published
             as well.
         host_ports: those of an isolated copy.
+        layered: the driver options of volumes that are layers above a baseline, by name.
     """
 
     engine: Engine
@@ -68,6 +70,7 @@ class Creator:
     identity: Identity
     addresses: Addresses
     host_ports: HostPorts
+    layered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     names: Names = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,9 +123,9 @@ class Creator:
         """Create the service's container, with its volumes, networks and files; return its id."""
         anonymous = self._anonymous(service, image)
         for target, volume in anonymous.items():
-            self.engine.create_volume(
-                volume, {"Labels": self.identity.volume_labels(f"{service.name}:{target}")}
-            )
+            labels = self.identity.volume_labels(f"{service.name}:{target}")
+            options = self.layered.get(volume, {})
+            self.engine.create_volume(volume, {"Labels": labels, "DriverOpts": options})
         files = list(_contents(self.spec, service))
         sealed = bool(files) and _takes_mounts_only(service, files)
         context = BodyContext(
@@ -135,6 +138,9 @@ class Creator:
             mounts=self._bound_files(service, image, files) if sealed else (),
         )
         body = container_body(service, context)
+        for mount in body["HostConfig"].get("Mounts", ()):
+            if mount.get("Source") in self.layered:  # the baseline, and nothing of the image
+                mount["VolumeOptions"] = {"NoCopy": True}
         container = self.engine.create_container(
             self.names.container(service.name),
             without_fsync(body, service, image, self.names),
@@ -178,19 +184,9 @@ class Creator:
         paths = {f"{digest}-{number}": file for number, file in enumerate(files)}
         self.engine.create_volume(name, {"Labels": self.identity.labels()})
         labels = self.identity.labels() | {COMPOSE_PROJECT: f"{self.identity.project}-helper"}
-        mount = {"Type": "volume", "Source": name, "Target": _HELD}
-        body: dict[str, Any] = {
-            "Image": image.reference,
-            "Entrypoint": ["true"],
-            "Labels": labels,
-            "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
-        }
-        self.engine.remove_container(name)  # one that a killed start left
-        helper = self.engine.create_container(name, body)
-        try:
-            self.engine.archive_in(helper, _HELD, _tar(paths))
-        finally:
-            self.engine.remove_container(helper)
+        door = Door(self.engine, image.reference, image.volumes, labels)
+        with door.open(name, {_HELD: name}) as container:
+            self.engine.archive_in(container, _HELD, _tar(paths))
         root = self.engine.inspect_volume(name)["Mountpoint"]
         return tuple(
             {
@@ -222,7 +218,9 @@ class Creator:
     def _volume(self, key: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "Driver": declared.get("driver") or "local",
-            "DriverOpts": declared.get("driver_opts") or {},
+            "DriverOpts": self.layered.get(
+                self.names.volume(key), declared.get("driver_opts") or {}
+            ),
             "Labels": {**(declared.get("labels") or {}), **self.identity.volume_labels(key)},
         }
 

@@ -19,6 +19,7 @@ from dockwright.stack.create import Creator, Existing, require_runnable
 from dockwright.stack.graph import creation_waves, entangled
 from dockwright.stack.host_ports import HostPorts
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
+from dockwright.stack.layers import Layers
 from dockwright.stack.naming import COMPOSE_PROJECT, Identity, guests_of
 from dockwright.stack.native import kill_processes, marked_processes
 from dockwright.stack.start import Launch, Listener, StartProgress, Units, ignore
@@ -51,7 +52,10 @@ class Stack(StackView):
         self.ready_images: dict[str, ReadyImage] = {}
         self._images = options.images or Images(engine)
         host_ports = HostPorts(options.ports, options.free_ports, local=engine.endpoint.is_local)
-        self._creator = Creator(engine, spec, identity, self.addresses, host_ports)
+        self.layers = Layers(self)
+        self._creator = Creator(
+            engine, spec, identity, self.addresses, host_ports, self.layers.options
+        )
         self._unstarted: set[str] = set()
         self._tokens: set[CancelToken] = set()
         self._closing = False
@@ -61,6 +65,7 @@ class Stack(StackView):
         units: Iterable[str] | None = None,
         *,
         listener: Listener = ignore,
+        prepare: Callable[[], None] | None = None,
         fill: Callable[[], None] | None = None,
     ) -> None:
         """Create what is missing, start everything in order, and wait until all is ready.
@@ -68,6 +73,8 @@ class Stack(StackView):
         Args:
             units: the services and processes to start, with what they depend on; None: all.
             listener: called with each event, from several threads.
+            prepare: called when all images are there and before anything is created, to make
+                layers.
             fill: called when everything is created and before anything starts, to pour data into
                 the volumes.
 
@@ -82,7 +89,7 @@ class Stack(StackView):
                 f"stack {self.spec.name} has nothing to start: no service is enabled",
                 hint="activate the profile of a service, or declare one",
             )
-        self._create(names, progress)
+        self._create(names, progress, prepare)
         if fill is not None:
             fill()
         self._launch(names, progress)
@@ -152,7 +159,9 @@ class Stack(StackView):
     def recreate(
         self, units: Iterable[str], *, fill: Callable[[str], None] | None = None
     ) -> list[str]:
-        """Replace units by new containers with new, empty volumes; networks stay.
+        """Replace units by new containers with new volumes; networks stay.
+
+        Volumes are layers above the baseline if it has frozen volumes; otherwise they are empty.
 
         Args:
             units: what to replace; with them go those that share a volume or a namespace.
@@ -163,14 +172,21 @@ class Stack(StackView):
             All that were replaced, in start order.
         """
         names = self.graph.ordered(entangled(self.spec, self.known(units)))
-        parallel.run([partial(self._remove_unit, name) for name in names])
+        former = self.layers.take(names)
+        tasks: list[Callable[[], object]] = [partial(self._remove_unit, name) for name in names]
+        tasks.append(partial(self.layers.add, names))
+        parallel.run(tasks)
         volumes = {volume for name in names for volume in self.volumes_of(name).values()}
         parallel.run([partial(self.engine.remove_volume, volume) for volume in volumes])
+        tasks = [partial(self._start_again, names, fill), partial(self.layers.remove, former)]
+        parallel.run(tasks)
+        return names
+
+    def _start_again(self, names: Sequence[str], fill: Callable[[str], None] | None) -> None:
         self._create(names, StartProgress())
         if fill is not None:
             parallel.run([partial(fill, name) for name in names if name in self.containers])
         self._launch(names, StartProgress())
-        return names
 
     def remove(self, *, volumes: bool = True) -> None:
         """Remove everything of this copy, at once, also what a failed start left half made.
@@ -223,11 +239,18 @@ class Stack(StackView):
         """Return the engine's name of a volume that the file gives none, by its mount target."""
         return self._creator.anonymous_volume(service, target)
 
-    def _create(self, names: Sequence[str], progress: StartProgress) -> None:
+    def _create(
+        self,
+        names: Sequence[str],
+        progress: StartProgress,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         services = [name for name in names if name in self.spec.services]
         missing = [name for name in services if name not in self.containers]
         require_runnable(self.spec, missing, self.engine)
         parallel.run([partial(self.ensure_image, name, progress) for name in missing])
+        if prepare is not None:
+            prepare()
         self.create_networks_and_volumes()
         for wave in creation_waves(self.spec):
             parallel.run(

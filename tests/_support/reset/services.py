@@ -39,6 +39,9 @@ class RealService:
     def volumes(self) -> Mapping[str, str]:
         return {}
 
+    def layered(self) -> bool:
+        return False
+
     def address(self, port: int) -> Address:
         details = self.engine.inspect_container(self.identifier)
         [network] = details["NetworkSettings"]["Networks"].values()
