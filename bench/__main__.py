@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import backup, delays, plugin_cost, recorder, start, suites, teardown
+from bench import backup, delays, frozen, plugin_cost, recorder, start, suites, teardown
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
 from bench.machine import describe
@@ -25,6 +25,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "plugin": (plugin_cost.measure, "cost of the plugin where no stack is used"),
     "recorder": (recorder.measure, "cost of recording a run"),
     "start": (start.measure, "start until ready, against Compose and bare API calls"),
+    "frozen": (frozen.measure, "starts and resets above a large kept baseline"),
     "detection": (delays.measure, "delay between true readiness and its detection"),
     "teardown": (teardown.measure, "removal of processes that ignore SIGTERM"),
     "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),

@@ -85,6 +85,10 @@ class Service:
         """Return none."""
         return {}
 
+    def layered(self) -> bool:
+        """Return that they are not."""
+        return False
+
     def address(self, port: int) -> Address:
         """Return its own address on the engine's network."""
         details = self.engine.inspect_container(self.identifier)

@@ -99,6 +99,7 @@ class FrozenVolumes:
                 with suppress(_UnwantedError):
                     self._record(stored, self._make(stored, door, wanted))
                     found = self.find(stored)
+                self.sweep()
         return found
 
     def give_up(self, reason: str) -> None:
