@@ -10,7 +10,6 @@ import click
 
 from dockwright._text import age, counted, format_size
 from dockwright.cache import BaselineStore, FrozenVolumes, Stored
-from dockwright.cache.store import frozen_volumes
 from dockwright.cli.options import current_engine, json_option, older_than_s
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.errors import DockwrightError, UsageError
@@ -140,7 +139,6 @@ def _document(stored: Stored) -> dict[str, object]:
         "stack": manifest.stack,
         "stored_bytes": manifest.stored_bytes,
         "frozen_bytes": stored.frozen_bytes,
-        "frozen_volumes": frozen_volumes(stored.directory),
         "start_s": manifest.start_s,
         "created": manifest.created,
         "used": stored.used,
