@@ -46,6 +46,7 @@ WHOLE = RunRecord(
                 Span("fixture", "db", 1.25, 0.25, "setup"),
                 Span("call", "", 1.5, 1.0),
             ),
+            "AssertionError: not enough",
         ),
     ),
     stacks=(
@@ -53,7 +54,7 @@ WHOLE = RunRecord(
             "dw-shop-1",
             "default",
             (Span("start", "", 0.1, 0.4), Span("wait", "db", 0.3, 0.5)),
-            (UnitRecord("db", "abc", 0.5, 1 << 20, 10, 20, 30, 40, 50),),
+            (UnitRecord("db", "abc", 0.5, 1 << 20, 10, 20, 30, 40, 50, "sha256:aa"),),
         ),
     ),
     samples=(Sample(1.0, "dw-shop-1/db", 0.5, 1 << 20, 1, 2, 3, 4),),

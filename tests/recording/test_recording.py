@@ -95,6 +95,11 @@ def test_each_test_is_recorded_and_adds_up(recorded: Recorded) -> None:
     tests = by_name(record)
     assert {name: test.outcome for name, test in tests.items()} == OUTCOMES
     assert_adds_up(record, recorded.observed())
+    assert {name: test.message for name, test in tests.items() if test.message} == {
+        "test_fails": "assert 0",
+        "test_breaks": "OSError: in a fixture",
+        "test_breaks_later": "OSError: in a tear-down",
+    }
     (worker,) = record.workers
     assert worker.name == "main"
     assert {gap.name for gap in worker.gaps} >= {"collection", "between", "closing"}

@@ -52,6 +52,7 @@ def _assert_stacks_tell(record: RunRecord) -> None:
         by_unit = {unit.unit: unit for unit in stack.units}
         assert set(by_unit) == {"db", "cache", "web"}
         assert (by_unit["db"].cpu_s or 0) > 0
+        assert by_unit["db"].image.startswith("sha256:")
         assert (by_unit["db"].peak_memory_bytes or 0) > 1 << 20
     leases = sum(span.phase == "lease" for stack in record.stacks for span in stack.spans)
     assert leases == record.counts["leases"]

@@ -226,4 +226,5 @@ def living(copy: Copy) -> RunningCopy:
         stack.identity.project,
         dict(stack.containers),
         {name: pid for name, pid in processes.items() if pid is not None},
+        {name: image.id for name, image in stack.ready_images.items()},
     )

@@ -99,6 +99,8 @@ class Hooks:
         attempt.stages[call.when] = (began, now)
         self._reported = now
         attempt.note(call.when, report.outcome, xfail=hasattr(report, "wasxfail"))
+        if report.failed and not attempt.message:
+            attempt.message = _message_of(report)
         if not attempt.stack:
             self._note_stack(item, attempt)
         if call.when == "teardown":
@@ -122,6 +124,16 @@ class Hooks:
         names = getattr(item, "fixturenames", ())
         held = (each.lease.facts.project for each in all_held if each.fixture in names)
         attempt.stack = next(held, "")
+
+
+_LONGEST_MESSAGE = 300
+
+
+def _message_of(report: pytest.TestReport) -> str:
+    """Return the first line of a failure's message."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(report.longrepr if crash is None else crash.message).strip()
+    return text.partition("\n")[0][:_LONGEST_MESSAGE]
 
 
 class Reports:

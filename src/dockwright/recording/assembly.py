@@ -161,6 +161,7 @@ def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestR
         lane=attempt.lane,
         stack=attempt.stack,
         spans=tuple(sorted(spans, key=_began)),
+        message=attempt.message,
     )
 
 

@@ -89,11 +89,12 @@ def without_secrets(record: RunRecord, redact: Redactor) -> RunRecord:
 
 
 def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
-    nodeid = clean(test.nodeid)
-    if nodeid == test.nodeid and all(clean(span.name) == span.name for span in test.spans):
+    nodeid, message = clean(test.nodeid), clean(test.message)
+    changed = (nodeid, message) != (test.nodeid, test.message)
+    if not changed and all(clean(span.name) == span.name for span in test.spans):
         return test
     spans = tuple(replace(span, name=clean(span.name)) for span in test.spans)
-    return replace(test, nodeid=nodeid, spans=spans)
+    return replace(test, nodeid=nodeid, spans=spans, message=message)
 
 
 def store_of(settings: Settings, environ: Mapping[str, str]) -> RunStore:

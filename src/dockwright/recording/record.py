@@ -73,6 +73,7 @@ class TestRecord:
         lane: how it used a stack.
         stack: the project of the copy that it leased, or an empty string.
         spans: how its time was spent, in order; everything unnamed is one `other` span.
+        message: the first line of its failure; empty if it did not fail.
     """
 
     __test__ = False  # pytest would collect it for its name
@@ -85,6 +86,7 @@ class TestRecord:
     lane: Lane = "none"
     stack: str = ""
     spans: tuple[Span, ...] = ()
+    message: str = ""
 
     @property
     def elapsed_s(self) -> float:
@@ -144,6 +146,7 @@ class UnitRecord:
         received_bytes: from the network.
         sent_bytes: to the network.
         log_bytes: size of its log.
+        image: the id of the container's image; empty: unknown, or a native process.
     """
 
     unit: str
@@ -155,6 +158,7 @@ class UnitRecord:
     received_bytes: int | None = None
     sent_bytes: int | None = None
     log_bytes: int | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Attempt:
         lane: how it uses a stack.
         stack: the project of the copy that it leased, or an empty string.
         uses: the fixtures of a wider scope that it uses.
+        message: the first line of its failure.
     """
 
     nodeid: str
@@ -42,6 +43,7 @@ class Attempt:
     lane: Lane = "none"
     stack: str = ""
     uses: Sequence[str] = ()
+    message: str = ""
 
     @property
     def began(self) -> float:
@@ -72,7 +74,7 @@ class Attempt:
         """Return what xdist can send."""
         stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
         parts = (self.nodeid, self.worker, stages, self.raw_spans, self.outcome, self.lane)
-        return [*parts, self.stack, self.uses]
+        return [*parts, self.stack, self.uses, self.message]
 
     @classmethod
     def from_plain(cls, values: Sequence[Any]) -> Attempt:

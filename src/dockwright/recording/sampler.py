@@ -34,11 +34,13 @@ class RunningCopy:
         project: its project name.
         containers: their ids, by service.
         processes: the pids of its native processes, by name.
+        images: the ids of the images, by service.
     """
 
     project: str
     containers: Mapping[str, str]
     processes: Mapping[str, int] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class _Subject:
     unit: str
     id: str
     is_process: bool = False
+    image: str = ""
 
     @property
     def name(self) -> str:
@@ -223,7 +226,10 @@ class Sampler:
 
 
 def _subjects_of(copy: RunningCopy) -> list[_Subject]:
-    containers = [_Subject(copy.project, *each) for each in copy.containers.items()]
+    containers = [
+        _Subject(copy.project, name, container, image=copy.images.get(name, ""))
+        for name, container in copy.containers.items()
+    ]
     processes = [
         _Subject(copy.project, name, str(pid), is_process=True)
         for name, pid in copy.processes.items()
@@ -260,4 +266,5 @@ def _unit(subject: _Subject, known: _Known) -> UnitRecord:
         used.received_bytes,
         used.sent_bytes,
         used.log_bytes,
+        subject.image,
     )

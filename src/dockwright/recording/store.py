@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dockwright._files import locked
+from dockwright._text import counted
 from dockwright.errors import StoreError
 from dockwright.recording.record import RunRecord, TestRecord
 from dockwright.untrusted import json_value
@@ -60,11 +61,11 @@ class RunStore:
         self.file = file
         self._options = options or StoreOptions()
 
-    def add(self, record: RunRecord) -> Path | None:
-        """Keep a run, and drop those that are too old or too many.
+    def add(self, *records: RunRecord) -> Path | None:
+        """Keep runs, all or none, and drop those that are too old or too many.
 
         Returns:
-            Where the store was set aside, if it was damaged; the run is in a new one.
+            Where the store was set aside, if it was damaged; the runs are in a new one.
 
         Raises:
             StoreError: it cannot be written; the message says why.
@@ -73,12 +74,12 @@ class RunStore:
         with self._translated("save the run"):
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                self._add(record)
+                self._add(records)
             except (sqlite3.DatabaseError, ValueError) as failure:
                 if not _is_suspect(failure):
                     raise
                 aside = self._set_aside()
-                self._add(record)
+                self._add(records)
         return aside
 
     def runs(self, limit: int | None = None) -> list[StoredRun]:
@@ -92,8 +93,12 @@ class RunStore:
             )
             return [stored(row) for row in rows]
 
-    def load(self, run: str) -> RunRecord:
+    def load(self, run: str, *, without: Iterable[str] = ()) -> RunRecord:
         """Return a recorded run.
+
+        Args:
+            run: its id.
+            without: names of fields to leave empty; samples and tests take most of the time.
 
         Raises:
             StoreError: there is no such run, or it cannot be read.
@@ -106,8 +111,11 @@ class RunStore:
                 f"no recorded run {run}", hint="list the runs with `dockwright runs ls`"
             )
         try:
-            return RunRecord.from_json(json_value(_decompressed(row[0])))
-        except (TypeError, ValueError, zlib.error) as exc:
+            values = json_value(_decompressed(row[0]))
+            for name in without:
+                values.pop(name, None)
+            return RunRecord.from_json(values)
+        except (AttributeError, TypeError, ValueError, zlib.error) as exc:
             raise StoreError(
                 f"cannot read run {run} in {self.file}: {exc}",
                 hint=f"its record is damaged; `dockwright runs rm {run}` removes it",
@@ -169,6 +177,22 @@ class RunStore:
         wanted = None if nodeids is None else set(nodeids)
         return [PastTest(*row) for row in rows if wanted is None or row[0] in wanted]
 
+    def tests_of(self, runs: Sequence[str]) -> list[PastTest]:
+        """Return what tests did in some runs, in the order of the runs."""
+        found: list[PastTest] = []
+        with self._reading() as connection:
+            if connection is None:
+                return found
+            for run in runs:
+                rows = connection.execute(
+                    "SELECT nodeid, run, began, outcome, tests.wall, queue, lane FROM tests "
+                    "JOIN names ON names.number = tests.name JOIN runs ON runs.id = run "
+                    "WHERE run = ? ORDER BY name, attempt",
+                    [run],
+                )
+                found += [PastTest(*row) for row in rows]
+        return found
+
     # -- writing -----------------------------------------------------------------------------
 
     def _forget_dead_projects(self) -> None:
@@ -180,13 +204,14 @@ class RunStore:
                     for suffix in _FILES:
                         Path(f"{other}{suffix}").unlink(missing_ok=True)
 
-    def _add(self, record: RunRecord) -> None:
+    def _add(self, records: Iterable[RunRecord]) -> None:
         if not self.file.exists():
             self._forget_dead_projects()
-        document = zlib.compress(json.dumps(record.to_json(), separators=(",", ":")).encode())
         with closing(self._opened("rwc")) as connection, _transaction(connection):
-            insert_run(connection, record, document)
-            insert_tests(connection, record)
+            for record in records:
+                document = json.dumps(record.to_json(), separators=(",", ":")).encode()
+                insert_run(connection, record, zlib.compress(document))
+                insert_tests(connection, record)
             self._prune(connection)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
@@ -325,7 +350,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 HEAD = (
-    "id, began, wall, exit_code, revision, branch, dirty, tests, failed, length(document) AS size"
+    "id, began, wall, exit_code, revision, branch, dirty, tests, failed, length(document), machine"
 )
 """The columns of a `StoredRun`."""
 
@@ -347,6 +372,7 @@ class StoredRun:
         tests: how many attempts at tests it has.
         failed: how many of them failed.
         stored_bytes: what its record takes in the store.
+        machine: processor and number of cores; empty: unknown.
     """
 
     id: str
@@ -359,6 +385,7 @@ class StoredRun:
     tests: int
     failed: int
     stored_bytes: int
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,7 +471,7 @@ def drop_names(connection: sqlite3.Connection) -> None:
 
 def stored(row: Sequence[object]) -> StoredRun:
     """Return the head of a run from a row of `HEAD`."""
-    run, began, wall, code, revision, branch, dirty, tests, failed, size = row
+    run, began, wall, code, revision, branch, dirty, tests, failed, size, machine = row
     return StoredRun(
         id=str(run),
         began_s=float(str(began)),
@@ -456,7 +483,14 @@ def stored(row: Sequence[object]) -> StoredRun:
         tests=int(str(tests)),
         failed=int(str(failed)),
         stored_bytes=int(str(size)),
+        machine=_machine_of(str(machine)),
     )
+
+
+def _machine_of(stored_machine: str) -> str:
+    machine = json_value(stored_machine)
+    cpu, cores = machine.get("cpu", ""), machine.get("cores", 0)
+    return f"{cpu}, {counted(cores, 'core')}" if cpu else ""
 
 
 _V1 = """
