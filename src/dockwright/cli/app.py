@@ -89,7 +89,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "stack": Lazy("dockwright.cli.stack:stack", "Manage a long-lived stack."),
     "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks that test runs share."),
     "cache": Lazy("dockwright.cli.cache:cache", "List and remove cached baselines."),
-    "runs": Lazy("dockwright.cli.runs:runs", "Show, export and delete recorded test runs."),
+    "runs": Lazy("dockwright.cli.runs:runs", "Show, compare and export recorded test runs."),
     "profile": Lazy(
         "dockwright.cli.profile:profile",
         "Find out where any test suite spends its time.",

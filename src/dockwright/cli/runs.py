@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import TypeAlias
 import click
 
 from dockwright._text import age, counted, format_size
+from dockwright.cli import history
 from dockwright.cli.options import json_option, older_than_s, root_option
 from dockwright.cli.output import Row, note, print_json, print_table
-from dockwright.cli.pytest_settings import project_settings
 from dockwright.errors import UsageError
-from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord, store_of
+from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord
 
 Table: TypeAlias = tuple[Row, Sequence[Row]]
 """Headers and rows; without headers the rows are plain lines."""
@@ -170,16 +169,22 @@ _SHOWN_REVISION = 10
 Examples:
   dockwright runs ls                   list the latest runs
   dockwright runs show                 show where the time of the last run went
+  dockwright runs compare main last    show what the last run changed
+  dockwright runs regressions          show what became slower and stayed so
   dockwright runs export --format csv  export every test of every run for a spreadsheet
 """
 )
 def runs() -> None:
-    """Show, export and delete recorded runs: the times of each test, fixture and stack.
+    """Show, compare, export and delete recorded runs: the times of each test, fixture and stack.
 
     Test runs that use a stack are recorded automatically; see the setting dockwright_record. The
     last 200 runs of a project are kept for 90 days. Set DOCKWRIGHT_CACHE_DIR to store them
     elsewhere.
     """
+
+
+for command in history.COMMANDS:
+    runs.add_command(command)
 
 
 @runs.command("ls")
@@ -195,7 +200,7 @@ def runs() -> None:
 @json_option
 def ls(limit: int, root: Path, as_json: bool) -> None:
     """List the recorded runs, newest first."""
-    store = _store(root)
+    store = history.store_of_project(root)
     found = store.runs(limit or None)
     if as_json:
         print_json([_document(run) for run in found])
@@ -220,7 +225,7 @@ def ls(limit: int, root: Path, as_json: bool) -> None:
 @json_option
 def show(run: str, tests: int, root: Path, as_json: bool) -> None:
     """Show where the time of the last run went, or of RUN (a prefix of its name)."""
-    store = _store(root)
+    store = history.store_of_project(root)
     record = store.load(_chosen(store, [run] if run else [])[0].id)
     if as_json:
         print_json(record.to_json())
@@ -247,7 +252,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
             "give either names of runs, or --older-than, or --all",
             hint="`dockwright runs ls` lists the runs",
         )
-    store = _store(root)
+    store = history.store_of_project(root)
     chosen = _chosen(store, names) if names else store.runs()
     if older_than is not None:
         before_s = time.time() - older_than_s(older_than)
@@ -275,7 +280,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
 @root_option
 def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> None:
     """Export recorded runs, oldest first; RUN is a prefix of a run's name."""
-    store = _store(root)
+    store = history.store_of_project(root)
     chosen = _chosen(store, names) if names else store.runs()
     records = (store.load(run.id) for run in reversed(chosen))
     lines = csv_lines(records) if form == "csv" else json_lines(records)
@@ -286,10 +291,6 @@ def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> 
     with output.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
     note(f"wrote {counted(len(chosen), 'run')} to {output}, {format_size(output.stat().st_size)}")
-
-
-def _store(root: Path) -> RunStore:
-    return store_of(project_settings(root, ""), os.environ)
 
 
 def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:

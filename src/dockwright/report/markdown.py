@@ -33,7 +33,11 @@ _MOST_TESTS = 10
 
 def markdown(run: RunRecord, limit_bytes: int = LIMIT_BYTES - 1024) -> str:
     """Return the report; where it is longer than `limit_bytes`, cut, with a note."""
-    text = "\n".join(_lines(run)) + "\n"
+    return cut("\n".join(_lines(run)) + "\n", limit_bytes)
+
+
+def cut(text: str, limit_bytes: int) -> str:
+    """Return a text; where it is longer than `limit_bytes`, cut after a line, with a note."""
     whole = text.encode()
     if len(whole) <= limit_bytes:
         return text
@@ -44,9 +48,9 @@ def markdown(run: RunRecord, limit_bytes: int = LIMIT_BYTES - 1024) -> str:
 def _lines(run: RunRecord) -> Iterator[str]:
     outcomes = ", ".join(f"{count} {name}" for name, count in outcome_counts(run).items())
     yield f"### dockwright: {outcomes or 'no tests'} in {run.wall_s:.2f} s"
-    yield from (f"\n**Problem:** {_cell(text)}" for text in run.problems)
+    yield from (f"\n**Problem:** {cell(text)}" for text in run.problems)
     failed = [test for test in run.tests if test.outcome in FAILURES]
-    yield from _table(
+    yield from table(
         "Failed",
         ("test", "outcome", "s"),
         (
@@ -56,7 +60,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
     )
     shares = [(each, IN_PROCESSES) for each in process_shares(run)]
     shares += [(each, IN_BACKGROUND) for each in background_shares(run.stacks)]
-    yield from _table(
+    yield from table(
         "Where the time went",
         ("phase", "what", "s", "count"),
         (
@@ -64,7 +68,7 @@ def _lines(run: RunRecord) -> Iterator[str]:
             for each, words in shares
         ),
     )
-    yield from _table(
+    yield from table(
         "What tests waited for",
         ("cause", "s", "count"),
         (
@@ -72,12 +76,12 @@ def _lines(run: RunRecord) -> Iterator[str]:
             for each in queue_shares(run)
         ),
     )
-    yield from _table(
+    yield from table(
         "Slowest tests",
         ("test", "s"),
         ((_code(test.nodeid), f"{test.wall_s:.2f}") for test in slowest(run.tests, _MOST_TESTS)),
     )
-    yield from _table(
+    yield from table(
         "Tests that waited longest",
         ("test", "s"),
         (
@@ -87,13 +91,14 @@ def _lines(run: RunRecord) -> Iterator[str]:
     )
     if compared := kinds(run):
         yield f"\n{compared.whole}; {compared.around}"
-    yield from (f"\n{_cell(str(saving))}" for saving in savings(run))
+    yield from (f"\n{cell(str(saving))}" for saving in savings(run))
     if left := leftovers(run):
-        text = f"leftovers: {_cell(left.text)}"
+        text = f"leftovers: {cell(left.text)}"
         yield f"\n{text}" if left.none else f"\n**{text}**"
 
 
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Return the lines of a table with a title; none without rows."""
     found = list(rows)
     if found:
         yield f"\n**{title}**\n"
@@ -102,11 +107,11 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> It
         yield from (f"| {' | '.join(row)} |" for row in found)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a text escaped for a table cell."""
     safe = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
     return " ".join(safe.split())
 
 
 def _code(text: str) -> str:
-    return f"<code>{_cell(text)}</code>"
+    return f"<code>{cell(text)}</code>"

@@ -1,0 +1,49 @@
+"""Reads the recorded runs of a project together: what changed, what is flaky, where times go."""
+
+from typing import TYPE_CHECKING
+
+from dockwright._lazy import lazily
+
+if TYPE_CHECKING:
+    from dockwright.history.choose import main_branch, runs_named
+    from dockwright.history.comparison import Change, Comparison, compare, compare_runs
+    from dockwright.history.measures import Limits, Measure
+    from dockwright.history.search import (
+        Regression,
+        Regressions,
+        Search,
+        regressions,
+        regressions_against,
+    )
+
+__all__ = [
+    "Change",
+    "Comparison",
+    "Limits",
+    "Measure",
+    "Regression",
+    "Regressions",
+    "Search",
+    "compare",
+    "compare_runs",
+    "main_branch",
+    "regressions",
+    "regressions_against",
+    "runs_named",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "choose": ("main_branch", "runs_named"),
+        "comparison": ("Change", "Comparison", "compare", "compare_runs"),
+        "measures": ("Limits", "Measure"),
+        "search": (
+            "Regression",
+            "Regressions",
+            "Search",
+            "regressions",
+            "regressions_against",
+        ),
+    },
+)

@@ -1,0 +1,83 @@
+"""The values of each measure over many runs, without what the machine adds to all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from dockwright.history.measures import Measure, measures_of
+from dockwright.recording import RunStore, StoredRun
+
+FEWEST_TESTS = 5
+"""With fewer tests a slower machine and slower tests cannot be told apart."""
+
+_SHORTEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What runs measured.
+
+    Attributes:
+        runs: the runs, oldest first.
+        values: of each measure, by the index of the run; a run may lack some.
+        factors: by how much each run was slower than usual in everything, as a natural logarithm.
+    """
+
+    runs: Sequence[StoredRun]
+    values: Mapping[Measure, Mapping[int, float]]
+    factors: Sequence[float]
+
+    @classmethod
+    def of(cls, runs: Sequence[StoredRun], values: Mapping[Measure, Mapping[int, float]]) -> Series:
+        """Return the series, with the factors of the runs."""
+        return cls(runs, values, _factors(len(runs), values))
+
+    def corrected(self, measure: Measure) -> list[tuple[int, float]]:
+        """Return the index and the logarithm of each value, without the run's factor."""
+        factors = [0.0] * len(self.runs) if measure.in_bytes else self.factors
+        values = self.values[measure]
+        return [(at, logarithm(values[at]) - factors[at]) for at in sorted(values)]
+
+
+def read(store: RunStore, runs: Iterable[StoredRun], *, stacks_of: Container[str] = ()) -> Series:
+    """Read the series of some runs.
+
+    Args:
+        store: of the runs.
+        runs: in any order.
+        stacks_of: ids of the runs of which to read what stacks took and used as well; that takes
+            some milliseconds per run.
+    """
+    ordered = sorted(runs, key=lambda run: (run.began_s, run.id))
+    places = {run.id: at for at, run in enumerate(ordered)}
+    values: dict[Measure, dict[int, float]] = {}
+    for test in store.tests_of(list(places)):
+        if test.outcome == "passed":
+            measure = Measure("test", test.nodeid)
+            values.setdefault(measure, {})[places[test.run]] = test.wall_s - test.queue_s
+    for run in ordered:
+        if run.id not in stacks_of:
+            continue
+        record = store.load(run.id, without=("tests", "samples"))
+        for measure, value in measures_of(record).items():
+            values.setdefault(measure, {})[places[run.id]] = value
+    return Series.of(ordered, values)
+
+
+def logarithm(value: float) -> float:
+    """Return the natural logarithm: a change of 10 % is as large in a short test as in a long."""
+    return math.log(max(value, _SHORTEST))
+
+
+def _factors(runs: int, values: Mapping[Measure, Mapping[int, float]]) -> list[float]:
+    """Return the median of the tests' deviations from their own medians, by run."""
+    deviations: list[list[float]] = [[] for _ in range(runs)]
+    for measure, by_run in values.items():
+        if measure.kind == "test":
+            usual = logarithm(median(by_run.values()))
+            for at, value in by_run.items():
+                deviations[at].append(logarithm(value) - usual)
+    return [median(each) if len(each) >= FEWEST_TESTS else 0.0 for each in deviations]

@@ -1,0 +1,113 @@
+"""Two runs, revisions or branches compared: what changed beyond the noise."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockwright.errors import UsageError
+from dockwright.history import Limits, compare, runs_named
+from dockwright.history.comparison import Sides, compare_series
+from tests._support.history.histories import run_numbered, shop
+from tests._support.history.records import Suite, store_with
+
+USUAL = Suite()
+PAIRS = 100 if os.environ.get("DOCKWRIGHT_SOAK") else 10
+
+
+def test_recorded_runs_of_one_source_do_not_differ() -> None:
+    series, dice = shop(), random.Random(8)
+    findings = 0
+    for _ in range(PAIRS):
+        a, b = dice.sample(range(len(series.runs)), 2)
+        others = [at for at in range(len(series.runs)) if at not in (a, b)]
+        result = compare_series(series, Sides([a], [b], others), Limits())
+        findings += bool(result.changes or result.machine)
+    assert findings <= max(1, 0.05 * PAIRS)
+
+
+def test_the_most_expensive_change_comes_first(tmp_path: Path) -> None:
+    slower = replace(
+        USUAL,
+        call_s={**USUAL.call_s, 4: 2.0, 7: 1.8, 9: 0.2},
+        ready_s={"db": 2.0, "web": 0.4},
+        branch="feature",
+    )
+    store = store_with(tmp_path / "runs.sqlite3", (USUAL, 20), (slower, 3))
+    result = compare(store, "main", "feature")
+    assert [str(each.measure) for each in result.changes] == [
+        "the test test_shop.py::test_4",
+        "waiting until db is ready",
+        "starting stack default",
+        "the test test_shop.py::test_7",
+        "the test test_shop.py::test_9",
+    ]
+    first, _, start, *_, faster = result.changes
+    assert first.q is not None
+    assert first.q < 0.05
+    assert (first.slower, faster.slower) == (True, False)
+    assert first.ratio == pytest.approx(1.2, abs=0.2)
+    assert start.part.startswith("db becomes ready 7")
+    assert (len(result.before), len(result.after), result.history) == (3, 3, 17)
+
+
+def test_a_slower_machine_is_one_finding(tmp_path: Path) -> None:
+    store = store_with(
+        tmp_path / "runs.sqlite3", (USUAL, 20), (replace(USUAL, machine=1.3, branch="other"), 3)
+    )
+    result = compare(store, "main", "other")
+    assert result.machine == pytest.approx(0.3, abs=0.05)
+    assert result.changes == []
+
+
+def test_without_a_history_the_confidence_is_unknown(tmp_path: Path) -> None:
+    slower = replace(USUAL, call_s={**USUAL.call_s, 4: 2.0})
+    store = store_with(tmp_path / "runs.sqlite3", (USUAL, 1), (slower, 1))
+    result = compare(store, "20270115-000000", "last")
+    assert [(str(each.measure), each.q) for each in result.changes] == [
+        ("the test test_shop.py::test_4", None)
+    ]
+    assert result.slower == []
+
+
+def test_new_and_gone_tests_are_listed(tmp_path: Path) -> None:
+    other = replace(USUAL, call_s={**{n: USUAL.call_s[n] for n in range(1, 12)}, 12: 1.0})
+    store = store_with(tmp_path / "runs.sqlite3", (USUAL, 10), (other, 1))
+    result = compare(store, "20270115-000009", "last")
+    assert result.added == ["test_shop.py::test_12"]
+    assert result.gone == ["test_shop.py::test_0"]
+
+
+def test_names_of_runs() -> None:
+    known = [
+        run_numbered(number, "main" if number % 2 else "feature") for number in range(9, 0, -1)
+    ]
+    assert [run.id for run in runs_named(known, "last")] == ["r00009"]
+    assert [run.id for run in runs_named(known, "main")] == ["r00009", "r00007", "r00005"]
+    assert runs_named(known, "main", besides={"r00009"})[0].id == "r00007"
+    assert [run.id for run in runs_named(known, "r00004")] == ["r00004"]
+    assert [run.id for run in runs_named(known, "0" * 39 + "4")] == ["r00004"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("r0", "9 runs have names that start with 'r0'"),
+        ("nope", "no recorded run has the branch, the revision or the name 'nope'"),
+        ("fff", "no recorded run has the branch, the revision or the name 'fff'"),
+    ],
+)
+def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
+    known = [run_numbered(number) for number in range(1, 10)]
+    with pytest.raises(UsageError, match=message) as error:
+        runs_named(known, name)
+    assert "recorded branches: main" in str(error.value)
+
+
+def test_where_nothing_is_recorded() -> None:
+    with pytest.raises(UsageError, match="no run of this project is recorded"):
+        runs_named([], "last")
