@@ -195,7 +195,7 @@ def test_a_strategy_that_cannot_work_is_a_line_in_the_summary(suite: Suite) -> N
     result.stdout.re_match_lines(
         [
             r"warning: stack default: cache is not reset in place: "
-            r"strategy redis cannot work: .*NOAUTH",
+            r"strategy redis cannot work: .*Authentication required",
             r"  1 reset gave it a new container, \d+\.\d\d s each time; x-dockwright: "
             r"\{reset: recreate\} silences this",
         ]

@@ -103,6 +103,7 @@ class ExecCalls(ContainerCalls):
         user: str = "",
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
+        privileged: bool = False,
         timeout_s: float = 60.0,
     ) -> ExecResult:
         """Run a command in a container and wait for its end.
@@ -113,6 +114,7 @@ class ExecCalls(ContainerCalls):
             user: who runs it; empty: the container's user.
             workdir: where it runs; None: the container's working directory.
             env: variables beside the container's.
+            privileged: whether it has all of the system's capabilities.
             timeout_s: how long it may take, in seconds.
 
         Returns:
@@ -122,7 +124,9 @@ class ExecCalls(ContainerCalls):
             EngineTimeoutError: it took longer. Where root runs this on the engine's host, it was
                 killed; elsewhere it runs on, since engines cannot end it.
         """
-        stream = self.exec_stream(container, argv, user=user, workdir=workdir, env=env)
+        stream = self.exec_stream(
+            container, argv, user=user, workdir=workdir, env=env, privileged=privileged
+        )
         result = stream.result(timeout_s)
         if result is None:
             ended = self.end_exec(stream)
@@ -179,6 +183,7 @@ class ExecCalls(ContainerCalls):
         user: str = "",
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
+        privileged: bool = False,
         stdin: bool = False,
     ) -> ExecStream:
         """Run a command in a container and return its output as it comes.
@@ -187,7 +192,14 @@ class ExecCalls(ContainerCalls):
         is closed.
         """
         exec_id, start = start_call(
-            self._http, container, argv, user=user, workdir=workdir, env=env, stdin=stdin
+            self._http,
+            container,
+            argv,
+            user=user,
+            workdir=workdir,
+            env=env,
+            privileged=privileged,
+            stdin=stdin,
         )
         stream = self._http.stream(start, endless=True)
         return ExecStream(self._http, container, exec_id, stream)
@@ -201,6 +213,7 @@ def start_call(
     user: str = "",
     workdir: str | None = None,
     env: Mapping[str, str] | None = None,
+    privileged: bool = False,
     stdin: bool = False,
 ) -> tuple[str, Call]:
     """Create an exec; return its id and the call that starts it and answers with its output.
@@ -213,6 +226,7 @@ def start_call(
         "AttachStdout": True,
         "AttachStderr": True,
         "User": user,
+        "Privileged": privileged,
         "Env": [f"{key}={value}" for key, value in (env or {}).items()],
     }
     if workdir is not None:

@@ -130,6 +130,10 @@ class EngineInside:
         del leader
         return False
 
+    def pids(self) -> Iterator[int]:
+        """Return nothing: this host does not see its processes."""
+        return iter(())
+
     def command(self, pid: int) -> str:
         """Return the command line of one of its processes; empty where it has ended."""
         return self._commands.get(pid, "")
@@ -180,7 +184,7 @@ class HostInside(EngineInside):
     def processes(self) -> dict[int, Process]:
         """Return its processes by pid."""
         found = {}
-        for pid in self._pids():
+        for pid in self.pids():
             with suppress(OSError, ValueError):  # it has ended meanwhile
                 process = _process(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
                 if process is not None:
@@ -206,7 +210,7 @@ class HostInside(EngineInside):
     def working_directories(self) -> frozenset[str]:
         """Return where its processes work: for a database's server that is its data directory."""
         found = set()
-        for pid in self._pids():
+        for pid in self.pids():
             with suppress(OSError):
                 found.add(str(Path(f"/proc/{pid}/cwd").readlink()))
         return frozenset(found - {"/"})
@@ -244,7 +248,8 @@ class HostInside(EngineInside):
                         found.add(str(Path(file).readlink()))
         return frozenset(found)
 
-    def _pids(self) -> Iterator[int]:
+    def pids(self) -> Iterator[int]:
+        """Return the pids, on this host, of its processes."""
         if self._proc is None:
             return
         with suppress(OSError):

@@ -9,7 +9,7 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -147,6 +147,13 @@ class _Running:
 
     def address(self, port: int) -> Address:
         return self._stack.address(self._name, port)
+
+    def environments(self) -> Sequence[Mapping[str, str]]:
+        others = [each for name, each in self._stack.spec.services.items() if name != self._name]
+        return [
+            {name: value for name, value in each.environment.items() if value is not None}
+            for each in others
+        ]
 
 
 ROOT = "config"

@@ -45,6 +45,9 @@ class Resettable(Protocol):
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
 
+    def environments(self) -> Sequence[Mapping[str, str]]:
+        """Return the variables of the copy's other services and native processes."""
+
 
 class ResetStrategy(Protocol):
     """Brings one service back to its baseline; `manner` says how.
@@ -153,6 +156,12 @@ def check_options(service: Resettable, *known: str) -> None:
             )
 
 
+def variables(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables in a container's ``Config``."""
+    pairs = (entry.partition("=") for entry in config.get("Env") or ())
+    return {name: value for name, _, value in pairs}
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The variables and the command line of a container, the image's own ones included."""
@@ -165,11 +174,10 @@ class Environment:
     def of(cls, service: Resettable) -> Environment:
         """Read them from the container."""
         config = service.engine.inspect_container(service.container())["Config"]
-        pairs = (entry.partition("=") for entry in config.get("Env") or ())
         command = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
         # "sh -c 'redis-server --requirepass ...'" is one word to the engine.
         words = [word for part in command for word in (part.split() if " " in part else [part])]
-        return cls(service, {name: value for name, _, value in pairs}, words)
+        return cls(service, variables(config), words)
 
     def argument(self, option: str) -> str | None:
         """Return what follows `option` on the command line, with variables filled in."""

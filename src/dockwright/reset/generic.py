@@ -12,9 +12,9 @@ from dockwright.compose.units import parse_duration
 from dockwright.errors import EngineError, StackBrokenError
 from dockwright.model import Json
 from dockwright.reset.base import Manner, Resettable, check_options, wrong_options
-from dockwright.reset.redis.session import Access, connect
+from dockwright.reset.recognise import recognise
+from dockwright.reset.redis.session import enter
 from dockwright.reset.redis.strategy import Vitals
-from dockwright.reset.registry import by_environment, by_image
 
 _CHUNK_BYTES = 1 << 20
 
@@ -189,13 +189,11 @@ def flush_to_disk(service: Resettable) -> bool:
     Raises:
         StackError: it could not.
     """
-    config = service.engine.inspect_container(service.container())["Config"]
-    kind = by_image(service.spec.image or "") or by_environment(config.get("Env") or ())
-    return _save_redis(service) if kind == "redis" else True
+    return _save_redis(service) if recognise(service).of("redis") else True
 
 
 def _save_redis(service: Resettable) -> bool:
-    session = connect(Access.of(service))
+    _, session = enter(service)
     try:
         if not Vitals.take(session).databases:
             return True

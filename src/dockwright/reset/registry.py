@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
-from dockwright.errors import ComposeError, DockwrightError
+from dockwright.engine import parallel
+from dockwright.errors import ComposeError, DockwrightError, explained
 from dockwright.reset.base import (
     DisposableServer,
     Maker,
@@ -17,33 +18,50 @@ from dockwright.reset.base import (
     ResetStrategy,
     Resettable,
 )
+from dockwright.reset.recognise import recognise
 
 log = logging.getLogger(__name__)
 
-IMAGES = {
-    "postgres": (
-        "postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "citus",
-    ),
-    "redis": ("redis", "valkey", "keydb", "redis-stack", "redis-stack-server"),
-    "mysql": ("mysql", "mysql-server", "mariadb", "percona", "percona-server"),
-}  # fmt: skip
-"""The last part of the names of images that hold such a server."""
 
-_TRACES = {
-    "postgres": ("PG_MAJOR", "PG_VERSION"),
-    "redis": ("REDIS_VERSION", "REDIS_DOWNLOAD_URL", "VALKEY_VERSION"),
-    "mysql": ("MYSQL_VERSION", "MYSQL_MAJOR", "MARIADB_VERSION"),
-}
-"""Variables that the official images set, and with them all images that are built from them."""
+class Several:
+    """The strategies of several servers in one container; all of them work in place.
 
-_NAME = re.compile(r"(?:.*/)?([^/:@]+)(?::[^/@]*)?(?:@.*)?")
+    Args:
+        strategies: one for each server.
+    """
+
+    manner: Manner = "in place"
+
+    def __init__(self, strategies: Sequence[ResetStrategy]) -> None:
+        self._strategies = strategies
+
+    @property
+    def owns(self) -> re.Pattern[str] | None:
+        """What any of the servers writes directly into its data directory."""
+        patterns = [getattr(each, "owns", None) for each in self._strategies]
+        if None in patterns:
+            return None
+        return re.compile("|".join(f"(?:{each.pattern})" for each in patterns if each))
+
+    def capture(self) -> None:
+        """Let all remember the baseline."""
+        parallel.run([each.capture for each in self._strategies])
+
+    def reset(self) -> bool:
+        """Let all bring their server back; return whether clients of any lost it."""
+        return any(parallel.run([each.reset for each in self._strategies]))
+
+    def close(self) -> None:
+        """Let all of them do it."""
+        for each in self._strategies:
+            each.close()
 
 
 class Detected:
-    """The strategy that fits, once the service runs; `recreate` where none does.
+    """The strategy that fits what runs in the container; `recreate` where none does.
 
-    A strategy that cannot work here (no password, no superuser, another kind of server after all)
-    gives way to the next one with a warning: slower, but never wrong.
+    A strategy that cannot work here (no password, no superuser) gives way to the next one with a
+    warning: slower, but never wrong.
 
     Args:
         service: the service.
@@ -52,6 +70,7 @@ class Detected:
 
     Attributes:
         gave_way: which strategy could not work here and why, for a message; None: none gave way.
+        found: the servers that were recognised, for a message; empty: none.
     """
 
     def __init__(
@@ -62,6 +81,7 @@ class Detected:
         self._otherwise = otherwise
         self._chosen: ResetStrategy = Recreate(service)
         self.gave_way: str | None = None
+        self.found = ""
 
     @property
     def manner(self) -> Manner:
@@ -79,22 +99,14 @@ class Detected:
         self._chosen.close()
         self._chosen = Recreate(self._service)
         self.gave_way = None
-        for name in self._find():
-            candidate = self._makers[name](self._service)
-            try:
-                candidate.capture()
-            except DockwrightError as failure:
-                candidate.close()
-                self.gave_way = f"strategy {name} cannot work: {failure.message}"
-                log.warning(
-                    "reset.fallback service=%s: %s; each reset gives it a new container"
-                    " (x-dockwright: {reset: recreate} silences this)",
-                    self._service.spec.name,
-                    self.gave_way,
-                )
-            else:
-                self._chosen = candidate
-                return
+        seen = recognise(self._service)
+        self.found = str(seen)
+        if seen.unknown:
+            self._give_way(f"{seen.unknown}, and dockwright does not know what it keeps")
+        elif seen.servers and self._take([each.kind for each in seen.servers]):
+            return
+        if self._otherwise:
+            self._take([self._otherwise])
 
     def reset(self) -> bool:
         """Let the strategy that was found do it."""
@@ -104,26 +116,33 @@ class Detected:
         """Let the strategy that was found do it."""
         self._chosen.close()
 
-    def _find(self) -> list[str]:
-        details = self._service.engine.inspect_container(self._service.container())
-        if not details["State"]["Running"]:  # a job that has done its work
-            return []
-        named = by_image(self._service.spec.image or "")
-        known = named or by_environment(details["Config"].get("Env") or ())
-        return [name for name in (known, self._otherwise) if name]
+    def _take(self, names: Sequence[str]) -> bool:
+        """Choose the strategies of these names; return whether they work here."""
+        makers = [self._makers[name](self._service) for name in names]
+        candidate = makers[0] if len(makers) == 1 else Several(makers)
+        try:
+            candidate.capture()
+        except (DockwrightError, ExceptionGroup) as failure:
+            candidate.close()
+            why = failure.message if isinstance(failure, DockwrightError) else explained(failure)
+            hint = (
+                f" ({failure.hint})"
+                if isinstance(failure, DockwrightError) and failure.hint
+                else ""
+            )
+            self._give_way(f"strategy {' and '.join(names)} cannot work: {why}{hint}")
+            return False
+        self._chosen = candidate
+        return True
 
-
-def by_image(reference: str) -> str | None:
-    """Return the strategy for an image's name, e.g. ``postgis/postgis:15-3.4``."""
-    match = _NAME.fullmatch(reference)
-    name = match[1] if match else ""
-    return next((strategy for strategy, names in IMAGES.items() if name in names), None)
-
-
-def by_environment(entries: Iterable[str]) -> str | None:
-    """Return the strategy for the variables that an image sets, e.g. ``PG_MAJOR=15``."""
-    names = {entry.partition("=")[0] for entry in entries}
-    return next((each for each, traces in _TRACES.items() if names.intersection(traces)), None)
+    def _give_way(self, why: str) -> None:
+        self.gave_way = why
+        log.warning(
+            "reset.fallback service=%s: %s; each reset gives it a new container"
+            " (x-dockwright: {reset: recreate} silences this)",
+            self._service.spec.name,
+            why,
+        )
 
 
 GROUP = "dockwright.reset"

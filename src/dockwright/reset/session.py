@@ -37,6 +37,10 @@ class ClientEndedError(ConnectionLostError):
         self.output = output
 
 
+class RefusedError(StackError):
+    """The server wants another name or password, whoever asks."""
+
+
 class SilentError(StackError):
     """The server keeps the connection open and does not answer."""
 
@@ -57,19 +61,34 @@ def connect(
 
     Raises:
         SilentError: the server does not answer.
+        RefusedError: it wants another name or password.
         StackError: neither way leads to the server.
     """
     try:
+        session = with_driver(service, driver, natively)
+    except (SilentError, RefusedError):
+        raise
+    except StackError as failure:  # this host cannot reach the port, or another authentication
+        log.debug("reset.driver_failed service=%s: %s", service.spec.name, failure)
+        session = None
+    return in_container() if session is None else session
+
+
+def with_driver(service: Resettable, driver: str, natively: Callable[[], Native]) -> Native | None:
+    """Connect with a driver; return None where there is none that can be used.
+
+    Raises:
+        StackError: the server cannot be reached, or does not let us in.
+    """
+    try:
         return natively()
-    except SilentError:
+    except StackError:
         raise
     except ModuleNotFoundError:
         log.debug("reset.no_driver service=%s driver=%s", service.spec.name, driver)
-    except StackError as failure:  # this host cannot reach the port, or another authentication
-        log.debug("reset.driver_failed service=%s: %s", service.spec.name, failure)
     except Exception as failure:  # noqa: BLE001 - any version of the driver may be installed
         _warn_once(driver, f"{type(failure).__name__}: {failure}")
-    return in_container()
+    return None
 
 
 @cache
@@ -90,6 +109,7 @@ class ContainerClient:
         program: its name, for messages.
         command: the command that starts it.
         environment: variables for it; empty ones are left out.
+        user: who runs it; empty: the container's user.
 
     Attributes:
         mark: a text that nothing else contains, to find the ends of answers.
@@ -104,12 +124,16 @@ class ContainerClient:
         program: str,
         command: Sequence[str],
         environment: Mapping[str, str],
+        *,
+        user: str = "",
     ) -> None:
         self.mark = f"dockwright-{secrets.token_hex(8)}"
         self._program = program
         variables = {name: value for name, value in environment.items() if value}
         try:
-            self._exec = service.engine.exec_session(service.container(), command, env=variables)
+            self._exec = service.engine.exec_session(
+                service.container(), command, user=user, env=variables
+            )
         except EngineError as exc:
             raise ConnectionLostError(exc.message) from exc
         self._chunks = self._exec.output()

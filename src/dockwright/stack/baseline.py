@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec
 from dockwright.reset import STRATEGIES, Detected, Manner, ResetStrategy, choose
+from dockwright.reset.base import variables
 from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
@@ -41,6 +42,13 @@ class ServiceOfStack:
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
         return self._stack.addresses.nearest(self.spec.name, port)
+
+    def environments(self) -> Sequence[Mapping[str, str]]:
+        """Return the variables of the copy's other services and native processes."""
+        others = [each for name, each in self._stack.containers.items() if name != self.spec.name]
+        found = parallel.run([partial(self.engine.inspect_container, each) for each in others])
+        native = [each.environment for each in self._stack.spec.processes.values()]
+        return [*(variables(each["Config"]) for each in found), *native]
 
 
 class Baseline:

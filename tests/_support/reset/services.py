@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class RealService:
         spec: how it is declared.
         scratch: for files.
         reachable: whether this process reaches its ports.
+        others: the variables of other services.
     """
 
     engine: Engine
@@ -32,6 +34,7 @@ class RealService:
     spec: ServiceSpec
     scratch: Path = Path()
     reachable: bool = True
+    others: list[Mapping[str, str]] = field(default_factory=list)
 
     def container(self) -> str:
         return self.identifier
@@ -47,11 +50,21 @@ class RealService:
         [network] = details["NetworkSettings"]["Networks"].values()
         return Address(network["IPAddress"] if self.reachable else "127.0.0.1", port)
 
+    def environments(self) -> Sequence[Mapping[str, str]]:
+        return self.others
+
     def run(self, *command: str, user: str = "") -> str:
         """Run a command in the container and return what it wrote; it must succeed."""
         result = self.engine.exec(self.identifier, command, user=user)
         assert result.exit_code == 0, result
         return result.stdout.decode()
+
+    def await_answer(self, check: str, *, user: str = "") -> None:
+        """Wait until a shell command in the container succeeds, for at most a minute."""
+        deadline = time.monotonic() + 60
+        while self.engine.exec(self.identifier, ["sh", "-c", check], user=user).exit_code:
+            assert time.monotonic() < deadline, check
+            time.sleep(0.3)
 
     def await_ready(self) -> None:
         target = ContainerTarget(

@@ -236,11 +236,15 @@ class Dumps:
     def _run(self, script: str, schema: str, part: str, *options: str) -> None:
         access = self._access
         file = f"/tmp/dockwright-{schema.encode().hex()}{part}.sql"  # noqa: S108 - in the container
-        command = ["sh", "-c", script, "sh", file, f"--user={access.user}", *options]
+        command = ["sh", "-c", script, "sh", file, *access.options, *options]
         environment = {"MYSQL_PWD": access.password} if access.password else {}
         try:
             result = access.service.engine.exec(
-                access.service.container(), command, env=environment, timeout_s=_TIMEOUT_S
+                access.service.container(),
+                command,
+                user=access.runs_as,
+                env=environment,
+                timeout_s=_TIMEOUT_S,
             )
         except EngineError as exc:
             raise StackError(f"schema {schema}: {exc.message}") from exc

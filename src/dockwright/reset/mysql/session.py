@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from dockwright.errors import StackError
 from dockwright.reset.base import Environment, Resettable
+from dockwright.reset.credentials import Credential, candidates
+from dockwright.reset.recognise import Server, greeting, server_of
 from dockwright.reset.session import (
     ClientEndedError,
     ConnectionLostError,
     ContainerClient,
+    RefusedError,
     connect,
 )
 
@@ -20,6 +24,7 @@ TIMEOUT_S = 60
 _DELIMITER = "$dockwright$"
 _CLIENT = 'exec "$(command -v mariadb || command -v mysql || echo mysql)" "$@"'
 _REFUSED = re.compile(r"ERROR (?!20\d\d)")  # errors from 2000 on are the connection's
+_DENIED = (1045, 1698)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "0": "\0"}
 
@@ -47,12 +52,23 @@ class MysqlSession(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a service's server is reached as root."""
+    """How a service's server is reached as root.
+
+    Attributes:
+        service: the service.
+        user: who enters.
+        password: of the user; empty: there is none.
+        port: inside the container.
+        socket: the path of its Unix socket there; empty: where the client looks.
+        runs_as: the user who runs the client in the container; empty: a driver is tried first.
+    """
 
     service: Resettable
     user: str
     password: str
     port: int
+    socket: str = ""
+    runs_as: str = ""
 
     @classmethod
     def of(cls, service: Resettable) -> Access:
@@ -65,13 +81,22 @@ class Access:
         port = environment.argument("--port") or environment.first("MYSQL_TCP_PORT")
         return cls(service, user, environment.first(*names) or "", int(port or 3306))
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of every program in the container that connects."""
+        socket = (f"--socket={self.socket}",) if self.socket else ()
+        return (f"--user={self.user}", *socket)
+
     def connect(self) -> MysqlSession:
         """Connect: natively if possible, else by the client in the container.
 
         Raises:
             ConnectionLostError: neither way leads there.
-            StatementError: the server does not let this user in.
+            RefusedError: the server does not let this user in through the network.
+            StatementError: it does not let this user in.
         """
+        if self.runs_as:
+            return ClientSession(self)
         return connect(
             self.service, "PyMySQL", lambda: DriverSession(self), lambda: ClientSession(self)
         )
@@ -102,6 +127,8 @@ class DriverSession:
             # There is no other way to change it.
             self._connection._read_timeout = TIMEOUT_S  # type: ignore[attr-defined]  # noqa: SLF001
         except self._error as exc:
+            if exc.args and exc.args[0] in _DENIED:
+                raise RefusedError(str(exc)) from exc
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
         self.rows("SELECT 1")  # fails now if this version of the driver cannot be used
 
@@ -132,10 +159,12 @@ class ClientSession:
         command = [
             "sh", "-c", _CLIENT, "sh", "--no-defaults", "--batch", "--unbuffered",
             "--skip-column-names", f"--delimiter={_DELIMITER}", "--default-character-set=utf8mb4",
-            f"--connect-timeout={CONNECT_TIMEOUT_S}", f"--user={access.user}",
+            f"--connect-timeout={CONNECT_TIMEOUT_S}", *access.options,
         ]  # fmt: skip
         environment = {"MYSQL_PWD": access.password}
-        self._client = ContainerClient(access.service, "the client", command, environment)
+        self._client = ContainerClient(
+            access.service, "the client", command, environment, user=access.runs_as
+        )
         self.rows("SELECT 1")  # fails now if the server does not let us in
 
     def rows(self, statement: str) -> list[Row]:
@@ -183,3 +212,63 @@ SELECT 1 FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO
 def shows_locks(session: MysqlSession) -> bool:
     """Return whether the server shows who holds a `GET_LOCK`."""
     return bool(session.rows(_SHOWS_LOCKS))
+
+
+_SCHEMES = ("mysql", "mysql2", "mariadb", "percona")
+
+
+def enter(service: Resettable) -> tuple[Access, MysqlSession]:
+    """Find the way into a service's server as somebody who may do everything.
+
+    Raises:
+        StackError: there is none.
+    """
+    declared = Access.of(service)
+    server = server_of(service, "mysql")
+    if server is None or service.spec.options.get("user"):
+        try:
+            return declared, declared.connect()
+        except RefusedError:
+            inside = replace(declared, runs_as="0")
+            return inside, inside.connect()
+    failures: list[StackError] = []
+    for access in _ways(replace(declared, port=server.port or declared.port), server):
+        try:
+            session = access.connect()
+        except StackError as failure:
+            failures.append(failure)
+            continue
+        if _may_do_everything(session):
+            return access, session
+        session.close()
+        failures.append(StackError(f"{access.user} may not do everything"))
+    raise StackError(
+        f"no way into {server} as root: {failures[0].message}",
+        hint="set MYSQL_ROOT_PASSWORD or MARIADB_ROOT_PASSWORD to root's password, or let root "
+        "in at the server's own socket",
+    )
+
+
+def _ways(declared: Access, server: Server) -> Iterator[Access]:
+    """Yield through the network all names that lie about, then the server's own socket."""
+    yield declared
+    service = declared.service
+    found = candidates(service, Environment.of(service), *_SCHEMES)
+    known = [Credential(declared.user, declared.password)]
+    known += [replace(each, user=each.user or "root", database="") for each in found]
+    known = list(dict.fromkeys([*known, *(Credential("root", each.password) for each in found)]))
+    if server.reachable and greeting(service.address(declared.port)) == "mysql":
+        for each in known[1:]:
+            yield replace(declared, user=each.user, password=each.password)
+    inside = replace(declared, password="", socket=server.socket, runs_as="0")
+    yield replace(inside, user="root")
+    yield replace(inside, user="mysql", runs_as=str(server.program.user))
+    for each in known:
+        yield replace(inside, user=each.user, password=each.password)
+
+
+def _may_do_everything(session: MysqlSession) -> bool:
+    grants = [row[0].upper() for row in session.rows("SHOW GRANTS")]
+    return any(
+        " ON *.* " in each and ("ALL PRIVILEGES" in each or "SUPER" in each) for each in grants
+    )

@@ -27,6 +27,7 @@ from dockwright.reset.mysql.server import empty_logs
 from dockwright.reset.mysql.session import (
     Access,
     MysqlSession,
+    enter,
     quoted,
     shows_locks,
     text,
@@ -275,8 +276,8 @@ class MysqlReset:
         """
         with self._lock:
             self._disconnect()
-            self._access = Access.of(self._service)
-            session = self._session = self._access.connect()
+            self._access, session = enter(self._service)
+            self._session = session
             before = Pulse.take(session)
             self._baseline = capture(session, Dumps(self._access))
             self._pulse = before if Pulse.take(session) == before else None

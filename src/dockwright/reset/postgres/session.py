@@ -115,6 +115,9 @@ class Access:
         first_database: one that is there from the beginning.
         port: inside the container.
         major: the server's version; 0: not known yet.
+        host: the directory of its socket, or a host, inside the container; empty: the usual one.
+        runs_as: the user who runs psql in the container; empty: the container's.
+        path: where programs are looked for there; empty: where the container looks.
     """
 
     service: Resettable
@@ -123,6 +126,9 @@ class Access:
     first_database: str
     port: int
     major: int = 0
+    host: str = ""
+    runs_as: str = ""
+    path: str = ""
 
     @classmethod
     def of(cls, service: Resettable) -> Access:
@@ -239,12 +245,16 @@ class PsqlSession:
     def __init__(self, access: Access, database: str) -> None:
         command = ["psql", "-qAtX", "-U", access.user, "-p", str(access.port), "-d", database]
         environment = {
+            "PATH": access.path,
+            "PGHOST": access.host,
             "PGPASSWORD": access.password,
             "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
             "PGCLIENTENCODING": "UTF8",
             "PGOPTIONS": _options(access.major),
         }
-        self._client = ContainerClient(access.service, "psql", command, environment)
+        self._client = ContainerClient(
+            access.service, "psql", command, environment, user=access.runs_as
+        )
         self.run("SELECT 1")  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:

@@ -17,8 +17,9 @@ from dataclasses import replace
 
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable, check_options
-from dockwright.reset.postgres.baseline import Baseline, capture, make_spare, open_own_database
+from dockwright.reset.postgres.baseline import Baseline, capture, make_spare
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
+from dockwright.reset.postgres.entrance import enter
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration, Visits, WriteAheadLog
 from dockwright.reset.postgres.session import Access, PostgresSession
@@ -65,9 +66,8 @@ class PostgresReset:
             StackError: no connection as superuser, or a cluster that cannot be cloned.
         """
         with self._lock:
-            self._access = Access.of(self._service)
             self._disconnect()
-            self._session, version = open_own_database(self._access)
+            self._access, self._session, version = enter(self._service)
             self._access = replace(self._access, major=version // 10000)
             self._visits = Visits(self._access)
             self._log = WriteAheadLog.of(self._session, version)

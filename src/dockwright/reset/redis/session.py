@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, cast
 
 from dockwright.engine.parallel import expiring
-from dockwright.errors import StackError
+from dockwright.errors import EngineError, StackError
 from dockwright.reset import session as sessions
 from dockwright.reset.base import Environment, Resettable
-from dockwright.reset.session import ConnectionLostError, ContainerClient, SilentError
+from dockwright.reset.credentials import Credential, candidates
+from dockwright.reset.recognise import Server, server_of
+from dockwright.reset.session import ConnectionLostError, ContainerClient, RefusedError, SilentError
 
 _ANSWER_S = 5.0
 _GREETING = ("INFO", "server")  # answered while a server loads its keys, too
@@ -45,12 +48,21 @@ class RedisSession(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a service's server is reached."""
+    """How a service's server is reached.
+
+    Attributes:
+        service: the service.
+        user: who enters; None: the default user.
+        password: of the user; None: there is none.
+        port: inside the container.
+        socket: the path of its Unix socket there, where it listens on no port; else empty.
+    """
 
     service: Resettable
     user: str | None
     password: str | None
     port: int
+    socket: str = ""
 
     @classmethod
     def of(cls, service: Resettable) -> Access:
@@ -136,7 +148,8 @@ class CliSession:
 
     def __init__(self, access: Access) -> None:
         user = ["--user", access.user] if access.user else []
-        command = ["sh", "-c", _CLIENT, "sh", "--no-raw", "-p", str(access.port), *user]
+        where = ["-s", access.socket] if access.socket else ["-p", str(access.port)]
+        command = ["sh", "-c", _CLIENT, "sh", "--no-raw", *where, *user]
         environment = {"REDISCLI_AUTH": access.password or ""}
         self._client = ContainerClient(access.service, "redis-cli", command, environment)
         self._lines = _lines(self._client)
@@ -238,6 +251,7 @@ class DriverSession:
         from redis.connection import Connection
 
         self._refused = exceptions.ResponseError
+        self._locked = getattr(exceptions, "AuthenticationError", self._refused)
         self._lost = (exceptions.RedisError, OSError)
         address = access.service.address(access.port)
         make: Any = Connection  # redis-py leaves it untyped
@@ -274,6 +288,9 @@ class DriverSession:
         except self._refused as exc:  # the server does not let us in
             connection.disconnect()
             raise CommandError(f"Redis refused the connection: {exc}") from exc
+        except self._locked as exc:
+            connection.disconnect()
+            raise RefusedError(str(exc)) from exc
         except self._lost as exc:
             connection.disconnect()
             raise ConnectionLostError(f"the connection to Redis was lost: {exc}") from exc
@@ -299,3 +316,72 @@ def connect(access: Access) -> RedisSession:
     # A limit on the memory of clients must not keep us out: only an open connection can lift it.
     knows(session, ("CLIENT", "NO-EVICT", "on"))
     return session
+
+
+_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+_FILES = """
+grep -hs '^ *requirepass ' "$@" *.conf /etc/redis.conf /etc/redis/*.conf /etc/valkey/*.conf \
+  /usr/local/etc/redis/*.conf /usr/local/etc/valkey/*.conf
+"""
+
+
+def enter(service: Resettable) -> tuple[Access, RedisSession]:
+    """Find the way into a service's server; it needs no more than a password.
+
+    Raises:
+        StackError: there is none: no known password opens it, or it cannot be reached.
+    """
+    declared = Access.of(service)
+    server = server_of(service, "redis")
+    if server is None:
+        return declared, connect(declared)
+    declared = replace(
+        declared, port=server.port or declared.port, socket="" if server.port else server.socket
+    )
+    failures: list[StackError] = []
+    for access in _ways(declared, server):
+        try:
+            return access, connect(access)
+        except SilentError:
+            raise
+        except StackError as failure:
+            failures.append(failure)
+            if not isinstance(failure, CommandError | RefusedError):
+                break  # another password would not help
+    raise StackError(
+        f"no way into {server}: {failures[0].message}",
+        hint="set REDIS_PASSWORD to its password, or give other services a URL with it",
+    )
+
+
+def _ways(declared: Access, server: Server) -> Iterator[Access]:
+    """Yield what may open it: what is declared, no password, then those that lie about."""
+    yield declared
+    tried = {(declared.user, declared.password)}
+    for each in _credentials(declared.service, server):
+        who = each.user or None, each.password or None
+        if who not in tried:
+            tried.add(who)
+            yield replace(declared, user=who[0], password=who[1])
+
+
+def _credentials(service: Resettable, server: Server) -> Iterator[Credential]:
+    yield Credential()
+    environment = Environment.of(service)
+    found = candidates(service, environment, *_SCHEMES)
+    yield from found
+    for password in (*(each.password for each in found), *_in_files(environment, server)):
+        yield Credential("", password)
+
+
+def _in_files(environment: Environment, server: Server) -> list[str]:
+    """Return the passwords in the configuration files that a server usually reads."""
+    service = environment.service
+    named = [word for word in environment.words if word.endswith(".conf")]
+    command = ["sh", "-c", _FILES, "sh", *named]
+    workdir = server.program.directory or None
+    with suppress(EngineError):
+        result = service.engine.exec(service.container(), command, user="0", workdir=workdir)
+        lines = result.stdout.decode(errors="replace").splitlines()
+        return [line.split(None, 1)[1].strip().strip("\"'") for line in lines]
+    return []

@@ -27,6 +27,7 @@ from dockwright.reset.redis.session import (
     RedisSession,
     Reply,
     connect,
+    enter,
     greet,
     knows,
 )
@@ -424,8 +425,8 @@ class RedisReset:
         """
         with self._lock:
             self._disconnect()
-            self._access = Access.of(self._service)
-            session = self._session = connect(self._access)
+            self._access, session = enter(self._service)
+            self._session = session
             _require_master(Vitals.take(session))
             self._counted = counted_commands(session)
             self._tidying = [command for command in _TIDYING if knows(session, command)]
