@@ -130,7 +130,7 @@ def test_an_unknown_strategy_names_the_known_ones(owned: Owned) -> None:
 
 
 @pytest.mark.engine
-def test_a_new_container_is_looked_at_again(owned: Owned) -> None:
+def test_a_new_container_is_inspected_again(owned: Owned) -> None:
     environment = {"POSTGRES_PASSWORD": "shop", "POSTGRES_USER": "shop"}
     check = "pg_isready -q -h 127.0.0.1 -U shop"
     service = start(owned, "postgres:15", check=check, env=environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -12,13 +13,16 @@ from pathlib import Path
 import click
 
 from dockwright._text import counted
-from dockwright.cli.options import current_engine, json_option
+from dockwright.cli.options import current_engine, engine_url, json_option, root_option
 from dockwright.cli.output import note, print_json, print_table
+from dockwright.cli.pool import chosen, reset_rows, started
+from dockwright.cli.pytest_settings import project_settings
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
 from dockwright.managed import Finding, check_state, engine_findings, unusable
 from dockwright.paths import state_directory
 from dockwright.pool import RetainedStacks, survey
+from dockwright.pool.session import RunSession
 
 _OLDEST_PYTEST = 8
 _COMMAND_TIMEOUT_S = 10.0
@@ -134,19 +138,48 @@ def _show(findings: Sequence[Finding]) -> None:
     epilog="""\b
 Examples:
   dockwright doctor
+  dockwright doctor --stack         also start the project's stacks and look at their services
   dockwright --engine ssh://me@build-host doctor
   dockwright doctor --json | jq '.findings[] | select(.status != "ok")'
 """
 )
+@click.option(
+    "--stack",
+    "with_stacks",
+    is_flag=True,
+    help="Also start the project's stacks, and show how each service comes back after a test.",
+)
+@root_option
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, *, as_json: bool) -> None:
+def doctor(ctx: click.Context, *, with_stacks: bool, root: Path, as_json: bool) -> None:
     """Check that stacks can run on this machine.
 
     Checks the engine, permissions, versions, disk space, address pools, and leftovers of earlier
     runs. Prints what to do about each problem. The exit code is 1 if stacks cannot run.
     """
-    ctx.exit(report(list(_findings()), as_json=as_json))
+    findings = list(_findings())
+    if with_stacks and not any(each.status == "fail" for each in findings):
+        findings += check_stacks(RunSession(project_settings(root, engine_url()), os.environ))
+    ctx.exit(report(findings, as_json=as_json))
+
+
+def check_stacks(session: RunSession) -> Iterator[Finding]:
+    """Start the declared stacks, and report how each of their services comes back.
+
+    Raises:
+        DockwrightError: one cannot be started.
+    """
+    stacks = started(session, chosen((), session))
+    for stack, service, recognised, manner in dict.fromkeys(reset_rows(stacks)):
+        slow = manner.startswith("new container (") and "(declared" not in manner
+        yield Finding(
+            f"{stack}: {service}",
+            "warn" if slow else "ok",
+            f"{recognised}: {manner}" if recognised != "-" else manner,
+            "give its password or URL to a service of the project, or declare how it is reset: "
+            "see docs/how-to/reset-state.md",
+        )
 
 
 def _findings() -> Iterator[Finding]:

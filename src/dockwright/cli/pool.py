@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,14 @@ def pool() -> None:
 @root_option
 @json_option
 def ls(root: Path, as_json: bool) -> None:
-    """List the stacks of the pool with their states and users."""
+    """List the stacks of the pool: states, users, and how each service comes back."""
     stacks = _statistics(root).get("stacks", [])
     if as_json:
         print_json(stacks)
     elif stacks:
         print_table(("STACK", "PROJECT", "STATE", "FOR", "AGE", "USED BY"), _rows(stacks))
+        if resets := list(dict.fromkeys(reset_rows(stacks))):
+            print_table(("STACK", "SERVICE", "RECOGNISED", "RESET"), resets)
 
 
 @pool.command("stats")
@@ -77,9 +79,28 @@ def stats(root: Path, as_json: bool) -> None:
 def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None:
     """Start stacks (by default all declared ones) and keep them for the next test run."""
     session = _session(root)
+    names = chosen(stacks, session)
+    found = started(session, names, for_s=for_s)
+    if as_json:
+        print_json(found)
+    else:
+        note(f"{counted(len(names), 'stack')} ready, kept for {age(for_s)}: {', '.join(names)}")
+
+
+def started(session: RunSession, names: Sequence[str], *, for_s: float = 0.0) -> Sequence[Document]:
+    """Start stacks in the project's pool and wait until they can be used.
+
+    Args:
+        session: of the project.
+        names: the declared stacks.
+        for_s: how long to keep them, in seconds.
+
+    Returns:
+        All stacks of the pool, as `pool ls` shows them.
+    """
     client = PoolClient(session.pool_options())
     try:
-        for name in (names := _chosen(stacks, session)):
+        for name in names:
             options = load_options(session.settings, name, os.environ)
             client.declare(name, options, session.ports_of(name))
             client.prepare(name, exclusive=0)
@@ -87,14 +108,12 @@ def warm(stacks: Sequence[str], for_s: float, root: Path, as_json: bool) -> None
             requirement = Requirement(name, exclusive=False, scope="session", holder="pool warm")
             timeout_s = session.settings.start_timeout * 2
             client.release(client.acquire(requirement, timeout_s=timeout_s))
-        client.keep_for(for_s)
-        found = client.statistics() or {}
+        if for_s:
+            client.keep_for(for_s)
+        found: Sequence[Document] = (client.statistics() or {})["stacks"]
+        return found
     finally:
         client.close()
-    if as_json:
-        print_json(found["stacks"])
-    else:
-        note(f"{counted(len(names), 'stack')} ready, kept for {age(for_s)}: {', '.join(names)}")
 
 
 @pool.command("drain")
@@ -140,7 +159,7 @@ def _statistics(root: Path) -> Document:
         client.close()
 
 
-def _chosen(names: Sequence[str], session: RunSession) -> list[str]:
+def chosen(names: Sequence[str], session: RunSession) -> list[str]:
     """Return the stacks to start: those named, else all that are declared.
 
     Raises:
@@ -163,6 +182,18 @@ def _chosen(names: Sequence[str], session: RunSession) -> list[str]:
             raise
         return list(settings.stacks)
     return session.stack_names
+
+
+_MANNERS = {"recreate": "new container", "nothing": "stays as it is"}
+
+
+def reset_rows(stacks: Sequence[Document]) -> Iterator[tuple[str, ...]]:
+    """Return for each service its stack, its name, what was recognised and how it comes back."""
+    for stack in stacks:
+        for name, each in stack.get("services", {}).items():
+            manner = _MANNERS.get(each["reset"], each["reset"])
+            why = f" ({each['why']})" if each["why"] else ""
+            yield (stack["stack"], name, each["recognised"] or "-", manner + why)
 
 
 def _rows(stacks: Sequence[Document]) -> list[tuple[str, ...]]:

@@ -98,7 +98,9 @@ class Copy:
 
 
 def described(copy: Copy) -> dict[str, Json]:
-    """Return project, stack, state, holders and ages of a copy, as plain values."""
+    """Return project, stack, state, holders, ages and resets of a copy, as plain values."""
+    known = copy.state not in (State.STARTING, State.UNSEEDED, State.SEEDING)
+    resets = copy.baseline.resets if known else {}
     return {
         "project": copy.stack.identity.project,
         "stack": copy.stack.identity.ownership.stack,
@@ -106,6 +108,10 @@ def described(copy: Copy) -> dict[str, Json]:
         "holders": [*sorted(copy.holders)],
         "for_s": round(time.monotonic() - copy.since_s, 1),
         "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
+        "services": {
+            name: {"recognised": each.recognised, "reset": each.manner, "why": each.why}
+            for name, each in resets.items()
+        },
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ from dockwright._text import listed
 from dockwright.pool.copies import Copy
 from dockwright.pool.lease import Lease
 from dockwright.recording import RunningCopy, StackTimeline
-from dockwright.stack import Listener, UnitEvent
+from dockwright.stack import Listener, ServiceReset, UnitEvent
 from dockwright.wait import PATIENCE_S
 
 _FEW_RESETS = 3
@@ -32,6 +32,7 @@ class Advice:
         self._replaced: defaultdict[str, dict[float, float]] = defaultdict(dict)
         self._services: defaultdict[str, set[str]] = defaultdict(set)
         # By stack and service: why, and what its resets took since the last call of `drain`.
+        self._ways: dict[str, str] = {}
         self._gave_way: dict[tuple[str, str], str] = {}
         self._costs: dict[tuple[str, str], list[float]] = {}
         self._differed: defaultdict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
@@ -47,6 +48,20 @@ class Advice:
         )
         with self._lock:
             self._silent.append(text)
+
+    def resets(self, stack: str, resets: Mapping[str, ServiceReset]) -> None:
+        """Note how each service of a stack comes back."""
+        in_place = [
+            f"{name} ({each.recognised})" if each.recognised else name
+            for name, each in resets.items()
+            if each.manner == "in place"
+        ]
+        new = [name for name, each in resets.items() if each.manner == "recreate"]
+        if in_place:
+            text = f"stack {stack}: {listed(in_place)} {_are(in_place)} reset in place"
+            text += f"; {listed(new)} {_get(new)} a new container" if new else ""
+            with self._lock:
+                self._ways[stack] = text
 
     def sole(self, stack: str, reason: str) -> None:
         """Note that a second copy of a stack would have helped, and why there is none."""
@@ -84,8 +99,9 @@ class Advice:
         with self._lock:
             slow = [self._slow_way(*key, costs) for key, costs in self._costs.items()]
             hints = [*self._sole.values(), *map(self._hint, self._replaced)]
-            texts = [*self._silent, *slow, *hints]
+            texts = [*self._ways.values(), *self._silent, *slow, *hints]
             texts += [_replaced_for(*each) for each in self._differed.items()]
+            self._ways.clear()
             self._silent.clear()
             self._sole.clear()
             self._costs.clear()
@@ -117,6 +133,14 @@ class Advice:
             f"{sum(times) / len(times):.2f} s each time\n"
             "  a service without state of its own is spared that by x-dockwright: {reset: none}"
         )
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _get(names: Sequence[str]) -> str:
+    return "gets" if len(names) == 1 else "get"
 
 
 def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -> str:
@@ -191,6 +215,7 @@ class PoolTimeline:
         began = copy.made_s
         identity = copy.stack.identity
         self._journal.add(identity.project, "start", "", began, time.monotonic() - began)
+        self._advice.resets(identity.ownership.stack, copy.baseline.resets)
         for service, why in copy.baseline.gave_way.items():
             self._advice.gave_way(identity.ownership.stack, service, why)
 

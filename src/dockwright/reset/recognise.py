@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Literal
 
 from dockwright.engine import parallel
 from dockwright.engine.programs import Program, programs
+from dockwright.engine.types import Document
 from dockwright.errors import DockwrightError, EngineError
 from dockwright.model import Address
 from dockwright.reset.base import Resettable
@@ -47,6 +49,8 @@ _HELPERS = frozenset({
 
 DEADLINE_S = 0.25
 """How long a server may take to answer a client's first words."""
+
+_LOOKS, _PAUSE_S = 2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,16 @@ def recognise(service: Resettable) -> Recognised:
     details = service.engine.inspect_container(service.container())
     if not details["State"]["Running"]:  # a job that has done its work
         return Recognised()
+    seen = _look(service, details)
+    for _ in range(_LOOKS):
+        if not seen.unknown:
+            break
+        time.sleep(_PAUSE_S)  # a command of a script ends by itself
+        seen = _look(service, details)
+    return seen
+
+
+def _look(service: Resettable, details: Document) -> Recognised:
     found = programs(service.engine, details)
     asked = [each for each in found if _by_name(each) is None and _is_worth_asking(each)]
     answers = parallel.run([partial(_by_greeting, service, each) for each in asked])
@@ -124,6 +138,7 @@ def recognised(found: Sequence[Program], greeted: Mapping[int, Kind]) -> Recogni
         for each in found
         if each.pid in kinds and kinds.get(each.parent) != kinds[each.pid]
     ]
+    servers.sort(key=lambda each: (each.title, each.port))
     return Recognised(tuple(servers), _rest(found, servers, kinds) if servers else "")
 
 

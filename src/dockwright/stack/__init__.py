@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.stack.baseline import Baseline
+    from dockwright.stack.baseline import Baseline, ServiceReset
     from dockwright.stack.cached_start import CachedStart
     from dockwright.stack.create import injected_targets, require_runnable, sole_reason
     from dockwright.stack.engine_needs import engine_warnings
@@ -35,6 +35,7 @@ __all__ = [
     "Listener",
     "MarkedProcess",
     "NativeProcess",
+    "ServiceReset",
     "Stack",
     "StackOptions",
     "StartProgress",
@@ -54,7 +55,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "baseline": ("Baseline",),
+        "baseline": ("Baseline", "ServiceReset"),
         "cached_start": ("CachedStart",),
         "create": (
             "injected_targets",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +52,21 @@ class ServiceOfStack:
         return [*(variables(each["Config"]) for each in found), *native]
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceReset:
+    """How one service comes back.
+
+    Attributes:
+        recognised: the servers that were found in it; empty: none.
+        manner: how it comes back.
+        why: why not in place, where a server was found, or that the Compose file says so.
+    """
+
+    recognised: str
+    manner: Manner
+    why: str
+
+
 class Baseline:
     """Saves the state of one started stack and brings the stack back to it.
 
@@ -93,6 +109,17 @@ class Baseline:
             for name, each in self._strategies.items()
             if isinstance(each, Detected) and each.gave_way
         }
+
+    @property
+    def resets(self) -> dict[str, ServiceReset]:
+        """How each service comes back, as the last `capture` found it."""
+        return {name: self._reset_of(name, each) for name, each in self._strategies.items()}
+
+    def _reset_of(self, name: str, strategy: ResetStrategy) -> ServiceReset:
+        if isinstance(strategy, Detected):
+            return ServiceReset(strategy.found, strategy.manner, strategy.gave_way or "")
+        declared = self._stack.spec.services[name].reset
+        return ServiceReset("", strategy.manner, f"declared: {declared}")
 
     def capture(self) -> None:
         """Save the state. Nothing may use the stack meanwhile.
@@ -148,7 +175,7 @@ class Baseline:
             self._strategies[name].capture()
         except DockwrightError as failure:
             declared = self._stack.spec.services[name].reset
-            why = f"reset: {declared}" if declared else "found by its image"
+            why = f"reset: {declared}" if declared else "found by what runs in it"
             raise StackError(
                 f"service {name}: its state cannot be saved ({why}): {failure.message}",
                 hint=failure.hint
