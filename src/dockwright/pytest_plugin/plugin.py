@@ -14,6 +14,7 @@ import pytest
 
 from dockwright.errors import UsageError
 from dockwright.pytest_plugin import markers
+from dockwright.pytest_plugin.ahead import LastNeeds
 from dockwright.pytest_plugin.run import (
     RUN,
     TROUBLES,
@@ -104,6 +105,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         settings = config.stash[RUN].settings
         if (settings.record == "on" or settings.reported) and not _only_distributes(config):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
+    if not _only_shows(config) and not _only_distributes(config):
+        with surviving(config, "start stacks before the tests are collected"):
+            run = config.stash[RUN]
+            if needed := LastNeeds.of(config, run.settings.root).read():
+                run.start_ahead(needed)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,6 +131,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     with surviving(config, "start stacks before a test asks for one"), _usage_errors():
         run = config.stash[RUN]
         demand = markers.demand(session.items, workers=workers_of(config)) if run.checked else {}
+        run.end_ahead()
+        if run.checked:
+            LastNeeds.of(config, run.settings.root).write(demand)
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):

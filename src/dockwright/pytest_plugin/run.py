@@ -5,6 +5,7 @@ from __future__ import annotations
 import bdb
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,8 @@ class Run:
         self.record: RunRecord | None = None
         """The record of the run, in the main process, once the run is over."""
         self._session: RunSession | None = None
+        self._ahead: threading.Thread | None = None
+        self._seed: Seed | None = None
         self._reasons: dict[str, str] = {}
 
     def in_full_once(self, reason: str, test: str) -> str:
@@ -99,12 +102,30 @@ class Run:
         if self._session is None:
             from dockwright.pool.session import RunSession
 
-            seed = self._find_seed()
-            self._session = RunSession(self.settings, os.environ, seed=seed, run=self.id)
+            self._seed = self._find_seed()
+            self._session = RunSession(self.settings, os.environ, seed=self._seed, run=self.id)
             if self.recorder is not None:  # the run is recorded from its start
                 self._session.record(self.recorder.spans, self.recorder.worker)
             self._on_first_use()
         return self._session
+
+    def start_ahead(self, stacks: Iterable[str]) -> None:
+        """Start stacks in the background that the tests are likely to need."""
+        demand = dict.fromkeys(stacks, 0)
+        self._ahead = threading.Thread(
+            target=self.session.prepare, args=(demand,), name="dockwright-ahead", daemon=True
+        )
+        self._ahead.start()
+
+    def end_ahead(self) -> None:
+        """Let go of what was started ahead if a seed hook was found since."""
+        if self._ahead is None or self._session is None:
+            return
+        now, before = self._find_seed(), self._seed
+        if (now and now.key) != (before and before.key):
+            self._ahead.join()
+            self._session.close()
+            self._session = None
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
         """End a lease (see `RunSession.release`); if that fails, fail the test with the reason."""
@@ -188,6 +209,8 @@ class Run:
         """Leave the pool and return the summary of this process; None: it used no stack."""
         if self._session is None:
             return None
+        if self._ahead is not None:
+            self._ahead.join()
         summary = self._session.close()
         if summary is not None:
             self.summaries.append(summary)
