@@ -140,7 +140,8 @@ def clean_environment(state: Path, **more: str) -> dict[str, str]:
     steering = ("DOCKWRIGHT_", "COMPOSE_", "DOCKER_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(steering)}
     places = {"XDG_STATE_HOME": str(state), "XDG_CONFIG_HOME": str(state / "config")}
-    return {**kept, **places, "COLUMNS": "120", "PYTEST_ADDOPTS": LEAN, **more}
+    removal = {"DOCKWRIGHT_WAIT_FOR_REMOVAL": "1"}  # tests count what is left
+    return {**kept, **places, **removal, "COLUMNS": "120", "PYTEST_ADDOPTS": LEAN, **more}
 
 
 def free_port() -> int:

@@ -53,6 +53,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_ADDOPTS", LEAN)
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    monkeypatch.setenv("DOCKWRIGHT_WAIT_FOR_REMOVAL", "1")  # tests count what is left
 
 
 @dataclass(frozen=True, slots=True)

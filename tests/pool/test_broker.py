@@ -115,6 +115,18 @@ def test_the_first_client_starts_a_broker_and_the_last_ends_it(
     assert list(place.directory.glob(f"{place.name}*")) == []
 
 
+def test_a_client_in_a_hurry_leaves_the_removal_to_the_broker(
+    make_client: ClientMaker, engine: Engine, tmp_path: Path, place: BrokerPlace
+) -> None:
+    client = make_client()
+    client.release(client.acquire(exclusively("test"), timeout_s=WAIT_S))
+    summary = client.close(wait=False)
+    assert summary.counts["leases"] == 1
+    assert not place.address.exists()  # the next run starts a broker of its own
+    eventually(lambda: not ours(engine, tmp_path), "its stacks to go")
+    eventually(lambda: not brokers(tmp_path), "its broker to end")
+
+
 def test_an_ending_broker_and_new_clients_share_at_most_one_lock(
     place: BrokerPlace,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dockwright.pool.sizing import DemandEstimate
@@ -113,3 +115,24 @@ def test_a_spare_has_to_pay_for_its_seed_too() -> None:
     assert wanted(demand) == 2
     demand.seed_s = 10.0
     assert wanted(demand) == 1
+
+
+def test_more_copies_do_not_pay_where_the_cores_are_the_limit() -> None:
+    slow = DemandEstimate(coming_exclusive=50, start_s=2.0, reset_s=1.0, hold_s=0.1)
+    assert wanted(replace(slow, busy=1.0, cores=8)) == 4
+    assert wanted(replace(slow, busy=1.0, cores=2)) == 3
+    assert wanted(replace(slow, busy=2.0, cores=2)) == 2
+
+
+def test_a_start_that_takes_the_cores_from_the_tests_must_save_all_that_it_costs() -> None:
+    few = DemandEstimate(coming_exclusive=4, start_s=2.0, reset_s=0.5, hold_s=0.1)
+    assert wanted(replace(few, busy=0.5, cores=8)) == 2
+    assert wanted(replace(few, busy=1.5, cores=2)) == 1
+
+
+def test_a_pool_that_stays_warm_after_one_test_keeps_one_copy() -> None:
+    demand = DemandEstimate(coming_exclusive=1, start_s=2.0, reset_s=1.0)
+    demand.note_lease()
+    demand.note_hold(0.1)
+    demand.most_at_once = 1
+    assert demand.idle_copies_wanted(limit=4) == 1

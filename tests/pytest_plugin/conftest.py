@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def bare(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A suite for what ends before any engine is used."""
     clean_environment(monkeypatch, pytester.path / "state")
+    monkeypatch.delenv("DOCKWRIGHT_WAIT_FOR_REMOVAL")
     return pytester
 
 

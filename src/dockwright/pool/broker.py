@@ -61,6 +61,9 @@ class Client:
         connection: to the client.
         service: answers its requests.
         on_leaving: called once, when the client says goodbye or is gone.
+
+    Attributes:
+        waits: whether it wants to know that everything is removed.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Client:
         self._pid = 0
         self._gone = False
         self._goodbye: int | None = None
+        self.waits = True
         self._acquiring = threading.Semaphore(_MOST_ACQUIRING)
         self._uses_stacks = False
         self._actions: Mapping[str, Callable[[Message], Json]] = {
@@ -125,6 +129,7 @@ class Client:
         with decoding("a request's id or name"):
             number, action = int(message["id"]), str(message["do"])
         if action == "goodbye":
+            self.waits = bool(message.get("wait", True))
             self._goodbye = number
         elif action == "acquire":  # may take long; meanwhile the connection may end
             if not self._acquiring.acquire(blocking=False):
@@ -285,7 +290,8 @@ class Broker:
     """Accepts clients, and exits when it has none left.
 
     Clients that leave are queued; the serving thread alone decides whether the broker stays or
-    exits. The last client gets its answer when everything is removed.
+    exits. The last client gets its answer when everything is removed, or before if it does not wait
+    for that and nothing outside the stacks depends on it.
 
     Args:
         listener: a listening Unix socket.
@@ -381,6 +387,10 @@ class Broker:
     def _end(self) -> None:
         self._place.address.unlink(missing_ok=True)
         self._listener.close()
+        if not self._service.touches_the_host:
+            hurried = [each for each in self._last if not each.waits]
+            self._bid_farewell(hurried)
+            self._last = [each for each in self._last if each.waits]
         problems: list[str] = []
         try:
             self._service.close()

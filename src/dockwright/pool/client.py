@@ -210,15 +210,18 @@ class PoolClient:
         """Remove the stacks that nobody uses, and keep none for later runs."""
         self._ask("drain")
 
-    def close(self) -> Summary:
+    def close(self, *, wait: bool = True) -> Summary:
         """Leave; for the last client, return when everything is removed (unless it is kept warm).
+
+        Args:
+            wait: False: return as soon as nothing of the stacks can change anything outside them.
 
         Returns:
             What the pool did since its last report. If the broker died before it had removed
             everything, that is a problem, and `broker_died` is set.
         """
         try:
-            answer = self._ask("goodbye")
+            answer = self._ask("goodbye", wait=wait)
         except LeaseError as failure:
             self.broker_died = isinstance(failure, BrokerGoneError)
             return Summary(problems=(str(failure),))

@@ -20,6 +20,7 @@ from dockwright.model import Ownership, StackSpec
 from dockwright.pool.lease import SeedKey
 from dockwright.pool.timeline import Advice
 from dockwright.recording import GoneError, container_gauge
+from dockwright.recording.gauges import Reading
 from dockwright.settings import Settings
 from dockwright.stack import (
     Baseline,
@@ -54,10 +55,16 @@ def declared_bytes(spec: StackSpec) -> int:
     )
 
 
-def measured_bytes(engine: Engine, containers: Iterable[str]) -> int:
-    """Return what running containers take now, with a margin for work."""
-    used = parallel.run([partial(_memory_bytes, engine, container) for container in containers])
-    return int(sum(used) * _MARGIN)
+def measured(engine: Engine, containers: Iterable[str]) -> tuple[int, float]:
+    """Return what running containers take.
+
+    Returns:
+        The memory now, in bytes with a margin for work; the CPU time since they were created, in
+        seconds.
+    """
+    found = parallel.run([partial(_reading, engine, container) for container in containers])
+    memory = int(sum(each.memory_bytes or 0 for each in found) * _MARGIN)
+    return memory, sum(each.cpu_s or 0.0 for each in found)
 
 
 def available_bytes() -> int:
@@ -75,11 +82,11 @@ def usual_limit() -> int:
     return (os.cpu_count() or 2) + 2
 
 
-def _memory_bytes(engine: Engine, container: str) -> int:
+def _reading(engine: Engine, container: str) -> Reading:
     try:
-        return container_gauge(engine, container)().memory_bytes or 0
+        return container_gauge(engine, container)()
     except GoneError:  # a job that has done its work takes nothing
-        return 0
+        return Reading()
 
 
 def _number(file: str) -> int | None:
@@ -135,6 +142,7 @@ class Factory:
         seed: what a client does to each copy before its baseline is captured, if anything.
         ports: which host ports a copy has.
         measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
+        busy: how many cores a start kept busy; 0: none was measured yet.
         sole: why there can be one copy only; empty: there can be more.
     """
 
@@ -145,6 +153,7 @@ class Factory:
     seed: SeedKey | None = None
     ports: PortMode = "free"
     measured: int = 0
+    busy: float = 0.0
     sole: str = field(init=False)
     _images: Images = field(init=False)
     _silent_ports: SilentPorts = field(init=False)
@@ -160,6 +169,13 @@ class Factory:
     def memory_bytes(self) -> int:
         """The memory that one more copy will take: measured, else as declared."""
         return self.measured or declared_bytes(self.spec)
+
+    @property
+    def touches_the_host(self) -> bool:
+        """Whether a copy that is being removed may still change or hold something outside it."""
+        mounts = [mount for each in self.spec.services.values() for mount in each.mounts]
+        writes = any(mount.kind == "bind" and not mount.read_only for mount in mounts)
+        return bool(self.sole or self.spec.processes or writes)
 
     def new(self) -> Stack:
         """Return a stack that does not run yet."""

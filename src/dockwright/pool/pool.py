@@ -36,7 +36,8 @@ from dockwright.pool.copies import (
     still_taken,
     to_seed,
 )
-from dockwright.pool.factory import Factory, measured_bytes
+from dockwright.pool.cores import Cores
+from dockwright.pool.factory import Factory, measured
 from dockwright.pool.lease import Lease, LeaseInfo
 from dockwright.pool.sizing import CopyRegistry
 from dockwright.pool.timeline import PoolTimeline, living
@@ -93,15 +94,19 @@ class Maintenance:
             copy.start.keep(wanted=wanted)
 
     def measure(self, copy: Copy) -> None:
-        """Measure in the background how much memory a copy uses, once for each stack.
+        """Measure in the background what a copy that was just started takes, once for each stack.
 
         Older engines take a second to answer; neither a baseline nor the end of a run waits for it.
         """
         factory = self._factory_of(copy)
         if not factory.measured:
             containers = list(copy.stack.containers.values())
+            took_s = time.monotonic() - copy.made_s
             threading.Thread(
-                target=_measure, args=(factory, containers), name="dockwright-measure", daemon=True
+                target=_measure,
+                args=(factory, containers, took_s),
+                name="dockwright-measure",
+                daemon=True,
             ).start()
 
     def reset(self, copy: Copy) -> Exception | None:
@@ -152,9 +157,10 @@ def _all_reasons(failure: BaseException) -> str:
     return explained(failure)
 
 
-def _measure(factory: Factory, containers: Iterable[str]) -> None:
+def _measure(factory: Factory, containers: Iterable[str], took_s: float) -> None:
     def measure() -> None:
-        factory.measured = measured_bytes(factory.engine, containers)
+        factory.measured, cpu_s = measured(factory.engine, containers)
+        factory.busy = cpu_s / took_s
 
     failure = _attempt(measure)
     if failure is not None:  # usually because the copy was removed meanwhile
@@ -294,6 +300,7 @@ class Pool:
             start=self._begin,
             discard=lambda copy: self._do(self._maintenance.discard, copy),
         )
+        self._cores = Cores()
         self._watch = OutsideChangeWatch(engine, self._note_outside_change)
 
     # -- declared stacks ---------------------------------------------------------------------
@@ -476,6 +483,7 @@ class Pool:
         self._watch.close()
         for copy in copies:
             copy.stack.cancel()
+        self._cores.open()
         if wait(list(self._jobs), timeout=_CALLED_OFF_S).not_done:
             # A start or reset hangs although it was cancelled. Removing its containers usually
             # ends it.
@@ -483,6 +491,13 @@ class Pool:
                 self._maintenance.remove_all(copies)
         self._workers.shutdown(wait=True)
         self._maintenance.remove_all(copies)
+
+    @property
+    def touches_the_host(self) -> bool:
+        """Whether a copy that is being removed may still change or hold something outside it."""
+        with self._changed:
+            copies = list(self._registry.copies)
+            return any(self._registry.factories[each.key].touches_the_host for each in copies)
 
     def statistics(self) -> PoolStatistics:
         """Return what the pool has done so far, and the copies that it has now."""
@@ -575,8 +590,9 @@ class Pool:
     def _start(self, copy: Copy) -> None:
         for former in copy.former:
             self._maintenance.discard(former)
-        began = time.monotonic()
-        failure = self._maintenance.start(copy)
+        with self._cores.taking(self._registry.factories[copy.key].busy):
+            began = time.monotonic()
+            failure = self._maintenance.start(copy)
         if failure is None:
             self._registry.demand[copy.key].note_start(time.monotonic() - began)
         if failure is not None or not self._maintenance.awaits_seed(copy):
@@ -621,9 +637,11 @@ class Pool:
             self._failures[copy.key] = failure
 
     def _reset(self, copy: Copy) -> None:
-        began = time.monotonic()
-        failure = self._maintenance.reset(copy)
-        sole = bool(self._registry.factories[copy.key].sole)
+        factory = self._registry.factories[copy.key]
+        with self._cores.taking(0.0 if copy.baseline.stays else factory.busy):
+            began = time.monotonic()
+            failure = self._maintenance.reset(copy)
+        sole = bool(factory.sole)
         if failure is not None and sole:  # its successor needs the same resources
             self._maintenance.discard(copy)
         with self._changed:

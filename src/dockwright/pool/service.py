@@ -182,6 +182,11 @@ class PoolService:
         if self._pool is not None:
             self._pool.drain()
 
+    @property
+    def touches_the_host(self) -> bool:
+        """Whether a stack that is being removed may still change something outside it."""
+        return self._pool is not None and self._pool.touches_the_host
+
     def statistics(self) -> PoolStatistics | None:
         """Return what the pool has done so far; None before the first stack."""
         return self._pool.statistics() if self._pool is not None else None

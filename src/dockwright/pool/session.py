@@ -209,7 +209,7 @@ class RunSession:
 
     def _leave(self, pool: PoolClient) -> Summary:
         """Say goodbye to the broker; if it has died, remove what it left."""
-        summary = pool.close()
+        summary = pool.close(wait=self.settings.wait_for_removal or bool(self._environ.get("CI")))
         if not pool.broker_died:
             return summary
         from dockwright.pool import RetainedStacks, reap

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dockwright.pool.copies import Copy, State, Waiter, is_stuck
+from dockwright.pool.cores import usable_cores
 from dockwright.pool.factory import Factory, available_bytes, usual_limit
 from dockwright.stack import Stack
 
@@ -29,6 +30,8 @@ class DemandEstimate:
         seed_s: the duration of the last seed of a new copy, in seconds; 0: none ran.
         reset_s: the duration of resets, in seconds, smoothed; None: unknown.
         hold_s: the duration of exclusive leases, in seconds, smoothed; None: unknown.
+        busy: how many cores a start, or a reset that gives new containers, keeps busy; 0: unknown.
+        cores: how many there are.
     """
 
     coming_exclusive: int = 0
@@ -38,6 +41,8 @@ class DemandEstimate:
     seed_s: float = 0.0
     reset_s: float | None = None
     hold_s: float | None = None
+    busy: float = 0.0
+    cores: int = field(default_factory=usable_cores)
 
     def note_lease(self) -> None:
         """Note that an exclusive lease was given."""
@@ -72,7 +77,10 @@ class DemandEstimate:
             return 1
         # Before the first reset its duration is unknown: start one spare at most.
         most = limit if self.reset_s is not None else min(limit, 2)
-        cost_s = _WORTH * self.start_s + self.seed_s  # a test waits while it seeds
+        # Where the tests need the cores themselves, a start in the background delays them.
+        crowded = self.busy and at_once + self.busy > self.cores
+        worth = 1.0 if crowded else _WORTH
+        cost_s = worth * self.start_s + self.seed_s  # a test waits while it seeds
         copies = 1
         while copies < most and self._saved_s(copies, at_once) >= cost_s:
             copies += 1
@@ -112,11 +120,13 @@ class DemandEstimate:
     def _wait_s(self, copies: int, at_once: int, *, slower: float = 1.0) -> float:
         """Return how long each lease waits for one of the copies, in seconds.
 
-        A copy serves one lease in the time of a lease and a reset.
+        A copy serves one lease in the time of a lease and a reset, as far as the cores suffice.
         """
         reset_s = self.reset_s if self.reset_s is not None else self.start_s or 0.0
         hold_s = max(_SHORTEST_S, self.hold_s or 0.0)
-        return max(0.0, at_once * (hold_s + slower * reset_s) / copies - hold_s)
+        served_s = at_once * (hold_s + slower * reset_s) / copies
+        busy_s = at_once * slower * reset_s * self.busy / self.cores
+        return max(0.0, max(served_s, busy_s) - hold_s)
 
 
 def _smoothed(before: float | None, now: float) -> float:
@@ -166,6 +176,8 @@ class CopyRegistry:
         in_use = sum(copy.state is State.EXCLUSIVE for copy in self.of(key))
         waiting = sum(waiter.key == key and waiter.exclusive for waiter in self.waiters)
         demand = self.demand[key]
+        stays = any(copy.baseline.stays for copy in self.of(key))
+        demand.busy = 0.0 if stays else self.factories[key].busy
         demand.most_at_once = max(demand.most_at_once, in_use + waiting)
         limit = self.max_stacks or usual_limit()
         return demand.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)

@@ -172,6 +172,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DURATION",
     ),
     Option(
+        "wait_for_removal",
+        parse_bool,
+        "end only when the stacks are removed, not while the broker still removes them; on in CI",
+        metavar="BOOL",
+    ),
+    Option(
         "cache_baselines",
         parse_bool,
         "reuse what a first start initialised (initdb, init scripts), so that later starts skip it",

@@ -35,6 +35,7 @@ class Settings:
         ports: which host ports stacks have (see `PORT_MODES`) by stack; ``*``: all others.
         max_stacks: most stacks at once; 0 means: decide by memory and cores.
         keep_warm: seconds that the stacks stay after the run.
+        wait_for_removal: whether a run ends only when its stacks are removed.
         cache_baselines: whether initialised volumes are kept for later runs.
         start_timeout: seconds until a starting stack is given up.
         keep_failed: whether the first failed test's stack is kept.
@@ -61,6 +62,7 @@ class Settings:
     ports: Mapping[str, str] = field(default_factory=dict)
     max_stacks: int = 0
     keep_warm: float = 0.0
+    wait_for_removal: bool = False
     cache_baselines: bool = True
     start_timeout: float = START_TIMEOUT_S
     keep_failed: bool = False
