@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import backup, delays, frozen, plugin_cost, recorder, start, suites, teardown
+from bench import backup, delays, frozen, own_images, plugin_cost, recorder, start, suites, teardown
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
 from bench.machine import describe
@@ -31,6 +31,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),
     "tests": (suites.measure_tests, "time per test, waits for leases, kept-warm runs"),
     "suite": (suites.measure, "a whole suite, against three rivals"),
+    "own images": (own_images.measure, "a suite whose images have names of their own"),
 }
 
 

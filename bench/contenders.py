@@ -61,6 +61,12 @@ class SuiteRun:
     tests: Sequence[Mapping[str, Any]]
     first_body_s: float
 
+    @classmethod
+    def read(cls, wall_s: float, record: Path) -> SuiteRun:
+        """Return a run that took so long, with what the recorder wrote down of it."""
+        told = json.loads(record.read_text())
+        return cls(wall_s, list(told["tests"].values()), told["first_body_s"])
+
     def whole_s(self, *, stateful: bool) -> list[float]:
         """Return the whole time of each test of one kind, but not of the one that saw the start."""
         return [
@@ -108,9 +114,9 @@ def run_suite(
     environment = clean_environment(**_variables(bench, suite, record))
     settle()
     cost = run(argv, directory=place, environment=environment, timeout_s=_TIMEOUT_S)
-    told = json.loads(record.read_text())
-    bench.say(f"{contender}: {len(told['tests'])} tests in {cost.wall_s:.2f} s")
-    return SuiteRun(cost.wall_s, list(told["tests"].values()), told["first_body_s"])
+    found = SuiteRun.read(cost.wall_s, record)
+    bench.say(f"{contender}: {len(found.tests)} tests in {cost.wall_s:.2f} s")
+    return found
 
 
 @contextmanager
@@ -120,7 +126,7 @@ def warm_directory(bench: Bench) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        _end_broker(directory)
+        end_broker(directory)
 
 
 def _variables(bench: Bench, suite: Suite, record: Path) -> dict[str, str]:
@@ -140,7 +146,7 @@ def _variables(bench: Bench, suite: Suite, record: Path) -> dict[str, str]:
     )
 
 
-def _end_broker(root: Path) -> None:
+def end_broker(root: Path) -> None:
     """End the process that keeps the pool of a directory, and wait until all is removed."""
     place = BrokerPlace.of(root, find_endpoint("", os.environ).url)
     for process in psutil.process_iter(["cmdline"]):
