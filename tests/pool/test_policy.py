@@ -136,3 +136,12 @@ def test_a_pool_that_stays_warm_after_one_test_keeps_one_copy() -> None:
     demand.note_hold(0.1)
     demand.most_at_once = 1
     assert demand.idle_copies_wanted(limit=4) == 1
+
+
+def test_a_pool_that_stays_warm_keeps_no_copies_that_the_cores_cannot_serve() -> None:
+    demand = DemandEstimate(
+        start_s=9.0, reset_s=5.0, hold_s=0.5, given_exclusive=12, most_at_once=1
+    )
+    assert demand.idle_copies_wanted(limit=4) == 4
+    assert replace(demand, busy=1.0, cores=2).idle_copies_wanted(limit=4) == 3
+    assert replace(demand, busy=2.0, cores=2).idle_copies_wanted(limit=4) == 2

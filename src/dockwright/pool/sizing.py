@@ -107,15 +107,19 @@ class DemandEstimate:
         limit = min(limit, self.given_exclusive)
         if not at_once:
             return 0
-        copies = at_once + 1
-        while copies < limit and self._wait_s(copies, at_once, slower=2.0) > _NOTHING_S:
+        copies = at_once
+        while copies < limit and self._less_s(copies, at_once, slower=2.0) > _NOTHING_S:
             copies += 1
         return min(copies, limit)
 
     def _saved_s(self, copies: int, at_once: int) -> float:
         """Return how much time one more copy than `copies` saves all tests, in seconds."""
-        less_s = self._wait_s(copies, at_once) - self._wait_s(copies + 1, at_once)
-        return self.coming_exclusive / at_once * less_s
+        return self.coming_exclusive / at_once * self._less_s(copies, at_once)
+
+    def _less_s(self, copies: int, at_once: int, *, slower: float = 1.0) -> float:
+        """Return how much less a lease waits with one more copy than `copies`, in seconds."""
+        more_s = self._wait_s(copies + 1, at_once, slower=slower)
+        return self._wait_s(copies, at_once, slower=slower) - more_s
 
     def _wait_s(self, copies: int, at_once: int, *, slower: float = 1.0) -> float:
         """Return how long each lease waits for one of the copies, in seconds.
