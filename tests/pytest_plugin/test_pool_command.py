@@ -63,7 +63,11 @@ def test_a_warm_pool_serves_a_run_and_is_drained(drained: Suite) -> None:
     assert all(each["holders"] == [] and each["age_s"] > 0 for each in stacks)
     table = pool(drained, "ls").stdout.splitlines()
     assert table[0].split() == ["STACK", "PROJECT", "STATE", "FOR", "AGE", "USED", "BY"]
-    assert len(table) == 3
+    assert [line.split() for line in table[3:]] == [
+        ["STACK", "SERVICE", "RECOGNISED", "RESET"],
+        ["default", "web", "-", "new", "container"],
+        ["mail", "web", "-", "new", "container"],
+    ]
 
     result = drained.run("sub")
     result.assert_outcomes(passed=1)
