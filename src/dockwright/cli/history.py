@@ -15,16 +15,20 @@ from dockwright.cli.output import Row, note, print_json, print_table
 from dockwright.cli.pytest_settings import project_settings
 from dockwright.history import (
     Comparison,
+    FlakyTest,
     Limits,
     Measure,
     Regressions,
     Search,
     compare,
+    flaky_tests,
+    imported,
     regressions,
     regressions_against,
 )
 from dockwright.model import Json
-from dockwright.recording import RunStore, StoredRun, store_of
+from dockwright.recording import Git, RunStore, StoredRun, store_of, without_secrets
+from dockwright.redact import Redactor
 from dockwright.report import comparison as words
 
 _REGRESSED = 1
@@ -142,7 +146,77 @@ def regressions_command(
     ctx.exit(_REGRESSED if fail and result.found else 0)
 
 
-COMMANDS: Sequence[click.Command] = (compare_command, regressions_command)
+@click.command("flaky")
+@click.option(
+    "--runs",
+    "most",
+    type=click.IntRange(min=2),
+    default=50,
+    show_default=True,
+    help="How many of the latest runs to read.",
+)
+@root_option
+@json_option
+def flaky_command(most: int, root: Path, as_json: bool) -> None:
+    """Show tests that passed and failed at the same revision, and what differs when they fail.
+
+    Runs with uncommitted changes do not count. A difference (the tests that ran before, the
+    worker, the copy of the stack, a busy machine) is shown if chance does not explain it.
+    """
+    found = flaky_tests(store_of_project(root), most)
+    if as_json:
+        print_json([{**asdict(each), "rate": each.rate} for each in found])
+    elif found:
+        headers = ("TEST", "FAILED", "OF", "RATE", "WHY", "LAST FAILURE", "MESSAGE")
+        print_table(headers, [_flaky_row(each) for each in found])
+    else:
+        note("no flaky test")
+
+
+def _flaky_row(test: FlakyTest) -> Row:
+    counts = (str(test.failed), str(test.attempts), f"{test.rate:.0%}")
+    return test.nodeid, *counts, f"{test.cause}: {test.detail}", test.last, test.message
+
+
+@click.command("import")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--merge", is_flag=True, help="The files are parts of one run, such as shards.")
+@click.option("--branch", default="", help="Branch of runs whose file does not name it.")
+@click.option("--revision", default="", help="Revision of runs whose file does not name it.")
+@root_option
+def import_command(
+    files: Sequence[Path], merge: bool, branch: str, revision: str, root: Path
+) -> None:
+    """Add runs from files to the recorded runs; a run that is already there is not added again.
+
+    FILE is JSON Lines of `dockwright runs export`, JUnit XML of any test runner, or the
+    .test_durations of pytest-split. If one file cannot be read, nothing is added.
+    """
+    store = store_of_project(root)
+    known = {run.id for run in store.runs()}
+    git = Git(revision, branch, dirty=False if revision else None)
+    records = {record.id: record for record in imported(files, git, merge=merge)}
+    new = [record for name, record in records.items() if name not in known]
+    redact = Redactor.of(os.environ)
+    store.add(*(without_secrets(record, redact) for record in new))
+    kept = {run.id for run in store.runs()}
+    added = sum(record.id in kept for record in new)
+    note(f"added {counted(added, 'run')}; {len(records) - len(new)} were there already")
+    if added < len(new):
+        note(
+            f"{counted(len(new) - added, 'run')} not kept: older than dockwright_record_days, or "
+            "more than dockwright_record_runs"
+        )
+
+
+COMMANDS: Sequence[click.Command] = (
+    compare_command,
+    regressions_command,
+    flaky_command,
+    import_command,
+)
 """Those of the group ``dockwright runs`` that are defined here."""
 
 

@@ -7,6 +7,8 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.history.choose import main_branch, runs_named
     from dockwright.history.comparison import Change, Comparison, compare, compare_runs
+    from dockwright.history.flaky import FlakyTest, flaky_tests
+    from dockwright.history.imports import imported
     from dockwright.history.measures import Limits, Measure
     from dockwright.history.search import (
         Regression,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "Comparison",
+    "FlakyTest",
     "Limits",
     "Measure",
     "Regression",
@@ -26,6 +29,8 @@ __all__ = [
     "Search",
     "compare",
     "compare_runs",
+    "flaky_tests",
+    "imported",
     "main_branch",
     "regressions",
     "regressions_against",
@@ -37,6 +42,8 @@ __getattr__ = lazily(
     {
         "choose": ("main_branch", "runs_named"),
         "comparison": ("Change", "Comparison", "compare", "compare_runs"),
+        "flaky": ("FlakyTest", "flaky_tests"),
+        "imports": ("imported",),
         "measures": ("Limits", "Measure"),
         "search": (
             "Regression",

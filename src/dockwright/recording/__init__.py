@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         make_record,
         store_of,
         this_machine,
+        without_secrets,
     )
     from dockwright.recording.gauges import GoneError, container_gauge
     from dockwright.recording.journal import StackTimeline
@@ -88,6 +89,7 @@ __all__ = [
     "recorded_costs",
     "store_of",
     "this_machine",
+    "without_secrets",
 ]
 
 __getattr__ = lazily(
@@ -110,6 +112,7 @@ __getattr__ = lazily(
             "make_record",
             "store_of",
             "this_machine",
+            "without_secrets",
         ),
         "gauges": (
             "GoneError",
