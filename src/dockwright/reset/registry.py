@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -169,10 +170,16 @@ def disposable_servers() -> list[DisposableServer]:
 class Registry(Mapping[str, Maker]):
     """Imports a strategy when it is asked for; our own names cannot be taken by others."""
 
+    def __init__(self) -> None:
+        # pytest parses a plugin's modules as they are imported, and Python 3.11 cannot parse in
+        # two threads at once (python/cpython#106905).
+        self._importing = threading.Lock()
+
     def __getitem__(self, name: str) -> Maker:
-        if name in _OWN:
-            return _load(EntryPoint(name, _OWN[name], GROUP))
-        return _load(self._offered[name])
+        point = EntryPoint(name, _OWN[name], GROUP) if name in _OWN else self._offered[name]
+        with self._importing:
+            maker: Maker = point.load()
+        return maker
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*_OWN, *self._offered}))
@@ -212,8 +219,3 @@ def choose(
             hint=f"the strategies are: {', '.join(sorted(makers))}",
         )
     return makers[name](service)
-
-
-def _load(point: EntryPoint) -> Maker:
-    maker: Maker = point.load()
-    return maker
