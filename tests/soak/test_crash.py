@@ -34,23 +34,42 @@ def wall_time(suite: Suite) -> float:
     return time.monotonic() - began
 
 
-def kill_at(suite: Suite, delay_s: float, choose: Callable[[subprocess.Popen[str]], int]) -> bool:
-    """Start a run and kill what `choose` picks after `delay_s`; return whether it was there."""
+def kill_at(
+    suite: Suite, whole_s: float, share: float, choose: Callable[[subprocess.Popen[str]], int]
+) -> bool:
+    """Start a run and kill what `choose` picks; return whether it was there.
+
+    Args:
+        suite: what runs.
+        whole_s: how long an undisturbed run takes, in seconds.
+        share: the part of that time after which to kill.
+        choose: returns the pid.
+    """
     pause = threading.Event()
     process = suite.start("-n", "2") if choose is pick_worker else suite.start()
     try:
-        pause.wait(delay_s)  # the random moment; nothing can be waited for instead
+        pause.wait(share * whole_s)  # the random moment; nothing can be waited for instead
         try:
             psutil.Process(choose(process)).kill()
         except (psutil.NoSuchProcess, IndexError):
             return False
         if choose is not pick_pytest:
-            process.communicate(timeout=120)
+            await_end(process, 60 + 3 * whole_s)
         return True
     finally:
-        if choose is pick_pytest:
+        if process.returncode is None:
             kill_group(process)
         process.communicate(timeout=120)
+
+
+def await_end(process: subprocess.Popen[str], timeout_s: float) -> None:
+    """Wait for the end of a run; fail with what it printed and what still runs of it."""
+    try:
+        process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as late:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]
+        running = "\n".join(f"{each.pid} {each.status()} {each.cmdline()}" for each in family)
+        pytest.fail(f"after {timeout_s:.0f} s there still runs\n{running}\n{late.output!r}")
 
 
 def pick_pytest(process: subprocess.Popen[str]) -> int:
@@ -70,7 +89,7 @@ def test_a_killed_pytest_or_worker_leaves_nothing(
     moments = random.Random(7)
     slowest_s, hits = 0.0, 0
     for _ in range(rounds(2, 30)):
-        hits += kill_at(suite, moments.uniform(0, whole_s), choose)
+        hits += kill_at(suite, whole_s, moments.random(), choose)
         slowest_s = max(slowest_s, suite.wait_until_nothing_is_left(engine, timeout_s=ALONE_S))
     code, output = suite.run()
     assert code == 0, output
@@ -117,7 +136,7 @@ def test_a_killed_broker_leaves_nothing_after_the_next_run(
         return suite.brokers()[0].pid
 
     for _ in range(rounds(2, 30)):
-        hits += kill_at(suite, moments.uniform(0, whole_s), pick_broker)
+        hits += kill_at(suite, whole_s, moments.random(), pick_broker)
         code, output = suite.run()
         assert code == 0, output
         suite.wait_until_nothing_is_left(engine, timeout_s=RECOVERY_S)
