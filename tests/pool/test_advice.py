@@ -92,3 +92,25 @@ def test_a_service_that_tests_changed_beside_its_data_is_named_with_the_change()
         "the reset strategies' reference has what is looked at",
     )
     assert advice.drain() == ()
+
+
+def test_tests_that_changed_a_shared_stack_are_named() -> None:
+    advice = Advice()
+    shared_by = [f"1 test_shop.py::test_{number}" for number in (1, 2, 1)]
+    advice.healed("shop", {"db": "public.orders", "cache": "keys"}, shared_by)
+    [text] = advice.drain()
+    assert text == (
+        "warning: stack shop: tests marked stateless changed it (db: public.orders; cache: keys); "
+        "it was reset before the next test used it\n"
+        "  one or more of these tests should be marked stateful:\n"
+        "    test_shop.py::test_1\n"
+        "    test_shop.py::test_2"
+    )
+    assert advice.drain() == ()
+
+
+def test_of_many_tests_that_shared_a_stack_the_first_are_named() -> None:
+    advice = Advice()
+    advice.healed("shop", {"db": "public.orders"}, [f"1 test_{number}" for number in range(30)])
+    [text] = advice.drain()
+    assert text.endswith("    test_9\n    and 20 more")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dockwright.engine import PREFIX, Engine
+from dockwright.engine.http import Transport
 from dockwright.errors import (
     DockwrightError,
     LeaseClosedError,
@@ -361,3 +363,45 @@ def test_the_idle_copy_of_an_earlier_declaration_goes_before_its_successor_start
     assert second.facts.project != project
     assert engine.list_containers({COMPOSE_PROJECT: project}) == []
     pool.release(second)
+
+
+def lie(engine: Engine, lease: Lease) -> None:
+    """Change a container as a test does: not through the pool's own engine."""
+    transport = Transport(engine.endpoint, timeout_s=WAIT_S, pool_size=1)
+    with closing(Engine(transport)) as own:
+        assert own.exec(lease.leased.container("box"), ["touch", "/dirty"]).exit_code == 0
+
+
+def test_what_a_reader_changed_is_undone_before_the_next_lease(
+    make_pool: PoolMaker, engine: Engine
+) -> None:
+    pool = make_pool(max_stacks=1)
+    reader = pool.acquire(shared("1 test_that_lies"), timeout_s=WAIT_S)
+    lie(engine, reader)
+    pool.release(reader)
+    writer = pool.acquire(exclusively("1 test_after_it"), timeout_s=WAIT_S)
+    assert is_clean(writer)
+
+
+def test_a_shared_stack_is_checked_when_it_is_idle(make_pool: PoolMaker, engine: Engine) -> None:
+    pool = make_pool(max_stacks=1)
+    reader = pool.acquire(shared("1 test_that_lies"), timeout_s=WAIT_S)
+    project = reader.leased.project
+    lie(engine, reader)
+    pool.release(reader)
+    eventually(lambda: pool.statistics().stacks[0]["state"] == "resetting", "the check to begin")
+    eventually(lambda: pool.statistics().stacks[0]["state"] == "clean", "the check to end")
+    second = pool.acquire(shared("1 test_after_it"), timeout_s=WAIT_S)
+    assert second.leased.project == project
+    assert is_clean(second)
+
+
+def test_honest_readers_cost_no_container(make_pool: PoolMaker) -> None:
+    pool = make_pool(max_stacks=1)
+    reader = pool.acquire(shared("1 test_that_reads"), timeout_s=WAIT_S)
+    container = reader.leased.container("box")
+    assert is_clean(reader)
+    pool.release(reader)
+    writer = pool.acquire(exclusively("1 test_after_it"), timeout_s=WAIT_S)
+    assert writer.leased.container("box") == container
+    assert pool.statistics().resets == 0

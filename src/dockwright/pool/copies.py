@@ -6,6 +6,9 @@ starting ──► clean ◄──────────────┐
    │          ▼ │ last one leaves │ reset done
    │        shared                │
    │          exclusive ──► resetting ──► (failed) gone
+   │
+   │        A clean copy that was shared is unproven: it is checked, by a reset that replaces
+   │        nothing needlessly, before its next exclusive lease or when it is idle.
    └► (failed) gone   └──► kept
 """
 
@@ -49,6 +52,7 @@ class Copy:
         since_s: when it got its state, on the monotonic clock.
         made_s: when it was created, on the monotonic clock.
         former: copies that are removed before this one starts, because it needs their resources.
+        shared_by: who has shared it since it was last known to be at its baseline.
     """
 
     key: str
@@ -61,17 +65,22 @@ class Copy:
     since_s: float = field(default_factory=time.monotonic)
     made_s: float = field(default_factory=time.monotonic)
     former: tuple[Copy, ...] = ()
+    shared_by: list[str] = field(default_factory=list)
 
     def admits(self, *, exclusive: bool) -> bool:
         """Return whether this copy can be leased now."""
         if self.changed_outside:
             return False
-        return self.state is State.CLEAN or (self.state is State.SHARED and not exclusive)
+        if exclusive:
+            return self.state is State.CLEAN and not self.shared_by
+        return self.state in (State.CLEAN, State.SHARED)
 
     def enter(self, holder: str, *, exclusive: bool) -> None:
         """Begin a lease."""
         self.become(State.EXCLUSIVE if exclusive else State.SHARED)
         self.holders.add(holder)
+        if not exclusive:
+            self.shared_by.append(holder)
 
     def leave(self, holder: str) -> None:
         """End a lease; after the last shared one the copy is clean, unless it changed outside."""
@@ -85,6 +94,11 @@ class Copy:
         """Change state."""
         self.state = state
         self.since_s = time.monotonic()
+
+    @property
+    def unproven(self) -> bool:
+        """Whether nobody uses it, and tests that shared it may have changed it all the same."""
+        return self.state is State.CLEAN and bool(self.shared_by)
 
     @property
     def coming(self) -> bool:

@@ -119,6 +119,16 @@ class Maintenance:
 
         return _attempt(reset)
 
+    def heal(self, copy: Copy) -> tuple[Mapping[str, str], Exception | None]:
+        """Undo what tests did that shared a copy.
+
+        Returns:
+            What was undone, by service; and why it could not be, if so.
+        """
+        undone: dict[str, str] = {}
+        failure = _attempt(lambda: undone.update(copy.baseline.heal()))
+        return undone, failure
+
     def discard(self, copy: Copy) -> None:
         """Remove a copy; the reaper finds by its labels what cannot be removed now."""
         failure = _attempt(partial(self._remove, copy))
@@ -271,6 +281,7 @@ class CountDeltas:
 _KEEPING_S = 2.0  # a kept baseline saves every later run about as much
 _CALLED_OFF_S = 0.5  # how long a cancelled start or reset may take to end by itself
 _BACKSTOP_S = 1.0  # waiters are notified; they also check this often by themselves
+_IDLE_S = 0.1  # nobody uses a shared copy for so long: a check disturbs no test
 
 
 class Pool:
@@ -393,6 +404,8 @@ class Pool:
             if requirement.exclusive:
                 self._registry.demand[requirement.stack].note_lease()
                 self._registry.keep_spares(requirement.stack)
+            elif len(copy.shared_by) == 1:
+                self._do(self._prove_when_idle, copy)
         return _lease(requirement, copy, time.monotonic() - waiter.since_s)
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
@@ -544,6 +557,7 @@ class Pool:
             copy = choose(copies, waiter, self._registry.waiters) or to_seed(copies, wanted=wanted)
             if copy is not None:
                 return copy
+            self._prove_one(copies)
             self._registry.grow_if_needed(waiter)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -574,6 +588,13 @@ class Pool:
                     if copy.state is State.CLEAN and not self._closed:
                         copy.become(State.RESETTING)
                         self._do(self._reset, copy)
+
+    def _prove_one(self, copies: Sequence[Copy]) -> None:
+        """Check a copy that tests have shared, because an exclusive lease waits for one."""
+        copy = next((each for each in copies if each.unproven), None)
+        if copy is not None and not any(each.coming for each in copies):
+            copy.become(State.RESETTING)
+            self._do(self._heal, copy)
 
     # -- work (in the pool's threads) --------------------------------------------------------
 
@@ -636,24 +657,62 @@ class Pool:
         elif not copy.stack.cancelled:
             self._failures[copy.key] = failure
 
+    def _prove_when_idle(self, copy: Copy) -> None:
+        """Check a copy that tests have shared, once nobody has used it for a moment."""
+        with self._changed:
+            while not self._closed and copy.shared_by and copy.state in (State.CLEAN, State.SHARED):
+                left_s = copy.since_s + _IDLE_S - time.monotonic()
+                if copy.unproven and left_s <= 0:
+                    copy.become(State.RESETTING)
+                    break
+                self._changed.wait(max(left_s, 0.0) or _BACKSTOP_S)
+            else:
+                return
+        self._heal(copy)
+
+    def _heal(self, copy: Copy) -> None:
+        """Undo what tests did that shared a copy; most did nothing."""
+        if copy.changed_outside:
+            self._reset(copy)
+            return
+        shared_by = list(copy.shared_by)
+        undone, failure = self._maintenance.heal(copy)
+        if undone:
+            self._timeline.healed(copy, undone, shared_by)
+        if failure is None:
+            self._become_clean(copy)
+        else:
+            self._replace(copy, failure)
+
     def _reset(self, copy: Copy) -> None:
         factory = self._registry.factories[copy.key]
         with self._cores.taking(0.0 if copy.baseline.stays else factory.busy):
             began = time.monotonic()
             failure = self._maintenance.reset(copy)
-        sole = bool(factory.sole)
-        if failure is not None and sole:  # its successor needs the same resources
-            self._maintenance.discard(copy)
-        with self._changed:
-            if failure is None:
-                copy.become(State.CLEAN)
+        if failure is None:
+            with self._changed:
                 self._registry.demand[copy.key].note_reset(time.monotonic() - began)
                 self._counts["resets"] += 1
-            else:
-                self._registry.copies.remove(copy)
-                self._counts["replaced"] += not self._closed
+            self._become_clean(copy)
+        else:
+            self._replace(copy, failure)
+
+    def _become_clean(self, copy: Copy) -> None:
+        with self._changed:
+            copy.shared_by.clear()
+            copy.become(State.CLEAN)
             self._changed.notify_all()
-        if failure is not None and not self._closed:
+
+    def _replace(self, copy: Copy, failure: Exception) -> None:
+        """Remove a copy that could not be reset; the pool starts another one where it is needed."""
+        sole = bool(self._registry.factories[copy.key].sole)
+        if sole:  # its successor needs the same resources
+            self._maintenance.discard(copy)
+        with self._changed:
+            self._registry.copies.remove(copy)
+            self._counts["replaced"] += not self._closed
+            self._changed.notify_all()
+        if not self._closed:
             project = copy.stack.identity.project
             _log.warning("the reset of %s failed, so it is replaced: %s", project, failure)
             if not sole:

@@ -35,6 +35,7 @@ class Advice:
         self._ways: dict[str, str] = {}
         self._gave_way: dict[tuple[str, str], str] = {}
         self._costs: dict[tuple[str, str], list[float]] = {}
+        self._healed: list[tuple[str, Mapping[str, str], Sequence[str]]] = []
         self._differed: defaultdict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
 
     def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
@@ -94,6 +95,11 @@ class Advice:
         with self._lock:
             self._differed[stack, service].append((why, seconds))
 
+    def healed(self, stack: str, undone: Mapping[str, str], shared_by: Sequence[str]) -> None:
+        """Note that tests changed a stack that they shared."""
+        with self._lock:
+            self._healed.append((stack, undone, shared_by))
+
     def drain(self) -> tuple[str, ...]:
         """Return the hints and warnings since the last call."""
         with self._lock:
@@ -102,6 +108,8 @@ class Advice:
             texts = [*self._ways.values(), *self._silent, *slow, *hints]
             texts += [_replaced_for(*each) for each in self._differed.items()]
             self._ways.clear()
+            texts += [_healed(*each) for each in self._healed]
+            self._healed.clear()
             self._silent.clear()
             self._sole.clear()
             self._costs.clear()
@@ -154,6 +162,28 @@ def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -
         f"because its tests change more than its data: {why}\n"
         "  a test that undoes this itself saves that time; "
         "the reset strategies' reference has what is looked at"
+    )
+
+
+_NAMED = 10
+"""How many tests are named that shared a changed stack; more are counted."""
+
+
+def _healed(stack: str, undone: Mapping[str, str], shared_by: Sequence[str]) -> str:
+    """Return a warning: what tests changed that shared a stack, and which tests those were."""
+    changes = "; ".join(f"{service}: {what}" for service, what in undone.items())
+    tests = list(dict.fromkeys(holder.partition(" ")[2] or holder for holder in shared_by))
+    named = [f"    {test}" for test in tests[:_NAMED]]
+    if len(tests) > _NAMED:
+        named.append(f"    and {len(tests) - _NAMED} more")
+    return "\n".join(
+        [
+            f"warning: stack {stack}: tests marked stateless changed it ({changes}); "
+            "it was reset before the next test used it",
+            f"  {'this test' if len(tests) == 1 else 'one or more of these tests'} "
+            "should be marked stateful:",
+            *named,
+        ]
     )
 
 
@@ -226,6 +256,10 @@ class PoolTimeline:
         self._journal.add(
             lease.stack.identity.project, "lease", holder or client, began, time.monotonic() - began
         )
+
+    def healed(self, copy: Copy, undone: Mapping[str, str], shared_by: Sequence[str]) -> None:
+        """Note that tests changed a copy that they shared."""
+        self._advice.healed(copy.stack.identity.ownership.stack, undone, shared_by)
 
     @contextmanager
     def resetting(self, copy: Copy) -> Iterator[None]:

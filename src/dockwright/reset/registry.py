@@ -95,6 +95,11 @@ class Detected:
         found: re.Pattern[str] | None = getattr(self._chosen, "owns", None)
         return found
 
+    @property
+    def undone(self) -> str:
+        """That of the strategy that was found."""
+        return str(getattr(self._chosen, "undone", ""))
+
     def capture(self) -> None:
         """Find the strategy and let it remember the baseline."""
         self._chosen.close()

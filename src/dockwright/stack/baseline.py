@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
@@ -17,6 +18,9 @@ from dockwright.reset.base import variables
 from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
+
+Tell: TypeAlias = Callable[[str, str, str, float, float], None]
+"""Called with a service, the manner of its reset, what differed, when it began, its seconds."""
 
 
 class ServiceOfStack:
@@ -86,7 +90,7 @@ class Baseline:
 
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
-        self.tell: Callable[[str, str, str, float, float], None] = lambda *_: None
+        self.tell: Tell = lambda *_: None
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
         otherwise = "volume" if seeded else None
@@ -128,10 +132,8 @@ class Baseline:
             StackError: a strategy failed; the message names the service and the reason.
         """
         parallel.run([partial(self._capture, name) for name in self._strategies])
-        self._await_dependents(
-            set(self._having("in place"))
-        )  # a template ends its clients' sessions
-        self._capture_surroundings(set(self._kept()))
+        self._await_dependents(self._having("in place"))  # a template ends its clients' sessions
+        self._capture_surroundings(set(self._strategies))
         self._surroundings.settle()
 
     def reset(self, *, thorough: bool = False) -> None:
@@ -149,26 +151,64 @@ class Baseline:
         if thorough:
             self._stack.revive(without=self._affected(different))
             different |= self._surroundings.outside(self._kept(without=different))
-        different |= self._surroundings.inside(self._kept(without=different, knowing=True))
-        in_place = [
-            name for name in self._kept(without=different) if self._manner(name) == "in place"
-        ]
-        lost = parallel.run([partial(self._reset_in_place, name) for name in in_place])
-        cut = {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
-        # What a command restores can be told from what it leaves only after it has run.
-        different |= self._surroundings.inside(self._kept(without=different, knowing=False))
-        self._check_replaceable(different)
+        cut = self._reset_kept(different, tell=self.tell)
         wanted = self._replaced(self._affected(different), thorough=thorough)
         replaced = self._replace(wanted, different, thorough=thorough)
-        self._await_dependents({*cut, *replaced})
-        self._capture_surroundings(set(replaced))
-        self._surroundings.settle()
+        self._settle(cut, replaced)
+
+    def heal(self) -> dict[str, str]:
+        """Undo what tests did that shared the stack, without replacing anything needlessly.
+
+        A service that a reset would give a new container keeps its own, unless somebody entered
+        it and changed something. What it wrote itself, it may keep.
+
+        Returns:
+            What was undone, by service, where the strategy can tell.
+
+        Raises:
+            DockwrightError: a strategy or a new container failed: the stack is broken.
+        """
+        different = self._surroundings.outside(self._strategies)
+        cut = self._reset_kept(different)
+        others = self._having("recreate").difference(self._affected(different))
+        different |= self._surroundings.inside(others)
+        self._check_replaceable(different)
+        replaced = self._replace(sorted(self._affected(different)), different, thorough=False)
+        self._settle(cut, replaced)
+        undone = {name: self._undone(name) for name in self._having("in place")}
+        return {name: what for name, what in undone.items() if what} | different
 
     def close(self) -> None:
         """Close what the strategies hold open."""
         self._surroundings.close()
         for strategy in self._strategies.values():
             strategy.close()
+
+    def _reset_kept(self, different: dict[str, str], *, tell: Tell = lambda *_: None) -> set[str]:
+        """Reset in place what can be; return the services whose clients lost their connections.
+
+        Args:
+            different: the services whose containers differ, in words; others are added.
+            tell: called for each service (see `Baseline`).
+        """
+        different |= self._surroundings.inside(self._kept(without=different, knowing=True))
+        in_place = [
+            name for name in self._kept(without=different) if self._manner(name) == "in place"
+        ]
+        lost = parallel.run([partial(self._reset_in_place, name, tell) for name in in_place])
+        # What a command restores can be told from what it leaves only after it has run.
+        different |= self._surroundings.inside(self._kept(without=different, knowing=False))
+        self._check_replaceable(different)
+        return {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
+
+    def _settle(self, cut: set[str], replaced: list[str]) -> None:
+        """Wait until everything serves again, and remember what new containers are like."""
+        self._await_dependents({*cut, *replaced})
+        self._capture_surroundings(set(replaced))
+        self._surroundings.settle()
+
+    def _undone(self, name: str) -> str:
+        return str(getattr(self._strategies[name], "undone", ""))
 
     def _capture(self, name: str) -> None:
         try:
@@ -184,8 +224,8 @@ class Baseline:
             ) from failure
 
     def _capture_surroundings(self, names: set[str]) -> None:
-        kept = [name for name in self._kept() if name in names]
-        self._surroundings.capture({name: self._owns(name) for name in kept})
+        services = names.intersection(self._strategies)
+        self._surroundings.capture({name: self._owns(name) for name in services})
 
     def _owns(self, name: str) -> re.Pattern[str] | None:
         owns: re.Pattern[str] | None = getattr(self._strategies[name], "owns", None)
@@ -238,7 +278,7 @@ class Baseline:
         began = time.monotonic()
         replaced = self._stack.recreate(wanted, fill=self._fill)
         # Services that share a volume or a namespace with them were recreated as well.
-        renewed = set(replaced) & set(self._having("in place"))
+        renewed = set(replaced) & self._having("in place")
         parallel.run([partial(self._capture, name) for name in renewed])
         for name in replaced:
             asked = name not in self._strategies or self._manner(name) == "recreate"
@@ -281,16 +321,16 @@ class Baseline:
                 replaced.append(name)
         return replaced
 
-    def _having(self, manner: str) -> list[str]:
-        return [name for name in self._strategies if self._manner(name) == manner]
+    def _having(self, manner: str) -> set[str]:
+        return {name for name in self._strategies if self._manner(name) == manner}
 
     def _manner(self, name: str) -> Manner:
         return self._strategies[name].manner
 
-    def _reset_in_place(self, service: str) -> bool:
+    def _reset_in_place(self, service: str, tell: Tell) -> bool:
         began = time.monotonic()
         lost_clients = self._strategies[service].reset()
-        self.tell(service, "in place", "", began, time.monotonic() - began)
+        tell(service, "in place", "", began, time.monotonic() - began)
         return lost_clients
 
     def _fill(self, service: str) -> None:

@@ -11,6 +11,7 @@ import re
 import threading
 from dataclasses import dataclass
 
+from dockwright._text import listed
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable, check_options, until_none
 from dockwright.reset.mysql import schemas
@@ -55,6 +56,8 @@ class Restoration:
         self._dumps = dumps
         self._baseline = baseline
         self._tables = list(baseline.copies)
+        self.undone: list[str] = []
+        """The tables and schemas that were different."""
 
     def expel(self) -> None:
         """End all connections but ours, and with them transactions and locks."""
@@ -94,10 +97,12 @@ class Restoration:
             StackError: the server refused, or is gone.
         """
         self._baseline.server.put_back(self._session)
-        self._copy_rows(self._changed([each for each in self._tables if each.holds_users]))
+        users = self._changed([each for each in self._tables if each.holds_users])
+        self._copy_rows(users)
         stale = set() if same_definitions else self._changed_schemas()
         present = [each for each in self._tables if not each.holds_users]
         changed = self._changed([each for each in present if each.schema not in stale])
+        self.undone = sorted({*stale, *(table.full_name for table in [*users, *changed])})
         stale |= {table.schema for table in changed if not table.plain or self._unreadable(table)}
         self._copy_rows([table for table in changed if table.schema not in stale])
         self._load(sorted(stale), [table for table in present if table.schema in stale])
@@ -266,6 +271,7 @@ class MysqlReset:
         self._access: Access
         self._session: MysqlSession | None = None
         self._baseline: Baseline
+        self.undone = ""
         self._pulse: Pulse | None = None  # None: nothing tells whether something was written
 
     def capture(self) -> None:
@@ -305,6 +311,7 @@ class MysqlReset:
         self._disconnect()
 
     def _bring_back(self) -> bool:
+        self.undone = ""
         session, pulse = self._look()
         if pulse is not None and pulse == self._pulse:
             return False
@@ -318,6 +325,7 @@ class MysqlReset:
             and pulse.definitions == self._pulse.definitions
         )
         loaded = restoration.run(same_definitions=same_definitions)
+        self.undone = listed(restoration.undone)
         # The client that loads a dump counts as somebody else.
         self._pulse = None if loaded else pulse
         return True

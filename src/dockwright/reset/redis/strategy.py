@@ -15,6 +15,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import cast
 
+from dockwright._text import listed
 from dockwright.errors import StackBrokenError, StackError, WaitTimeoutError
 from dockwright.reset.base import Manner, Resettable, check_options, until_none
 from dockwright.reset.redis.clients import LIST as CLIENT_LIST
@@ -288,6 +289,10 @@ class Vitals:
             and (self.saving, self.lost, self.history) == (other.saving, other.lost, other.history)
         )
 
+    def wrote(self, later: Vitals) -> bool:
+        """Return whether surely a key was changed since; a save sets the count to 0."""
+        return self.run == later.run and later.saving.changes > self.saving.changes
+
     def same_settings(self, other: Vitals) -> bool:
         """Return whether surely no setting was changed between the two."""
         return self.orders is not None and (self.run, self.orders) == (other.run, other.orders)
@@ -414,6 +419,7 @@ class RedisReset:
         self._keys: list[_Key] = []
         self._baseline: Vitals
         self._last: Vitals  # the baseline, or the end of the last reset
+        self.undone = ""
         self._settled: Vitals | None = None  # when the settings last were those of the baseline
         self._clean: Vitals | None = None  # the same for the keys, if it proves something
 
@@ -467,6 +473,7 @@ class RedisReset:
     def _bring_back(self) -> None:
         session = self._awake()
         vitals = self._look(session)
+        undone = ["keys"] if self._clean is not None and self._clean.wrote(vitals) else []
         self._refuse(vitals)
         if vitals.failing_over:
             session.call(("FAILOVER", "ABORT"))
@@ -480,6 +487,8 @@ class RedisReset:
                 save_failed=vitals.saving.failed,
             )
             self._settled = None if changed else vitals
+            undone += ["settings"] if changed else []
+        self.undone = listed(undone)
         if vitals.scripts and not self._baseline.scripts:
             session.call(("SCRIPT", "FLUSH"))
         if self._clean is None or not self._clean.same_keys(vitals):

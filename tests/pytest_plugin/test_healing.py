@@ -1,0 +1,65 @@
+"""What a test marked stateless changes is undone before it can break another test, and is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests._support.suite import Suite, output
+
+COMPOSE = """
+services:
+  cache:
+    image: redis:7
+    healthcheck: {test: redis-cli ping, interval: 1s}
+"""
+
+TESTS = """
+    import pytest
+
+    def keys(stack):
+        return stack.exec("cache", ["redis-cli", "DBSIZE"]).stdout.strip()
+
+    @pytest.mark.stateless
+    def test_reads(stack):
+        assert keys(stack) == "0"
+
+    @pytest.mark.stateless
+    def test_writes(stack):
+        LIE
+
+    def test_next(stack):
+        assert keys(stack) == "0"
+        assert stack.exec("cache", ["cat", "/etc/hostname"]).exit_code == 0
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("lie", "change"),
+    [
+        ('stack.exec("cache", ["redis-cli", "SET", "left", "over"])', "cache: keys"),
+        ('stack.exec("cache", ["redis-cli", "CONFIG", "SET", "timeout", "7"])', "cache: settings"),
+        ('stack.exec("cache", ["touch", "/left-over"])', "cache: /left-over changed"),
+    ],
+)
+def test_a_test_that_is_wrongly_marked_breaks_no_other_test(
+    suite: Suite, lie: str, change: str
+) -> None:
+    suite.compose(text=COMPOSE)
+    suite.write("test_it.py", TESTS.replace("LIE", lie))
+    result = suite.passes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            f"warning: stack default: tests marked stateless changed it ({change}); *",
+            "  one or more of these tests should be marked stateful:",
+            "    test_it.py::test_reads",
+            "    test_it.py::test_writes",
+        ]
+    )
+
+
+@pytest.mark.engine
+def test_honest_tests_cause_no_warning(suite: Suite) -> None:
+    suite.compose(text=COMPOSE)
+    suite.write("test_it.py", TESTS.replace("LIE", 'assert keys(stack) == "0"'))
+    assert "marked stateless" not in output(suite.passes(passed=3))
