@@ -1,0 +1,171 @@
+"""The work on one copy: start, baseline, reset, check and removal, in the caller's thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from dockwright.errors import CleanupError, explained
+from dockwright.pool.copies import Copy
+from dockwright.pool.factory import Factory, measured
+from dockwright.pool.timeline import PoolTimeline
+
+_log = logging.getLogger(__name__)
+
+_PERSISTENCE_S = 5.0  # how long a failing removal is retried
+_PAUSE_S = 0.25
+
+
+class Maintenance:
+    """Starts, resets and removes one copy at a time, in the caller's thread.
+
+    Args:
+        factory_of: returns the factory of a copy.
+        timeline: records how long that takes.
+    """
+
+    def __init__(self, factory_of: Callable[[Copy], Factory], timeline: PoolTimeline) -> None:
+        self._factory_of = factory_of
+        self._timeline = timeline
+
+    def start(self, copy: Copy) -> Exception | None:
+        """Start a copy, from a kept baseline if there is one."""
+        factory = self._factory_of(copy)
+        first = copy.start = factory.start_of(copy.stack)
+
+        def start() -> None:
+            first.run(self._timeline.waits_of(copy))
+            if not factory.keeps_seed:
+                first.read()
+
+        return _attempt(start)
+
+    def awaits_seed(self, copy: Copy) -> bool:
+        """Return whether a started copy has to be seeded."""
+        return copy.start is not None and self._factory_of(copy).awaits_seed(copy.start)
+
+    def complete(self, copy: Copy) -> Exception | None:
+        """Capture the baseline of a copy that is started, and seeded if it has to be."""
+
+        def complete() -> None:
+            if copy.start is not None and self._factory_of(copy).keeps_seed:
+                # Read before strategies add to the volumes what belongs to this copy alone.
+                copy.start.read()
+            copy.baseline.capture()
+
+        return _attempt(complete)
+
+    def keep(self, copy: Copy, *, wanted: Callable[[], bool]) -> None:
+        """Keep for later runs what was read from a copy, which may be in use meanwhile."""
+        if copy.start is not None:
+            copy.start.keep(wanted=wanted)
+
+    def measure(self, copy: Copy) -> None:
+        """Measure in the background what a copy that was just started takes, once for each stack.
+
+        Older engines take a second to answer; neither a baseline nor the end of a run waits for it.
+        """
+        factory = self._factory_of(copy)
+        if not factory.measured:
+            containers = list(copy.stack.containers.values())
+            took_s = time.monotonic() - copy.made_s
+            threading.Thread(
+                target=_measure,
+                args=(factory, containers, took_s),
+                name="dockwright-measure",
+                daemon=True,
+            ).start()
+
+    def reset(self, copy: Copy) -> Exception | None:
+        """Bring a copy back to its baseline."""
+        thorough, copy.changed_outside = copy.changed_outside, False
+
+        def reset() -> None:
+            with self._timeline.resetting(copy):
+                copy.baseline.reset(thorough=thorough)
+
+        return _attempt(reset)
+
+    def heal(self, copy: Copy) -> tuple[Mapping[str, str], Exception | None]:
+        """Undo what tests did that shared a copy.
+
+        Returns:
+            What was undone, by service; and why it could not be, if so.
+        """
+        undone: dict[str, str] = {}
+        failure = _attempt(lambda: undone.update(copy.baseline.heal()))
+        return undone, failure
+
+    def discard(self, copy: Copy) -> None:
+        """Remove a copy; the reaper finds by its labels what cannot be removed now."""
+        failure = _attempt(partial(self._remove, copy))
+        if failure is not None:
+            _log.warning("could not remove %s: %s", copy.stack.identity.project, failure)
+
+    def remove_all(self, copies: Sequence[Copy]) -> None:
+        """Remove copies in parallel.
+
+        Raises:
+            CleanupError: something could not be removed; everything else was.
+        """
+        with ThreadPoolExecutor(max(1, len(copies))) as workers:
+            jobs = [workers.submit(_attempt, partial(self._remove, copy)) for copy in copies]
+        failures = [failure for job in jobs if (failure := job.result())]
+        if failures:
+            raise CleanupError(
+                "could not remove every stack:\n  "
+                + "\n  ".join(_all_reasons(failure) for failure in failures),
+                hint="run `dockwright clean` to try again",
+            ) from ExceptionGroup("removals that failed", failures)
+
+    def _remove(self, copy: Copy) -> None:
+        with self._timeline.removing(copy):
+            failure = _attempt(copy.baseline.close)
+            if failure is not None:
+                _log.warning("what resets held open is not closed: %s", explained(failure))
+            _persistently(copy.stack.remove)
+        self._factory_of(copy).discard(copy.stack)
+
+
+def _all_reasons(failure: BaseException) -> str:
+    """Return why something was not removed; for several removals, all reasons."""
+    if isinstance(failure, BaseExceptionGroup):
+        return "\n  ".join(map(_all_reasons, failure.exceptions))
+    return explained(failure)
+
+
+def _measure(factory: Factory, containers: Iterable[str], took_s: float) -> None:
+    def measure() -> None:
+        factory.measured, cpu_s = measured(factory.engine, containers)
+        factory.busy = cpu_s / took_s
+
+    failure = _attempt(measure)
+    if failure is not None:  # usually because the copy was removed meanwhile
+        _log.debug("could not measure a copy of %s: %s", factory.name, failure)
+
+
+def _persistently(remove: Callable[[], None]) -> None:
+    """Remove something, with retries while the engine is busy.
+
+    A container that is being removed still holds its networks and volumes for a moment, and a
+    loaded engine may miss a deadline. A run should not fail for that.
+    """
+    deadline = time.monotonic() + _PERSISTENCE_S
+    pauses = threading.Event()
+    while (failure := _attempt(remove)) is not None:
+        if time.monotonic() > deadline:
+            raise failure
+        _log.info("retrying a removal: %s", explained(failure))
+        pauses.wait(_PAUSE_S)
+
+
+def _attempt(work: Callable[[], None]) -> Exception | None:
+    try:
+        work()
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters have to get it
+        return failure
+    return None
