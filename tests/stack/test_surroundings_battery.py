@@ -376,7 +376,7 @@ def at_remote_baseline(remote: Bench) -> str:
     return remote.dump()
 
 
-@pytest.mark.parametrize("change", rows(CHANGES, sample=6))
+@pytest.mark.parametrize("change", rows(CHANGES, sample=3))
 def test_nothing_of_a_change_is_left(
     bench: Bench, at_baseline: str, change: Change[Callable[[Bench], object]]
 ) -> None:
@@ -397,7 +397,7 @@ def test_nothing_of_a_combination_is_left(
     assert_same(at_baseline, bench.dump())
 
 
-@pytest.mark.parametrize("change", rows(CHANGES, sample=1))
+@pytest.mark.parametrize("change", rows(CHANGES, sample=4, always=False))
 def test_where_only_the_api_shows_it_nothing_is_left_but_what_the_documentation_names(
     remote: Bench, at_remote_baseline: str, change: Change[Callable[[Bench], object]]
 ) -> None:

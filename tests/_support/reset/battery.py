@@ -44,19 +44,22 @@ class Change(Generic[Commands]):
     alone: bool = False
 
 
-def rows(changes: Sequence[Change[Commands]], *, sample: int) -> list[ParameterSet]:
+def rows(
+    changes: Sequence[Change[Commands]], *, sample: int, always: bool = True
+) -> list[ParameterSet]:
     """Return parameters of one change each: all that are `always` tried, and some of the others.
 
     Args:
         changes: the whole table.
         sample: how many of the others ``make test`` tries; ``make soak`` tries them all.
+        always: whether those that are `always` tried are tried here too.
     """
-    others = [change for change in changes if not change.always]
+    others = [change for change in changes if not (always and change.always)]
     chosen = others if FULL else _random(changes).sample(others, min(sample, len(others)))
     return [
         pytest.param(change, id=change.name)
         for change in changes
-        if change.always or change in chosen
+        if (always and change.always) or change in chosen
     ]
 
 
