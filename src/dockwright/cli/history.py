@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,15 +17,18 @@ from dockwright.cli.pytest_settings import project_settings
 from dockwright.history import (
     Comparison,
     FlakyTest,
+    Growth,
     Limits,
     Measure,
     Regressions,
     Search,
     compare,
     flaky_tests,
+    growths,
     imported,
     regressions,
     regressions_against,
+    trend,
 )
 from dockwright.model import Json
 from dockwright.recording import Git, RunStore, StoredRun, store_of, without_secrets
@@ -211,11 +215,51 @@ def import_command(
         )
 
 
+@click.command("trend")
+@click.argument("tests", metavar="[TEST]...", nargs=-1)
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with lines over time to this file.",
+)
+@click.option(
+    "--runs",
+    "window",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="How many of the latest runs to show.",
+)
+@root_option
+def trend_command(tests: Sequence[str], page: Path | None, window: int, root: Path) -> None:
+    """Show how tests and stacks developed over the latest runs of the last run's branch.
+
+    TEST is a part of a test's name. Without it, what grew most is shown.
+    """
+    found = trend(store_of_project(root), tests, window=window)
+    if page is not None:
+        from dockwright.report.html.trend import trend_page
+
+        page.write_text(trend_page(found), "utf-8")
+        note(f"wrote the trend of {counted(len(found.walls_s), 'run')} to {page}")
+        return
+    rows = [_growth_row(each) for each in growths(found.series, found.shown)]
+    _print(("what", "runs", "first", "last", "change"), rows, "no test was recorded in two runs")
+
+
+def _growth_row(growth: Growth) -> Row:
+    ratio = growth.last / growth.first - 1 if growth.first else math.inf
+    ends = (growth.measure.shown(growth.first), growth.measure.shown(growth.last))
+    return str(growth.measure), str(growth.runs), *ends, words.percent(ratio)
+
+
 COMMANDS: Sequence[click.Command] = (
     compare_command,
     regressions_command,
     flaky_command,
     import_command,
+    trend_command,
 )
 """Those of the group ``dockwright runs`` that are defined here."""
 

@@ -17,24 +17,31 @@ if TYPE_CHECKING:
         regressions,
         regressions_against,
     )
+    from dockwright.history.series import Series
+    from dockwright.history.trends import Growth, Trend, growths, trend
 
 __all__ = [
     "Change",
     "Comparison",
     "FlakyTest",
+    "Growth",
     "Limits",
     "Measure",
     "Regression",
     "Regressions",
     "Search",
+    "Series",
+    "Trend",
     "compare",
     "compare_runs",
     "flaky_tests",
+    "growths",
     "imported",
     "main_branch",
     "regressions",
     "regressions_against",
     "runs_named",
+    "trend",
 ]
 
 __getattr__ = lazily(
@@ -45,6 +52,8 @@ __getattr__ = lazily(
         "flaky": ("FlakyTest", "flaky_tests"),
         "imports": ("imported",),
         "measures": ("Limits", "Measure"),
+        "series": ("Series",),
+        "trends": ("Growth", "Trend", "growths", "trend"),
         "search": (
             "Regression",
             "Regressions",

@@ -158,6 +158,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             return
         with surviving(config, "record and report this run"):
             run.conclude(int(session.exitstatus), git)
+        if run.regressions and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            run.failed_by = run.regressions[0]
 
 
 def pytest_terminal_summary(

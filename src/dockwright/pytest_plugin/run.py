@@ -79,6 +79,8 @@ class Run:
         self.recorder: Recorder | None = None
         self.failed_by = ""
         """The problem that makes a run fail although all tests passed."""
+        self.regressions: list[str] = []
+        """What became slower, in the main process, if the run fails because of that."""
         self.record: RunRecord | None = None
         """The record of the run, in the main process, once the run is over."""
         self._session: RunSession | None = None
@@ -202,6 +204,11 @@ class Run:
         notes = publish(self.record, settings.report, settings.otlp, os.environ, store)
         if settings.record != "off" and (note := keep(self.record, store)):
             notes.append(note)
+        if settings.fail_on_regression:
+            from dockwright.report import regressed
+
+            self.regressions = regressed(store)
+            notes += self.regressions
         if notes:
             self.summaries.append(Summary(notes=tuple(notes)))
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
+    from dockwright.report.comparison import regressed
     from dockwright.report.otlp import require
     from dockwright.report.publish import properties, publish
     from dockwright.report.terminal import Line, summary_lines
@@ -13,6 +14,7 @@ __all__ = [
     "Line",
     "properties",
     "publish",
+    "regressed",
     "require",
     "summary_lines",
 ]
@@ -20,6 +22,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "comparison": ("regressed",),
         "otlp": ("require",),
         "publish": (
             "properties",

@@ -6,8 +6,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from dockwright._text import counted, listed
-from dockwright.history import Change, Comparison, Regression, Regressions
-from dockwright.recording import StoredRun
+from dockwright.history import (
+    Change,
+    Comparison,
+    Regression,
+    Regressions,
+    main_branch,
+    regressions,
+    regressions_against,
+)
+from dockwright.recording import RunStore, StoredRun
 from dockwright.report.markdown import cell, cut, table
 
 COMMENT_BYTES = 65_536
@@ -82,6 +90,24 @@ def regression_remarks(result: Regressions) -> list[str]:
         f"the machine: everything takes {percent(machine.ratio)} since {named(machine.run)} "
         f"({counted(machine.runs_after, 'run')}, confidence {confidence(machine.p)}); "
         "this is not counted in the rows"
+    ]
+
+
+def regressed(store: RunStore) -> list[str]:
+    """Return what became slower, in sentences, as seen from the last run.
+
+    A run of another branch is compared with the main branch; a run of the main branch, or of a
+    project without one, with its own history.
+    """
+    known = store.runs()
+    main = main_branch(known)
+    against = regressions_against(store, main) if main else None
+    found = regressions(store).found if against is None else against.slower
+    return [
+        f"regression: {each.measure} went from {each.measure.shown(each.before)} to "
+        f"{each.measure.shown(each.after)} ({percent(each.ratio)})"
+        + (f": {each.part}" if each.part else "")
+        for each in found
     ]
 
 

@@ -234,6 +234,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
     ),
     Option(
+        "fail_on_regression",
+        parse_bool,
+        "fail a recorded run if tests or stacks became slower; see `dockwright runs regressions`",
+        flag=True,
+    ),
+    Option(
         "report",
         parse_report,
         "write a report of the run: .html, .json, .trace.json (for Perfetto) or .md",

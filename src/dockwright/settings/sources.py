@@ -45,6 +45,7 @@ class Settings:
         record: when runs are recorded (see `RECORD`).
         record_days: how many days a recorded run is kept; 0: forever.
         record_runs: how many recorded runs are kept at most; 0: all.
+        fail_on_regression: whether a run fails if something became slower.
         report: reports to write, each in the format that its name ends with (see `REPORTS`).
         otlp: where the run goes as OTLP spans, or an empty text.
         poll_first: first pause of adaptive polling, in seconds.
@@ -72,6 +73,7 @@ class Settings:
     record: str = "auto"
     record_days: int = 90
     record_runs: int = 200
+    fail_on_regression: bool = False
     report: tuple[Path, ...] = ()
     otlp: str = ""
     poll_first: float = POLL_FIRST_S

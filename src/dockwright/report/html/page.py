@@ -39,10 +39,10 @@ def page(run: RunRecord, past: Sequence[PastTest] = ()) -> str:
         run: what happened.
         past: what the same tests did in earlier runs, the latest first.
     """
-    return Template(_asset("page.html")).substitute(
-        style=_asset("style.css"),
+    return Template(asset("page.html")).substitute(
+        style=asset("style.css"),
         data=embedded(_printable(columns(run, past))),
-        script="\n".join(_asset(name) for name in _SCRIPTS),
+        script="\n".join(asset(name) for name in _SCRIPTS),
     )
 
 
@@ -71,7 +71,8 @@ def embedded(value: object) -> str:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file beside this one."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
