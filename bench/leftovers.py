@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from bench.bench import LABEL, Bench
+from dockwright.cache.frozen import FROZEN_LABEL, STORE_LABEL
 from dockwright.engine import parallel
 
 
 def remove_leftovers(bench: Bench) -> None:
     """Remove whatever bears this run's label; after a run that ended well there is nothing."""
     engine, mine = bench.engine, {LABEL: bench.run}
+    for volume in engine.list_volumes({FROZEN_LABEL: None}):
+        if Path(volume["Labels"][STORE_LABEL]).is_relative_to(bench.directory):
+            engine.remove_volume(volume["Name"])
     parallel.run(
         [partial(engine.remove_container, each["Id"]) for each in engine.list_containers(mine)]
     )

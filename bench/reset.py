@@ -89,6 +89,10 @@ class Service:
         """Return that they are not."""
         return False
 
+    def restore_volumes(self) -> bool:
+        """Restore nothing."""
+        return False
+
     def address(self, port: int) -> Address:
         """Return its own address on the engine's network."""
         details = self.engine.inspect_container(self.identifier)

@@ -233,6 +233,25 @@ def test_volumes_are_filled_where_the_engine_cannot_have_layers(
     assert tree(stack, "writer", "/data")["/data/made"]["size"] == 4
 
 
+def test_a_small_baseline_is_filled_and_comes_back(
+    start: Start, pair: Path, tmp_path: Path, store: BaselineStore
+) -> None:
+    make = tmp_path / "init" / "make"
+    make.write_text(MAKE.replace("truncate(5_000_000)", "truncate(5_000)"))
+    start(pair)
+    assert not (store.entries()[0].directory / FROZEN).exists()
+    stack, second = start(pair)
+    assert second.from_cache
+    assert not any(volumes(stack).values())
+    # What the service would do to an empty volume does not happen again.
+    made = tree(stack, "writer", *DIRECTORIES)
+    make.write_text("raise SystemExit('the volume is empty')")
+    with captured(stack, tmp_path / "scratch") as baseline:
+        spoil(stack)
+        baseline.reset()
+        assert tree(stack, "writer", *DIRECTORIES) == made
+
+
 def test_a_mount_that_fails_is_no_fault_of_the_baseline(
     start: Start, pair: Path, store: BaselineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

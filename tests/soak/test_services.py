@@ -258,6 +258,7 @@ def test_every_service_comes_back_by_layers(
     report: Callable[[str], None],
 ) -> None:
     monkeypatch.setattr("dockwright.stack.cached_start._WORTH", 100.0)
+    monkeypatch.setattr("dockwright.stack.cached_start._LEAST_BYTES", 0)
     first, _ = copies()
     second, baseline = copies()
     volumes = second.engine.list_volumes(second.identity.data_selector())

@@ -145,6 +145,9 @@ class _Running:
     def layered(self) -> bool:
         return False
 
+    def restore_volumes(self) -> bool:
+        return False
+
     def address(self, port: int) -> Address:
         return self._stack.address(self._name, port)
 

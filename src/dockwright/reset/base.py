@@ -42,6 +42,13 @@ class Resettable(Protocol):
     def layered(self) -> bool:
         """Return whether these volumes are layers: a new container has them as at the baseline."""
 
+    def restore_volumes(self) -> bool:
+        """Fill the volumes of a new container from the kept baseline, unless they are layers.
+
+        Returns:
+            Whether they are as at the baseline now; False: none is kept.
+        """
+
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
 
@@ -110,9 +117,17 @@ class Constant:
 
 
 class Recreate(Constant):
-    """A new container with empty volumes, which initialises itself again."""
+    """A new container whose volumes hold the kept baseline; without one they are empty."""
 
     manner: Manner = "recreate"
+
+    def __init__(self, service: Resettable) -> None:
+        self._service = service
+
+    def reset(self) -> bool:
+        """Fill the volumes of the new container, which has not started yet, if necessary."""
+        self._service.restore_volumes()
+        return True
 
 
 class Maker(Protocol):

@@ -44,6 +44,10 @@ class ServiceOfStack:
         """Return whether these volumes are layers: a new container has them as at the baseline."""
         return self._stack.layers.cover(self.spec.name)
 
+    def restore_volumes(self) -> bool:
+        """Fill the volumes of a new container from the kept baseline, unless they are layers."""
+        return self.layered() or self._stack.layers.pour(self.spec.name)
+
     def address(self, port: int) -> Address:
         """Return the address that reaches its port from this process."""
         return self._stack.addresses.nearest(self.spec.name, port)

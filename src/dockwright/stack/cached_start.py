@@ -7,7 +7,7 @@ import logging
 import os
 import tarfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -177,6 +177,9 @@ them takes about as long, and a test that waits for the copy waits for the readi
 _MOST_INITIAL_BYTES = 16 << 20
 """A volume that an image fills with more than this is initialised well enough by the image."""
 
+_LEAST_BYTES = 1 << 20
+"""Smaller baselines are filled: that takes no longer than making layers."""
+
 _NOT_MOUNTED = "while mounting volume"  # in Docker's words
 
 
@@ -237,7 +240,7 @@ class CachedStart:
                 raise
             self._start_without_it(self._store, self._key, failure)
         if not self._whole:
-            self._stack.layers.source = nothing
+            self._use_no_more()
         self._start_s = time.monotonic() - began
 
     def read(self) -> None:
@@ -299,6 +302,7 @@ class CachedStart:
             self._give_up(failure)
             return
         self._stack.layers.source = partial(self._lowers, store)
+        self._stack.layers.pour = partial(self._pour, store)
         if self._stored is not None:
             try:
                 self._make_layers(store, self._stored)
@@ -323,7 +327,7 @@ class CachedStart:
     def _fill(self) -> None:
         if self._stored is not None:
             self.from_cache = True
-            self._fill_volumes(self._stored)
+            self._fill_volumes(self._stored, self._stack.graph.ordered())
         elif self._key is not None:
             try:
                 volumes = OwnVolumes(self._stack)
@@ -344,8 +348,10 @@ class CachedStart:
             yield lowers
 
     def _layerable(self, stored: Stored) -> list[Part]:
-        """Return the volumes of a baseline that may be layers: no durable service has them."""
+        """Return the volumes of a baseline that may be layers: worth it, and not durable."""
         stack = self._stack
+        if sum(part.tar_bytes for part in stored.manifest.parts) < _LEAST_BYTES:
+            return []
         durable = [name for name, each in stack.spec.services.items() if each.durable]
         plain = {volume for name in durable for volume in stack.volumes_of(name).values()}
         return [
@@ -357,14 +363,27 @@ class CachedStart:
     def _frozen(self, store: BaselineStore) -> FrozenVolumes:
         return FrozenVolumes(self._stack.engine, store)
 
+    def _pour(self, store: BaselineStore, service: str) -> bool:
+        """Fill the volumes of a service's new container."""
+        if self._key is None:
+            return False
+        with store.reading(self._key.text) as stored:
+            if stored is not None:
+                self._fill_volumes(stored, [service])
+            return stored is not None
+
+    def _use_no_more(self) -> None:
+        """Let the volumes of new containers be empty."""
+        self._stack.layers.source, self._stack.layers.pour = nothing, lambda _: False
+
     def _forget_layers(self) -> None:
         layers = self._stack.layers
         layers.source = nothing
         layers.remove(layers.take(self._stack.graph.ordered()))
 
     def _start_without_it(self, store: BaselineStore, key: Key, failure: Exception) -> None:
-        layers = self._stack.layers
-        layered, layers.source = bool(layers.options), nothing
+        layered = bool(self._stack.layers.options)
+        self._use_no_more()
         self._stack.recreate(self._stack.known(None))
         # It starts without it: the baseline was to blame, or its layers.
         if layered and _NOT_MOUNTED in str(failure):
@@ -386,7 +405,7 @@ class CachedStart:
         )
         return content_key(stack.spec, surroundings)
 
-    def _fill_volumes(self, stored: Stored) -> None:
+    def _fill_volumes(self, stored: Stored, services: Collection[str]) -> None:
         volumes = OwnVolumes(self._stack)
 
         def fill(part: Part) -> None:
@@ -397,7 +416,8 @@ class CachedStart:
             [
                 partial(fill, part)
                 for part in stored.manifest.parts
-                if self._stack.volumes_of(part.service)[part.target] not in layers
+                if part.service in services
+                and self._stack.volumes_of(part.service)[part.target] not in layers
             ]
         )
 

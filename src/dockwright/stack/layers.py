@@ -40,11 +40,13 @@ class Layers:
 
     Attributes:
         source: returns a context that gives the frozen volumes of the baseline and holds them.
+        pour: fills the volumes of a service from the kept baseline; returns whether there is one.
         options: the driver options of volumes that are layers, by the volumes' names.
     """
 
     def __init__(self, stack: Stack) -> None:
         self.source: Callable[[], AbstractContextManager[Lowers]] = nothing
+        self.pour: Callable[[str], bool] = lambda _: False
         self.options: dict[str, dict[str, str]] = {}
         self._stack = stack
         self._holders: dict[str, str] = {}  # by service: the name of its container and volume

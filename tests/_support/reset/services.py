@@ -45,6 +45,9 @@ class RealService:
     def layered(self) -> bool:
         return False
 
+    def restore_volumes(self) -> bool:
+        return False
+
     def address(self, port: int) -> Address:
         details = self.engine.inspect_container(self.identifier)
         [network] = details["NetworkSettings"]["Networks"].values()
