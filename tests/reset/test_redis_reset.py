@@ -158,6 +158,27 @@ def test_what_was_saved_to_disk_does_not_come_back_after_a_kill(empty: Server) -
     assert empty.call(("DBSIZE",)) == [0]
 
 
+def test_what_is_saved_while_the_reset_begins_does_not_come_back_after_a_kill(
+    empty: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.strategy.reset()
+    session = empty.strategy._session
+    assert session
+    transaction = session.transaction
+
+    def saving_before(*commands: Command) -> list[Reply]:
+        empty.call(("SAVE",))  # as the server does by itself from time to time
+        return transaction(*commands)
+
+    monkeypatch.setattr(session, "transaction", saving_before)
+    empty.call(("SET", "leak", "x"))
+    empty.strategy.reset()
+    empty.service.engine.kill_container(empty.service.container())
+    empty.service.engine.start_container(empty.service.container())
+    empty.service.await_ready()
+    assert empty.call(("DBSIZE",)) == [0]
+
+
 def test_the_baseline_is_on_disk_after_a_save_of_other_data(server: Server) -> None:
     before = server.dump()
     server.call(("FLUSHALL",), ("SET", "leak", "x"), ("SAVE",))

@@ -553,7 +553,7 @@ class RedisReset:
         now = Vitals.of(replies[-len(QUESTIONS) :], self._counted)
         if now.databases != self._databases():
             raise StackBrokenError("it did not keep all keys of the baseline: is memory too small?")
-        if same_disk:
+        if same_disk and self._last.same_disk(now):  # no save began by itself meanwhile
             self._last, self._clean = now, now if self._proves(now, now) else None
         else:
             self._restore_disk(session)
