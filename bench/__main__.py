@@ -12,7 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import backup, delays, frozen, own_images, plugin_cost, recorder, start, suites, teardown
+from bench import (
+    backup,
+    delays,
+    frozen,
+    own_images,
+    planning,
+    plugin_cost,
+    recorder,
+    start,
+    suites,
+    teardown,
+)
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
 from bench.machine import describe
@@ -24,6 +35,7 @@ from dockwright.errors import DockwrightError
 MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "plugin": (plugin_cost.measure, "cost of the plugin where no stack is used"),
     "recorder": (recorder.measure, "cost of recording a run"),
+    "planner": (planning.measure, "time and memory of the planner for a very large suite"),
     "start": (start.measure, "start until ready, against Compose and bare API calls"),
     "frozen": (frozen.measure, "starts and resets above a large kept baseline"),
     "detection": (delays.measure, "delay between true readiness and its detection"),

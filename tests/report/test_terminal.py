@@ -29,7 +29,7 @@ def test_the_summary_has_five_parts_and_the_wall_time() -> None:
     lines = texts(RUN)
     assert lines[:2] == [
         "2 stacks started, 40 leases, 40 resets, 46 engine calls",
-        "wall time 12.50 s in 2 processes",
+        "wall time 12.50 s in 2 processes; lower bound 4.63 s",
     ]
     assert headings(RUN) == [
         "time by phase",

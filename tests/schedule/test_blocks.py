@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockwright.errors import UsageError
@@ -79,6 +79,7 @@ def test_tests_that_prefer_one_worker_are_divided_only_if_they_take_too_long() -
     assert sizes == [3, 3, 3, 3, 3, 3, 3, 3]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.booleans()), max_size=30))
 def test_every_test_is_in_one_block_behind_what_it_depends_on(
     wishes: list[tuple[int, int, bool]],

@@ -66,7 +66,7 @@ def test_bound_optimum_and_plan_are_in_order(instance: tuple[list[Block], Resour
 
 
 @given(instances(), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_list_leads_to_a_plan_that_can_run(
     instance: tuple[list[Block], Resources], patient: bool
 ) -> None:

@@ -17,7 +17,16 @@ from dockwright.cli import history
 from dockwright.cli.options import json_option, older_than_s, root_option
 from dockwright.cli.output import Row, note, print_json, print_table
 from dockwright.errors import UsageError
-from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord, UnitRecord
+from dockwright.recording import (
+    RunRecord,
+    RunStore,
+    StoredRun,
+    TestRecord,
+    UnitRecord,
+    recorded_costs,
+    this_machine,
+)
+from dockwright.schedule import read_costs
 
 Table: TypeAlias = tuple[Row, Sequence[Row]]
 """Headers and rows; without headers the rows are plain lines."""
@@ -172,6 +181,7 @@ Examples:
   dockwright runs compare main last    show what the last run changed
   dockwright runs regressions          show what became slower and stayed so
   dockwright runs export --format csv  export every test of every run for a spreadsheet
+  dockwright runs export --costs FILE  write what tests and stacks cost, to balance shards
 """
 )
 def runs() -> None:
@@ -277,10 +287,21 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write.  [default: standard output]",
 )
+@click.option(
+    "--costs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the costs of tests and stacks to this file instead, for dockwright_costs: the "
+    "medians of the last runs.",
+)
 @root_option
-def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> None:
+def export(
+    names: Sequence[str], form: str, output: Path | None, costs: Path | None, root: Path
+) -> None:
     """Export recorded runs, oldest first; RUN is a prefix of a run's name."""
     store = history.store_of_project(root)
+    if costs is not None:
+        _export_costs(store, costs, names, output)
+        return
     chosen = _chosen(store, names) if names else store.runs()
     records = (store.load(run.id) for run in reversed(chosen))
     lines = csv_lines(records) if form == "csv" else json_lines(records)
@@ -291,6 +312,22 @@ def export(names: Sequence[str], form: str, output: Path | None, root: Path) -> 
     with output.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
     note(f"wrote {counted(len(chosen), 'run')} to {output}, {format_size(output.stat().st_size)}")
+
+
+def _export_costs(store: RunStore, file: Path, names: Sequence[str], output: Path | None) -> None:
+    if names or output is not None:
+        raise UsageError(
+            "--costs takes neither runs nor --output",
+            hint="the costs are those of the last runs; give the file's name to --costs",
+        )
+    _chosen(store, [])  # there is a run
+    found = recorded_costs(store, this_machine())
+    file.write_text(found.to_text(), encoding="utf-8")
+    note(
+        f"wrote the costs of {counted(len(found.tests), 'test')} and "
+        f"{counted(len(found.stacks), 'stack')} from {counted(found.runs, 'run')} to {file} "
+        f"({read_costs(file).digest})"
+    )
 
 
 def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:

@@ -22,6 +22,9 @@ HELP: Mapping[str, str] = {
     "stateful": "changes state: has a stack to itself, which is reset afterwards (the default)",
     "module_cleanup": "the tests of the module share one stack to themselves, reset at its end",
     "stack(name)": "which of the declared stacks the test uses",
+    "dependency(name, depends, scope)": "runs after the tests in `depends`, as pytest-dependency "
+    "names them",
+    "order(index, before, after)": "runs in this order, as pytest-order names it",
 }
 """The registered markers, each with one line for ``pytest --markers``."""
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dockwright.errors import UsageError
 from dockwright.pytest_plugin import markers
 from dockwright.pytest_plugin.ahead import LastNeeds
 from dockwright.pytest_plugin.run import (
@@ -26,6 +24,7 @@ from dockwright.pytest_plugin.run import (
     settings_of,
     surviving,
     troubles_of,
+    usage_errors,
     workers_of,
 )
 from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
@@ -44,14 +43,29 @@ _COLOURS: Mapping[str, Mapping[str, bool]] = {
 _SET_UP = "be set up, so that no test gets a stack"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the settings; fires in every process."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the settings, and a distribution for xdist; fires in every process."""
     add_options(parser)
+    pluginmanager.register(_Distribution(parser))
+
+
+class _Distribution:
+    """Adds ``dockwright`` to the values of xdist's ``--dist``, once xdist is registered."""
+
+    def __init__(self, parser: pytest.Parser) -> None:
+        self._parser = parser
+
+    def pytest_plugin_registered(self, plugin_name: str) -> None:
+        """Fires for every plugin, also for those that are registered already."""
+        if plugin_name in ("xdist", "xdist.plugin"):
+            for option in self._parser.getgroup("xdist").options:
+                if "--dist" in option.names():
+                    option.attrs()["choices"].append("dockwright")
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Load another plugin's fixtures, if asked for; fires while options can be declared."""
-    with surviving(early_config, _SET_UP), _usage_errors():
+    with surviving(early_config, _SET_UP), usage_errors():
         settings = settings_of(early_config, early_config.known_args_namespace)
         if settings.compat:
             early_config.pluginmanager.import_plugin("dockwright.pytest_plugin.pytest_docker")
@@ -61,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Resolve the settings and register markers and fixtures; fires in every process."""
     for name, text in markers.HELP.items():
         config.addinivalue_line("markers", f"{name}: {text}")
-    with surviving(config, _SET_UP), _usage_errors():
+    with surviving(config, _SET_UP), usage_errors():
         settings = settings_of(config)
         config.stash[RUN] = Run(
             settings,
@@ -71,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
             on_first_use=partial(_load_for_stacks, config, settings),
         )
         _require_exporter(config, settings)
+        _load_for_order(config, settings)
     with surviving(config, "offer its fixtures"):
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
@@ -114,7 +129,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check every test's markers before anything starts; fires where tests are collected."""
-    with surviving(config, "check the markers of the tests"), _usage_errors():
+    with surviving(config, "check the markers of the tests"), usage_errors():
         run = config.stash[RUN]
         stacks = [DEFAULT_STACK, *run.settings.stacks]
         for item in items:
@@ -128,7 +143,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if _only_shows(config) or _only_distributes(config):
         return
-    with surviving(config, "start stacks before a test asks for one"), _usage_errors():
+    with surviving(config, "start stacks before a test asks for one"), usage_errors():
         run = config.stash[RUN]
         demand = markers.demand(session.items, workers=workers_of(config)) if run.checked else {}
         run.end_ahead()
@@ -169,7 +184,8 @@ def pytest_terminal_summary(
     """Say where the time went; fires in the main process."""
     lines: list[tuple[str, str]] = []
     with surviving(config, "say where the time went"):
-        lines += [(line.text, line.style) for line in config.stash[RUN].summary_lines()]
+        found = config.stash[RUN].summary_lines(details=config.get_verbosity() > 0)
+        lines += [(line.text, line.style) for line in found]
     lines += [(text, "bad") for text in troubles_of(config)]
     if lines:
         terminalreporter.ensure_newline()  # else the title's line is ended a second time
@@ -215,22 +231,31 @@ def _report_to_main(
     output[WORKER_TROUBLES] = config.stash.get(TROUBLES, [])
 
 
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Let pytest show what is wrong with how dockwright is used, and end with its exit code."""
-    try:
-        yield
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
 def _require_exporter(config: pytest.Config, settings: Settings) -> None:
     """Refuse to send spans where what sends them is not installed."""
-    with surviving(config, "check that spans can be sent"), _usage_errors():
+    with surviving(config, "check that spans can be sent"), usage_errors():
         if settings.otlp:
             from dockwright.report import require
 
             require()
+
+
+def _load_for_order(config: pytest.Config, settings: Settings) -> None:
+    """Register what selects, orders and distributes tests."""
+    manager = config.pluginmanager
+    named = config.getoption("dist", default="no") == "dockwright"
+    planned = named or (settings.schedule == "auto" and _is_default_distribution(config))
+    if planned and config.getoption("tx", default=None) and not hasattr(config, "workerinput"):
+        manager.import_plugin("dockwright.pytest_plugin.scheduler")
+    if settings.schedule == "auto" or settings.shard is not None or hasattr(config, "workerinput"):
+        manager.import_plugin("dockwright.pytest_plugin.ordering")
+
+
+def _is_default_distribution(config: pytest.Config) -> bool:
+    """Return whether xdist distributes as it does without any option but ``-n``."""
+    given = config.known_args_namespace
+    default = getattr(given, "dist", "no") == "no" and not getattr(given, "distload", False)
+    return default and getattr(given, "maxschedchunk", None) is None
 
 
 def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from dockwright.errors import DockwrightError, explained
+from dockwright.errors import DockwrightError, UsageError, explained
 from dockwright.settings import OPTIONS, Settings, Source, environment_values, resolve
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Run:
         """What became slower, in the main process, if the run fails because of that."""
         self.record: RunRecord | None = None
         """The record of the run, in the main process, once the run is over."""
+        self.predicted_s = 0.0
+        """How long the run was expected to take; 0: unknown."""
         self._session: RunSession | None = None
         self._ahead: threading.Thread | None = None
         self._seed: Seed | None = None
@@ -128,6 +130,11 @@ class Run:
             self._ahead.join()
             self._session.close()
             self._session = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self.began
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
         """End a lease (see `RunSession.release`); if that fails, fail the test with the reason."""
@@ -193,7 +200,8 @@ class Run:
             recorder.collected = self.collected
             recorder.others.append(recorder.worker_end())
         ending = Ending(self.began, exit_code, source)
-        self.record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
+        record = make_record(recorder, self.summaries, self.settings, os.environ, ending)
+        self.record = replace(record, predicted_s=self.predicted_s)
         try:
             store = store_of(settings, os.environ)
         except DockwrightError as error:  # this does not change the result of the run
@@ -236,8 +244,8 @@ class Run:
         self.summaries.append(summary)
         return summary
 
-    def summary_lines(self) -> list[Line]:
-        """Return the lines for the end of the run; none if no stack was used."""
+    def summary_lines(self, *, details: bool) -> list[Line]:
+        """Return the lines for the end of the run, perhaps with details; none without a stack."""
         if not self.summaries:
             return []
         from dockwright.recording import Summary
@@ -246,7 +254,7 @@ class Run:
 
         redact = Redactor.of(os.environ)  # notes name files and addresses
         summary = Summary.added(self.summaries)
-        lines = summary_lines(summary, time.monotonic() - self.began, self.record)
+        lines = summary_lines(summary, self.elapsed_s, self.record, details=details)
         return [replace(line, text=redact(line.text)) for line in lines]
 
 
@@ -271,6 +279,15 @@ def surviving(config: pytest.Config, what: str) -> Iterator[None]:
         # If the setup failed, everything after it fails too, which explains nothing.
         if RUN in config.stash or TROUBLES not in config.stash:
             add_troubles(config, [f"dockwright could not {what}: {reason}"])
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Let pytest show what is wrong with how dockwright is used, and end with its exit code."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def add_troubles(config: pytest.Config, lines: Iterable[str]) -> None:

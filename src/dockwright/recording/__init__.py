@@ -7,7 +7,12 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.recording.assembly import RunInfo, assemble, record_of
     from dockwright.recording.codec import decoded, encoded
-    from dockwright.recording.costs import recorded_costs
+    from dockwright.recording.costs import (
+        measured_resources,
+        measured_tests,
+        recorded_costs,
+        recorded_tests,
+    )
     from dockwright.recording.finish import (
         Ending,
         GitQuestion,
@@ -85,8 +90,11 @@ __all__ = [
     "encoded",
     "keep",
     "make_record",
+    "measured_resources",
+    "measured_tests",
     "record_of",
     "recorded_costs",
+    "recorded_tests",
     "store_of",
     "this_machine",
     "without_secrets",
@@ -104,7 +112,7 @@ __getattr__ = lazily(
             "decoded",
             "encoded",
         ),
-        "costs": ("recorded_costs",),
+        "costs": ("measured_resources", "measured_tests", "recorded_costs", "recorded_tests"),
         "finish": (
             "Ending",
             "GitQuestion",

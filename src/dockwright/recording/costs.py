@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dockwright.recording.record import Machine
+from dockwright.recording.record import Machine, RunRecord, StackRecord, TestRecord
 from dockwright.recording.store import PastTest, RunStore
-from dockwright.schedule import Costs, StackCost, typical
+from dockwright.schedule import Costs, Resources, StackCost, StackModel, Test, typical
 
 _RUNS = 5
 """How many runs count: more would keep what tests cost before they were changed."""
@@ -47,6 +47,72 @@ def recorded_costs(store: RunStore, machine: Machine) -> Costs:
         fixtures_s=typical(map(_fixtures_s, documents)),
         runs=len(chosen),
     )
+
+
+def measured_tests(record: RunRecord) -> list[Test]:
+    """Return the tests of a run as the planner sees them, with what each took without waiting.
+
+    Shared fixtures are not part of it. Which tests had to stay together is not recorded, except
+    for those that shared the lease of a module.
+    """
+    names = {stack.project: stack.name for stack in record.stacks}
+    return [_measured(test, names) for test in record.tests]
+
+
+def _measured(test: TestRecord, names: Mapping[str, str]) -> Test:
+    queue_s = sum(span.seconds for span in test.spans if span.phase == "queue" and not span.shared)
+    return _as_planned(
+        test.nodeid, max(0.0, test.wall_s - queue_s), test.lane, names.get(test.stack, "")
+    )
+
+
+def _as_planned(nodeid: str, seconds: float, lane: str, stack: str) -> Test:
+    if lane == "none" or not stack:
+        return Test(nodeid, seconds)
+    lease = f"{nodeid.partition('::')[0]} {stack}" if lane == "module" else ""
+    return Test(nodeid, seconds, stack, lane != "stateless", lease)
+
+
+def recorded_tests(store: RunStore, costs: Costs) -> list[Test]:
+    """Return the tests of the last recorded run as the planner sees them; none without a run.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    runs = store.runs(1)
+    document = store.document(runs[0].id) if runs else {}
+    names = {stack["project"]: stack["name"] for stack in _list(document, "stacks")}
+    lanes = {
+        test["nodeid"]: (test.get("lane", "none"), names.get(test.get("stack", ""), ""))
+        for test in _list(document, "tests")
+    }
+    return [
+        _as_planned(nodeid, costs.seconds(nodeid), lane, stack)
+        for nodeid, (lane, stack) in lanes.items()
+    ]
+
+
+def measured_resources(record: RunRecord) -> Resources:
+    """Return what the tests of a run could use."""
+    of_name: dict[str, list[StackRecord]] = {}
+    for stack in record.stacks:
+        of_name.setdefault(stack.name, []).append(stack)
+    return Resources(
+        max(1, len(record.workers)),
+        {
+            name: StackModel(
+                len(copies),
+                typical(_whole_s(copies, "start")),
+                typical(_whole_s(copies, "reset")),
+            )
+            for name, copies in of_name.items()
+        },
+    )
+
+
+def _whole_s(copies: Iterable[StackRecord], phase: str) -> Iterator[float]:
+    for copy in copies:
+        yield from (each.seconds for each in copy.spans if each.phase == phase and not each.name)
 
 
 def _kind(machine: Machine | Mapping[str, Any]) -> tuple[object, object]:

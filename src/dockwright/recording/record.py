@@ -275,6 +275,7 @@ class RunRecord:
         counts: how often something happened: ``started``, ``resets``, ``replaced``, ``leases``.
         notes: further information for the user.
         problems: what could not be cleaned up.
+        predicted_s: how long it was expected to take, from earlier runs; 0: unknown.
     """
 
     id: str
@@ -293,6 +294,7 @@ class RunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    predicted_s: float = 0.0
 
     def to_json(self) -> dict[str, Json]:
         """Return it as JSON values."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dockwright._text import counted
 from dockwright.recording import RunRecord, Summary, TestRecord
+from dockwright.report.planning import Retrospect, retrospect
 from dockwright.report.summary import (
     GAPS,
     IN_BACKGROUND,
@@ -45,19 +46,39 @@ class Line:
     style: Literal["", "heading", "bad"] = ""
 
 
-def summary_lines(summary: Summary, wall_s: float, run: RunRecord | None = None) -> list[Line]:
+def summary_lines(
+    summary: Summary, wall_s: float, run: RunRecord | None = None, *, details: bool = False
+) -> list[Line]:
     """Return the lines that show where the time went.
 
     Args:
         summary: of all processes of the run.
         wall_s: how long the run took, in seconds.
         run: its record; None: it was not recorded, and only its stacks are shown.
+        details: whether to show everything that would have made it shorter.
     """
     processes = len(run.workers) if run else 1
     beside = f" in {processes} processes" if processes > 1 else ""
     parts = _of_record(run) if run else _background(background_shares(summary.stacks()))
-    heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}"]
-    return [*map(Line, heads), *parts, *_notes(summary)]
+    planned = retrospect(run) if run else None
+    possible = _possible(planned) if planned else ""
+    heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}{possible}"]
+    held = _held_back(planned, details=details) if planned else ()
+    return [*map(Line, heads), *held, *parts, *_notes(summary)]
+
+
+def _possible(planned: Retrospect) -> str:
+    expected = f"predicted {planned.predicted_s:.2f} s, " if planned.predicted_s else ""
+    return f"; {expected}lower bound {planned.bound_s:.2f} s"
+
+
+def _held_back(planned: Retrospect, *, details: bool) -> Iterator[Line]:
+    """Say what the lower bound follows from, and what would make the run shorter."""
+    yield Line(f"held back by {planned.held_back_by}"[:_WIDTH])
+    for change in planned.changes[: None if details else 1]:
+        yield Line(f"  {change.what}: {change.seconds:.2f} s less"[:_WIDTH])
+        if details:
+            yield from (Line(f"    {_ending(name, _WIDTH - 4)}") for name in change.tests)
 
 
 def _counts(summary: Summary) -> Iterator[str]:

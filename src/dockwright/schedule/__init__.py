@@ -17,8 +17,13 @@ if TYPE_CHECKING:
         typical,
     )
     from dockwright.schedule.model import Block, Placed, Plan, Resources, StackModel, Test
-    from dockwright.schedule.plan import plan, simulated
+    from dockwright.schedule.outlook import Choice, Forecast, exclusive_leases, forecast
+    from dockwright.schedule.picture import timeline
+    from dockwright.schedule.planner import plan, simulated
     from dockwright.schedule.queue import BlockQueue
+    from dockwright.schedule.resources import resources_of
+    from dockwright.schedule.shards import shards_of
+    from dockwright.schedule.verdict import Change, changes, held_back_by
 
 __all__ = [
     "DURATIONS",
@@ -26,8 +31,11 @@ __all__ = [
     "Block",
     "BlockQueue",
     "Bound",
+    "Change",
+    "Choice",
     "Costs",
     "CostsFile",
+    "Forecast",
     "Placed",
     "Plan",
     "Resources",
@@ -36,10 +44,17 @@ __all__ = [
     "Test",
     "blocks_of",
     "bound_of",
+    "changes",
+    "exclusive_leases",
+    "forecast",
+    "held_back_by",
     "in_order",
     "plan",
     "read_costs",
+    "resources_of",
+    "shards_of",
     "simulated",
+    "timeline",
     "typical",
 ]
 
@@ -50,8 +65,13 @@ __getattr__ = lazily(
         "bound": ("Bound", "bound_of"),
         "copies": ("AllCopies",),
         "costs": ("DURATIONS", "Costs", "CostsFile", "StackCost", "read_costs", "typical"),
+        "outlook": ("Choice", "Forecast", "exclusive_leases", "forecast"),
         "model": ("Block", "Placed", "Plan", "Resources", "StackModel", "Test"),
-        "plan": ("plan", "simulated"),
+        "planner": ("plan", "simulated"),
         "queue": ("BlockQueue",),
+        "resources": ("resources_of",),
+        "shards": ("shards_of",),
+        "picture": ("timeline",),
+        "verdict": ("Change", "changes", "held_back_by"),
     },
 )

@@ -71,13 +71,15 @@ def _add(test: Test, by_name: Mapping[str, Test], found: dict[str, Test]) -> Non
             found.setdefault(current.name, current)
         elif name in under_way:
             names = list(under_way)
-            raise _circle([*names[names.index(name) :], name])
+            raise _circle(names[names.index(name) :])
         else:
             under_way[name] = None
             path.append((by_name[name], iter(by_name[name].after)))
 
 
 def _circle(names: Sequence[str]) -> UsageError:
+    start = min(range(len(names)), key=names.__getitem__)
+    names = [*names[start:], *names[: start + 1]]
     return UsageError(
         f"tests depend on each other in a circle: {' -> '.join(names)}",
         hint="each arrow means 'runs after'; remove one of these dependencies",

@@ -16,6 +16,9 @@ PORT_MODES = ("free", "declared")
 RECORD = ("auto", "on", "off")
 """When a run is recorded; ``auto``: if it uses a stack."""
 
+SCHEDULE = ("auto", "off")
+"""Whether dockwright decides in which order tests run, and which worker gets which."""
+
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The extensions of a report's file name, one for each format."""
 
@@ -67,6 +70,25 @@ def parse_record(text: str) -> str:
     if text not in RECORD:
         raise ValueError(f"expected one of: {', '.join(RECORD)}")
     return text
+
+
+def parse_schedule(text: str) -> str:
+    """Read whether runs are planned."""
+    if text not in SCHEDULE:
+        raise ValueError(f"expected one of: {', '.join(SCHEDULE)}")
+    return text
+
+
+def parse_shard(text: str) -> tuple[int, int] | None:
+    """Read a part of the suite such as ``2/5``; an empty text: all of it."""
+    if not text.strip():
+        return None
+    number, slash, count = (part.strip() for part in text.partition("/"))
+    if not slash or not number.isdecimal() or not count.isdecimal():
+        raise ValueError("expected NUMBER/COUNT, such as 2/5")
+    if not 1 <= int(number) <= int(count):
+        raise ValueError(f"expected a number from 1 to {max(1, int(count))} before the slash")
+    return int(number), int(count)
 
 
 def parse_report(text: str) -> str:
@@ -213,6 +235,25 @@ OPTIONS: tuple[Option, ...] = (
         "files or patterns that dockwright_seed hooks read; with them, seeded volumes are kept for "
         "later runs",
         many=True,
+        metavar="FILE",
+    ),
+    Option(
+        "schedule",
+        parse_schedule,
+        "plan the order of the tests and their distribution among xdist's workers: auto, off",
+        metavar="WHEN",
+    ),
+    Option(
+        "shard",
+        parse_shard,
+        "run only one of several equal parts of the suite, e.g. 2/5",
+        metavar="N/COUNT",
+    ),
+    Option(
+        "costs",
+        str,
+        "file with the costs of tests and stacks, from `dockwright runs export --costs` or "
+        "pytest-split; default: .test_durations, and the recorded runs",
         metavar="FILE",
     ),
     Option(

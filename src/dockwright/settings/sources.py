@@ -42,6 +42,9 @@ class Settings:
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
+        schedule: whether dockwright plans runs (see `SCHEDULE`).
+        shard: which of how many equal parts of the suite is run, counted from 1; None: all of it.
+        costs: file with the costs of tests and stacks; None: ``.test_durations`` or recorded runs.
         record: when runs are recorded (see `RECORD`).
         record_days: how many days a recorded run is kept; 0: forever.
         record_runs: how many recorded runs are kept at most; 0: all.
@@ -70,6 +73,9 @@ class Settings:
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
     compat: str = ""
+    schedule: str = "auto"
+    shard: tuple[int, int] | None = None
+    costs: Path | None = None
     record: str = "auto"
     record_days: int = 90
     record_runs: int = 200
@@ -108,7 +114,8 @@ def _shown(value: object) -> str:
             str(each) if name == _ALL else f"{name}={each}" for name, each in value.items()
         )
     if isinstance(value, tuple):
-        return ",".join(str(each) for each in value)
+        separator = "/" if all(isinstance(each, int) for each in value) else ","
+        return separator.join(str(each) for each in value)
     return str(value)
 
 
@@ -205,6 +212,8 @@ def _read(option: Option, raw: str | Sequence[str], source: Source) -> object:
         return MappingProxyType(_read_ports(texts, source))
     if option.name in ("compose", "env_files", "seed_inputs", "report"):
         return tuple(_path(text, source) for text in texts)
+    if option.name == "costs":
+        return _path(texts[0], source) if texts[0] else None
     return tuple(parsed) if option.many else parsed[0]
 
 
