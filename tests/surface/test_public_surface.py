@@ -27,6 +27,7 @@ COMMANDS = (
     ("doctor",),
     ("cache ls",),
     ("runs ls",),
+    ("plan",),
     ("pool warm", "--for", "5m"),
     ("pool ls",),
     ("pool stats",),
