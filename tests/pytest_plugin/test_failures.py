@@ -197,3 +197,26 @@ def test_what_dockwright_does_inside_is_not_shown(suite: Suite) -> None:
     )
     result.stdout.no_fnmatch_line("*/dockwright/*")
     suite.run("--full-trace").stdout.fnmatch_lines(["*/dockwright/pool/lease.py:*"])
+
+
+@pytest.mark.engine
+def test_a_service_that_is_killed_for_its_memory_is_named(suite: Suite) -> None:
+    command = (
+        'command: ["sh", "-c", "while ! test -e /full; do sleep 0.1; done; exec tail /dev/zero"]'
+    )
+    limits = "mem_limit: 24m\n    memswap_limit: 24m\n"
+    suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {command}\n    {limits}")
+    suite.write(
+        "test_it.py",
+        """
+        from dockwright import poll_for_container_stop
+
+        def test_it(stack):
+            stack.exec("web", ["touch", "/full"])
+            poll_for_container_stop(stack.container("web"), 60)
+            assert False
+        """,
+    )
+    text = output(suite.passes(failed=1))
+    assert "web was killed: it used all of its memory limit of 25.2 MB" in text
+    assert "hint: raise mem_limit (or deploy.resources.limits.memory) in the Compose file" in text

@@ -6,12 +6,13 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockwright._text import format_size
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError, SettingsError, explained
@@ -25,6 +26,7 @@ from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
     from dockwright.engine import Endpoint, Engine
+    from dockwright.stack import Stack
 
 
 __all__ = ["RunSession", "connect_engine", "find_endpoint", "load_options", "state_directory"]
@@ -251,7 +253,19 @@ class RunSession:
                 text = redact("\n".join(lines))
                 plain = printable(_COLOUR.sub("", text))
                 sections.append((f"log of {unit} since the test began", plain))
-        return sections
+        return [*sections, *self._memory_kills(stack)]
+
+    def _memory_kills(self, stack: Stack) -> Iterator[tuple[str, str]]:
+        """Yield a title and a text for each service that was killed because memory ran out."""
+        for service, container in stack.containers.items():
+            try:
+                found = self.engine().inspect_container(container)
+                killed, limit = found["State"].get("OOMKilled"), found["HostConfig"].get("Memory")
+            except Exception as failure:  # noqa: BLE001 - the test has failed for its own reason
+                _log.debug("could not look at %s: %s", service, explained(failure))
+                continue
+            if killed:
+                yield f"memory of {service}", f"{service} was killed: {_why_killed(limit)}"
 
     def _kept_note(self, lease: Lease, whose: str) -> str:
         """Return the commands to look at a kept stack and to remove it."""
@@ -311,6 +325,17 @@ class RunSession:
             run=self._run,
             parent=os.getppid() if "PYTEST_XDIST_WORKER" in self._environ else 0,
         )
+
+
+def _why_killed(limit_bytes: int | None) -> str:
+    if not limit_bytes:
+        return (
+            "the engine's host ran out of memory\n  hint: set dockwright_max_stacks to fewer copies"
+        )
+    return (
+        f"it used all of its memory limit of {format_size(limit_bytes)}\n"
+        "  hint: raise mem_limit (or deploy.resources.limits.memory) in the Compose file"
+    )
 
 
 def _calls(engine: Engine) -> dict[str, Json]:
