@@ -29,6 +29,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ.setdefault("DOCKWRIGHT_WAIT_FOR_REMOVAL", "1")  # inner runs: tests count what is left
+
 
 def pytest_report_header() -> str:
     """Print the seed by which the batteries draw their samples."""

@@ -60,7 +60,10 @@ def test_a_copy_must_save_more_than_it_costs() -> None:
 
 
 def test_before_the_first_reset_there_is_one_spare_at_most() -> None:
-    assert wanted(DemandEstimate(coming_exclusive=50, start_s=1.0, hold_s=0.5)) == 2
+    demand = DemandEstimate(coming_exclusive=50, start_s=1.0, hold_s=0.5, cores=4)
+    assert wanted(demand) == 2
+    assert wanted(replace(demand, cores=2)) == 1  # it would slow that reset
+    assert wanted(replace(demand, busy=3.5)) == 1
 
 
 def test_each_copy_must_pay_for_itself() -> None:

@@ -75,8 +75,11 @@ class DemandEstimate:
         """
         if self.start_s is None or self.coming_exclusive == 0:
             return 1
-        # Before the first reset its duration is unknown: start one spare at most.
-        most = limit if self.reset_s is not None else min(limit, 2)
+        most = limit
+        if self.reset_s is None:
+            # Its duration is unknown: start one spare at most, and only with a core to spare.
+            has_core = at_once + max(1.0, self.busy) < self.cores
+            most = min(limit, 2 if has_core else 1)
         # Where the tests need the cores themselves, a start in the background delays them.
         crowded = self.busy and at_once + self.busy > self.cores
         worth = 1.0 if crowded else _WORTH
