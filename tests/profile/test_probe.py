@@ -82,6 +82,52 @@ def test_nothing_is_changed(tmp_path: Path) -> None:
     assert {"async-sleep", "spawn", "thread"} <= set(kinds(process))
 
 
+PIPES = """
+import io, subprocess, sys, time
+LOOP = "import time\\nfor n in '123': time.sleep(0.1); print(n, flush=True)"
+SLOW = [sys.executable, "-I", "-c", LOOP]
+BOTH = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+def lines(child):
+    return [line for line in child.stdout]
+
+def whole(child):
+    return child.stdout.read()
+
+def single(child):
+    return child.stdout.readline() + child.stdout.readline() + child.stdout.readline()
+
+for read in (lines, whole, single):
+    for options in ({}, {"text": True}, {"bufsize": 0}, {"bufsize": 1, "encoding": "utf-8"}):
+        with subprocess.Popen(SLOW, **BOTH, **options) as child:
+            began = time.monotonic()
+            found = read(child)
+            waited = time.monotonic() - began
+            empty = child.stderr.read()
+            text = "text" in options or "encoding" in options
+            expected = "1\\n2\\n3\\n" if text else b"1\\n2\\n3\\n"
+            assert (expected[:0].join(found) if read is lines else found) == expected
+            assert empty == expected[:0]
+            assert isinstance(child.stdout, io.TextIOWrapper) == text
+            print(child.pid, waited)
+"""
+
+
+def test_reading_a_childs_pipe_is_waiting_for_the_child(tmp_path: Path) -> None:
+    out, processes = run_python(PIPES, tmp_path / "records")
+    (process,) = [each for each in processes if not each.parent or len(each.spans) > 20]
+    for line in out.splitlines():
+        pid, waited_s = line.split()
+        spans = [
+            span
+            for span in process.spans
+            if span.kind == "wait"
+            and span.detail["pid"] == int(pid)
+            and span.frames[0].function in ("lines", "<listcomp>", "whole", "single")
+        ]
+        assert sum(span.seconds for span in spans) == pytest.approx(float(waited_s), rel=0.05)
+
+
 def test_an_existing_sitecustomize_still_runs(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.from_theirs = __file__\n")
     script = "import sys, sitecustomize; print(sys.from_theirs, sitecustomize.__file__)"

@@ -1,8 +1,9 @@
-"""Notes what blocks a thread: sleeps, subprocesses, threads that are waited for."""
+"""Notes what blocks a thread: sleeps, subprocesses and their pipes, other threads."""
 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import time
 from _thread import get_ident
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MOST_WORDS = 60
 _LONGEST_WORD = 400
 _LEAST_WAIT_S = 0.005
+_LEAST_READ_S = 0.0002  # what has arrived already is read faster
 _MAIN_THREAD = get_ident()
 
 
@@ -67,6 +69,7 @@ def words(command: Any) -> list[str]:
 
 
 def _patch_subprocess(module: Any) -> None:
+    module.io = _PipesOfChildren()
     popen = module.Popen
     popen.__init__ = _spawning(popen.__init__)
     popen.wait = _waiting(popen.wait)
@@ -82,6 +85,10 @@ def _spawning(real: Callable[..., None]) -> Callable[..., None]:
             real(self, args, *rest, **options)
         finally:
             end = clock()
+            for stream in (getattr(self, "stdout", None), getattr(self, "stderr", None)):
+                raw = getattr(getattr(stream, "buffer", stream), "raw", stream)
+                if isinstance(raw, _PipeOfChild):
+                    raw.pid = getattr(self, "pid", None)
             record = {
                 "pid": getattr(self, "pid", None),
                 "argv": _shell_words(args),
@@ -91,6 +98,48 @@ def _spawning(real: Callable[..., None]) -> Callable[..., None]:
             LOG.write(("spawn", begin, end, get_ident(), frames(), record))
 
     return spawn
+
+
+class _PipeOfChild(io.FileIO):
+    """The end of a child's pipe that this process reads; notes what a read waits for."""
+
+    pid: int | None = None
+
+    def readinto(self, *args: Any) -> Any:
+        __tracebackhide__ = True
+        return self._noted(super().readinto, *args)
+
+    def read(self, *args: Any) -> Any:
+        __tracebackhide__ = True
+        return self._noted(super().read, *args)
+
+    def readall(self) -> Any:
+        __tracebackhide__ = True
+        return self._noted(super().readall)
+
+    def _noted(self, real: Callable[..., Any], *args: Any) -> Any:
+        __tracebackhide__ = True
+        begin = clock()
+        try:
+            return real(*args)
+        finally:
+            if clock() - begin >= _LEAST_READ_S:
+                LOG.span("wait", begin, frames(3), pid=self.pid)
+
+
+class _PipesOfChildren:
+    """Stands for the module ``io`` in ``subprocess``, where it only opens pipes of children."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(io, name)
+
+    def open(self, file: Any, mode: str = "r", buffering: int = -1, **options: Any) -> Any:
+        if not (isinstance(file, int) and mode == "rb") or options:
+            return io.open(file, mode, buffering, **options)  # noqa: UP020 - as Popen does
+        raw = _PipeOfChild(file, mode)
+        if buffering == 0:
+            return raw
+        return io.BufferedReader(raw, buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE)
 
 
 def _shell_words(args: Any) -> list[str]:
