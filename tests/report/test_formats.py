@@ -111,6 +111,32 @@ def test_a_trace_holds_every_test_on_its_workers_thread() -> None:
     assert [threads[event["tid"]] for event in tests] == [test.worker for test in RUN.tests]
 
 
+def test_only_resets_before_another_lease_are_a_saving() -> None:
+    reset = Span("reset", "", 2.0, 1.0)
+    once = StackRecord(
+        "dw-1", "", (Span("start", "", 0.0, 1.0), Span("lease", "a", 1.0, 1.0), reset)
+    )
+    assert savings(replace(RUN, tests=(), stacks=(once,))) == []
+    again = replace(once, spans=(*once.spans, Span("lease", "b", 3.0, 1.0)))
+    [saving] = savings(replace(RUN, tests=(), stacks=(again,)))
+    assert (saving.seconds, saving.what) == (1.0, "by resetting stacks in the background")
+    assert (
+        saving.how == "1 reset before another lease took 1.00 s, and tests waited 0.00 s for them"
+    )
+
+
+def test_a_new_stack_for_each_lease_is_a_measure_only_where_the_suite_declares_it() -> None:
+    leases = tuple(Span("lease", f"docker_services of t{n}.py", float(n), 0.5) for n in (2, 4, 6))
+    stack = StackRecord("dw-1", "", (Span("start", "", 0.0, 2.0), *leases))
+    [saving] = savings(replace(RUN, tests=(), stacks=(stack,)))
+    assert (saving.seconds, saving.what) == (
+        4.0,
+        "compared with a new stack for each scope of docker_services",
+    )
+    others = tuple(replace(lease, name="t.py::test") for lease in leases)
+    assert savings(replace(RUN, tests=(), stacks=(replace(stack, spans=others),))) == []
+
+
 def test_nothing_is_saved_where_every_lease_had_a_start_of_its_own() -> None:
     assert savings(RUN)
     assert savings(replace(RUN, stacks=())) == []

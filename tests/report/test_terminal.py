@@ -66,6 +66,18 @@ def test_a_tests_own_wait_is_on_its_lane_and_among_the_costliest() -> None:
     assert costliest_waits(run)[0].name == "a test waited for: restart db"
 
 
+def test_a_stack_that_no_test_used_is_named() -> None:
+    spans = (Span("start", "", 0.0, 1.0), Span("cleanup", "", 2.0, 1.0))
+    report = BrokerReport(
+        stacks=(
+            StackRecord("dw-1", "", (*spans, Span("lease", "t", 1.0, 0.1))),
+            StackRecord("dw-2", "", spans),
+        )
+    )
+    summary = Summary({"started": 2}, reports=(report.to_json(),))
+    assert texts(None, summary)[2] == "never used: 1 stack (spares, or starts that failed)"
+
+
 def test_a_stack_that_stays_is_a_leftover() -> None:
     stack = StackRecord("dw-kept", "shop", (Span("start", "", 0.0, 1.0),))
     (line,) = (
@@ -90,6 +102,7 @@ def test_a_problem_is_shown_with_the_leftovers() -> None:
 def test_a_run_that_is_not_recorded_shows_what_happened_to_its_stacks() -> None:
     spans = (
         Span("start", "", 5.0, 1.5),
+        Span("lease", "t.py::test", 6.6, 0.3),
         Span("reset", "", 7.0, 0.2),
         Span("reset", "db: sql", 7.0, 0.1),
     )

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright._text import listed
-from dockwright.pool.copies import Copy
+from dockwright.pool.copies import Copy, State
 from dockwright.pool.lease import Lease
 from dockwright.recording import RunningCopy, StackTimeline
 from dockwright.stack import Listener, ServiceReset, UnitEvent
-from dockwright.wait import PATIENCE_S
 
 _FEW_RESETS = 3
 _LITTLE_S = 1.0
@@ -42,8 +41,8 @@ class Advice:
         """Note that nothing listened on ports that a service declares."""
         port = f"port {' and '.join(map(str, ports))}"
         text = (
-            f"warning: stack {stack}: nobody listened on {port} of {service} within "
-            f"{PATIENCE_S:.0f} s of its start; the tests went on without\n"
+            f"warning: stack {stack}: nothing listened on {port} of {service} within "
+            "dockwright_listen_timeout; the tests went on without\n"
             f"  hint: declare a health check for {service}, or x-dockwright: {{ready: running}}; "
             "or declare only ports that it serves"
         )
@@ -205,6 +204,8 @@ class PoolTimeline:
         self._journal = journal or StackTimeline()
         self._look = look
         self._advice = advice or Advice()
+        self._started: set[str] = set()
+        self._removed: set[str] = set()
 
     def made(self, copy: Copy) -> None:
         """Note that a copy is about to be started."""
@@ -242,12 +243,17 @@ class PoolTimeline:
 
     def usable(self, copy: Copy) -> None:
         """Note that the start of a copy has ended: it can be leased, or it failed."""
-        began = copy.made_s
         identity = copy.stack.identity
-        self._journal.add(identity.project, "start", "", began, time.monotonic() - began)
+        self._note_start(copy, time.monotonic())
         self._advice.resets(identity.ownership.stack, copy.baseline.resets)
         for service, why in copy.baseline.gave_way.items():
             self._advice.gave_way(identity.ownership.stack, service, why)
+
+    def _note_start(self, copy: Copy, ended: float) -> None:
+        project = copy.stack.identity.project
+        if project not in self._started:
+            self._started.add(project)
+            self._journal.add(project, "start", "", copy.made_s, ended - copy.made_s)
 
     def released(self, lease: Lease) -> None:
         """Note that a lease has ended."""
@@ -271,9 +277,19 @@ class PoolTimeline:
 
     @contextmanager
     def removing(self, copy: Copy) -> Iterator[None]:
-        """Record the time of a removal, after a last sample."""
+        """Record the time of a removal, after a last sample.
+
+        Every copy has one start and one removal, so that their numbers add up: also one whose start
+        was called off, or that waited for a seed which nobody needed.
+        """
         self._look(living(copy))
-        with self._journal.noted(copy.stack.identity.project, "cleanup"):
+        project = copy.stack.identity.project
+        self._note_start(copy, copy.since_s if copy.state is State.UNSEEDED else time.monotonic())
+        if project in self._removed:  # once more, as the first removal did not get everything
+            yield
+            return
+        self._removed.add(project)
+        with self._journal.noted(project, "cleanup"):
             yield
 
 

@@ -53,6 +53,9 @@ GAPS: Mapping[str, str] = {
 
 FAILURES = ("failed", "error")
 
+OF_PYTEST_DOCKER = "docker_services of "
+"""How the names of leases begin that pytest-docker's fixtures hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -306,10 +309,14 @@ def savings(run: RunRecord) -> list[Saving]:
 
 
 def _sharing(run: RunRecord) -> Iterator[Saving]:
-    """Compare with a new stack for each lease."""
+    """Compare with what a suite for pytest-docker declares: a new stack for each of its scopes."""
     boots = [boot.seconds for stack in run.stacks for boot in starts(stack)]
-    leases = sum(span.phase == "lease" for stack in run.stacks for span in stack.spans)
-    resets = [span.seconds for span in _whole_resets(run)]
+    leases = sum(
+        span.phase == "lease" and span.name.startswith(OF_PYTEST_DOCKER)
+        for stack in run.stacks
+        for span in stack.spans
+    )
+    resets = [span.seconds for span in _used_resets(run)]
     if not boots or leases <= len(boots):
         return
     boot_s, reset_s = median(boots), sum(resets)
@@ -317,13 +324,15 @@ def _sharing(run: RunRecord) -> Iterator[Saving]:
     if resets:
         how += f", minus {reset_s:.2f} s for {counted(len(resets), 'reset')}"
     yield Saving(
-        (leases - len(boots)) * boot_s - reset_s, "compared with a new stack for each lease", how
+        (leases - len(boots)) * boot_s - reset_s,
+        "compared with a new stack for each scope of docker_services",
+        how,
     )
 
 
 def _background_resets(run: RunRecord) -> Iterator[Saving]:
     """Compare with resets for which the next test would wait."""
-    total_s = sum(span.seconds for span in _whole_resets(run))
+    resets = [span.seconds for span in _used_resets(run)]
     waited_s = sum(
         span.seconds
         for test in run.tests
@@ -331,20 +340,33 @@ def _background_resets(run: RunRecord) -> Iterator[Saving]:
         if span.phase == "queue" and span.name == "resetting"
     )
     yield Saving(
-        total_s - waited_s,
+        sum(resets) - waited_s,
         "by resetting stacks in the background",
-        f"resets took {total_s:.2f} s, and tests waited {waited_s:.2f} s for them",
+        f"{counted(len(resets), 'reset')} before another lease took {sum(resets):.2f} s, and tests "
+        f"waited {waited_s:.2f} s for them",
+    )
+
+
+def _used_resets(run: RunRecord) -> Iterator[Span]:
+    """Return the whole resets after which the same copy was leased again: a test needed them."""
+    for stack in run.stacks:
+        last = max((span.began_s for span in stack.spans if span.phase == "lease"), default=0.0)
+        for span in stack.spans:
+            if span.phase == "reset" and not span.name and span.began_s < last:
+                yield span
+
+
+def never_used(stacks: Iterable[StackRecord]) -> int:
+    """Return how many stacks were started in this run, but no test leased them."""
+    return sum(
+        bool(starts(stack)) and not any(span.phase == "lease" for span in stack.spans)
+        for stack in stacks
     )
 
 
 def starts(stack: StackRecord) -> list[Span]:
     """Return the spans until the stack could be used, one for each start."""
     return [span for span in stack.spans if span.phase == "start" and not span.name]
-
-
-def _whole_resets(run: RunRecord) -> Iterator[Span]:
-    for stack in run.stacks:
-        yield from (span for span in stack.spans if span.phase == "reset" and not span.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +391,7 @@ def leftovers(run: RunRecord) -> Leftovers | None:
         return Leftovers(f"{counted(len(stay), 'stack')}: {', '.join(stay)}", none=False)
     if run.problems:
         return Leftovers(f"{counted(len(run.problems), 'problem')} while removing", none=False)
-    removed = sum(span.phase == "cleanup" for stack in run.stacks for span in stack.spans)
+    removed = sum(any(span.phase == "cleanup" for span in stack.spans) for stack in run.stacks)
     return Leftovers(f"none ({counted(removed, 'stack')} removed)", none=True)
 
 

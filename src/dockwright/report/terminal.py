@@ -20,6 +20,7 @@ from dockwright.report.summary import (
     gap_shares,
     kinds,
     leftovers,
+    never_used,
     process_shares,
     savings,
     slowest,
@@ -63,6 +64,8 @@ def summary_lines(
     planned = retrospect(run) if run else None
     possible = _possible(planned) if planned else ""
     heads = [", ".join(_counts(summary)), f"wall time {wall_s:.2f} s{beside}{possible}"]
+    if unused := never_used(summary.stacks()):
+        heads.append(f"never used: {counted(unused, 'stack')} (spares, or starts that failed)")
     held = _held_back(planned, details=details) if planned else ()
     return [*map(Line, heads), *held, *parts, *_notes(summary)]
 

@@ -16,7 +16,10 @@ function readLanes() {
   const stacks = data.stacks.map((stack) => {
     const items = [];
     eachSpan(stack.spans, 0, (span) => items.push({ ...span, label: span.name }));
-    return { title: stack.name, project: stack.project, kind: "stack", items };
+    const used = items.some((item) => item.phase === "lease");
+    const number = stack.project.slice(stack.project.lastIndexOf("-") + 1);  // first, as the end may be clipped
+    const title = "stack " + number + " " + stack.name + (used ? "" : ", never used");
+    return { title, project: stack.project, kind: "stack", items };
   });
   for (const lane of [...lanes, ...stacks]) lane.items.sort((a, b) => a.began - b.began);
   const first = (lane) => (lane.items.length ? lane.items[0].began : Infinity);
@@ -49,7 +52,7 @@ function drawTimeline() {
     pen.restore();
     pen.fillStyle = row === timeline.lane && document.activeElement === canvas ? text : muted;
     pen.font = "12px system-ui, sans-serif";
-    const title = lane.kind === "stack" ? "stack " + lane.project : "worker " + lane.title;
+    const title = lane.kind === "stack" ? lane.title : "worker " + lane.title;
     pen.fillText(clipped(pen, title, narrow ? width - 12 : left - 14), 6, narrow ? y - 5 : y + 15);
   });
   drawChosen(pen, text, ground);
@@ -133,7 +136,7 @@ function tellChosen() {
   const lane = timeline.lanes[timeline.lane];
   const item = chosenItem();
   if (!lane) return;
-  const where = (lane.kind === "stack" ? "Stack " + lane.title + " " + lane.project : "Worker " + lane.title) + ": ";
+  const where = (lane.kind === "stack" ? lane.title + " (" + lane.project + ")" : "Worker " + lane.title) + ": ";
   if (!item) { byId("piece").textContent = where + lane.items.length + " pieces."; return; }
   const when = "at " + seconds(item.began) + ", " + seconds(item.length);
   if (item.test) {
