@@ -433,9 +433,11 @@ class Requirement:
         exclusive: whether the test needs the stack for itself.
         scope: how long it is kept: for one test, one module, or the scope of a fixture.
         holder: what asks, for messages: a test's or a module's node id, or a fixture.
+        sticky: whether its process gets the same copy each time.
     """
 
     stack: str
     exclusive: bool
     scope: Literal["function", "module", "session"]
     holder: str
+    sticky: bool = False

@@ -127,9 +127,9 @@ def _pytest(*arguments: str) -> str:
 
 def hooks() -> list[str]:
     """Return the hooks that a suite may implement."""
-    from dockwright.pytest_plugin.seed import dockwright_seed
+    from dockwright.pytest_plugin.seed import dockwright_reset, dockwright_seed
 
-    return [f"dockwright_seed{_parameters(dockwright_seed)}"]
+    return [f"{hook.__name__}{_parameters(hook)}" for hook in (dockwright_reset, dockwright_seed)]
 
 
 def settings() -> list[str]:

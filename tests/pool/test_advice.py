@@ -31,7 +31,7 @@ def test_a_silent_port_names_stack_service_and_ports() -> None:
     advice = Advice()
     advice.silent("shop", "web", (5678, 9229))
     [text] = advice.drain()
-    assert text.startswith("warning: stack shop: nobody listened on port 5678 and 9229 of web")
+    assert text.startswith("warning: stack shop: nothing listened on port 5678 and 9229 of web")
     assert advice.drain() == ()
 
 

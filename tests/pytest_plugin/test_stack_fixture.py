@@ -206,10 +206,10 @@ def test_a_port_on_which_nobody_listens_is_told(suite: Suite) -> None:
     serve = 'command: ["sh", "-c", "exec httpd -f -p 80"]\n    ports: ["80", "9229"]\n'
     suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {serve}")
     suite.write("test_it.py", "def test_it(stack): pass\n")
-    result = suite.passes(passed=1)
+    result = suite.passes("--dockwright-listen-timeout=1s", passed=1)
     result.stdout.fnmatch_lines(
         [
-            "warning: stack default: nobody listened on port 9229 of web within 10 s *",
+            "warning: stack default: nothing listened on port 9229 of web within *",
             "  hint: declare a health check for web, or x-dockwright: {ready: running}; *",
         ]
     )

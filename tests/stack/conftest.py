@@ -32,7 +32,11 @@ def make_stack(
             load(LoadOptions(files=(file,))),
             engine,
             Identity(f"{unique_name}-{len(made)}", ownership, isolated=isolated),
-            StackOptions(log_directory=tmp_path / "logs", ready_timeout_s=ready_timeout_s),
+            StackOptions(
+                log_directory=tmp_path / "logs",
+                ready_timeout_s=ready_timeout_s,
+                listen_timeout_s=5.0,  # many a service here declares ports that nothing serves
+            ),
         )
         made.append(stack)
         return stack

@@ -8,6 +8,7 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,7 @@ from dockwright.errors import (
     UnknownServiceError,
 )
 from dockwright.model import Ownership, ProcessSpec
-from dockwright.stack import Identity, NativeProcess, UnitEvent, statuses
+from dockwright.stack import Identity, NativeProcess, Stack, UnitEvent, statuses
 from tests._support.owned import leftovers
 from tests.stack.conftest import StackMaker
 
@@ -416,3 +417,15 @@ def test_an_unsupported_key_is_refused_before_anything_is_created(
     assert message in str(caught.value)
     assert caught.value.hint
     assert leftovers(engine, stack.identity.selector()) == []
+
+
+def test_a_declared_port_that_never_listens_is_an_error(make_stack: StackMaker) -> None:
+    text = "services: {web: {image: IMAGE, command: [sleep, '600'], ports: ['8000'], expose: [9]}}"
+    made = make_stack(text)
+    options = replace(made.options, listen_timeout_s=None, ready_timeout_s=1.0)
+    stack = Stack(made.spec, made.engine, made.identity, options)
+    with pytest.raises(StackError, match=r"web .*nothing listens on port 9, 8000 yet") as caught:
+        stack.start()
+    assert caught.value.hint is not None
+    assert "declare a health check for web" in caught.value.hint
+    assert "dockwright_listen_timeout = 10s" in caught.value.hint

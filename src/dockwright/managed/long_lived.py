@@ -25,6 +25,7 @@ from dockwright.stack import (
     engine_warnings,
     restore_set_aside,
 )
+from dockwright.wait import PATIENCE_S
 
 _COMPOSE = "com.docker.compose.project."
 
@@ -82,7 +83,9 @@ def long_lived_stack(
     identity = identity_of(spec.name, spec.working_dir)
     _check_name_is_free(engine, identity)
     logs = state_directory() / "processes" / identity.ownership.project
-    options = StackOptions(log_directory=logs, ready_timeout_s=timeout_s)
+    options = StackOptions(
+        log_directory=logs, ready_timeout_s=timeout_s, listen_timeout_s=PATIENCE_S
+    )
     stack = Stack(spec, engine, identity, options).attach()
     if RestoreJournal.of(identity.project, engine.endpoint.url).exists():
         from dockwright.managed.restore_undo import recover  # rarely needed, and slow to import

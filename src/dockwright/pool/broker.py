@@ -90,6 +90,7 @@ class Client:
             "declare": self._declare,
             "prepare": self._prepare,
             "seeded": self._seeded,
+            "reset": self._reset,
             "statistics": self._statistics,
             "drain": self._drain,
             "keep": self._keep,
@@ -216,6 +217,13 @@ class Client:
         self._answer(number, None)
         if lease is not None:
             self._service.release(lease, keep=keep)
+
+    def _reset(self, message: Message) -> Json:
+        with decoding("a request for a reset"), self._lock:
+            number = int(message["lease"])
+            lease = self._leases[number]
+        self._service.reset(lease)
+        return encoded(Grant.of(number, lease))
 
     def _seeded(self, message: Message) -> Json:
         with decoding("the end of a seed"):

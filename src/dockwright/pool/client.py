@@ -151,6 +151,7 @@ class PoolClient:
                 partial(self._stack, requirement.stack, grant),
                 grant.waited_s,
                 seeding=grant.seeding,
+                lost=grant.lost,
             )
             self._leases[grant.lease] = lease
             if not lease.seeding:
@@ -183,6 +184,14 @@ class PoolClient:
             if known is lease:
                 del self._leases[number]
                 self._ask("release", lease=number, keep=keep)
+
+    def reset(self, lease: Lease) -> None:
+        """Reset the stack of an exclusive lease that goes on; see `Pool.reset`."""
+        for number, known in list(self._leases.items()):
+            if known is lease:
+                grant = decoded(Grant, self._ask("reset", lease=number))
+                lease.renew(grant.info, partial(self._stack, lease.requirement.stack, grant))
+                lease.lost = grant.lost
 
     @property
     def warnings(self) -> tuple[str, ...]:

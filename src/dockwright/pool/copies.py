@@ -51,6 +51,9 @@ class Copy:
         start: how it was started.
         since_s: when it got its state, on the monotonic clock.
         made_s: when it was created, on the monotonic clock.
+        kept_for: the process whose sticky leases get this copy; empty: none.
+        lost: the units whose clients the last reset has cut off, until its next holder is told;
+            None: there was no reset.
         former: copies that are removed before this one starts, because it needs their resources.
         shared_by: who has shared it since it was last known to be at its baseline.
     """
@@ -64,6 +67,8 @@ class Copy:
     start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
     made_s: float = field(default_factory=time.monotonic)
+    kept_for: str = ""
+    lost: tuple[str, ...] | None = None
     former: tuple[Copy, ...] = ()
     shared_by: list[str] = field(default_factory=list)
 
@@ -137,12 +142,14 @@ class Waiter:
         key: which declared stack.
         exclusive: whether for an exclusive lease.
         client: the process that asks.
+        sticky: whether it wants the copy that it had before.
         since_s: when it asked, on the monotonic clock.
     """
 
     key: str
     exclusive: bool
     client: str
+    sticky: bool = False
     since_s: float = field(default_factory=time.monotonic)
 
 
@@ -161,12 +168,19 @@ def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) ->
     """
     if not waiter.exclusive and _writer_comes_first(copies, waiter, waiters):
         return None
+    if waiter.sticky:
+        copies = kept_for(copies, waiter.client) or [copy for copy in copies if not copy.kept_for]
     admitting = [copy for copy in copies if copy.admits(exclusive=waiter.exclusive)]
     # Shared leases gather on one copy and leave the clean ones to exclusive leases. Those take the
     # copy that has been clean longest.
     return min(
         admitting, key=lambda copy: (copy.state is not State.SHARED, copy.since_s), default=None
     )
+
+
+def kept_for(copies: Sequence[Copy], client: str) -> list[Copy]:
+    """Return the copies that the sticky leases of a process get."""
+    return [copy for copy in copies if copy.kept_for == client]
 
 
 def to_seed(copies: Sequence[Copy], *, wanted: int) -> Copy | None:

@@ -223,6 +223,8 @@ class Lease:
         find: returns the stack itself, which a client creates only when it is needed.
         waited_s: how long the holder waited for the lease, in seconds.
         seeding: whether the holder has to seed the stack and then ask for a lease again.
+        lost: the units whose clients lost their connections by a reset since this process had the
+            stack before; None: there was none.
         leased: the stack as the holder sees it.
         spans: records what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
@@ -234,6 +236,7 @@ class Lease:
     find: Callable[[], Stack]
     waited_s: float
     seeding: bool = False
+    lost: tuple[str, ...] | None = None
     leased: LeasedStack = field(init=False)
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     began_s: float = field(default_factory=time.time)
@@ -249,6 +252,10 @@ class Lease:
         if self._found is None:
             self._found = self.find()
         return self._found
+
+    def renew(self, facts: LeaseInfo, find: Callable[[], Stack]) -> None:
+        """Take over what is known of the stack after a reset, which may replace containers."""
+        self.facts, self.find, self._found = facts, find, None
 
     def published(self, unit: str) -> Mapping[str, str]:
         """Return ``host:port`` by the unit's own port, as far as that is known.

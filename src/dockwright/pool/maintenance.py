@@ -86,7 +86,7 @@ class Maintenance:
 
         def reset() -> None:
             with self._timeline.resetting(copy):
-                copy.baseline.reset(thorough=thorough)
+                copy.lost = copy.baseline.reset(thorough=thorough)
 
         return _attempt(reset)
 

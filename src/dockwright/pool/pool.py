@@ -20,8 +20,11 @@ from dockwright.engine import Engine
 from dockwright.errors import (
     CleanupError,
     EngineError,
+    LeaseClosedError,
     PoolClosedError,
+    StackBrokenError,
     UnknownServiceError,
+    explained,
 )
 from dockwright.model import Json, Requirement
 from dockwright.pool.copies import (
@@ -231,7 +234,8 @@ class Pool:
             LeaseError: none became free within `timeout_s`; lists the copies and their holders.
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
-        waiter = Waiter(requirement.stack, requirement.exclusive, client_of(requirement.holder))
+        client = client_of(requirement.holder)
+        waiter = Waiter(requirement.stack, requirement.exclusive, client, sticky=requirement.sticky)
         with self._changed:
             self._check_declared(requirement.stack)
             self._registry.waiters.append(waiter)
@@ -245,12 +249,38 @@ class Pool:
                 return _lease(requirement, copy, 0.0, seeding=True)
             copy.enter(requirement.holder, exclusive=requirement.exclusive)
             self._counts["leases"] += 1
+            lost, copy.lost = copy.lost if copy.kept_for == client else None, None
+            if requirement.sticky:
+                copy.kept_for = client
             if requirement.exclusive:
                 self._registry.demand[requirement.stack].note_lease()
+            if requirement.exclusive and not requirement.sticky:
                 self._registry.keep_spares(requirement.stack)
-            elif len(copy.shared_by) == 1:
+            if not requirement.exclusive and len(copy.shared_by) == 1:
                 self._do(self._prove_when_idle, copy)
-        return _lease(requirement, copy, time.monotonic() - waiter.since_s)
+        lease = _lease(requirement, copy, time.monotonic() - waiter.since_s)
+        lease.lost = lost
+        return lease
+
+    def reset(self, lease: Lease) -> None:
+        """Reset the stack of an exclusive lease that goes on; its `facts` and `lost` are new then.
+
+        Raises:
+            LeaseClosedError: the lease has ended.
+            StackBrokenError: the reset failed; the stack is replaced after the lease.
+        """
+        with self._changed:
+            copy = self._registry.copy_of(lease.stack)
+            if copy is None or copy.holders != {lease.requirement.holder}:
+                raise LeaseClosedError(f"the lease of {lease.requirement.holder} has ended")
+        failure = self._maintenance.reset(copy)
+        if failure is not None:
+            copy.changed_outside = True
+            project = copy.stack.identity.project
+            raise StackBrokenError(
+                f"the reset of {project} failed: {explained(failure)}"
+            ) from failure
+        lease.facts, lease.lost, copy.lost = LeaseInfo.of(copy.stack), copy.lost or (), None
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease. An exclusively leased stack is reset in the background.
@@ -402,7 +432,10 @@ class Pool:
             if copy is not None:
                 return copy
             self._prove_one(copies)
-            self._registry.grow_if_needed(waiter)
+            if waiter.sticky:
+                self._registry.grow_for_sticky(waiter)
+            else:
+                self._registry.grow_if_needed(waiter)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 sole = self._registry.factories[requirement.stack].sole

@@ -264,6 +264,7 @@ class Grant:
         directory: where its native processes log.
         waited_s: how long the client waited for it, in seconds.
         seeding: whether the client has to seed the stack first.
+        lost: see `Lease.lost`.
     """
 
     lease: int
@@ -274,6 +275,7 @@ class Grant:
     directory: Path
     waited_s: float
     seeding: bool = False
+    lost: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, number: int, lease: Lease) -> Grant:
@@ -288,4 +290,5 @@ class Grant:
             directory=stack.options.log_directory,
             waited_s=lease.waited_s,
             seeding=lease.seeding,
+            lost=lease.lost,
         )

@@ -144,6 +144,10 @@ class PoolService:
         """Lease a stack; see `Pool.acquire`."""
         return self._opened().acquire(requirement, timeout_s=timeout_s, abandoned=abandoned)
 
+    def reset(self, lease: Lease) -> None:
+        """Reset the stack of a lease that goes on; see `Pool.reset`."""
+        self._opened().reset(lease)
+
     def release(self, lease: Lease, *, keep: bool) -> None:
         """End a lease; see `Pool.release`."""
         if keep:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dockwright._text import format_size
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
-from dockwright.errors import DockwrightError, SettingsError, explained
+from dockwright.errors import DockwrightError, SettingsError, UsageError, explained
 from dockwright.model import Json, Requirement, StackSpec
 from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
@@ -170,6 +170,22 @@ class RunSession:
             waiting.project = lease.facts.project
         lease.spans = self._recorder
         return lease
+
+    def reset(self, lease: Lease) -> None:
+        """Reset the stack of an exclusive lease that goes on; see `Pool.reset`.
+
+        Raises:
+            UsageError: it is shared with other tests.
+        """
+        if not lease.requirement.exclusive:
+            raise UsageError(
+                f"the lease of {lease.requirement.holder} is shared: a reset would change the "
+                "stack under other tests",
+                hint="lease it with exclusive=True",
+            )
+        if self._pool is not None:
+            with self._recorder.span(OpenSpan("wait", f"reset of {lease.facts.name}")):
+                self._pool.reset(lease)
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
         """End a lease.

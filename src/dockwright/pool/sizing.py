@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dockwright.pool.copies import Copy, State, Waiter, is_stuck
+from dockwright.pool.copies import Copy, State, Waiter, is_stuck, kept_for
 from dockwright.pool.cores import usable_cores
 from dockwright.pool.factory import Factory, available_bytes, usual_limit
 from dockwright.stack import Stack
@@ -207,6 +207,16 @@ class CopyRegistry:
             self.keep_spares(waiter.key)
         else:
             self.grow(waiter.key)
+
+    def grow_for_sticky(self, waiter: Waiter) -> None:
+        """Start a copy for a process that has none of its own; else let it take over another's."""
+        copies = self.of(waiter.key)
+        if kept_for(copies, waiter.client) or any(copy.coming for copy in copies):
+            return
+        self.grow(waiter.key)
+        if len(self.of(waiter.key)) == len(copies):
+            for copy in copies:
+                copy.kept_for = "" if copy.idle else copy.kept_for
 
     def grow(self, key: str) -> None:
         """Start another copy, if there is room or an unused copy of another stack can go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,8 +232,9 @@ def _report_kept(item: pytest.Item, kept: str) -> None:
 
 
 def _acquire(run: Run, requirement: Requirement) -> Lease:
+    requirement = replace(requirement, sticky=run.settings.sticky)
     try:
-        return run.session.acquire(requirement)
+        return run.acquire(requirement)
     except Exception as error:  # noqa: BLE001 - the reason is enough, whoever raised it
         reason = run.in_full_once(explained(error), requirement.holder)
     pytest.fail(reason, pytrace=False)  # outside, so that the report shows no chain of errors

@@ -17,7 +17,7 @@ from dockwright.settings import DEFAULT_STACK
 
 def acquire_shared(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
     """Lease a stack for more than one test; see `RunSession.acquire` for what is raised."""
-    held = HeldLease(run.session.acquire(requirement), fixture)
+    held = HeldLease(run.acquire(requirement), fixture)
     run.held.append(held)
     return held
 
@@ -61,17 +61,35 @@ class StackLease:
         Raises:
             LeaseClosedError: the lease has ended.
         """
+        return self._open().lease.leased
+
+    def _open(self) -> HeldLease:
         if self._held is None:
             raise LeaseClosedError(
                 f"the lease of {self.holder} was used after it was closed",
                 hint="yield inside of `with stack_factory.lease(...)`",
             )
-        return self._held.lease.leased
+        return self._held
 
     @property
     def closed(self) -> bool:
         """Whether it has ended."""
         return self._held is None
+
+    def reset(self) -> None:
+        """Bring the stack back to its baseline; the lease goes on, and so do its addresses.
+
+        Services that a reset has to replace cut off their clients: a ``dockwright_reset`` hook in
+        your ``conftest.py`` is told which.
+
+        Raises:
+            LeaseClosedError: the lease has ended.
+            UsageError: the lease is shared with other tests.
+            StackBrokenError: the reset failed.
+        """
+        held = self._open()
+        self._run.reset(held.lease)
+        held.used = False
 
     def close(self) -> None:
         """End the lease: an exclusively leased stack is reset in the background. Idempotent."""
@@ -89,12 +107,16 @@ class StackFactory:
         self._numbers = itertools.count(1)
         self._closed = False
 
-    def lease(self, name: str = DEFAULT_STACK, *, exclusive: bool = True) -> StackLease:
+    def lease(
+        self, name: str = DEFAULT_STACK, *, exclusive: bool = True, sticky: bool | None = None
+    ) -> StackLease:
         """Wait for a stack and lease it.
 
         Args:
             name: of the declared stack.
             exclusive: False: for reading only, shared with other readers.
+            sticky: True: the copy that this worker had in its last sticky lease; default:
+                ``dockwright_sticky``.
 
         Returns:
             The lease; its ``with`` statement returns its `stack`.
@@ -117,7 +139,13 @@ class StackFactory:
         caller = traceback.extract_stack(limit=2)[0]
         holder = f"{caller.name} ({Path(caller.filename).name}:{caller.lineno})"
         # The number distinguishes leases that the same line acquires.
-        requirement = Requirement(name, exclusive, "session", f"{holder} #{next(self._numbers)}")
+        requirement = Requirement(
+            name,
+            exclusive,
+            "session",
+            f"{holder} #{next(self._numbers)}",
+            sticky=self._run.settings.sticky if sticky is None else sticky,
+        )
         try:
             held = acquire_shared(self._run, requirement, "stack_factory")
         except DockwrightError as error:

@@ -21,6 +21,7 @@ HELP: Mapping[str, str] = {
     "stateless": "only reads: shares one stack with any number of tests",
     "stateful": "changes state: has a stack to itself, which is reset afterwards (the default)",
     "module_cleanup": "the tests of the module share one stack to themselves, reset at its end",
+    "reset_leases": "resets before the test the stacks that docker_services and stack_factory hold",
     "stack(name)": "which of the declared stacks the test uses",
     "dependency(name, depends, scope)": "runs after the tests in `depends`, as pytest-dependency "
     "names them",

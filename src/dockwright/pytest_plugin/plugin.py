@@ -31,7 +31,7 @@ from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
 from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
-    from dockwright.pool import Seed
+    from dockwright.pool import Lease, Seed
     from dockwright.recording import Summary
 
 _COLOURS: Mapping[str, Mapping[str, bool]] = {
@@ -82,6 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
             # xdist gives all processes of a run the same one
             getattr(config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
             find_seed=partial(_find_seed, config, settings),
+            tell_reset=partial(_tell_reset, config),
             on_first_use=partial(_load_for_stacks, config, settings),
         )
         _require_exporter(config, settings)
@@ -265,10 +266,17 @@ def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
     return find_seed(plugins, settings.seed_inputs, config.stash[RUN].id)
 
 
+def _tell_reset(config: pytest.Config, lease: Lease) -> None:
+    from dockwright.pytest_plugin.seed import tell_reset
+
+    tell_reset(config.pluginmanager.get_plugins(), lease.leased, lease.lost or ())
+
+
 def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     """Register what only a run that uses stacks needs."""
     with surviving(config, "show the logs of failed tests"):
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.failures")
+    config.pluginmanager.import_plugin("dockwright.pytest_plugin.between_tests")
     with surviving(config, "record this run"):
         if settings.recorded:
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")

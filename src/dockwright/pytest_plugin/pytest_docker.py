@@ -23,7 +23,7 @@ from dockwright.errors import DockwrightError, StackError, UnknownServiceError, 
 from dockwright.model import Requirement
 from dockwright.pool.session import find_endpoint
 from dockwright.pytest_plugin.leases import acquire_shared, release
-from dockwright.pytest_plugin.run import HeldLease, run_of, workers_of
+from dockwright.pytest_plugin.run import HeldLease, Run, run_of, workers_of
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses
 from dockwright.wait import Cadence
@@ -146,10 +146,17 @@ class Services:
     Args:
         published: returns ``host:port`` by ``port/protocol`` for a service's published ports.
         compose: for the commands that suites run on their own.
+        reset: brings the stack back to its baseline.
     """
 
-    def __init__(self, published: Callable[[str], Mapping[str, str]], compose: Compose) -> None:
+    def __init__(
+        self,
+        published: Callable[[str], Mapping[str, str]],
+        compose: Compose,
+        reset: Callable[[], None],
+    ) -> None:
         self._published = published
+        self._reset = reset
         self._docker_compose = compose  # private there too, and used all the same
 
     def port_for(self, service: str, container_port: int) -> int:
@@ -163,6 +170,15 @@ class Services:
         if address is None:
             raise ValueError(f'Could not detect port for "{service}:{container_port}".')
         return int(address.rpartition(":")[2])
+
+    def reset(self) -> None:
+        """Bring the stack back to its baseline, between two tests; pytest-docker has no such call.
+
+        Raises:
+            UsageError: docker_setup starts nothing, so that the stack is somebody else's.
+            StackBrokenError: the reset failed.
+        """
+        self._reset()
 
     def wait_until_responsive(
         self,
@@ -342,13 +358,30 @@ def docker_services(
     files = _paths(docker_compose_file)
     if not docker_setup:
         compose = Compose(docker_compose_command, files, docker_compose_project_name, environ)
-        yield Services(_running(request, docker_compose_project_name), compose)
+        published = _running(request, docker_compose_project_name)
+        yield Services(published, compose, _not_ours)
         return
     held: HeldLease = request.getfixturevalue("_dockwright_compat_lease")
     compose = Compose(docker_compose_command, files, held.lease.leased.project, environ)
     _execute(compose, _after_up(_commands(docker_setup)), skip=STARTING)
-    yield Services(held.lease.stack.addresses.published, compose)
+    yield Services(
+        lambda service: held.lease.stack.addresses.published(service),
+        compose,
+        lambda: _reset(run, held),
+    )
     _execute(compose, _commands(docker_cleanup), skip=REMOVING)
+
+
+def _reset(run: Run, held: HeldLease) -> None:
+    run.reset(held.lease)
+    held.used = False
+
+
+def _not_ours() -> None:
+    raise UsageError(
+        "docker_services.reset(): docker_setup starts nothing, so the stack is not dockwright's",
+        hint="return the default from docker_setup, and dockwright starts and resets the stack",
+    )
 
 
 def _commands(given: Commands) -> list[str]:

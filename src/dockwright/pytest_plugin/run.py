@@ -20,6 +20,7 @@ from dockwright.settings import OPTIONS, Settings, Source, environment_values, r
 if TYPE_CHECKING:
     import argparse
 
+    from dockwright.model import Requirement
     from dockwright.pool import Lease, Seed
     from dockwright.pool.session import RunSession
     from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
@@ -36,11 +37,17 @@ class HeldLease:
         lease: the lease.
         fixture: the fixture through which tests use it: their failures are its failures.
         failed: whether a test that uses it failed.
+        used: whether a test used it since it began or was reset.
     """
 
     lease: Lease
     fixture: str
     failed: bool = False
+    used: bool = False
+
+    def serves(self, item: pytest.Item) -> bool:
+        """Return whether a test uses it."""
+        return self.fixture in getattr(item, "fixturenames", ())
 
 
 class Run:
@@ -50,6 +57,7 @@ class Run:
         settings: of the run.
         id: of the run, the same in all its processes.
         find_seed: finds the suite's ``dockwright_seed`` hooks.
+        tell_reset: calls the suite's ``dockwright_reset`` hooks.
         on_first_use: called when the session is created, because a test uses a stack.
     """
 
@@ -59,11 +67,13 @@ class Run:
         id: str,  # noqa: A002
         *,
         find_seed: Callable[[], Seed | None],
+        tell_reset: Callable[[Lease], None],
         on_first_use: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.id = id
         self._find_seed = find_seed
+        self._tell_reset = tell_reset
         self._on_first_use = on_first_use
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
@@ -135,6 +145,23 @@ class Run:
     def elapsed_s(self) -> float:
         """How long the run has taken so far."""
         return time.monotonic() - self.began
+
+    def acquire(self, requirement: Requirement) -> Lease:
+        """Lease a stack (see `RunSession.acquire`), and tell the suite of a reset before it."""
+        lease = self.session.acquire(requirement)
+        if lease.lost is not None:
+            self._tell_reset(lease)
+        return lease
+
+    def reset(self, lease: Lease) -> None:
+        """Reset the stack of a lease that goes on, and tell the suite.
+
+        Raises:
+            UsageError: the lease is shared.
+            StackBrokenError: the reset failed.
+        """
+        self.session.reset(lease)
+        self._tell_reset(lease)
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
         """End a lease (see `RunSession.release`); if that fails, fail the test with the reason."""

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -40,6 +40,25 @@ def dockwright_seed(stack: LeasedStack, name: str) -> None:
     """
 
 
+@_hookspec
+def dockwright_reset(
+    stack: LeasedStack, services: Sequence[str], connections_lost: Sequence[str]
+) -> None:
+    """React to a reset of a stack that this process goes on using; for pools and caches.
+
+    It fires in the process that uses the stack, before the next test: after ``lease.reset()``,
+    ``docker_services.reset()``, a reset between tests, and where a sticky lease gets its copy back.
+
+    Args:
+        stack: the stack, at its baseline.
+        services: its services and native processes.
+        connections_lost: those whose open connections have ended: pools have to be emptied.
+    """
+
+
+_NAMES = (dockwright_seed.__name__, dockwright_reset.__name__)
+
+
 class _Manager(pluggy.PluginManager):
     """Takes functions for hooks by their names, as pytest does."""
 
@@ -49,7 +68,7 @@ class _Manager(pluggy.PluginManager):
         name: str,
     ) -> pluggy.HookimplOpts | None:
         """Return options for a function that has the name of a hook, None for all else."""
-        return cast("pluggy.HookimplOpts", {}) if name == dockwright_seed.__name__ else None
+        return cast("pluggy.HookimplOpts", {}) if name in _NAMES else None
 
 
 def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) -> Seed | None:
@@ -65,15 +84,7 @@ def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) ->
         UsageError: a hook takes arguments that there are not; names its file.
         SettingsError: an input does not exist.
     """
-    manager = _Manager("dockwright")
-    manager.add_hookspecs(sys.modules[__name__])
-    # pluggy calls the last one first.
-    for plugin in reversed([each for each in plugins if hasattr(each, dockwright_seed.__name__)]):
-        try:
-            manager.register(plugin)
-        except pluggy.PluginValidationError as failure:
-            raise UsageError(str(failure), hint="write def dockwright_seed(stack, name)") from None
-    hook = manager.hook.dockwright_seed
+    hook = _found(plugins, "dockwright_seed(stack, name)").dockwright_seed
     sources = [inspect.getsourcefile(each.function) for each in hook.get_hookimpls()]
     if not sources:
         return None
@@ -90,6 +101,35 @@ def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) ->
             raise _failure(name, exc, {str(source) for source in sources}) from exc
 
     return Seed(SeedKey(digest.hexdigest()[:16], lasting=bool(inputs)), run)
+
+
+def tell_reset(plugins: Iterable[object], stack: LeasedStack, lost: Sequence[str]) -> None:
+    """Call the suite's ``dockwright_reset`` hooks.
+
+    Args:
+        plugins: everything that pytest has loaded.
+        stack: the stack that was reset.
+        lost: the services whose clients lost their connections.
+
+    Raises:
+        UsageError: a hook takes arguments that do not exist; names its file.
+    """
+    hooks = _found(plugins, "dockwright_reset(stack, services, connections_lost)")
+    hooks.dockwright_reset(stack=stack, services=stack.services, connections_lost=tuple(lost))
+
+
+def _found(plugins: Iterable[object], signature: str) -> Any:
+    """Return the hooks of the plugins that have the one with this signature."""
+    name = signature.partition("(")[0]
+    manager = _Manager("dockwright")
+    manager.add_hookspecs(sys.modules[__name__])
+    # pluggy calls the last one first.
+    for plugin in reversed([each for each in plugins if hasattr(each, name)]):
+        try:
+            manager.register(plugin)
+        except pluggy.PluginValidationError as failure:
+            raise UsageError(str(failure), hint=f"write def {signature}") from None
+    return manager.hook
 
 
 def _failure(name: str, exc: Exception, sources: set[str]) -> StackError:

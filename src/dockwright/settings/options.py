@@ -212,6 +212,25 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DURATION",
     ),
     Option(
+        "listen_timeout",
+        parse_duration,
+        "how long a service without a health check may take to listen on its declared ports before "
+        "tests go on without; 0: it is an error if it does not within start_timeout",
+        metavar="DURATION",
+    ),
+    Option(
+        "sticky",
+        parse_bool,
+        "give each worker the same copy every time, so that addresses and connections stay valid",
+        metavar="BOOL",
+    ),
+    Option(
+        "reset_leases",
+        parse_bool,
+        "between tests, reset the stacks that docker_services and stack_factory hold",
+        metavar="BOOL",
+    ),
+    Option(
         "keep_failed",
         parse_bool,
         "keep the stack of the first failed test and print how to connect to it",

@@ -38,6 +38,10 @@ class Settings:
         wait_for_removal: whether a run ends only when its stacks are removed.
         cache_baselines: whether initialised volumes are kept for later runs.
         start_timeout: seconds until a starting stack is given up.
+        listen_timeout: seconds until a service without a health check counts as ready although it
+            does not listen on its declared ports; 0: that is an error.
+        sticky: whether each worker gets the same copy every time.
+        reset_leases: whether stacks held by fixtures are reset between tests.
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
@@ -69,6 +73,9 @@ class Settings:
     wait_for_removal: bool = False
     cache_baselines: bool = True
     start_timeout: float = START_TIMEOUT_S
+    listen_timeout: float = 0.0
+    sticky: bool = False
+    reset_leases: bool = False
     keep_failed: bool = False
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()

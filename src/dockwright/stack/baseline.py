@@ -140,12 +140,15 @@ class Baseline:
         self._capture_surroundings(set(self._strategies))
         self._surroundings.settle()
 
-    def reset(self, *, thorough: bool = False) -> None:
+    def reset(self, *, thorough: bool = False) -> tuple[str, ...]:
         """Bring the stack back; it is ready when this returns.
 
         Args:
             thorough: something else may have changed its containers: check all of them, and start
                 those that do not run.
+
+        Returns:
+            The units whose clients have lost their connections.
 
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
@@ -159,6 +162,7 @@ class Baseline:
         wanted = self._replaced(self._affected(different), thorough=thorough)
         replaced = self._replace(wanted, different, thorough=thorough)
         self._settle(cut, replaced)
+        return tuple(sorted({*cut, *replaced}))
 
     def heal(self) -> dict[str, str]:
         """Undo what tests did that shared the stack, without replacing anything needlessly.

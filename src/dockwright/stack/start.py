@@ -270,7 +270,10 @@ class Units:
             return Healthy()
         # Nothing declares when it is ready; a job that has done its work already is fine as well.
         ports = {port.number for port in spec.declared_ports if port.protocol == "tcp"}
-        listening = Listening(tuple(sorted(ports)), self._stack.options.silent_ports)
+        options = self._stack.options
+        listening = Listening(
+            tuple(sorted(ports)), options.silent_ports, patience_s=options.listen_timeout_s
+        )
         usable = listening if spec.healthcheck_disabled else Healthy(otherwise=listening)
         return AnyOf((usable, Exited(0)), "to be ready")
 
@@ -298,7 +301,18 @@ class Units:
             name=name,
             address_of=partial(self._stack.address, name),
         )
-        self._await(target, strategy, self._timeout_s)
+        self._await(target, strategy, self._timeout_s, hint=self._hint(name))
+
+    def _hint(self, name: str) -> str | None:
+        """Return what to do if a service without a health check does not get ready in time."""
+        spec = self._stack.spec.services[name]
+        said = spec.ready or spec.healthcheck is not None or not spec.declared_ports
+        if said or self._stack.options.listen_timeout_s is not None:
+            return None
+        return (
+            f"declare a health check for {name} or `x-dockwright: {{ready: running}}`, declare "
+            "only ports that it serves, or go on without them: dockwright_listen_timeout = 10s"
+        )
 
     def _start_process(self, name: str) -> None:
         process = self._stack.processes[name]
@@ -334,7 +348,14 @@ class Units:
         )
         self._await(target, strategy, timeout_s)
 
-    def _await(self, target: Target, strategy: WaitCondition, timeout_s: float) -> None:
+    def _await(
+        self,
+        target: Target,
+        strategy: WaitCondition,
+        timeout_s: float,
+        *,
+        hint: str | None = None,
+    ) -> None:
         try:
             wait_for(target, strategy, timeout_s=timeout_s, options=self._options)
         except WaitCancelledError:
@@ -342,5 +363,6 @@ class Units:
         except WaitError as failure:
             project = self._stack.identity.project
             raise StackError(
-                f"stack {self._stack.spec.name} ({project}): {failure.message}", hint=failure.hint
+                f"stack {self._stack.spec.name} ({project}): {failure.message}",
+                hint=failure.hint or hint,
             ) from failure

@@ -40,6 +40,8 @@ class StackOptions:
         cadence: how waits poll if no event arrives.
         ports: which host ports an isolated copy has.
         free_ports: chooses free ones; shared by the stacks of one owner.
+        listen_timeout_s: how long a service without a health check may take to listen on its
+            declared ports before it counts as ready without, in seconds; None: it never does.
         silent_ports: shared by the copies of one stack, so that a declared port on which nothing
             listens delays only one start.
     """
@@ -50,6 +52,7 @@ class StackOptions:
     cadence: Cadence = field(default_factory=Cadence)
     ports: PortMode = "free"
     free_ports: FreePorts = field(default_factory=FreePorts)
+    listen_timeout_s: float | None = None
     silent_ports: SilentPorts = field(default_factory=SilentPorts)
 
     @classmethod
@@ -58,6 +61,7 @@ class StackOptions:
         return cls(
             log_directory,
             ready_timeout_s=settings.start_timeout,
+            listen_timeout_s=settings.listen_timeout or None,
             cadence=Cadence(settings.poll_first, settings.poll_ceiling),
         )
 

@@ -19,7 +19,7 @@ from dockwright.wait.worker import begin_probing
 _log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
-"""A declared port is not a promise: those of debuggers are declared too, and nothing listens."""
+"""How long a long-lived stack waits for a declared port; it may be that of a debugger."""
 
 _CADENCE = Cadence(first_s=0.010, ceiling_s=0.050, share=0.02)
 _ATTEMPT_S = 2.0
@@ -62,7 +62,7 @@ class SilentPorts:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The container runs and listens on its ports, or `patience_s` is over.
+    """The container runs and listens on its ports, or `patience_s` (if any) is over.
 
     This is for a service whose file says where it listens, but not when it is ready. Where this
     host sees the container's processes, nothing connects to it: some servers take one client only.
@@ -70,12 +70,13 @@ class Listening:
     Args:
         ports: the container's TCP ports; none: it is enough that it runs.
         silent: remembers the ports on which nothing listened in time.
-        patience_s: how long to wait for them once it runs, in seconds.
+        patience_s: how long to wait for them once it runs, in seconds, before it counts as ready
+            without them; None: it never does.
     """
 
     ports: tuple[int, ...]
     silent: SilentPorts = field(default_factory=SilentPorts)
-    patience_s: float = PATIENCE_S
+    patience_s: float | None = None
 
     @property
     def survives_exit(self) -> bool:
@@ -115,7 +116,8 @@ class _Look:
         self._missing -= self._found()
         if not self._missing:
             return Ready()
-        if now - self._runs_since >= self._wanted.patience_s:
+        patience_s = self._wanted.patience_s
+        if patience_s is not None and now - self._runs_since >= patience_s:
             self._wanted.silent.add(self._target.name, self._missing)
             return Ready()
         return Continue(f"nothing listens on port {', '.join(map(str, sorted(self._missing)))} yet")
