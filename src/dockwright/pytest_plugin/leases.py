@@ -11,6 +11,7 @@ from types import TracebackType
 from dockwright.errors import DockwrightError, LeaseClosedError, UnknownServiceError
 from dockwright.model import Requirement
 from dockwright.pool import LeasedStack
+from dockwright.pytest_plugin.announced import STACK_FACTORY, Announcement
 from dockwright.pytest_plugin.run import HeldLease, Run
 from dockwright.settings import DEFAULT_STACK
 
@@ -150,6 +151,7 @@ class StackFactory:
             held = acquire_shared(self._run, requirement, "stack_factory")
         except DockwrightError as error:
             raise error.with_traceback(None) from None  # what matters is the caller's line
+        self._run.leased.add(Announcement(STACK_FACTORY, caller.name, name))
         lease = StackLease(self._run, held, holder)
         self._leases.append(lease)
         return lease

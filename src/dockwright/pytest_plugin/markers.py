@@ -29,6 +29,9 @@ HELP: Mapping[str, str] = {
 }
 """The registered markers, each with one line for ``pytest --markers``."""
 
+LEASING = ("docker_services", "stack_factory")
+"""The fixtures through which those of a wider scope lease stacks."""
+
 MODES = ("stateless", "stateful", "module_cleanup")
 
 
@@ -111,6 +114,11 @@ def gets_ours(item: pytest.Item, name: str) -> bool:
 def uses_stack(item: pytest.Item) -> bool:
     """Return whether the test uses a stack through our ``stack`` fixture."""
     return gets_ours(item, "stack")
+
+
+def leases_by_fixture(item: pytest.Item) -> bool:
+    """Return whether the test uses a stack that a fixture of a wider scope leases."""
+    return any(gets_ours(item, name) for name in LEASING)
 
 
 def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:

@@ -148,12 +148,29 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         run = config.stash[RUN]
         demand = markers.demand(session.items, workers=workers_of(config)) if run.checked else {}
         run.end_ahead()
+        with surviving(config, "start what fixtures will lease"):
+            _announce(config, session.items, demand)
         if run.checked:
-            LastNeeds.of(config, run.settings.root).write(demand)
+            declared = {DEFAULT_STACK, *run.settings.stacks}
+            LastNeeds.of(config, run.settings.root).write(demand.keys() & declared)
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):
         config.stash[RUN].collected = time.monotonic()
+
+
+def _announce(config: pytest.Config, items: list[pytest.Item], demand: dict[str, int]) -> None:
+    """Add to the demand what fixtures of a wider scope will lease."""
+    run = config.stash[RUN]
+    if not any(markers.leases_by_fixture(item) for item in items):
+        return
+    from dockwright.pytest_plugin.announced import declare, expected
+
+    run.announced = expected(items, run.settings)
+    for each in run.announced:
+        if each.files:
+            declare(run, each, workers_of(config))
+        demand[each.stack] = demand.get(each.stack, 0) + 1
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -165,6 +182,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         git = None
         with surviving(config, "ask git which source was tested"):
             git = run.ask_git() if output is None else None
+        with surviving(config, "note which stacks fixtures leased"):
+            if run.leased or run.announced:
+                from dockwright.pytest_plugin.announced import keep
+
+                done = run.leased or not session.testsfailed
+                keep(run.leased, run.announced if done else (), run.settings.root)
         summary = _leave(session, run)
         if run.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

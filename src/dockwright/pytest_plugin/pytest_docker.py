@@ -18,12 +18,13 @@ from typing import Literal, TypeAlias, cast
 
 import pytest
 
-from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, StackError, UnknownServiceError, UsageError
 from dockwright.model import Requirement
 from dockwright.pool.session import find_endpoint
+from dockwright.pytest_plugin.announced import DOCKER_SERVICES, Announcement, declare, name_of
 from dockwright.pytest_plugin.leases import acquire_shared, release
 from dockwright.pytest_plugin.run import HeldLease, Run, run_of, workers_of
+from dockwright.settings import Settings
 from dockwright.stack import COMPOSE_PROJECT, COMPOSE_SERVICE
 from dockwright.stack.addresses import Addresses
 from dockwright.wait import Cadence
@@ -320,20 +321,15 @@ def _dockwright_compat_lease(
     docker_cleanup: Commands,
 ) -> Iterator[HeldLease]:
     run = run_of(request.config)
-    root = request.config.rootpath
-    setup = [parse(command) for command in _commands(docker_setup)]
-    options = _load_options(
-        _paths(docker_compose_file), [parse(flags_of(docker_compose_command)), *setup], request
-    )
-    # Named by its files, so that the leases of all modules are served by one pool of stacks.
-    name = ", ".join(os.path.relpath(file, root) for file in options.files)
+    root = run.settings.root
+    commands = [docker_compose_command, *_commands(docker_setup)]
+    announced = _announcement(run.settings, _paths(docker_compose_file), commands)
     holder = f"docker_services of {request.node.nodeid or root.name}"
     try:
-        # An unchanged suite may know the declared host ports; more workers need more copies.
-        alone = workers_of(request.config) == 1
-        run.session.declare(name, options, ports="preferred" if alone else "free")
-        requirement = Requirement(name, exclusive=True, scope="session", holder=holder)
-        held = acquire_shared(run, requirement, "docker_services")
+        declare(run, announced, workers_of(request.config))
+        requirement = Requirement(announced.stack, exclusive=True, scope="session", holder=holder)
+        held = acquire_shared(run, requirement, DOCKER_SERVICES)
+        run.leased.add(announced)
     except DockwrightError as error:
         pytest.fail(str(error), pytrace=False)
     yield held
@@ -401,17 +397,20 @@ def _paths(given: Files) -> list[Path]:
     return [Path(file).absolute() for file in files]
 
 
-def _load_options(
-    files: Sequence[Path], commands: Sequence[Parsed], request: pytest.FixtureRequest
-) -> LoadOptions:
-    settings = run_of(request.config).settings
-    env_files = [Path(file).absolute() for each in commands for file in each.env_files]
-    return LoadOptions(
-        files=tuple(files),
-        profiles=(*settings.profiles, *(name for each in commands for name in each.profiles)),
-        env_files=(*settings.env_files, *env_files),
-        environ={key: text for key, text in os.environ.items() if key != "PYTEST_CURRENT_TEST"},
-        start=settings.root,
+def _announcement(
+    settings: Settings, files: Sequence[Path], commands: Sequence[str]
+) -> Announcement:
+    """Return the stack of some Compose files, with what Compose command lines say of it."""
+    command, *setup = commands
+    lines = [parse(flags_of(command)), *map(parse, setup)]
+    env_files = [str(Path(file).absolute()) for each in lines for file in each.env_files]
+    return Announcement(
+        DOCKER_SERVICES,
+        "",
+        name_of(files, settings.root),
+        tuple(map(str, files)),
+        (*settings.profiles, *(name for each in lines for name in each.profiles)),
+        (*map(str, settings.env_files), *env_files),
     )
 
 

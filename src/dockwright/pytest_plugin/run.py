@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dockwright.model import Requirement
     from dockwright.pool import Lease, Seed
     from dockwright.pool.session import RunSession
+    from dockwright.pytest_plugin.announced import Announcement
     from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.report import Line
 
@@ -78,6 +79,10 @@ class Run:
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
         """The leases that outlive one test, while they last."""
+        self.announced: list[Announcement] = []
+        """What fixtures were expected to lease, when the tests were collected."""
+        self.leased: set[Announcement] = set()
+        """What fixtures of a wider scope leased."""
         self.first_failed = ""
         """The first failed test whose artifacts are kept."""
         self.checked = False
