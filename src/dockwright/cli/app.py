@@ -86,6 +86,7 @@ class GlobalOptions:
 
 
 COMMANDS: Mapping[str, Lazy] = {
+    "init": Lazy("dockwright.cli.init:init", "Set up a project: settings, and the next steps."),
     "stack": Lazy("dockwright.cli.stack:stack", "Manage a long-lived stack."),
     "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks that test runs share."),
     "cache": Lazy("dockwright.cli.cache:cache", "List and remove cached baselines."),

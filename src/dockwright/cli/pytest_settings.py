@@ -103,6 +103,12 @@ def project_settings(directory: Path, engine: str) -> Settings:
     )
 
 
+def configuring_file(root: Path) -> str:
+    """Return the name of the file in `root` that configures pytest; empty: none does."""
+    name, _ = _configured(root)
+    return "" if name == "ini" else name
+
+
 def _configured(root: Path) -> tuple[str, Raw]:
     """Return the name of the file that configures pytest, and dockwright's settings in it."""
     for name, keys in _FILES:
