@@ -115,7 +115,7 @@ def reset_after(strategy: ResetStrategy, service: RealService, *change: str) -> 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (REDIS_4, "TypeError: .*unexpected keyword argument 'protocol'"),
+        (REDIS_4, "AttributeError: 'Connection' object has no attribute 'pack_commands'"),
         (SILENT_REDIS, "KeyError: 'another protocol'"),
         ({"redis/__init__.py": BROKEN_IMPORT}, "AttributeError: module has no attribute"),
         ({"redis/__init__.py": ""}, "ImportError: cannot import name"),

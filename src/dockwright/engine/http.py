@@ -68,11 +68,28 @@ def ssh_command(target: SplitResult) -> list[str]:
     return [*command, "--", target.hostname or "", "docker", "system", "dial-stdio"]
 
 
+class _Strict:
+    """Notices an answer that breaks off; urllib3 before 2 does that only where it is asked to."""
+
+    def urlopen(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs.setdefault("enforce_content_length", True)
+        return super().urlopen(*args, **kwargs)  # type: ignore[misc]  # of the pool
+
+
+class _HttpPool(_Strict, urllib3.HTTPConnectionPool):
+    pass
+
+
+class _HttpsPool(_Strict, urllib3.HTTPSConnectionPool):
+    pass
+
+
 class _TcpAdapter(HTTPAdapter):
     """Notices a peer that vanished: streams have no read timeout, so the kernel has to probe."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # requests' own signature
         super().init_poolmanager(*args, socket_options=_KEEPALIVE, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class PoolAdapter(HTTPAdapter):
@@ -84,6 +101,10 @@ class PoolAdapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Return the one pool (requests asks for each request)."""
+        return self.pool
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Return the one pool (requests before 2.32 asks here)."""
         return self.pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ARG002
@@ -110,7 +131,7 @@ class _UnixConnection(HTTPConnection):
         self.sock = connected
 
 
-class _UnixPool(urllib3.HTTPConnectionPool):
+class _UnixPool(_HttpPool):
     def __init__(self, path: str, size: int) -> None:
         super().__init__("localhost", maxsize=size)
         self._path = path
@@ -157,7 +178,7 @@ class _SshConnection(HTTPConnection):
             process.wait()
 
 
-class _SshPool(urllib3.HTTPConnectionPool):
+class _SshPool(_HttpPool):
     def __init__(self, command: list[str], size: int) -> None:
         super().__init__("localhost", maxsize=size)
         self._command = command

@@ -255,16 +255,19 @@ class DriverSession:
         self._lost = (exceptions.RedisError, OSError)
         address = access.service.address(access.port)
         make: Any = Connection  # redis-py leaves it untyped
-        self._connection = make(
-            host=address.host,
-            port=address.port,
-            username=access.user,
-            password=access.password,
-            protocol=2,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            client_name="dockwright",
-        )
+        options = {
+            "host": address.host,
+            "port": address.port,
+            "username": access.user,
+            "password": access.password,
+            "socket_timeout": TIMEOUT_S,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "client_name": "dockwright",
+        }
+        try:
+            self._connection = make(protocol=2, **options)
+        except TypeError:  # redis-py 4 knows no other protocol
+            self._connection = make(**options)
         greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
