@@ -441,3 +441,31 @@ class Requirement:
     scope: Literal["function", "module", "session"]
     holder: str
     sticky: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a client connects to a service.
+
+    Attributes:
+        scheme: of the URL.
+        port: the service's own TCP port.
+        user: empty: none.
+        password: empty: none.
+        database: or virtual host; empty: none.
+    """
+
+    scheme: str
+    port: int
+    user: str = ""
+    password: str = ""
+    database: str = ""
+
+    def url(self, address: Address, *, scheme: str | None = None) -> str:
+        """Return the URL of an address, with quoted names and passwords."""
+        from urllib.parse import quote  # not before a test asks for a URL
+
+        name, secret = quote(self.user, safe=""), quote(self.password, safe="")
+        login = f"{name}:{secret}@" if secret else f"{name}@" if name else ""
+        path = f"/{quote(self.database, safe='')}" if self.database else ""
+        return f"{scheme or self.scheme}://{login}{address}{path}"

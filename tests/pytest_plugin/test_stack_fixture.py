@@ -27,7 +27,7 @@ def test_everything_that_a_stack_can_do(suite: Suite) -> None:
             return urllib.request.urlopen(stack.url("web", 8000, "index.html"), timeout=10).read()
 
         @stateless
-        def test_questions(stack, docker_client):
+        def test_questions(stack, stack_urls, docker_client):
             kept.append(stack)
             assert page(stack) == b"hello\\n"
             address = stack.address("web", 8000)
@@ -41,7 +41,12 @@ def test_everything_that_a_stack_can_do(suite: Suite) -> None:
                 "WEB_HOST": address.host,
                 "WEB_PORT": str(address.port),
                 "WEB_PORT_8000": str(address.port),
+                "WEB_URL": f"http://{address.host}:{address.port}",
             }
+            assert stack_urls == {"web": stack.url_for("web")} == {"web": stack.env["WEB_URL"]}
+            state = stack.service("web")
+            assert (state.name, state.state, state.exit_code) == ("web", "running", None)
+            assert "web is up" in state.logs
             container = docker_client.containers.get(stack.container("web"))
             assert container.labels["com.docker.compose.project"] == stack.project
             assert "web is up" in stack.logs("web")
@@ -55,6 +60,8 @@ def test_everything_that_a_stack_can_do(suite: Suite) -> None:
                 stack.exec("wbe", ["true"])
             with pytest.raises(UnknownServiceError, match="web"):
                 stack.address("wbe", 1)
+            with pytest.raises(UnknownServiceError, match="no such service.*known are: web"):
+                stack.url_for("wbe")
 
         def test_the_lease_ended_with_its_test():
             with pytest.raises(LeaseClosedError, match="test_questions ended") as caught:

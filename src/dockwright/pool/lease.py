@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
-from dockwright.model import Address, Requirement
+from dockwright.model import Address, Connection, Requirement
 from dockwright.recording import OpenSpan, SpanRecorder
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class LeaseInfo:
         units: its services and native processes.
         published: by unit and ``8000/tcp``: the ``host:port`` that reaches it.
         declared: by unit and ``8000/tcp``: the host port that the Compose file declares for it.
+        connections: how clients connect to the services for which that is known.
     """
 
     project: str
@@ -34,10 +35,13 @@ class LeaseInfo:
     units: tuple[str, ...]
     published: Mapping[str, Mapping[str, str]]
     declared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stack: Stack) -> LeaseInfo:
         """Return the information about a stack; asks the engine for what is not known yet."""
+        from dockwright.stack.connection import connections  # the broker alone needs it
+
         units = tuple(stack.graph.dependencies)
         return cls(
             project=stack.identity.project,
@@ -48,7 +52,25 @@ class LeaseInfo:
                 name: {str(port): port.published for port in service.ports if port.published}
                 for name, service in stack.spec.services.items()
             },
+            connections=connections(stack.spec),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What a service does.
+
+    Attributes:
+        name: of the service.
+        state: the engine's word: ``running``, ``exited``, ``restarting``, ...
+        exit_code: of one that has ended; None: it has not.
+        logs: the last 1000 lines that it wrote.
+    """
+
+    name: str
+    state: str
+    exit_code: int | None
+    logs: str
 
 
 class LeasedStack:
@@ -83,12 +105,13 @@ class LeasedStack:
     def env(self) -> dict[str, str]:
         """Environment variables with the addresses of the declared TCP ports, for a subprocess.
 
-        ``WEB_HOST``, ``WEB_PORT`` (the first one) and ``WEB_PORT_8000`` for a service ``web``.
+        ``WEB_HOST``, ``WEB_PORT`` (the first one) and ``WEB_PORT_8000`` for a service ``web``, and
+        ``DB_URL`` if `url_for` knows the URL of a service ``db``.
         """
         lease = self._held()
         variables: dict[str, str] = {}
         for unit in lease.facts.units:
-            prefix = re.sub(r"[^A-Z0-9]", "_", unit.upper())
+            prefix = _variable_prefix(unit)
             for key, text in lease.published(unit).items():
                 number, _, protocol = key.partition("/")
                 if protocol == "tcp":
@@ -96,7 +119,8 @@ class LeasedStack:
                     variables.setdefault(f"{prefix}_HOST", host)
                     variables.setdefault(f"{prefix}_PORT", port)
                     variables[f"{prefix}_PORT_{number}"] = port
-        return variables
+        urls = self.urls().items()
+        return variables | {f"{_variable_prefix(unit)}_URL": url for unit, url in urls}
 
     def address(self, service: str, port: int) -> Address:
         """Return the host and port where the service's own TCP port `port` is reached.
@@ -116,6 +140,48 @@ class LeasedStack:
         """Return a URL such as ``http://127.0.0.1:49312`` that reaches the service's port."""
         suffix = path if not path or path.startswith("/") else f"/{path}"
         return f"{scheme}://{self.address(service, port)}{suffix}"
+
+    def url_for(self, service: str, *, scheme: str | None = None) -> str:
+        """Return the URL by which a client connects, with user, password and database.
+
+        ``stack.url_for("db")`` is ``postgresql://shop:secret@127.0.0.1:21043/shop``: what the
+        service is follows from its image, variables and ports, and the rest from the variables that
+        the official images read (``POSTGRES_USER``, ``MYSQL_DATABASE``, ...).
+
+        Args:
+            service: its name.
+            scheme: another one, such as ``postgresql+asyncpg``.
+
+        Raises:
+            UnknownServiceError: no such service, or nothing says how to connect to it.
+        """
+        known = self._held().facts
+        if service not in known.connections:
+            reason = "its kind is unknown" if service in known.units else "no such service"
+            raise UnknownServiceError(
+                f"stack.url_for({service!r}): {reason}",
+                hint=f"known are: {', '.join(known.connections) or 'none'}; for others use "
+                "stack.url(service, port, scheme=...)",
+            )
+        connection = known.connections[service]
+        return connection.url(self.address(service, connection.port), scheme=scheme)
+
+    def urls(self) -> dict[str, str]:
+        """Return the URLs of all services for which `url_for` knows them and that are published."""
+        lease = self._held()
+        return {
+            unit: self.url_for(unit)
+            for unit, connection in lease.facts.connections.items()
+            if f"{connection.port}/tcp" in lease.published(unit)
+        }
+
+    def service(self, name: str) -> ServiceState:
+        """Return what a service does now, also one that has ended, such as a migration job."""
+        stack = self._open()
+        state = stack.engine.inspect_container(stack.container(name))["State"]
+        status = str(state["Status"])
+        code = None if state["Running"] or status == "created" else int(state["ExitCode"])
+        return ServiceState(name, status, code, self.logs(name))
 
     def container(self, service: str) -> str:
         """Return the id of the service's container, e.g. for ``docker_client.containers.get``."""
@@ -207,6 +273,10 @@ def _published(stack: Stack, unit: str) -> Mapping[str, str]:
         return stack.addresses.published(unit)
     except (EngineError, UnknownServiceError):  # `address` reports it when it is called
         return {}
+
+
+def _variable_prefix(unit: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", unit.upper())
 
 
 def _units(service: str | None) -> list[str] | None:

@@ -50,9 +50,10 @@ class Announcement:
 
     def concerns(self, item: pytest.Item) -> bool:
         """Return whether a test uses it."""
-        return gets_ours(item, self.fixture) and (
-            not self.function or self.function in getattr(item, "fixturenames", ())
-        )
+        if self.fixture == DOCKER_SERVICES and not gets_ours(item, "docker_setup"):
+            return False  # it may start nothing
+        known = getattr(item, "fixturenames", ())
+        return gets_ours(item, self.fixture) and (not self.function or self.function in known)
 
 
 def expected(items: Iterable[pytest.Item], settings: Settings) -> list[Announcement]:

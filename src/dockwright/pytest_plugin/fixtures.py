@@ -82,6 +82,15 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
         run.release(lease, failed=item.stash.get(FAILED, False))
 
 
+@pytest.fixture
+def stack_urls(stack: LeasedStack) -> dict[str, str]:
+    """The URLs of the test's stack by service: ``{"db": "postgresql://shop:...@127.0.0.1:..."}``.
+
+    Those that ``stack.url_for`` knows.
+    """
+    return stack.urls()
+
+
 @pytest.fixture(scope="session")
 def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
     """Leases stacks for your own fixtures of any scope.
