@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dockwright.model import Connection, ServiceSpec, StackSpec
-from dockwright.reset.registry import IMAGES
 
 _IMAGE = re.compile(r"(?:.*/)?([^/:@]+)(?::[^/@]*)?(?:@.*)?")
 
@@ -44,7 +43,7 @@ _KINDS: Mapping[str, _Kind] = {
     "postgres": _Kind(
         "postgresql",
         5432,
-        IMAGES["postgres"],
+        ("postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha"),
         ("POSTGRES_USER", "POSTGRESQL_USERNAME"),
         ("POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD"),
         ("POSTGRES_DB", "POSTGRESQL_DATABASE", "POSTGRES_USER", "POSTGRESQL_USERNAME"),
@@ -53,13 +52,19 @@ _KINDS: Mapping[str, _Kind] = {
     "mysql": _Kind(
         "mysql",
         3306,
-        IMAGES["mysql"],
+        ("mysql", "mysql-server", "mariadb", "percona", "percona-server"),
         ("MARIADB_USER", "MYSQL_USER"),
         ("MARIADB_PASSWORD", "MYSQL_PASSWORD", "MARIADB_ROOT_PASSWORD", "MYSQL_ROOT_PASSWORD"),
         ("MARIADB_DATABASE", "MYSQL_DATABASE"),
         "root",
     ),
-    "redis": _Kind("redis", 6379, IMAGES["redis"], (), ("REDIS_PASSWORD", "VALKEY_PASSWORD")),
+    "redis": _Kind(
+        "redis",
+        6379,
+        ("redis", "valkey", "keydb", "redis-stack", "redis-stack-server"),
+        (),
+        ("REDIS_PASSWORD", "VALKEY_PASSWORD"),
+    ),
     "rabbitmq": _Kind(
         "amqp",
         5672,
