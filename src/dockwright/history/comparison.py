@@ -1,15 +1,14 @@
 """Compares two sets of runs: what changed by more than the runs before them vary by themselves.
 
 The noise is the project's own. For every measure the difference of the two sides is divided by the
-spread of its earlier values. The same is done thousands of times for runs drawn from that history,
-between which nothing changed; the share of them that differs as much is the probability of the
-change by chance (a permutation test, as in SAM: Tusher, Tibshirani and Chu, 2001).
+spread of its earlier values. The same is done for runs of that history which are close to each
+other; the share of them that differs as much is the probability of the change by chance (as in SAM:
+Tusher, Tibshirani and Chu, 2001, who permute instead).
 """
 
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,8 +30,8 @@ _FEWEST = 6
 _WITH_STACKS = 10
 """Earlier runs whose stacks are read: each takes some milliseconds."""
 
-_DRAWS, _DRAWS_PER_MEASURE = 2000, 40
-"""Enough that one change among all measures can be certain: 1 / 40 per measure is below 5 %."""
+_DRAWS, _DRAWS_PER_MEASURE = 2000, 25
+"""Enough that one change among all measures can be certain: 1 / 25 per measure is below 5 %."""
 
 _MACHINE_SPREADS = 4
 """So many spreads of the earlier runs' factors are a change of the machine."""
@@ -138,7 +137,9 @@ def compare_runs(
     earlier, later = sides
     compared = {run.id for run in (*earlier, *later)}
     others = [run for run in alike(known, earlier[0]) if run.id not in compared]
-    others = [run for run in others if run.branch == earlier[0].branch][:_HISTORY]
+    others = [run for run in others if run.branch == earlier[0].branch]
+    before = [run for run in others if run.began_s <= earlier[0].began_s]
+    others = (before if len(before) >= _FEWEST else others)[:_HISTORY]
     with_stacks = compared | {run.id for run in others[:_WITH_STACKS]}
     series = read(store, (*earlier, *later, *others), stacks_of=with_stacks)
     places = {run.id: at for at, run in enumerate(series.runs)}
@@ -228,15 +229,28 @@ def _chances(
 def _differences(
     noises: Mapping[Measure, Sequence[float]], sizes: tuple[int, int], least: float
 ) -> Iterator[float]:
-    """Yield differences, in spreads, between runs drawn from the history of a measure."""
-    dice = random.Random(17)  # noqa: S311 - the same input gives the same answer
-    pasts = list(noises.values())
+    """Yield differences, in spreads, between earlier runs that are close to each other.
+
+    Runs close in time: a change within the history would otherwise count as noise.
+    """
     ones, others = (min(size, _FEWEST // 3) for size in sizes)  # the shortest history has six
-    for number in range(max(_DRAWS, _DRAWS_PER_MEASURE * len(pasts))):
-        past = pasts[number % len(pasts)]
-        drawn = dice.sample(past, len(past))
-        before, after, rest = drawn[:ones], drawn[ones : ones + others], drawn[ones + others :]
-        yield abs(median(after) - median(before)) / max(scale(rest), least)
+    wanted = max(_DRAWS_PER_MEASURE, _DRAWS // len(noises))
+    for past in noises.values():
+        for first, second in _pairs(len(past), ones, others, wanted):
+            before, after = past[first : first + ones], past[second : second + others]
+            rest = [*past[:first], *past[first + ones : second], *past[second + others :]]
+            yield abs(median(after) - median(before)) / max(scale(rest), least)
+
+
+def _pairs(count: int, ones: int, others: int, wanted: int) -> Iterator[tuple[int, int]]:
+    """Yield the begins of both sides of about as many differences as wanted, the closest first."""
+    yielded = 0
+    for gap in range(count - ones - others + 1):
+        if yielded >= wanted:
+            return
+        for first in range(count - ones - others - gap + 1):
+            yielded += 1
+            yield first, first + ones + gap
 
 
 def _machine(series: Series, sides: Sides, limits: Limits) -> float:

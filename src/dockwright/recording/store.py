@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -487,6 +488,7 @@ def stored(row: Sequence[object]) -> StoredRun:
     )
 
 
+@cache
 def _machine_of(stored_machine: str) -> str:
     machine = json_value(stored_machine)
     cpu, cores = machine.get("cpu", ""), machine.get("cores", 0)
