@@ -101,6 +101,16 @@ def test_a_big_run_stays_small() -> None:
     assert len(page(run, past_of(run, 20)).encode()) < 5_000_000
 
 
+def test_the_page_compares_tests_with_their_earlier_runs() -> None:
+    text = page(RUN, past_of(RUN, 8)).partition('<section id="history"')[2]
+    table = text.partition("</section>")[0]
+    assert "than the median of the last 8 runs" in table
+    assert 2 <= table.count("<tr>") <= 21
+    assert "<script" not in table
+    nothing = page(RUN).partition('<section id="history"')[2].partition("</section>")[0]
+    assert "0 earlier runs recorded" in nothing
+
+
 def test_a_trace_holds_every_test_on_its_workers_thread() -> None:
     events = json.loads(trace(RUN))["traceEvents"]
     tests = [event for event in events if event.get("cat") == "test"]

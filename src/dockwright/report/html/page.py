@@ -14,6 +14,7 @@ from string import Template
 from typing import Any
 
 from dockwright.recording import PastTest, RunRecord, Sample, Span, StackRecord, TestRecord
+from dockwright.report.html.past import history_part
 from dockwright.report.summary import (
     IN_BACKGROUND,
     IN_PROCESSES,
@@ -41,6 +42,7 @@ def page(run: RunRecord, past: Sequence[PastTest] = ()) -> str:
     """
     return Template(asset("page.html")).substitute(
         style=asset("style.css"),
+        history=history_part(run, past),
         data=embedded(_printable(columns(run, past))),
         script="\n".join(asset(name) for name in _SCRIPTS),
     )
