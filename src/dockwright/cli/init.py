@@ -64,7 +64,7 @@ class _Plugin:
 PLUGINS = {
     "pytest-docker-compose, lovely-pytest-docker": _Plugin(
         re.compile(r"docker_services\.start\(|function_scoped_container_getter"),
-        "request `stack` instead; @pytest.mark.stack(services=['db']) starts only some services",
+        "request `stack` instead: it starts all services of the Compose file",
     ),
     "pytest-docker": _Plugin(
         re.compile(r"\bdocker_services\b|\bdocker_compose_file\b"),
