@@ -38,9 +38,9 @@ services:
       - |
         if test ! -e /data/made; then
           for number in $$(seq FILES); do
-            dd if=/dev/urandom of=/data/file$$number bs=1k count=KILOBYTES 2> /dev/null
+            dd if=/dev/urandom of=/data/file$$number bs=KILOBYTESk count=1 2> /dev/null
           done
-          touch /data/made
+          cat /data/* | sha256sum > /data/made
         fi
         touch /tmp/ready
         exec sleep 1000
