@@ -252,7 +252,15 @@ class CopyRegistry:
         if self.max_stacks and len(self.copies) >= self.max_stacks:
             return False
         # Always try the first one: an engine that lacks memory says so itself.
-        return not self.copies or available_bytes() >= self.factories[key].memory_bytes
+        if not self.copies:
+            return True
+        factory = self.factories[key]
+        limit = factory.options.settings.max_memory
+        used = sum(self.factories[copy.key].memory_bytes for copy in self.copies)
+        if limit and used + factory.memory_bytes > limit:
+            factory.options.advice.no_memory(factory.name, factory.memory_bytes, limit)
+            return False
+        return available_bytes() >= factory.memory_bytes
 
     def _evict_idle(self, key: str) -> bool:
         """Remove an unused copy of another stack to make room; return whether there was one."""

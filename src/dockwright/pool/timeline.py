@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from dockwright._text import listed
+from dockwright._text import format_size, listed
 from dockwright.pool.copies import Copy, State
 from dockwright.pool.lease import Lease
 from dockwright.recording import RunningCopy, StackTimeline
@@ -69,6 +69,15 @@ class Advice:
             self._sole[stack] = (
                 f"hint: stack {stack} had one copy only, so that tests waited for each other: "
                 f"{reason}"
+            )
+
+    def no_memory(self, stack: str, needs_bytes: int, limit_bytes: int) -> None:
+        """Note that another copy of a stack would have helped, and did not fit."""
+        needs, limit = format_size(needs_bytes), format_size(limit_bytes)
+        with self._lock:
+            self._sole[stack] = (
+                f"hint: stack {stack} had fewer copies than its tests could use: a copy needs "
+                f"{needs}, and dockwright_max_memory is {limit}"
             )
 
     def replaced(self, stack: str, service: str, began_s: float, seconds: float) -> None:

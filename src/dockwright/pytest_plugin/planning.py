@@ -59,7 +59,13 @@ def expected_costs(settings: Settings) -> Costs:
 def available(settings: Settings, costs: Costs, tests: Sequence[Test], workers: int) -> Resources:
     """Return what the tests of a run can use."""
     limit = settings.max_stacks or (os.cpu_count() or 2) + 2  # as `pool.sizing` does
-    return resources_of(costs, exclusive_leases(tests), workers, limit=limit)
+    return resources_of(
+        costs,
+        exclusive_leases(tests),
+        workers,
+        limit=limit,
+        memory_bytes=settings.max_memory,
+    )
 
 
 def keeps_order(config: pytest.Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,6 +57,17 @@ def parse_stacks_limit(text: str) -> int:
     if not text.strip().isdecimal() or int(text) == 0:
         raise ValueError("expected 'auto' or a whole number, 1 or more")
     return int(text)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def parse_memory(text: str) -> int:
+    """Read a size such as ``6g`` in bytes, with units as in Compose files; 0: no limit."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError("expected a size, such as 6g or 512m")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
 def parse_compat(text: str) -> str:
@@ -186,6 +198,12 @@ OPTIONS: tuple[Option, ...] = (
         parse_stacks_limit,
         "how many copies of the stacks may exist at once, or 'auto'",
         metavar="N",
+    ),
+    Option(
+        "max_memory",
+        parse_memory,
+        "how much memory the copies of the stacks may use together, e.g. 6g; 0: what is available",
+        metavar="SIZE",
     ),
     Option(
         "keep_warm",

@@ -34,6 +34,7 @@ class Settings:
         engine: explicit engine URL, or an empty text.
         ports: which host ports stacks have (see `PORT_MODES`) by stack; ``*``: all others.
         max_stacks: most stacks at once; 0 means: decide by memory and cores.
+        max_memory: what all copies may use together, in bytes; 0: what is available.
         keep_warm: seconds that the stacks stay after the run.
         wait_for_removal: whether a run ends only when its stacks are removed.
         cache_baselines: whether initialised volumes are kept for later runs.
@@ -69,6 +70,7 @@ class Settings:
     engine: str = ""
     ports: Mapping[str, str] = field(default_factory=dict)
     max_stacks: int = 0
+    max_memory: int = 0
     keep_warm: float = 0.0
     wait_for_removal: bool = False
     cache_baselines: bool = True
