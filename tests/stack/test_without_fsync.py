@@ -20,7 +20,8 @@ OFFICIAL = {
     "Cmd": ["postgres"],
     "Env": ["PATH=/usr/bin", "PG_MAJOR=15"],
 }
-ALTERED = ["postgres", "-c", "fsync=off"]
+SETTINGS = ["-c", "fsync=off", "-c", "autovacuum=off"]
+ALTERED = ["postgres", *SETTINGS]
 
 
 def altered(
@@ -51,9 +52,14 @@ def test_the_server_of_the_official_image_does_not_wait_for_the_disk(
     tmp_path: Path, service: str, command: list[str]
 ) -> None:
     assert altered(tmp_path, service, "volumes: {data: {}}") == {
-        "Cmd": [*command, *([] if command == ALTERED else ["-c", "fsync=off"])],
+        "Cmd": [*command, *([] if command == ALTERED else SETTINGS)],
         "Env": ["POSTGRES_INITDB_ARGS=-N"],
     }
+
+
+def test_a_command_that_sets_autovacuum_keeps_it(tmp_path: Path) -> None:
+    command = ["postgres", "-c", "autovacuum=on"]
+    assert altered(tmp_path, f"command: {command}")["Cmd"] == [*command, "-c", "fsync=off"]
 
 
 def test_arguments_of_initdb_are_kept(tmp_path: Path) -> None:

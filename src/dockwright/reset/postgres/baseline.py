@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres import survey as catalogs
-from dockwright.reset.postgres.cluster import POSITION, Cluster, Contents, spare_name, template_name
+from dockwright.reset.postgres.cluster import (
+    POSITION,
+    Cluster,
+    Settled,
+    spare_name,
+    template_name,
+)
 from dockwright.reset.postgres.session import Access, PostgresSession, array, not_a_superuser
 from dockwright.reset.postgres.survey import (
     ALTERED_SETTINGS,
@@ -19,9 +25,11 @@ from dockwright.reset.postgres.survey import (
     Identity,
     QuickState,
 )
+from dockwright.reset.postgres.undo import Sequence
 
 _OLDEST = 120000
 _TWO_WAYS = 150000  # the first version that lets one choose how a database is copied
+_SMALL_BYTES = 64 << 20  # to log each page of such a database is sooner done than a checkpoint
 _FSYNC = "SELECT to_jsonb(current_setting('fsync'))::text"
 _WHO = f"""
 SELECT jsonb_build_object('version', current_setting('server_version_num')::int,
@@ -41,7 +49,9 @@ class DatabaseSnapshot:
         in_use: whether there were sessions in it: it is likely to need a spare.
         oid: its OID now.
         activity: its counters when it was last clean; None where they are not sure.
-        contents: its rows; None where they cannot be brought back one by one.
+        stood: its sequences that can be set back, by their OID.
+        by_files: whether its clones are copies of its files: it is large.
+        removed: how many row versions were removed from a table since it was last tidied, by OID.
         spare: its spare, as it was when it was made; None: there is none.
     """
 
@@ -51,7 +61,9 @@ class DatabaseSnapshot:
     in_use: bool
     oid: int
     activity: list[int] | None
-    contents: Contents | None
+    stood: Mapping[int, Sequence]
+    by_files: bool
+    removed: dict[int, int] = field(default_factory=dict)
     spare: Identity | None = None
 
     def is_clean(self, now: Database | None) -> bool:
@@ -86,6 +98,7 @@ class Baseline:
         settings: a hash of the settings that only the server's files and command line change.
         altered: what ALTER SYSTEM had set: name and value, quoted.
         kept: the databases that were cloned, by name.
+        transaction: the number of the last transaction before it.
         position: where the write-ahead log stood.
         leaves_traces: whether every change to a sequence counts as a transaction.
         has_unlogged: whether there are tables that a crash empties.
@@ -98,6 +111,7 @@ class Baseline:
     settings: str
     altered: list[list[str]]
     kept: dict[str, DatabaseSnapshot]
+    transaction: int
     position: str
     leaves_traces: bool
     has_unlogged: bool
@@ -133,16 +147,13 @@ def open_own_database(access: Access) -> tuple[PostgresSession, int]:
     return access.connect(PREFIX), who["version"]
 
 
-def capture(
-    access: Access, session: PostgresSession, version: int, *, with_contents: bool
-) -> Baseline:
+def capture(access: Access, session: PostgresSession, version: int) -> Baseline:
     """Clone all databases and remember the rest; ends all sessions but those in our own database.
 
     Args:
         access: how to connect.
         session: in our own database.
         version: of the server.
-        with_contents: whether the rows of small tables are remembered too.
 
     Raises:
         StackError: the cluster holds what cannot be cloned.
@@ -156,16 +167,21 @@ def capture(
     databases = [each for each in before.databases.values() if each.open and not each.ours]
     try:
         _drop_leftovers(session, before)
-        settled = {
-            each.name: cluster.settle(each.oid, each.name, with_contents=with_contents)
-            for each in databases
-        }
+        settled = {each.name: cluster.settle(each.oid, each.name) for each in databases}
         # Without waits for the disk a checkpoint costs less than to log every page.
         by_files = version >= _TWO_WAYS and session.ask(_FSYNC) == "off"
         for each in databases:
             cluster.clone(each.name, template_name(each.oid), by_files=by_files)
         after = FullState.take(session, version=version, names=names)
-        kept = {each.name: _kept(each, after, settled[each.name].contents) for each in databases}
+        kept = {
+            each.name: _kept(
+                each,
+                after,
+                settled[each.name],
+                by_files=by_files and settled[each.name].size > _SMALL_BYTES,
+            )
+            for each in databases
+        }
         session.run(*catalogs.detach([copy.template.oid for copy in kept.values()]))
     finally:
         transaction, position = _reopen(session, [each.oid for each in databases])
@@ -178,6 +194,7 @@ def capture(
         settings=session.ask(SETTINGS),
         altered=session.ask(ALTERED_SETTINGS),
         kept=kept,
+        transaction=transaction,
         position=position,
         leaves_traces=not any(each.sequences for each in settled.values()),
         has_unlogged=any(each.relations for each in settled.values()),
@@ -187,7 +204,7 @@ def capture(
 def make_spare(cluster: Cluster, kept: DatabaseSnapshot) -> None:
     """Clone a database's template, to take its place."""
     name = spare_name(kept.original)
-    cluster.clone(template_name(kept.original), name)
+    cluster.clone(template_name(kept.original), name, by_files=kept.by_files)
     kept.spare = FullState.identity_of(cluster.session, name)
 
 
@@ -210,7 +227,9 @@ def _drop_leftovers(session: PostgresSession, survey: FullState) -> None:
             session.run(f"DROP DATABASE IF EXISTS {each.name}")
 
 
-def _kept(before: Database, after: FullState, contents: Contents | None) -> DatabaseSnapshot:
+def _kept(
+    before: Database, after: FullState, settled: Settled, *, by_files: bool
+) -> DatabaseSnapshot:
     return DatabaseSnapshot(
         original=before.oid,
         look=before.look,
@@ -218,11 +237,12 @@ def _kept(before: Database, after: FullState, contents: Contents | None) -> Data
         in_use=before.sessions > 0,
         oid=before.oid,
         activity=after.databases[before.name].activity,
-        contents=contents,
+        stood=settled.stood,
+        by_files=by_files,
     )
 
 
-def _reopen(session: PostgresSession, databases: Sequence[int]) -> tuple[int, str]:
+def _reopen(session: PostgresSession, databases: Collection[int]) -> tuple[int, str]:
     transaction, position = session.ask(
         f"""UPDATE pg_database d SET datallowconn = s.datallowconn, datistemplate = s.datistemplate
         FROM public.saved_pg_database s WHERE d.oid = s.oid AND d.oid = ANY({array(databases)})""",

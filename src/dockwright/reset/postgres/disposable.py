@@ -23,12 +23,16 @@ class DisposablePostgres:
     def without_fsync(self, body: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
         """Return the container's body with a server that does not wait for the disk.
 
-        A command that sets ``fsync`` itself stays as it is.
+        Nor does it tidy up by itself: what it would write meanwhile, a reset would have to undo.
+        A command that sets ``fsync`` itself stays as it is; so does ``autovacuum``.
         """
         command = _command(body, image)
         if command is None or any("fsync" in word for word in command):
             return dict(body)
-        return {**body, "Cmd": [*command, "-c", "fsync=off"], "Env": _environment(body, image)}
+        settings = ["-c", "fsync=off"]
+        if not any("autovacuum" in word for word in command):
+            settings += ["-c", "autovacuum=off"]
+        return {**body, "Cmd": [*command, *settings], "Env": _environment(body, image)}
 
     def lost_in_a_crash(self, paths: Iterable[str]) -> str:
         """Return what the server would lose from a volume with these paths; empty: nothing."""

@@ -149,6 +149,7 @@ class Restoration:
         for kept in self.changed.values():
             kept.oid, kept.spare = fresh[kept.original], None
             kept.activity = self._baseline.no_activity
+            kept.removed.clear()
         return int(transaction) + 1
 
     def _fresh_oids(self) -> dict[int, int]:

@@ -1,159 +1,25 @@
-"""Brings a cluster back where a test changed nothing but rows of small tables, and sequences."""
+"""Brings a cluster back where a test changed nothing but rows and sequences."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres.baseline import Baseline
-from dockwright.reset.postgres.cluster import EPOCH, OWNERS, MoreThanRowsError, Restored
-from dockwright.reset.postgres.session import (
-    Access,
-    DriverSession,
-    PostgresSession,
-    StatementError,
-    array,
-    quoted,
-)
+from dockwright.reset.postgres.history import Blocks, History, Touched
+from dockwright.reset.postgres.session import Access, PostgresSession
 from dockwright.reset.postgres.survey import FullState, QuickState
+from dockwright.reset.postgres.undo import MoreThanRowsError, Relation, Undone, undo
 from dockwright.reset.session import ConnectionLostError
 
-_OLDEST = 150000
-"""`pg_walinspect` came with this version; the official images have it."""
-
-# The end of a transaction that has logged something is written out, and with it all that came
-# before: also what was rolled back, or committed without waiting for that.
-_WRITE_OUT = """
-SELECT set_config('dockwright.position', jsonb_build_array(
-  -- Our own number is the next one, unless others are about to write.
-  CASE WHEN txid_snapshot_xmin(now) = txid_snapshot_xmax(now) THEN txid_snapshot_xmax(now) + 1
-    ELSE 0 END,
-  pg_logical_emit_message(true, '', ''))::text, false)
-FROM txid_current_snapshot() now
-"""
-
-_TOUCHED = r"""
-WITH position AS MATERIALIZED (
-  SELECT current_setting('dockwright.position')::jsonb AS position
-), records AS MATERIALIZED (
-  SELECT CASE resource_manager
-      WHEN 'Storage' THEN regexp_replace(description, '^base/(\d+)/(\d+).*', 'rel 0/\1/\2 ')
-      WHEN 'RelMap' THEN regexp_replace(description, '^database (\d+).*', 'rel 0/\1/0 ')
-      ELSE coalesce(block_ref, '') END AS place,
-    resource_manager AS manager, record_type AS type, xid::text::bigint AS transaction
-  FROM position, pg_get_wal_records_info(%(start)s, (position->>1)::pg_lsn)
-  -- Whoever reads a page may tidy it: that leaves its rows as they are. And what a decoder of
-  -- the log is told of a change to a catalog stands beside that change.
-  WHERE record_type !~ '^(PRUNE|VACUUM|VISIBLE|FREEZE|FPI_FOR_HINT|NEW_CID)')
-SELECT jsonb_build_object(
-  'next_transaction', position->0,
-  'end', position->1,
-  'relations', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_array(
-      found[1]::bigint, found[2]::bigint, transaction = ANY(%(ours)s))), '[]')
-    FROM records, regexp_matches(place, 'rel \d+/(\d+)/(\d+) ', 'g') AS found),
-  'others', (SELECT coalesce(jsonb_agg(DISTINCT manager || ' ' || type), '[]')
-    FROM records WHERE place NOT LIKE '%%rel %%')
-)::text FROM position
-"""
-
-_HARMLESS = {
-    "CLOG",
-    "CommitTs",
-    "Database",
-    "LogicalMessage",
-    "MultiXact",
-    "Standby",
-    "Transaction",
-    "XLOG",
-}
-"""Records of these resource managers that name no relation change no table's content. What makes
-and drops databases changes `pg_database`, which is looked at on its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What was written to.
-
-    Attributes:
-        relations: file numbers by the OID of their database; 0 is for the shared catalogs.
-        ours: those that our own transactions wrote to.
-        unknown: kinds of log records of which nobody knows what they mean for a table.
-        end: up to where the log was read.
-        next_transaction: the number of the first transaction that is surely missing here; 0: others
-            were writing, so that nobody knows.
-    """
-
-    relations: dict[int, set[int]]
-    ours: dict[int, set[int]]
-    unknown: Collection[str]
-    end: str
-    next_transaction: int
-
-
-class WriteAheadLog:
-    """Reads the log of a cluster from a remembered position on.
-
-    Args:
-        session: in a database of our own, where an extension does not matter.
-    """
-
-    def __init__(self, session: PostgresSession) -> None:
-        self._start = ""
-        session.run("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
-
-    @staticmethod
-    def of(session: PostgresSession, version: int) -> WriteAheadLog | None:
-        """Return the log, or None where the server cannot tell it."""
-        if version < _OLDEST:
-            return None
-        try:
-            return WriteAheadLog(session)
-        except StatementError:  # an image without the extension
-            return None
-
-    def start_at(self, position: str) -> None:
-        """Remember a position: what was written from there on counts."""
-        self._start = position
-
-    def touched(self, session: PostgresSession, ours: Collection[int] = ()) -> Touched:
-        """Return what was written to since the remembered position.
-
-        Args:
-            session: in a database of our own.
-            ours: the numbers of our own transactions.
-
-        Raises:
-            StatementError: the log from then is not there any more.
-        """
-        numbers = array([number % EPOCH for number in ours])
-        told = session.ask(
-            "BEGIN",
-            _WRITE_OUT,
-            "COMMIT",
-            _TOUCHED % {"start": quoted(self._start), "ours": numbers},
-        )
-        relations: dict[bool, dict[int, set[int]]] = {False: {}, True: {}}
-        for database, file, mine in told["relations"]:
-            relations[mine].setdefault(database, set()).add(file)
-        unknown = {
-            each
-            for each in told["others"]
-            if each.partition(" ")[0] not in _HARMLESS or each == "Transaction PREPARE"
-        }
-        return Touched(
-            relations[False],
-            relations[True],
-            unknown,
-            end=told["end"],
-            next_transaction=told["next_transaction"],
-        )
-
+_MOST_REMOVED = 10_000
+_MOST_REMOVED_PER_PAGE = 10
 
 REST_S = 1.0
 _SERVERS_PATIENCE_MS = 3000  # the server waits 5 s for others to leave a database
@@ -247,16 +113,17 @@ class RowRestoration:
         visits: sessions in the databases.
         session: in our own database.
         baseline: what the cluster was.
-        wal: tells what was written to since it was clean.
+        history: tells what was written to since it was clean.
     """
 
     def __init__(
-        self, visits: Visits, session: PostgresSession, baseline: Baseline, wal: WriteAheadLog
+        self, visits: Visits, session: PostgresSession, baseline: Baseline, history: History
     ) -> None:
         self._visits = visits
         self._session = session
         self._baseline = baseline
-        self._wal = wal
+        self._history = history
+        self._crowded: dict[str, list[str]] = {}  # tables to tidy, by database
 
     def run(self, glance: QuickState, *, last: QuickState, likely: set[str]) -> QuickState | None:
         """Try it.
@@ -290,47 +157,53 @@ class RowRestoration:
                 return None
 
     def _bring_back(self, likely: set[str], last: QuickState) -> QuickState:
-        touched = self._wal.touched(self._session)
-        restored: dict[int, Restored] = {}
+        touched = self._history.touched(self._session)
+        if not self._history.is_kept:
+            raise MoreThanRowsError("a test dropped our replication slot")
         dirty = self._dirty(touched)
-        for name, files in dirty.items():
-            kept = self._baseline.kept[name]
-            restored[kept.oid] = self._restore(name, files, since=last.next_transaction)
+        self._crowded.clear()
+        undone = {
+            self._baseline.kept[name].oid: self._undo(name, blocks)
+            for name, blocks in dirty.items()
+        }
         likely.clear()
         likely.update(dirty)
-        if restored:
-            touched = self._checked(touched, restored)
-        self._wal.start_at(touched.end)
+        if undone:
+            touched = self._checked(touched, undone)
+        if self._crowded:
+            touched = self._tidied(touched)
+        self._history.start_at(touched.end)
         return replace(last, next_transaction=touched.next_transaction)
 
-    def _checked(self, before: Touched, restored: dict[int, Restored]) -> Touched:
-        """Return what was written meanwhile: nothing but the rows that were brought back.
+    def _checked(self, before: Touched, undone: dict[int, Undone]) -> Touched:
+        """Return what was written meanwhile: nothing but what was brought back.
 
-        A check or an index may call functions that write elsewhere, and others may have written.
+        Others may have written, or an event trigger that fires always.
         """
-        self._wal.start_at(before.end)
-        after = self._wal.touched(self._session, [each.transaction for each in restored.values()])
+        self._history.start_at(before.end)
+        ours = [number for each in undone.values() for number in each.transactions]
+        after = self._history.touched(self._session, ours)
         side_effects = [
             database
-            for database, files in after.ours.items()
-            if database not in restored or files - restored[database].files
+            for database, blocks in after.ours.items()
+            if database not in undone or blocks.keys() - undone[database].files
         ]
-        if after.relations or after.unknown or side_effects:
+        if after.databases or after.unknown or side_effects:
             raise MoreThanRowsError(f"meanwhile, this was written: {after}")
         return after
 
-    def _dirty(self, touched: Touched) -> dict[str, set[int]]:
-        """Return the files that were written to, by database."""
+    def _dirty(self, touched: Touched) -> dict[str, Blocks]:
+        """Return the blocks that were written to, by database."""
         if touched.unknown:
             raise MoreThanRowsError(f"the log has {', '.join(touched.unknown)}")
         names = {kept.oid: name for name, kept in self._baseline.kept.items()}
-        if others := touched.relations.keys() - names.keys():
+        if others := touched.databases.keys() - names.keys():
             baseline = self._baseline
             now = FullState.take(self._session, version=baseline.version, names=baseline.names)
             known = {0, *(each.oid for each in now.databases.values() if each.ours)}
             if not others <= known or not self._is_same_outside(now):
                 raise MoreThanRowsError("what all databases share was changed")
-        return {names[oid]: files for oid, files in touched.relations.items() if oid in names}
+        return {names[oid]: blocks for oid, blocks in touched.databases.items() if oid in names}
 
     def _is_same_outside(self, now: FullState) -> bool:
         """Tell whether all that the databases share is as it was."""
@@ -352,10 +225,26 @@ class RowRestoration:
         kept = self._baseline.kept.get(name)
         return self._baseline.survey.databases[name].oid if kept is None else kept.oid
 
-    def _restore(self, name: str, files: Collection[int], *, since: int) -> Restored:
+    def _undo(self, name: str, blocks: Blocks) -> Undone:
         kept = self._baseline.kept[name]
         kept.activity = None
-        session, owners = self._visits.enter(name, OWNERS.format(files=array(files)))
-        if kept.contents is None or not isinstance(session, DriverSession):
-            raise MoreThanRowsError("the rows of the database are not known")
-        return kept.contents.restore(session, dict(owners), files=len(files), since=since)
+        session, found = self._visits.enter(name, Relation.question(blocks.keys()))
+        relations = [Relation(**each) for each in found]
+        since = self._baseline.transaction + 1
+        undone = undo(session, relations, kept.stood, blocks, since=since)
+        for each in relations:
+            removed = kept.removed.get(each.oid, 0) + undone.removed.get(each.oid, 0)
+            kept.removed[each.oid] = removed
+            if removed > _MOST_REMOVED + _MOST_REMOVED_PER_PAGE * each.pages:
+                self._crowded.setdefault(name, []).append(each.name)
+                kept.removed[each.oid] = 0
+        return undone
+
+    def _tidied(self, before: Touched) -> Touched:
+        """Give back the space of removed row versions, which nothing else would find."""
+        for name, tables in self._crowded.items():
+            session, _ = self._visits.enter(name, "SELECT '1'")
+            for table in tables:
+                session.run(f"VACUUM (SKIP_LOCKED) {table}")
+        self._history.start_at(before.end)
+        return self._history.touched(self._session)

@@ -145,6 +145,18 @@ class Access:
             major=int(major) if (major := environment.first("PG_MAJOR") or "").isdecimal() else 0,
         )
 
+    def parameters(self, database: str) -> dict[str, Any]:
+        """Return what a driver needs to connect to a database."""
+        address: Address = self.service.address(self.port)
+        return {
+            "host": address.host,
+            "port": address.port,
+            "user": self.user,
+            "password": self.password,
+            "dbname": database,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+        }
+
     def connect(self, database: str) -> PostgresSession:
         """Connect to a database: natively if possible, else by the client in the container.
 
@@ -173,20 +185,13 @@ class DriverSession:
 
         self._error = psycopg.Error
         self._in_use = threading.Lock()
-        address: Address = access.service.address(access.port)
+        where = access.parameters(database)
         try:
             self._connection: psycopg.Connection[Any] = psycopg.connect(
-                host=address.host,
-                port=address.port,
-                user=access.user,
-                password=access.password,
-                dbname=database,
-                autocommit=True,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                client_encoding="utf8",
-                options=_options(access.major),
+                **where, autocommit=True, client_encoding="utf8", options=_options(access.major)
             )
         except psycopg.Error as exc:
+            address = f"{where['host']}:{where['port']}"
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
         self.ask("SELECT 1::text")  # fails now if this version of the driver cannot be used
 
@@ -201,16 +206,6 @@ class DriverSession:
             pass
         row = cursor.fetchone()
         return json.loads(row[0]) if row else None
-
-    def copy_out(self, statement: str) -> bytes:
-        """Run a COPY statement and return what it sends."""
-        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
-            return b"".join(copy)
-
-    def copy_in(self, statement: str, data: bytes) -> None:
-        """Run a COPY statement that receives `data`."""
-        with self._translated(), self._connection.cursor().copy(statement.encode()) as copy:
-            copy.write(data)
 
     def close(self) -> None:
         """End the connection."""
@@ -283,6 +278,39 @@ class PsqlSession:
         if failed == "true":
             raise StatementError(message.partition(mark)[0].strip())
         return result
+
+
+def send_as_replica(
+    access: Access, database: str, *, slot: str, position: str, message: bytes
+) -> None:
+    """Send one message to the server as a replica does that follows it through a slot.
+
+    Raises:
+        StackError: the server does not let us, or there is no driver that could do it.
+    """
+    try:
+        from psycopg import Error, pq
+        from psycopg.conninfo import make_conninfo
+    except ModuleNotFoundError as missing:
+        raise StackError(f"{missing.name} is not installed") from missing
+    parameters = access.parameters(database)
+    options = make_conninfo("", **parameters, replication="database", application_name=APPLICATION)
+    connection = pq.PGconn.connect(options.encode())
+    try:
+        if connection.status != pq.ConnStatus.OK:
+            raise StackError(connection.error_message.decode(errors="replace").strip())
+        start = f"START_REPLICATION SLOT {slot} PHYSICAL {position}"
+        result = connection.exec_(start.encode())
+        if result.status != pq.ExecStatus.COPY_BOTH:
+            raise StackError(result.error_message.decode(errors="replace").strip())
+        connection.put_copy_data(message)
+        connection.put_copy_end()
+        while connection.get_copy_data(0)[0] > 0:  # the server has read it once it ends, too
+            pass
+    except Error as failure:
+        raise StackError(str(failure)) from failure
+    finally:
+        connection.finish()
 
 
 def identifier(name: str) -> str:

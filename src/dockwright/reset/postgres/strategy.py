@@ -1,10 +1,10 @@
 """Brings a PostgreSQL cluster back while it runs: by rows, or by swapping databases for copies.
 
-At the baseline every database is cloned to a template that nobody may enter, and the rows of small
-tables are read. Where a test changed such rows alone, as the write-ahead log tells, they are put
-back; nobody loses a connection. Otherwise a reset ends the sessions in the dirty databases and
-renames: dirty ones away, spare clones into their place; behind it the dirty ones are dropped and
-new spares made.
+At the baseline every database is cloned to a template that nobody may enter. Where a test changed
+nothing but rows and sequences, as the write-ahead log tells, that is undone where the rows lie;
+nobody loses a connection. Otherwise a reset ends the sessions in the dirty databases and renames:
+dirty ones away, spare clones into their place; behind it the dirty ones are dropped and new spares
+made.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from dockwright.reset.base import Manner, Resettable, check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, make_spare
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.entrance import enter
+from dockwright.reset.postgres.history import History
 from dockwright.reset.postgres.restore import Restoration
-from dockwright.reset.postgres.rows import RowRestoration, Visits, WriteAheadLog
+from dockwright.reset.postgres.rows import RowRestoration, Visits
 from dockwright.reset.postgres.session import Access, PostgresSession
 from dockwright.reset.postgres.survey import PREFIX, FullState, QuickState
 from dockwright.reset.session import ConnectionLostError
@@ -51,7 +52,7 @@ class PostgresReset:
         self._access: Access
         self._session: PostgresSession | None = None
         self._visits: Visits | None = None
-        self._log: WriteAheadLog | None = None
+        self._history: History | None = None
         self._baseline: Baseline
         self._clean: QuickState  # what it looks like as long as nobody writes to it
         self._counted = True  # whether the number of the next transaction in it is sure
@@ -70,21 +71,20 @@ class PostgresReset:
             self._access, self._session, version = enter(self._service)
             self._access = replace(self._access, major=version // 10000)
             self._visits = Visits(self._access)
-            self._log = WriteAheadLog.of(self._session, version)
-            self._baseline = capture(
-                self._access, self._session, version, with_contents=self._log is not None
-            )
+            self._history = History.of(self._access, self._session, version)
+            self._baseline = capture(self._access, self._session, version)
             self._likely = {name for name, each in self._baseline.kept.items() if each.in_use}
-            if self._baseline.has_unlogged:  # the log does not tell of them
-                self._log = None
+            if self._history is not None and self._baseline.has_unlogged:
+                self._history.forget(self._session)  # the log does not tell of them
+                self._history = None
             self._clean, self._counted = self._baseline.glance, True
             self._spares_wanted = {
                 kept.original
                 for kept in self._baseline.kept.values()
-                if kept.in_use and self._log is None
+                if kept.in_use and self._history is None
             }
-            if self._log is not None:
-                self._log.start_at(self._baseline.position)
+            if self._history is not None:
+                self._history.start_at(self._baseline.position)
         self._tidy_up()
 
     def reset(self) -> bool:
@@ -121,8 +121,8 @@ class PostgresReset:
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
-        if self._log is not None and self._visits is not None:
-            rows = RowRestoration(self._visits, session, self._baseline, self._log)
+        if self._history is not None and self._visits is not None:
+            rows = RowRestoration(self._visits, session, self._baseline, self._history)
             clean = rows.run(glance, last=self._clean, likely=self._likely)
             if clean is not None:
                 self._clean = clean
@@ -131,12 +131,15 @@ class PostgresReset:
             self._drop_trash(session)
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         self._clean = restoration.run()
-        if self._log is not None:
-            self._log.start_at(restoration.position)
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told
             self._disconnect()
-            self._clean = replace(self._clean, loaded=self._look()[1].loaded)
+            session, glance = self._look()
+            self._clean = replace(self._clean, loaded=glance.loaded)
+        if self._history is not None:
+            self._history.start_at(restoration.position)
+            if not self._history.is_kept:
+                self._history.keep(session)
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
 
@@ -189,8 +192,11 @@ class PostgresReset:
             for kept in self._baseline.kept.values()
             if kept.original in self._spares_wanted and spare_name(kept.original) not in names
         ]
-        # Dropping makes a checkpoint, and that throws the log away which tells of rows.
-        trash = _trash(names) if self._log is None else []
+        # Dropping makes a checkpoint, and holds locks that a test would see for as long.
+        trash = _trash(names) if self._history is None else []
+        if self._history is not None and self._history.is_long and self._clean.next_transaction:
+            self._history.shorten(session, self._clean.next_transaction)
+            return True
         if missing:
             make_spare(Cluster(self._access, session), missing[0])
         elif trash:

@@ -129,7 +129,7 @@ SURE_STATISTICS = 150000
 """From this version on a session writes its counters to shared memory before it is gone, so that a
 database whose counters stand still was not entered. Before, they were sent and could be lost."""
 
-_GLANCE = """
+_GLANCE = f"""
 SELECT jsonb_build_object(
   'next_transaction', txid_snapshot_xmax(txid_current_snapshot()),
   'locks', (SELECT count(*) FROM pg_locks WHERE pid IS DISTINCT FROM pg_backend_pid()),
@@ -142,9 +142,9 @@ SELECT jsonb_build_object(
     || (SELECT string_agg(name, '/' ORDER BY name) FROM pg_ls_dir('.') name
         WHERE name NOT LIKE 'postgresql.auto.conf.%')::bytea),
   'altered', md5(pg_read_binary_file('postgresql.auto.conf')),
-  'slots', (SELECT coalesce(jsonb_object_agg(slot_name, slot_type || restart_lsn), '{}')
-    FROM pg_replication_slots),
-  'origins', (SELECT coalesce(jsonb_object_agg(external_id, remote_lsn), '{}')
+  'slots', (SELECT coalesce(jsonb_object_agg(slot_name, slot_type || restart_lsn), '{{}}')
+    FROM pg_replication_slots WHERE slot_name <> '{PREFIX}'),
+  'origins', (SELECT coalesce(jsonb_object_agg(external_id, remote_lsn), '{{}}')
     FROM pg_replication_origin_status WHERE external_id IS NOT NULL)
 )::text
 """
@@ -215,7 +215,7 @@ class QuickState:
         loaded: when it last read its configuration files.
         files: a hash of the configuration files, and of the names of what lies beside its data.
         altered: a hash of the file that ALTER SYSTEM writes.
-        slots: the replication slots, by name.
+        slots: the replication slots of others, by name.
         origins: how far replication got, by the name of its origin.
     """
 
