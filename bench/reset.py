@@ -143,10 +143,10 @@ def measure(engine: Engine, case: Case, way: str) -> None:
         began = time.perf_counter()
         strategy.capture()
         capture_s = time.perf_counter() - began
-        changed = [reset_s(service, strategy, case, case.change) for _ in range(ROUNDS)]
+        changed = [reset_s(service, strategy, case.client, case.change) for _ in range(ROUNDS)]
         time.sleep(PAUSE_S)
         strategy.reset()
-        untouched = [reset_s(service, strategy, case, "") for _ in range(ROUNDS)]
+        untouched = [reset_s(service, strategy, case.client, "") for _ in range(ROUNDS)]
         print(
             f"{case.strategy:9} {'seeded' if case.seed else 'empty':7} {way:24}"
             f" capture {1000 * capture_s:7.0f} ms"
@@ -161,10 +161,10 @@ def measure(engine: Engine, case: Case, way: str) -> None:
         engine.remove_container(container)
 
 
-def reset_s(service: Service, strategy: ResetStrategy, case: Case, change: str) -> float:
+def reset_s(service: Service, strategy: ResetStrategy, client: str, change: str) -> float:
     """Return how long one reset takes, in seconds."""
     if change:
-        service.run(case.client, change)
+        service.run(client, change)
         time.sleep(PAUSE_S)
     began = time.perf_counter()
     strategy.reset()

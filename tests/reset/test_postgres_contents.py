@@ -366,6 +366,20 @@ def test_each_row_is_where_it_was_and_indexes_lead_to_it(
             assert_same(before, psql(service, LOOK, database))
 
 
+def test_tables_that_many_resets_fill_give_their_space_back(
+    service: RealService, database: str
+) -> None:
+    psql(service, PAGES, database)
+    more = "INSERT INTO pages (note) SELECT repeat('y', 100) FROM generate_series(1, 4000)"
+    with captured(service) as strategy:
+        before = psql(service, LOOK, database)
+        for _ in range(6):
+            psql(service, more, database)
+            assert not strategy.reset()
+        assert_same(before, psql(service, LOOK, database))
+        assert int(psql(service, "SELECT pg_relation_size('pages')", database)) < 3 << 20
+
+
 def test_values_of_all_types_come_back(service: RealService, database: str) -> None:
     assert {*psql(service, BUILT_IN, database).splitlines()} <= SAMPLES.keys()
     psql(service, OF_ONES_OWN, database)

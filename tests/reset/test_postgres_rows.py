@@ -177,6 +177,16 @@ def test_hundreds_of_resets_neither_move_rows_nor_let_tables_grow(
     assert size < 1 << 20
 
 
+def test_without_our_replication_slot_databases_come_back(
+    service: RealService, strategy: PostgresReset
+) -> None:
+    before = everything(service)
+    psql(service, "DELETE FROM customers; SELECT pg_drop_replication_slot('dockwright')")
+    assert strategy.reset()
+    assert_same(before, everything(service))
+    change_and_reset(service, strategy)
+
+
 OURS = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND application_name = 'dockwright'"
 
 

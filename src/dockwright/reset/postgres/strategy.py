@@ -1,4 +1,4 @@
-"""Brings a PostgreSQL cluster back while it runs: by rows, or by swapping databases for copies.
+"""Brings a PostgreSQL cluster back while it runs: by undo, or by swapping databases for copies.
 
 At the baseline every database is cloned to a template that nobody may enter. Where a test changed
 nothing but rows and sequences, as the write-ahead log tells, that is undone where the rows lie;
