@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockwright.reset.base import until_none
-from dockwright.reset.postgres import PostgresReset
+from dockwright.reset.postgres import PostgresReset, history
 from dockwright.reset.postgres.session import PostgresSession
 from tests._support.owned import Owned
 from tests._support.reset.postgres_states import (
@@ -185,6 +185,24 @@ def test_without_our_replication_slot_databases_come_back(
     assert strategy.reset()
     assert_same(before, everything(service))
     change_and_reset(service, strategy)
+
+
+def test_a_long_log_is_let_go_of_and_rows_come_back(
+    service: RealService, strategy: PostgresReset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def position() -> int:
+        slot = "pg_replication_slots WHERE slot_name = 'dockwright'"
+        return int(psql(service, f"SELECT restart_lsn - '0/0' + xmin::text::int FROM {slot}"))
+
+    before = everything(service)
+    change_and_reset(service, strategy)
+    first = position()
+    monkeypatch.setattr(history, "_MOST_LOG_BYTES", 0)
+    for _ in range(3):
+        change_and_reset(service, strategy)
+    until_none(lambda: position() <= first, "slots that are where they were")
+    change_and_reset(service, strategy)
+    assert_same(before, everything(service))
 
 
 OURS = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND application_name = 'dockwright'"

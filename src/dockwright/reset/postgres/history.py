@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dockwright.errors import StackError
 from dockwright.reset.postgres.session import (
     Access,
     PostgresSession,
+    StatementError,
     array,
     quoted,
     send_as_replica,
@@ -54,7 +56,7 @@ _TOUCHED = rf"""
 WITH position AS MATERIALIZED (
   SELECT current_setting('dockwright.position')::jsonb AS position
 ), records AS MATERIALIZED (
-  SELECT CASE resource_manager
+  SELECT DISTINCT CASE resource_manager
       WHEN 'Storage' THEN regexp_replace(description, '^base/(\d+)/(\d+).*', 'rel 0/\1/\2 ')
       WHEN 'RelMap' THEN regexp_replace(description, '^database (\d+).*', 'rel 0/\1/0 ')
       ELSE coalesce(block_ref, '') END AS place,
@@ -155,6 +157,8 @@ class History:
         except ConnectionLostError:
             raise
         except StackError:  # an image without the extensions, no replication, no driver
+            with suppress(StatementError):
+                session.run(_DROP_SLOT)
             return None
 
     def start_at(self, position: str) -> None:
