@@ -17,6 +17,7 @@ from dockwright.reset import STRATEGIES, ResetStrategy
 from dockwright.wait import ContainerTarget, Healthy, wait_for
 
 ROUNDS = 20
+SCRIPT_TIMEOUT_S = 900
 PAUSE_S = 0.5
 """Between two resets, as a test would take: what a reset leaves to do is done meanwhile."""
 
@@ -102,7 +103,7 @@ class Service:
     def run(self, client: str, script: str) -> None:
         """Feed a script to the client in the container."""
         command = ["sh", "-c", f"printf '%s\\n' \"$0\" | {client} > /dev/null", script]
-        result = self.engine.exec(self.identifier, command)
+        result = self.engine.exec(self.identifier, command, timeout_s=SCRIPT_TIMEOUT_S)
         if result.exit_code:
             raise RuntimeError(result.stderr.decode())
 
