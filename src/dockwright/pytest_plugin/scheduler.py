@@ -200,6 +200,7 @@ class PlannedScheduling(LoadScheduling):  # type: ignore[misc] # xdist has no ty
         with surviving(self.config, "find out what the tests cost"), usage_errors():
             costs = expected_costs(settings)
         tests = self._needs(names, costs)
+        self.config.stash[_DIRECTORY].cleanup()  # now, because this process may be killed
         self._seconds = [test.seconds for test in tests]
         self._tests = dict(enumerate(tests))
         self._numbers = {test.name: number for number, test in self._tests.items()}
