@@ -31,7 +31,7 @@ test: $(VENV)/ready  ## run all tests of the project
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
 	DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py \
-	tests/stack/test_surroundings_battery.py tests/profile/test_waste.py \
+	tests/stack/test_surroundings_battery.py tests/profile/test_waste.py tests/pool/test_deaths.py \
 	tests/history/test_regressions.py tests/history/test_compare.py
 
 lint: $(VENV)/ready  ## check style, types and the import contract

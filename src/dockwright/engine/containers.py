@@ -193,6 +193,10 @@ class ContainerCalls(EngineCalls):
         with suppress(NoSuchObjectError):
             self._http.send(wait)
 
+    def await_unpaused(self, container: str) -> None:
+        """Wait until no block of `paused` holds the container."""
+        self._paused.wait(container)
+
     def inspect_container(self, container: str) -> Document:
         """Return everything that the engine knows about the container."""
         self._paused.wait(container)

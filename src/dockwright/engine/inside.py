@@ -32,7 +32,8 @@ _PS = "-eo pid,ppid,sid,stat,comm,args"
 _RUNTIME = ("/run/", "/var/run/")  # rewritten at each start: contents and times do not count
 _SHARED_MEMORY = re.compile(r"/dev/shm/PostgreSQL\.\d+")  # noqa: S108 - its parallel workers come and go
 _COMMAND = 5
-_START_STACK, _START_TIME = 25, 19  # in /proc/PID/stat, counted from the state; see proc(5)
+_START_STACK, _START_TIME, _MEMORY = 25, 19, 20
+"""In /proc/PID/stat, counted from the state; see proc(5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,57 @@ class HostInside(EngineInside):
         }
 
 
+class MainProcess:
+    """The first process of a container, as the kernel of this host knows it.
+
+    The kernel knows of its end before the engine does, on every engine.
+
+    Args:
+        pid: on this host.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._place = Path(f"/proc/{pid}")
+        self._process = _process((self._place / "stat").read_text(errors="replace"))
+        self._group = _cgroup(self._place, "freezer")
+
+    @classmethod
+    def of(cls, details: Document) -> MainProcess | None:
+        """Return that of a container that runs; None where this host cannot see it.
+
+        Args:
+            details: the container's inspect.
+        """
+        pid = int(details["State"].get("Pid") or 0)
+        with suppress(OSError, ValueError):
+            if pid and details["Id"] in Path(f"/proc/{pid}/cgroup").read_text():
+                return cls(pid)
+        return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone, even if another process has its pid now."""
+        try:
+            now = _process((self._place / "stat").read_text(errors="replace"))
+        except (OSError, ValueError):
+            return True
+        known = self._process
+        return known is None or now is None or now.started != known.started
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its container is paused."""
+        return any(self._says(file, word) for file, word in _FROZEN)
+
+    def _says(self, file: str, word: str) -> bool:
+        with suppress(OSError):
+            return (self._group / file).read_text().strip() == word
+        return False
+
+
+_FROZEN = (("freezer.state", "FROZEN"), ("cgroup.freeze", "1"))  # cgroup versions 1 and 2
+
+
 def look_inside(calls: ContainerCalls, details: Document, *, local: bool) -> EngineInside:
     """Return what can be seen of a container's inside from here.
 
@@ -370,22 +422,25 @@ def _attributes(path: str) -> dict[str, bytes]:
 
 
 def _process(text: str) -> Process | None:
-    """Read /proc/PID/stat; None for a process that has ended and not been waited for."""
+    """Read /proc/PID/stat; None for a process that has ended and not been waited for.
+
+    One without memory is ending: a container's first process waits until all others are gone.
+    """
     head, _, rest = text.rpartition(")")
     pid, _, name = head.partition(" (")
     state, parent, _, session, *fields = rest.split()
-    if state in "ZX":
-        return None
     numbers = ["", "", "", "", *fields]
+    if state in "ZX" or numbers[_MEMORY] == "0":
+        return None
     started, kin = int(numbers[_START_TIME]), numbers[_START_STACK]
     return Process(int(pid), started, int(parent), int(session), kin, name, state in "tT")
 
 
-def _cgroup(process: Path) -> Path:
+def _cgroup(process: Path, controller: str = "pids") -> Path:
     """Return the directory of a process's control group, of either version."""
     root = Path("/sys/fs/cgroup")
     for line in (process / "cgroup").read_text().splitlines():
         _, controllers, place = line.split(":", 2)
-        if "pids" in controllers.split(","):
+        if controller in controllers.split(","):
             return root / controllers / place.lstrip("/")
     return root / place.lstrip("/")

@@ -48,6 +48,7 @@ class Copy:
         state: what it is doing.
         holders: who holds it.
         changed_outside: whether a container started, stopped or paused without the pool's doing.
+        checks: how many looks at its containers are under way; it is not leased meanwhile.
         start: how it was started.
         since_s: when it got its state, on the monotonic clock.
         made_s: when it was created, on the monotonic clock.
@@ -64,6 +65,7 @@ class Copy:
     state: State = State.STARTING
     holders: set[str] = field(default_factory=set)
     changed_outside: bool = False
+    checks: int = 0
     start: CachedStart | None = None
     since_s: float = field(default_factory=time.monotonic)
     made_s: float = field(default_factory=time.monotonic)
@@ -74,7 +76,7 @@ class Copy:
 
     def admits(self, *, exclusive: bool) -> bool:
         """Return whether this copy can be leased now."""
-        if self.changed_outside:
+        if self.changed_outside or self.checks:
             return False
         if exclusive:
             return self.state is State.CLEAN and not self.shared_by
@@ -109,6 +111,11 @@ class Copy:
     def coming(self) -> bool:
         """Whether it becomes clean by itself."""
         return self.state in (State.STARTING, State.SEEDING, State.RESETTING)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it may be leased soon without anybody's doing."""
+        return self.coming or self.checks > 0
 
     @property
     def idle(self) -> bool:
@@ -210,7 +217,8 @@ def is_stuck(copies: Sequence[Copy], waiters: Sequence[Waiter]) -> bool:
     """Return whether all clients that hold a copy wait for another one: a deadlock."""
     holding = {client_of(holder) for copy in copies for holder in copy.holders}
     waiting = {waiter.client for waiter in waiters}
-    return all(copy.holders for copy in copies) and holding <= waiting
+    held = all(copy.holders and not copy.checks for copy in copies)
+    return held and holding <= waiting
 
 
 def still_taken(requirement: Requirement, copies: Sequence[Copy], sole: str = "") -> LeaseError:

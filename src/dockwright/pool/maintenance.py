@@ -100,6 +100,14 @@ class Maintenance:
         failure = _attempt(lambda: undone.update(copy.baseline.heal()))
         return undone, failure
 
+    def is_intact(self, copy: Copy) -> bool:
+        """Return whether the containers of a copy still run as at its baseline."""
+        try:
+            return copy.baseline.intact()
+        except Exception as failure:  # noqa: BLE001 - a reset finds out what is wrong
+            _log.info("could not look at %s: %s", copy.stack.identity.project, explained(failure))
+            return False
+
     def discard(self, copy: Copy) -> None:
         """Remove a copy; the reaper finds by its labels what cannot be removed now."""
         failure = _attempt(partial(self._remove, copy))

@@ -307,6 +307,9 @@ class Pool:
                 self._registry.copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
                 self._do(self._reset, copy)
+            elif not self._closed:
+                copy.checks += 1
+                self._do(self._check, copy)
             self._changed.notify_all()
 
     def seeded(self, lease: Lease, failure: Exception | None) -> None:
@@ -459,12 +462,16 @@ class Pool:
             for copy in list(self._registry.copies):
                 leased_or_clean = not copy.coming
                 if leased_or_clean and container in (None, *copy.stack.containers.values()):
-                    copy.changed_outside = True
-                    if copy.state is State.UNSEEDED:
-                        self._registry.evict(copy)
-                    if copy.state is State.CLEAN and not self._closed:
-                        copy.become(State.RESETTING)
-                        self._do(self._reset, copy)
+                    self._mark_changed(copy)
+
+    def _mark_changed(self, copy: Copy) -> None:
+        """Have a copy that is leased or clean reset before its next lease."""
+        copy.changed_outside = True
+        if copy.state is State.UNSEEDED:
+            self._registry.evict(copy)
+        if copy.state is State.CLEAN and not self._closed:
+            copy.become(State.RESETTING)
+            self._do(self._reset, copy)
 
     def _prove_one(self, copies: Sequence[Copy]) -> None:
         """Check a copy that tests have shared, because an exclusive lease waits for one."""
@@ -521,6 +528,15 @@ class Pool:
         if self._registry.factories[copy.key].keeps_seed:
             self._maintenance.keep(copy, wanted=lambda: failure is None and self._has_time())
 
+    def _check(self, copy: Copy) -> None:
+        """Find out whether a reader broke the copy: the engine's events may come too late."""
+        intact = self._maintenance.is_intact(copy)
+        with self._changed:
+            copy.checks -= 1
+            if not intact and not copy.coming and copy in self._registry.copies:
+                self._mark_changed(copy)
+            self._changed.notify_all()
+
     def _has_time(self) -> bool:
         """Return whether a baseline may still be kept; the end of a run waits for it."""
         return time.monotonic() < self._closed_s + _KEEPING_S
@@ -549,7 +565,7 @@ class Pool:
 
     def _heal(self, copy: Copy) -> None:
         """Undo what tests did that shared a copy; most did nothing."""
-        if copy.changed_outside:
+        if copy.changed_outside or not self._maintenance.is_intact(copy):
             self._reset(copy)
             return
         shared_by = list(copy.shared_by)

@@ -202,7 +202,7 @@ class CopyRegistry:
         """Start a copy for a waiter, unless waiting is faster."""
         copies, demand = self.of(waiter.key), self.demand[waiter.key]
         overdue = demand.is_overdue(time.monotonic() - waiter.since_s)
-        waiting_is_faster = any(copy.coming for copy in copies) or not overdue
+        waiting_is_faster = any(copy.awaited for copy in copies) or not overdue
         if copies and waiting_is_faster and not is_stuck(self.copies, self.waiters):
             self.keep_spares(waiter.key)
         else:

@@ -18,6 +18,7 @@ from dockwright.reset.base import variables
 from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
+from dockwright.stack.vitals import Vitals
 
 Tell: TypeAlias = Callable[[str, str, str, float, float], None]
 """Called with a service, the manner of its reset, what differed, when it began, its seconds."""
@@ -97,6 +98,7 @@ class Baseline:
         self.tell: Tell = lambda *_: None
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
+        self._vitals = Vitals(stack)
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, ResetStrategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -139,6 +141,15 @@ class Baseline:
         self._await_dependents(self._having("in place"))  # a template ends its clients' sessions
         self._capture_surroundings(set(self._strategies))
         self._surroundings.settle()
+        self._vitals.capture()
+
+    def intact(self) -> bool:
+        """Return whether all containers still run as they did at the last `capture` or `reset`.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return self._vitals.intact()
 
     def reset(self, *, thorough: bool = False) -> tuple[str, ...]:
         """Bring the stack back; it is ready when this returns.
@@ -153,8 +164,10 @@ class Baseline:
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
         """
+        thorough |= not self._vitals.intact()
+        if thorough:
+            self._vitals.await_engine()
         different = self._surroundings.outside(self._kept())
-        thorough |= self._surroundings.stopped()
         if thorough:
             self._stack.revive(without=self._affected(different))
             different |= self._surroundings.outside(self._kept(without=different))
@@ -162,6 +175,8 @@ class Baseline:
         wanted = self._replaced(self._affected(different), thorough=thorough)
         replaced = self._replace(wanted, different, thorough=thorough)
         self._settle(cut, replaced)
+        if thorough:
+            self._vitals.capture()
         return tuple(sorted({*cut, *replaced}))
 
     def heal(self) -> dict[str, str]:
@@ -214,6 +229,8 @@ class Baseline:
         self._await_dependents({*cut, *replaced})
         self._capture_surroundings(set(replaced))
         self._surroundings.settle()
+        if replaced:
+            self._vitals.capture()
 
     def _undone(self, name: str) -> str:
         return str(getattr(self._strategies[name], "undone", ""))

@@ -62,9 +62,6 @@ class _Known:
     churn: set[str] = field(default_factory=set)
     restarted: bool = False
 
-    def __post_init__(self) -> None:
-        self.status: str = self.details["State"]["Status"]
-
     def restart(self) -> None:
         """Take note of a new start: its processes are others."""
         self.restarted, self.processes = True, {}
@@ -147,10 +144,6 @@ class Surroundings:
         names = [name for name in names if self._may_differ(name)]
         reasons = parallel.run([partial(self._compare_inspect, name) for name in names])
         return {name: why for name, why in zip(names, reasons, strict=True) if why}
-
-    def stopped(self) -> bool:
-        """Return whether `outside` found a container in another state than at the baseline."""
-        return any(each.details["State"]["Status"] != each.status for each in self._known.values())
 
     def inside(self, names: Collection[str]) -> dict[str, str]:
         """Compare files and processes; return in words what differs, by service."""
