@@ -47,6 +47,45 @@ from dockwright.errors import (
         ),
         (
             500,
+            "driver failed programming external connectivity on endpoint web: Bind for ::1:18082 "
+            "failed: port is already allocated",
+            PortInUseError,
+            "host port 18082 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "failed to set up container networking: driver failed programming external "
+            "connectivity on endpoint web (4f0d): failed to bind host port for "
+            "127.0.0.1:34471:172.17.0.2:80/tcp: address already in use",
+            PortInUseError,
+            "host port 34471 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web (4f0d): failed to "
+            "bind host port for [::1]:52215:172.17.0.2:80/tcp: address already in use",
+            PortInUseError,
+            "host port 52215 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "failed to bind host port 0.0.0.0:18082/tcp: address already in use",
+            PortInUseError,
+            "host port 18082 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
+            "failed to bind host port [::]:18082/tcp: address already in use",
+            PortInUseError,
+            "host port 18082 is in use",
+            "ss -ltnp",
+        ),
+        (
+            500,
             "rootlessport listen tcp 0.0.0.0:8081: bind: address already in use",
             PortInUseError,
             "host port 8081 is in use",
@@ -135,6 +174,15 @@ from dockwright.errors import (
             "wanted win/9",
             "leave out `platform:`",
         ),
+        (
+            404,
+            "image with reference web:1 was found but does not provide the specified platform "
+            "(linux/arm64)",
+            ImageMissingError,
+            "does not provide the specified platform (linux/arm64)",
+            "leave out `platform:`",
+        ),
+        (400, "unknown or invalid runtime name: nope", EngineError, "nope", "`docker info` lists"),
         (
             400,
             'error looking up logging plugin nope: plugin "nope" not found',

@@ -24,7 +24,13 @@ from dockwright.errors import (
 if TYPE_CHECKING:
     from dockwright.engine.endpoint import Endpoint
 
-_PORT = re.compile(r"(?:for |listen \w+ |exposing port \S*?)\S*?:(\d+)\b")
+_PORT = re.compile(
+    r"(?:\bfor |listen \w+ |exposing port \w+ |bind (?:host )?port (?:for )?)"
+    r"(?:\[[0-9a-f:]*\]|[0-9a-f:]*|[\d.]*):(\d+)(?=[/\s,:]|$)",
+    re.I,
+)
+"""The host's port in an address such as ``0.0.0.0:8080``, ``:::443``, ``[::1]:80/tcp``."""
+
 _NO_IMAGE = re.compile(r"no such image|image not known|not found: does not exist or no pull", re.I)
 _IMAGE_UNKNOWN = re.compile(r"(\S+): image not known", re.I)
 _IMAGE_NAME = re.compile(
@@ -77,9 +83,15 @@ _RULES = (
         "remove or rename the other one, or choose another name",
     ),
     _rule(
-        r"has active endpoints|volume is in use|is in use by|is being used by",
+        r"has active endpoints|volume is in use|is in use by|is being used|"
+        r"has dependent containers",
         ConflictError,
         "remove the containers that use it first",
+    ),
+    _rule(
+        r"container state improper|can only create exec sessions on running containers",
+        ConflictError,
+        "it has ended, was never started, or is paused: its log may say why",
     ),
     _rule(
         r"bind source path does not exist",
@@ -102,13 +114,13 @@ _RULES = (
         "check `devices:`: the device must exist on the engine's host",
     ),
     _rule(
-        r"does not match the specified platform",
+        r"does not (match|provide) the specified platform",
         ImageMissingError,
         "pull or build the image for that platform, or leave out `platform:`",
     ),
     _rule(
-        r"looking up logging plugin|unknown runtime specified|error looking up volume plugin|"
-        r"plugin \S+ not found",
+        r"looking up logging plugin|unknown (runtime specified|or invalid runtime)|"
+        r"error looking up volume plugin|plugin \S+ not found",
         EngineError,
         "the engine does not have it: `docker info` lists its plugins and runtimes",
     ),
@@ -174,7 +186,7 @@ _PULL_HINTS = (
         "check the name; if the image is private: `docker login` to the registry {}",
     ),
     (
-        r"no matching manifest|does not match the specified platform",
+        r"no matching manifest|does not (match|provide) the specified platform",
         "the image is not made for the engine's architecture: set `platform:`",
     ),
     (
@@ -242,11 +254,10 @@ def _name_port(words: str, action: str) -> str:
 
 def _image_missing(words: str, action: str) -> ImageMissingError:
     found = _IMAGE_UNKNOWN.search(words) or _IMAGE_NAME.search(words)
-    name = found[1] if found else "its image"
-    return ImageMissingError(
-        f"cannot {action}: image {name} is not on the engine",
-        hint=f"pull it (`docker pull {name}`) or build it" if found else "pull or build it",
-    )
+    what, hint = "its image", "pull or build it"
+    if found:
+        what, hint = f"image {found[1]}", f"pull it (`docker pull {found[1]}`) or build it"
+    return ImageMissingError(f"cannot {action}: {what} is not on the engine", hint=hint)
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
