@@ -222,6 +222,16 @@ def test_buildx_builds_what_only_buildkit_can(
 
 
 @pytest.mark.engine
+def test_an_unchanged_image_keeps_its_id_over_ten_builds(
+    engine: Engine, scratch: str, tag: str, tmp_path: Path
+) -> None:
+    context = _context(tmp_path, f"FROM {scratch}\nCOPY Dockerfile /\nRUN touch /made\n")
+    request = BuildRequest(context=context, tags=(tag,))
+    ids = {engine.build_image(request) for _ in range(10)}
+    assert ids == {engine.inspect_image(tag)["Id"]}
+
+
+@pytest.mark.engine
 @pytest.mark.skipif(not has_buildx(), reason="the docker command has no buildx plugin here")
 def test_a_failing_buildx_build_shows_its_last_lines(
     engine: Engine, scratch: str, tag: str, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import partial
@@ -9,6 +10,8 @@ from functools import partial
 import pytest
 
 from dockwright.engine import Engine, parallel
+from dockwright.engine.containers import usual_status
+from dockwright.engine.inside import Ground, HostInside
 from dockwright.errors import (
     ConflictError,
     EngineError,
@@ -24,6 +27,20 @@ pytestmark = pytest.mark.engine
 
 def state(engine: Engine, container: str) -> str:
     return str(engine.inspect_container(container)["State"]["Status"])
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_removal_does_not_wait_for_the_stop_grace(
+    engine: Engine, owned: Owned, scratch: str, pause: bool
+) -> None:
+    container = owned.run(
+        scratch, "sh", "-c", "trap '' TERM; while :; do sleep 1; done", StopTimeout=600
+    )
+    if pause:
+        engine.pause_container(container)
+    engine.remove_container(container)  # a wait for the grace would end with the call's timeout
+    with pytest.raises(NoSuchObjectError):
+        engine.inspect_container(container)
 
 
 def test_the_life_of_a_container(engine: Engine, owned: Owned, scratch: str) -> None:
@@ -211,3 +228,23 @@ def test_a_container_that_is_held_still_is_not_inspected(
     thread.join()
     assert engine.inspect_container(container)["State"]["Paused"] is False
     engine.unpause_container(container)  # is fine where nothing is paused
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to look into a container")
+def test_the_layers_of_a_container_are_those_of_its_mount(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    container = owned.run(scratch, "sleep", "600")
+    engine.exec(container, ["touch", "/made"])
+    details = engine.inspect_container(container)
+    details["GraphDriver"] = {"Name": "overlayfs", "Data": None}  # as the containerd store says
+    inside = engine.inside(details)
+    assert isinstance(inside, HostInside)
+    assert "/made" in inside.files(Ground())
+
+
+@pytest.mark.parametrize(
+    ("status", "usual"), [("stopped", "exited"), ("configured", "created"), ("paused", "paused")]
+)
+def test_a_status_is_called_as_docker_calls_it(status: str, usual: str) -> None:
+    assert usual_status(status) == usual

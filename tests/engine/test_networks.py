@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockwright.engine import Engine
+from dockwright.engine.containers import with_first_endpoint, with_mac_address_at_endpoint
 from dockwright.errors import AddressPoolError, ConflictError, EngineError, NoSuchObjectError
 from dockwright.model import Json
 from tests._support.owned import Owned
@@ -34,6 +35,64 @@ def test_containers_find_each_other_by_alias(
     # Not ping or wget: a static binary's own resolver crashes without glibc's modules.
     found = engine.exec(two, ["busybox", "nslookup", "db"])
     assert f"Address: {address}" in found.stdout.decode()
+
+
+def test_a_container_is_created_in_several_networks(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    addresses = {f"{owned.name}-{each}": f"02:42:ac:11:65:4{each}" for each in (1, 2)}
+    for name in addresses:
+        engine.create_network(name, {"Labels": owned.labels})
+    first, second = addresses
+    container = owned.run(
+        scratch,
+        "sleep",
+        "600",
+        MacAddress=addresses[first],
+        HostConfig={"NetworkMode": first},
+        NetworkingConfig={
+            "EndpointsConfig": {
+                first: {"Aliases": ["db"]},
+                second: {"Aliases": ["db"], "MacAddress": addresses[second]},
+            }
+        },
+    )
+    found = engine.inspect_container(container)["NetworkSettings"]["Networks"]
+    assert found.keys() == addresses.keys()
+    assert all("db" in endpoint["Aliases"] for endpoint in found.values())
+    # Engines that take one endpoint at create ignore the hardware address of the others.
+    kept = addresses if engine.can.all_endpoints_at_create else [first]
+    assert {name: found[name]["MacAddress"] for name in kept} == {
+        name: addresses[name] for name in kept
+    }
+
+
+def test_a_hardware_address_moves_to_the_endpoint_that_it_belongs_to() -> None:
+    moved = with_mac_address_at_endpoint
+    endpoint = {"NetworkingConfig": {"EndpointsConfig": {"default": {"MacAddress": "02:01"}}}}
+    assert moved({"Image": "x", "MacAddress": "02:01"}) == {"Image": "x", **endpoint}
+    bridge = {"MacAddress": "02:01", "HostConfig": {"NetworkMode": "bridge"}}
+    assert moved(bridge)["NetworkingConfig"] == {
+        "EndpointsConfig": {"bridge": {"MacAddress": "02:01"}}
+    }
+    own = {"EndpointsConfig": {"n": {"MacAddress": "02:02"}, "m": {}}}
+    both = {"MacAddress": "02:01", "HostConfig": {"NetworkMode": "n"}, "NetworkingConfig": own}
+    assert moved(both)["NetworkingConfig"] == own
+    for mode in ("host", "none", "container:x"):  # the engine says what is wrong
+        refused = {"MacAddress": "02:01", "HostConfig": {"NetworkMode": mode}}
+        assert moved(refused) == refused
+    assert moved({"Image": "x"}) == {"Image": "x"}
+
+
+def test_the_first_endpoint_is_that_of_the_network_mode() -> None:
+    body = {
+        "HostConfig": {"NetworkMode": "b"},
+        "NetworkingConfig": {"EndpointsConfig": {"a": {"Aliases": ["x"]}, "b": {}, "c": {}}},
+    }
+    first, others = with_first_endpoint(body)
+    assert first["NetworkingConfig"] == {"EndpointsConfig": {"b": {}}}
+    assert others == {"a": {"Aliases": ["x"]}, "c": {}}
+    assert with_first_endpoint({"Image": "x"}) == ({"Image": "x"}, {})
 
 
 def test_a_network_in_use_cannot_be_removed(

@@ -17,10 +17,12 @@ from pathlib import Path
 from string import Template
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
+from dockwright.engine.capabilities import Capabilities
 from dockwright.engine.containers import EngineCalls
 from dockwright.engine.endpoint import Endpoint
 from dockwright.engine.errors import build_failed
 from dockwright.engine.http import Call
+from dockwright.engine.images import ImageCalls
 from dockwright.engine.parallel import Unwanted, ending, expiring
 from dockwright.engine.streams import json_lines
 from dockwright.errors import (
@@ -233,20 +235,27 @@ class BuildCalls(EngineCalls):
                     on_progress(line)
 
         watch = BuildWatch(note, timeout_s, unwanted)
-        is_podman = self._http.version.kind == "podman"
         try:
-            if not is_podman and has_buildx():
-                return build_with_buildx(self._http.endpoint, request, watch)
-            if not is_podman:  # Podman's own builder knows these, behind the classic call
-                _refuse_buildkit_features(request, text)
-            return build_classic(self._http, request, watch)
+            image = self._build(request, text, watch)
+            # By name: what a builder reports may be an id that the engine does not know.
+            reference = request.tags[0] if request.tags else image
+            return str(ImageCalls(self._http).inspect_image(reference)["Id"])
         except (ImageBuildError, EngineTimeoutError, EngineUnreachableError):
             raise
         except EngineError as exc:
             raise build_failed(request.name, exc.message, list(last)) from exc
 
+    def _build(self, request: BuildRequest, dockerfile: str, watch: BuildWatch) -> str:
+        if self._http.can.builds_with_buildx and has_buildx():
+            return build_with_buildx(self._http.endpoint, request, watch)
+        _refuse_beyond_the_api(request, self._http.can)
+        if not self._http.can.builds_any_dockerfile:
+            _refuse_buildkit_syntax(request, dockerfile)
+        return build_classic(self._http, request, watch)
 
-def _refuse_buildkit_features(request: BuildRequest, dockerfile: str) -> None:
+
+def _refuse_beyond_the_api(request: BuildRequest, can: Capabilities) -> None:
+    """Refuse what no engine's own build call takes: it would be left out without a word."""
     options = {
         "secrets": request.secret_files or request.secret_variables,
         "ssh": request.ssh,
@@ -254,16 +263,30 @@ def _refuse_buildkit_features(request: BuildRequest, dockerfile: str) -> None:
         "cache_to": request.cache_to,
         "several platforms": request.platforms[1:],
     }
-    wanted = next((f"`build:` asks for {name}" for name, used in options.items() if used), None)
-    if wanted is None and (feature := buildkit_feature(dockerfile)):
-        wanted = f"line {feature.line} of its Dockerfile uses {feature.name}"
-    if wanted is not None:
+    for name in (name for name, used in options.items() if used):
+        wanted = f"`build:` asks for {name}"
+        if can.builds_with_buildx:
+            raise _needs_buildkit(request, wanted)
         raise ImageBuildError(
-            f"cannot build image {request.name}: {wanted}, which only BuildKit can do, and the "
-            "docker command with its buildx plugin is not installed",
-            hint="install both (packages docker-cli and docker-buildx, or docker-buildx-plugin), "
-            "or write the Dockerfile without it",
+            f"cannot build image {request.name}: {wanted}, which this engine's API does not take",
+            hint="build the image beforehand (`podman build`) and name it with `image:` alone, or "
+            "leave the key out",
         )
+
+
+def _refuse_buildkit_syntax(request: BuildRequest, dockerfile: str) -> None:
+    if feature := buildkit_feature(dockerfile):
+        wanted = f"line {feature.line} of its Dockerfile uses {feature.name}"
+        raise _needs_buildkit(request, wanted)
+
+
+def _needs_buildkit(request: BuildRequest, wanted: str) -> ImageBuildError:
+    return ImageBuildError(
+        f"cannot build image {request.name}: {wanted}, which only BuildKit can do, and the "
+        "docker command with its buildx plugin is not installed",
+        hint="install both (packages docker-cli and docker-buildx, or docker-buildx-plugin), "
+        "or write the Dockerfile without it",
+    )
 
 
 def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch) -> str:
@@ -288,7 +311,7 @@ def build_classic(transport: Transport, request: BuildRequest, watch: BuildWatch
             "/build",
             "build image",
             request.name,
-            params=_params(request, dockerfile, as_json=transport.version.kind == "podman"),
+            params=_params(request, dockerfile, as_json=transport.can.lists_in_json),
             data=tar,
             headers={"Content-Type": "application/x-tar", **build_headers()},
             timeout_s=watch.timeout_s,
@@ -333,7 +356,7 @@ def _params(
         "target": request.target,
         "networkmode": request.network,
         "platform": request.platforms[0] if request.platforms else None,
-        # Podman reads one JSON list where Docker reads the parameter several times.
+        # Some engines read one JSON list where Docker reads the parameter several times.
         "extrahosts": json.dumps(hosts) if as_json and hosts else hosts,
         "shmsize": request.shm_size_bytes,
         "nocache": request.no_cache,
@@ -408,7 +431,7 @@ def build_with_buildx(endpoint: Endpoint, request: BuildRequest, watch: BuildWat
         watch: sees its output; `timeout_s` is how long the whole build may take.
 
     Returns:
-        The image's id.
+        The id that buildx reports.
 
     Raises:
         EngineError: the build failed; its reason is in the lines.
@@ -485,6 +508,8 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
     ours = {"DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
     environ = {key: value for key, value in os.environ.items() if key not in ours}
     environ["DOCKER_HOST"] = endpoint.url
+    # Attestations hold times: with them an unchanged image would have another id after each build.
+    environ["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1"
     if tls := endpoint.tls:
         environ["DOCKER_TLS_VERIFY" if tls.verify else "DOCKER_TLS"] = "1"
         if known := tls.ca or tls.cert:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dockwright.engine.build import BuildCalls
+from dockwright.engine.capabilities import Capabilities
 from dockwright.engine.endpoint import Endpoint, resolve_endpoint
 from dockwright.engine.events import EventHub
 from dockwright.engine.exec import ExecCalls, ExecSessionCalls
@@ -61,6 +62,11 @@ class Engine(
     def version(self) -> EngineVersion:
         """Return which engine this is, as it said when it was connected."""
         return self._http.version
+
+    @property
+    def can(self) -> Capabilities:
+        """What this engine does, as far as engines differ."""
+        return self._http.can
 
     def info(self) -> Document:
         """Return everything that the engine reports about itself and its host."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dockwright.engine.http import Call, LabelFilter, label_filter, matching, path, short
 from dockwright.engine.inside import EngineInside, look_inside
@@ -77,7 +77,8 @@ class ContainerCalls(EngineCalls):
 
         Args:
             name: its name.
-            config: the body of the Engine API's *ContainerCreate*.
+            config: the body of the Engine API's *ContainerCreate*. It may have any number of
+                endpoints; where engines take one only, the others are connected afterwards.
             platform: e.g. ``linux/arm64``, where the image has several.
 
         Returns:
@@ -88,10 +89,38 @@ class ContainerCalls(EngineCalls):
             ConflictError: the name is taken.
         """
         params = {"name": name, "platform": platform}
+        others: Mapping[str, _Body]
+        if self._http.can.all_endpoints_at_create:
+            config, others = with_mac_address_at_endpoint(config), {}
+        else:
+            config, others = with_first_endpoint(config)
         call = Call(
             "POST", "/containers/create", "create container", name, params=params, json=config
         )
-        return str(self._http.document(call)["Id"])
+        container = str(self._http.document(call)["Id"])
+        for network, endpoint in others.items():
+            self.connect_network(network, container, endpoint)
+        return container
+
+    def connect_network(
+        self, network: str, container: str, config: Mapping[str, Json] | None = None
+    ) -> None:
+        """Attach a container to a network.
+
+        Args:
+            network: the network.
+            container: the container.
+            config: the *EndpointConfig*: ``Aliases``, ``IPAMConfig``, ...
+        """
+        body: dict[str, Json] = {"Container": container, "EndpointConfig": config or {}}
+        call = Call(
+            "POST",
+            path("networks", network, "connect"),
+            "connect",
+            f"container {container} to network {network}",
+            json=body,
+        )
+        self._http.send(call)
 
     def start_container(self, container: str) -> None:
         """Start a container; one that runs already is left as it is."""
@@ -164,6 +193,8 @@ class ContainerCalls(EngineCalls):
             container: its id or name.
             volumes: whether its anonymous volumes go with it.
         """
+        if not self._http.can.kills_on_removal:
+            self._end(container)
         call = Call(
             "DELETE",
             path("containers", container),
@@ -179,6 +210,11 @@ class ContainerCalls(EngineCalls):
             if "removal" not in exc.message or "in progress" not in exc.message:
                 raise
             self._await_removal(container)
+
+    def _end(self, container: str) -> None:
+        with suppress(NoSuchObjectError):
+            self.unpause_container(container)
+            self.kill_container(container)
 
     def _await_removal(self, container: str) -> None:
         """Wait for another caller's removal: until then, volumes and networks are in use."""
@@ -200,7 +236,9 @@ class ContainerCalls(EngineCalls):
     def inspect_container(self, container: str) -> Document:
         """Return everything that the engine knows about the container."""
         self._paused.wait(container)
-        return self._http.document(_get(container, "json", "inspect container"))
+        details = self._http.document(_get(container, "json", "inspect container"))
+        details["State"]["Status"] = usual_status(details["State"]["Status"])
+        return details
 
     def list_containers(self, labels: LabelFilter, *, all: bool = True) -> list[Document]:  # noqa: A002
         """Return the containers that have all `labels`, in one call, sparsely described.
@@ -211,7 +249,10 @@ class ContainerCalls(EngineCalls):
         """
         params: dict[str, str | bool] = {"all": all, "filters": label_filter(labels)}
         call = Call("GET", "/containers/json", "list containers", params=params)
-        return matching(self._http.documents(call), labels)
+        found = matching(self._http.documents(call), labels)
+        for each in found:
+            each["State"] = usual_status(each["State"])
+        return found
 
     def top(self, container: str, ps_args: str = "-ef") -> Document:
         """Return the container's processes: ``Titles`` and ``Processes``."""
@@ -238,11 +279,54 @@ class ContainerCalls(EngineCalls):
         still answers at its collector's next tick only, up to a second later, for all containers
         at once; newer engines answer immediately.
         """
-        if self._http.version.api_at_least("1.41"):
+        if self._http.can.samples_once:
             once = {"stream": False, "one-shot": True}
             return self._http.document(_get(container, "stats", "sample container", **once))
         with self._http.stream(_get(container, "stats", "sample container", stream=True)) as stream:
             return next(json_lines(stream))
+
+
+_PODMANS_STATUS = {
+    "configured": "created",
+    "initialized": "created",
+    "stopping": "running",
+    "stopped": "exited",
+}
+
+
+def usual_status(status: str) -> str:
+    """Return Docker's word for the status of a container; Podman has more of them."""
+    return _PODMANS_STATUS.get(status, status)
+
+
+_Body: TypeAlias = Mapping[str, Any]
+"""Parts of the API's *ContainerCreate*; its fields are the API's, not ours to type."""
+
+
+def with_first_endpoint(config: _Body) -> tuple[_Body, dict[str, _Body]]:
+    """Return a container's body with one endpoint, and the others."""
+    endpoints = dict((config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
+    if len(endpoints) < 2:
+        return config, {}
+    mode = (config.get("HostConfig") or {}).get("NetworkMode")
+    first = mode if mode in endpoints else next(iter(endpoints))
+    only = {first: endpoints.pop(first)}
+    return {**config, "NetworkingConfig": {"EndpointsConfig": only}}, endpoints
+
+
+def with_mac_address_at_endpoint(config: _Body) -> _Body:
+    """Return a container's body whose hardware address is at the endpoint that it belongs to.
+
+    The field of the container itself is deprecated since API 1.44, and gone in 1.52.
+    """
+    mac_address = config.get("MacAddress")
+    mode = (config.get("HostConfig") or {}).get("NetworkMode") or "default"
+    if not mac_address or mode in {"host", "none"} or mode.startswith("container:"):
+        return config
+    endpoints = dict((config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
+    endpoints[mode] = {"MacAddress": mac_address, **(endpoints.get(mode) or {})}
+    rest = {key: value for key, value in config.items() if key != "MacAddress"}
+    return {**rest, "NetworkingConfig": {"EndpointsConfig": endpoints}}
 
 
 def _get(container: str, what: str, name: str, /, **params: str | bool) -> Call:

@@ -260,8 +260,7 @@ class EventHub:
     @property
     def _filters(self) -> str:
         filters = {"type": list(_TYPES)}
-        # Podman has other names for some, and filters by them.
-        if self._http.version.kind == "docker":
+        if self._http.can.filters_events:
             filters["event"] = list(_ACTIONS)
         return json.dumps(filters)
 

@@ -27,6 +27,7 @@ from requests.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
+from dockwright.engine.capabilities import Capabilities
 from dockwright.engine.endpoint import Endpoint
 from dockwright.engine.errors import refused, unreachable
 from dockwright.engine.streams import ByteStream
@@ -267,7 +268,7 @@ CONNECT_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 16 * 1024
 _ANSWER_BYTES = 256 << 20
 _WORDS = 10_000
-_PODMAN_FIRST_WORD_S = 3600.0
+_FIRST_OUTPUT_S = 3600.0
 
 
 class Transport:
@@ -280,6 +281,8 @@ class Transport:
 
     Attributes:
         execs: the commands that were run in containers of late: container and exec's id.
+        version: which engine answers.
+        can: what it does.
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float, pool_size: int) -> None:
@@ -294,6 +297,7 @@ class Transport:
         except BaseException:  # nothing else has it yet
             self.close()
             raise
+        self.can = Capabilities.of(self.version)
         self._prefix = f"/v{self.version.api}"
 
     def send(self, call: Call) -> None:
@@ -333,9 +337,8 @@ class Transport:
             call: the call.
             endless: whether the answer may pause for any time, as logs that are followed do.
         """
-        if endless and self.version.kind == "podman":
-            # It answers only when there is something to send, e.g. the first line of a log.
-            call = replace(call, timeout_s=_PODMAN_FIRST_WORD_S)
+        if endless and not self.can.answers_before_output:
+            call = replace(call, timeout_s=_FIRST_OUTPUT_S)
         return ByteStream(self._send(call), call.action, endless=endless)
 
     def statistics(self) -> EngineStatistics:

@@ -150,9 +150,7 @@ class HostInside(EngineInside):
 
     def __init__(self, calls: ContainerCalls, details: Document) -> None:
         super().__init__(calls, details)
-        layers = details["GraphDriver"]["Data"]
-        self._upper = str(layers["UpperDir"])
-        self._lower = str(layers["LowerDir"]).split(":")
+        self._upper, *self._lower = _layers(details)
         self._proc = Path(f"/proc/{details['State']['Pid']}") if self._running else None
         self._engines_files = [
             Path(details[key]) for key in ("HostnamePath", "HostsPath", "ResolvConfPath")
@@ -299,7 +297,7 @@ class MainProcess:
         """
         pid = int(details["State"].get("Pid") or 0)
         with suppress(OSError, ValueError):
-            if pid and details["Id"] in Path(f"/proc/{pid}/cgroup").read_text():
+            if pid and _is_process_on_this_host(details):
                 return cls(pid)
         return None
 
@@ -340,15 +338,46 @@ def look_inside(calls: ContainerCalls, details: Document, *, local: bool) -> Eng
 
 
 def _is_on_this_host(details: Document) -> bool:
-    layers = (details.get("GraphDriver") or {}).get("Data") or {}
-    state = details["State"]
-    if not Path(layers.get("UpperDir") or "/nowhere").is_dir() or "LowerDir" not in layers:
+    layers = _layers(details)
+    if len(layers) < 2 or not Path(layers[0]).is_dir():
         return False
-    if not state["Running"]:
-        return True
+    return not details["State"]["Running"] or _is_process_on_this_host(details)
+
+
+def _is_process_on_this_host(details: Document) -> bool:
     with suppress(OSError):
-        return details["Id"] in Path(f"/proc/{state['Pid']}/cgroup").read_text()
+        return details["Id"] in Path(f"/proc/{details['State']['Pid']}/cgroup").read_text()
     return False
+
+
+def _layers(details: Document) -> list[str]:
+    """Return the directories of a container's file system, the writable one first.
+
+    The containerd image store does not report them: there they are read from the mount.
+    """
+    reported = (details.get("GraphDriver") or {}).get("Data") or {}
+    if reported.get("UpperDir") and reported.get("LowerDir"):
+        return [str(reported["UpperDir"]), *str(reported["LowerDir"]).split(":")]
+    if not details["State"]["Running"] or not _is_process_on_this_host(details):
+        return []
+    with suppress(OSError):
+        lines = Path(f"/proc/{details['State']['Pid']}/mountinfo").read_text(errors="replace")
+        root = next((line for line in lines.splitlines() if line.split()[4] == "/"), "")
+        return _overlay_layers(root)
+    return []
+
+
+def _overlay_layers(line: str) -> list[str]:
+    """Return the directories of an overlay from its line in mountinfo, the writable one first."""
+    kind, _, options = line.partition(" - ")[2].partition(" ")
+    upper, lower = "", []
+    for key, _, value in (each.partition("=") for each in options.rpartition(" ")[2].split(",")):
+        if key == "upperdir":
+            upper = value
+        elif key in ("lowerdir", "lowerdir+"):
+            lower += value.split(":")
+    absolute = all(place.startswith("/") for place in (upper, *lower))
+    return [upper, *lower] if kind == "overlay" and upper and absolute else []
 
 
 def _addresses(details: Document) -> list[bytes]:

@@ -103,7 +103,7 @@ class LogCalls(EngineCalls):
         # Engines from API 1.42 on say so in the content type; older ones must be asked.
         if "multiplexed-stream" in stream.content_type:
             return True
-        if "raw-stream" in stream.content_type and self._http.version.api_at_least("1.42"):
+        if "raw-stream" in stream.content_type and self._http.can.names_log_format:
             return False
         inspect = Call("GET", path("containers", container, "json"), "inspect container", container)
         try:

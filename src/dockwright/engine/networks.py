@@ -71,26 +71,6 @@ class NetworkCalls(EngineCalls):
         call = Call("GET", "/networks", "list networks", params=params)
         return matching(self._http.documents(call), labels)
 
-    def connect_network(
-        self, network: str, container: str, config: Mapping[str, Json] | None = None
-    ) -> None:
-        """Attach a container to a network.
-
-        Args:
-            network: the network.
-            container: the container.
-            config: the *EndpointConfig*: ``Aliases``, ``IPAMConfig``, ...
-        """
-        body: dict[str, Json] = {"Container": container, "EndpointConfig": config or {}}
-        call = Call(
-            "POST",
-            path("networks", network, "connect"),
-            "connect",
-            f"container {container} to network {network}",
-            json=body,
-        )
-        self._http.send(call)
-
     def disconnect_network(self, network: str, container: str) -> None:
         """Detach a container from a network, whether it runs or not; one that is gone is fine."""
         body: dict[str, Json] = {"Container": container, "Force": True}

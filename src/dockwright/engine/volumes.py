@@ -1,4 +1,4 @@
-"""The files of volumes and containers: read, written and streamed as tar archives."""
+"""The files of whole volumes, by the host's GNU tar where it can reach them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dockwright.engine.containers import EngineCalls
+from dockwright.engine.archives import ArchiveCalls
 from dockwright.engine.errors import refused
-from dockwright.engine.http import Call, path
 from dockwright.engine.networks import VolumeCalls
 
 _READ_BYTES = 1 << 18
@@ -143,46 +142,6 @@ def _pattern(text: str) -> str:
 def _quoted(text: str) -> str:
     """Quote a text for the right side of a substitution."""
     return re.sub(r"([\\&,])", r"\\\1", text)
-
-
-class ArchiveCalls(EngineCalls):
-    """The calls that copy files; the container need not run, nor ever have been started."""
-
-    def archive_out(self, container: str, source: str) -> Generator[bytes, None, None]:
-        """Yield a tar archive of a file or directory in a container, in pieces.
-
-        Close it to stop before the end: until then the engine lets nobody else at the container.
-
-        Args:
-            container: its id or name.
-            source: the path; the archive's entries begin with its last part.
-        """
-        call = Call(
-            "GET",
-            path("containers", container, "archive"),
-            "read files of container",
-            f"{container} ({source})",
-            params={"path": source},
-        )
-        yield from self._http.stream(call)
-
-    def archive_in(self, container: str, target: str, chunks: Iterable[bytes] | bytes) -> None:
-        """Unpack a tar archive into a directory of a container.
-
-        Args:
-            container: its id or name.
-            target: the directory, which must exist.
-            chunks: the archive, whole or in pieces; read as fast as the engine unpacks.
-        """
-        call = Call(
-            "PUT",
-            path("containers", container, "archive"),
-            "write files of container",
-            f"{container} ({target})",
-            params={"path": target},
-            data=chunks,
-        )
-        self._http.send(call)
 
 
 _REMAPPED = re.compile(r"\d+\.\d+")

@@ -29,10 +29,6 @@ _LITTLE_SPACE_BYTES = 5 << 30
 _NO_SPACE_BYTES = 1 << 30
 _LITTLE_STATE_BYTES = 256 << 20
 
-# Docker's default, if daemon.json has no pools (docs.docker.com, "Default network address pools"):
-# 172.17.0.0/16 to 172.31.0.0/16, and 192.168.0.0/16 divided into /20.
-_DEFAULT_NETWORKS = 15 + 16
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -122,11 +118,13 @@ def _is_there(directory: Path) -> bool:
 
 def _check_networks(engine: Engine, info: dict[str, Any]) -> Finding:
     bridges = [found for found in engine.list_networks({}) if found.get("Driver") == "bridge"]
-    most = _most_networks(info.get("DefaultAddressPools") or [])
+    pools = info.get("DefaultAddressPools")
+    most = _most_networks(pools) if pools else engine.can.default_networks
     detail = f"{len(bridges)} of about {most} bridge networks that the address pools allow"
     remedy = (
         "remove unused networks (`docker network ls`, or `dockwright clean` for those of test "
-        'runs), or set larger "default-address-pools" in the engine\'s daemon.json'
+        "runs), or give the engine more or larger address pools (Docker: "
+        '"default-address-pools" in daemon.json; Podman: "default_subnet_pools" in containers.conf)'
     )
     if len(bridges) >= most:
         return Finding("networks", "fail", detail, remedy)
@@ -135,8 +133,6 @@ def _check_networks(engine: Engine, info: dict[str, Any]) -> Finding:
 
 def _most_networks(pools: Sequence[dict[str, Any]]) -> int:
     """Return how many networks fit into the engine's address pools."""
-    if not pools:
-        return _DEFAULT_NETWORKS
     return sum(2 ** max(0, pool["Size"] - ip_network(pool["Base"]).prefixlen) for pool in pools)
 
 
@@ -284,7 +280,7 @@ def _check_image(spec: StackSpec, service: ServiceSpec, engine: Engine) -> Findi
     if policy == "never":
         remedy = f"build or load {reference} first: its pull_policy is never"
         return Finding(name, "fail", f"{reference} is not on the engine", remedy)
-    if engine.version().kind == "podman":  # has no API to look an image up in its registry
+    if not engine.can.asks_registries:
         detail = f"{reference} does not exist locally"
         return Finding(name, "warn", detail, "none needed if it can be pulled at the start")
     try:

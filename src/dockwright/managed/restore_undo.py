@@ -126,14 +126,8 @@ def _create(engine: Engine, document: Document, names: Mapping[str, str]) -> str
         del config["Hostname"]  # the engine chose it
     networks = {} if borrowed else document["Networks"]
     endpoints = {name: _endpoint(found, old) for name, found in networks.items()}
-    first = mode if mode in endpoints else next(iter(endpoints), "")
-    body = config | {
-        "HostConfig": host,
-        "NetworkingConfig": {"EndpointsConfig": {first: endpoints[first]} if first else {}},
-    }
+    body = config | {"HostConfig": host, "NetworkingConfig": {"EndpointsConfig": endpoints}}
     container = engine.create_container(names[old], body)
-    for name in endpoints.keys() - {first}:
-        engine.connect_network(name, container, endpoints[name])
     for target, content in document["Files"].items():
         parent = str(PurePosixPath(target).parent)
         engine.archive_in(container, parent, base64.b64decode(content))

@@ -334,13 +334,13 @@ def container_body(service: ServiceSpec, context: BodyContext) -> dict[str, Any]
         "Labels": {**(config.get("labels") or {}), **context.labels},
         "ExposedPorts": {port: {} for port in (*_own_exposed(service, context), *bindings)},
         "HostConfig": host | {"PortBindings": bindings},
-        "NetworkingConfig": {"EndpointsConfig": first_endpoint(service, context.names)},
+        "NetworkingConfig": {"EndpointsConfig": _endpoints(service, context.names)},
     }
     body |= {api: config[key] for key, api in _PLAIN_KEYS.items() if config.get(key) is not None}
     commands = (("command", "Cmd"), ("entrypoint", "Entrypoint"))
     body |= {api: list(config[key]) for key, api in commands if config.get(key) is not None}
     mac_address = _mac_address(service, context.names)
-    if mac_address:  # newer engines read it of the network alone, see `endpoint_config`
+    if mac_address:
         body["MacAddress"] = mac_address
     if service.stop_grace_s is not None:
         body["StopTimeout"] = int(service.stop_grace_s)
@@ -398,7 +398,7 @@ _ADDRESSES = {
 }
 
 
-def endpoint_config(service: ServiceSpec, key: str, names: Names) -> dict[str, Any]:
+def _endpoint(service: ServiceSpec, key: str, names: Names) -> dict[str, Any]:
     """Return the Engine API's EndpointSettings for one network of a service."""
     attachment = service.networks[key]
     endpoint: dict[str, Any] = {
@@ -428,14 +428,9 @@ def _links(service: ServiceSpec, names: Names) -> list[str]:
     return [*links, *(names.external_link(text) for text in external)]
 
 
-def first_endpoint(service: ServiceSpec, names: Names) -> dict[str, dict[str, Any]]:
-    """Return the endpoint that a container is created with.
-
-    Engines before API 1.44 take only one there; the others are connected before the start.
-    """
-    for key in service.networks:
-        return {names.network(key): endpoint_config(service, key, names)}
-    return {}
+def _endpoints(service: ServiceSpec, names: Names) -> dict[str, dict[str, Any]]:
+    """Return the endpoints of a container, that of the network that it is in by name first."""
+    return {names.network(key): _endpoint(service, key, names) for key in service.networks}
 
 
 def _mac_address(service: ServiceSpec, names: Names) -> str:

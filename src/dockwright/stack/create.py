@@ -21,7 +21,6 @@ from dockwright.stack.container_config import (
     BodyContext,
     anonymous_targets,
     container_body,
-    endpoint_config,
     has_own_ports,
     tmpfs_targets,
 )
@@ -146,10 +145,6 @@ class Creator:
             without_fsync(body, service, image, self.names),
             platform=service.platform,
         )
-        for key in list(service.networks)[1:]:
-            self.engine.connect_network(
-                self.names.network(key), container, endpoint_config(service, key, self.names)
-            )
         if files and not sealed:
             content = _tar({file.given.target.lstrip("/"): file for file in files})
             self.engine.archive_in(container, "/", content)

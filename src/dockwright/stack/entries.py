@@ -37,7 +37,7 @@ class Entries:
         self._subscription = engine.events.subscribe(
             labels={COMPOSE_PROJECT: project}, actions=_ACTIONS
         )
-        self._blind = engine.version().kind != "docker"  # Podman has no event for copied files
+        self._blind = not engine.can.reports_copied_files
         self._lost = False
         self._commands: dict[str, dict[str, str]] = {}
         self._latest: dict[str, tuple[str, str]] = {}
