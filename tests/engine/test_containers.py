@@ -43,6 +43,16 @@ def test_removal_does_not_wait_for_the_stop_grace(
         engine.inspect_container(container)
 
 
+def test_containers_that_share_a_namespace_are_removed_together(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    owner = owned.run(scratch, "sleep", "600")
+    host: dict[str, Json] = {"NetworkMode": f"container:{owner}"}
+    guest = owned.run(scratch, "sleep", "600", HostConfig=host)
+    parallel.run([partial(engine.remove_container, each) for each in (owner, guest)])
+    assert owned.left() == []
+
+
 def test_the_life_of_a_container(engine: Engine, owned: Owned, scratch: str) -> None:
     container = owned.create(scratch, "sleep", "600")
     assert state(engine, container) == "created"

@@ -136,6 +136,50 @@ from dockwright.errors import (
             "docker pull redis:77",
         ),
         (
+            404,
+            "failed to find image shop/web:1: docker.io/shop/web:1: No such image",
+            ImageMissingError,
+            "image shop/web:1 is not on the engine",
+            "docker pull shop/web:1",
+        ),
+        (
+            404,
+            "no such image: docker.io/library/redis:77: image not known",
+            ImageMissingError,
+            "image redis:77 is not on the engine",
+            "docker pull redis:77",
+        ),
+        (
+            500,
+            "can only create exec sessions on running containers: container state improper",
+            ConflictError,
+            "container state improper",
+            "its log may say why",
+        ),
+        (
+            500,
+            '"n" has associated containers with it. Use -f to forcibly delete containers and pods: '
+            "network is being used",
+            ConflictError,
+            "network is being used",
+            "containers that use it",
+        ),
+        (
+            500,
+            "container 18121a has dependent containers which must be removed before it: 7e0f10: "
+            "container already exists",
+            ConflictError,
+            "has dependent containers",
+            "containers that use it",
+        ),
+        (
+            500,
+            "cannot listen on the TCP port: listen tcp6 [::1]:52753: bind: address already in use",
+            PortInUseError,
+            "host port 52753 is in use",
+            "ss -ltnp",
+        ),
+        (
             400,
             'invalid mount config for type "bind": bind source path does not exist: /gone',
             EngineError,

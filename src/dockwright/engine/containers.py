@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -61,6 +62,8 @@ class EngineCalls:
 
 _STOP_MARGIN_S = 30.0
 """How much longer than its grace a stop may take before the call counts as hanging."""
+
+_DEPENDENTS_S, _PAUSE_S = 5.0, 0.05
 
 _FREEZES = 3
 """With cgroup version 1, freezing may fail while processes of the container start others; runc
@@ -188,6 +191,8 @@ class ContainerCalls(EngineCalls):
         """Kill and remove a container, and return once it is gone.
 
         A container that is gone already is fine. If another caller is removing it, wait for that.
+        Where an engine first wants those removed that share its namespaces, wait for that as well:
+        they usually go at the same time.
 
         Args:
             container: its id or name.
@@ -202,14 +207,21 @@ class ContainerCalls(EngineCalls):
             container,
             params={"force": True, "v": volumes},
         )
-        try:
-            self._http.send(call)
-        except NoSuchObjectError:
-            return
-        except EngineError as exc:
-            if "removal" not in exc.message or "in progress" not in exc.message:
-                raise
-            self._await_removal(container)
+        deadline = time.monotonic() + _DEPENDENTS_S
+        while True:
+            try:
+                self._http.send(call)
+            except NoSuchObjectError:
+                return
+            except EngineError as exc:
+                if "removal" in exc.message and "in progress" in exc.message:
+                    self._await_removal(container)
+                    return
+                if "has dependent containers" not in exc.message or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
     def _end(self, container: str) -> None:
         with suppress(NoSuchObjectError):

@@ -34,8 +34,10 @@ _PORT = re.compile(
 _NO_IMAGE = re.compile(r"no such image|image not known|not found: does not exist or no pull", re.I)
 _IMAGE_UNKNOWN = re.compile(r"(\S+): image not known", re.I)
 _IMAGE_NAME = re.compile(
-    r"(?:no such image: |access to |image for |manifest for )(\S+?):?(?:\s|$)", re.I
+    r"(?:no such image: |access to |image for |manifest for |find image )(\S+?):?(?:\s|$)", re.I
 )
+_DOCKER_HUB = re.compile(r"docker\.io/(library/)?")
+"""What Podman puts before names that have no registry."""
 
 
 class _Rule(NamedTuple):
@@ -256,7 +258,8 @@ def _image_missing(words: str, action: str) -> ImageMissingError:
     found = _IMAGE_UNKNOWN.search(words) or _IMAGE_NAME.search(words)
     what, hint = "its image", "pull or build it"
     if found:
-        what, hint = f"image {found[1]}", f"pull it (`docker pull {found[1]}`) or build it"
+        name = _DOCKER_HUB.sub("", found[1])
+        what, hint = f"image {name}", f"pull it (`docker pull {name}`) or build it"
     return ImageMissingError(f"cannot {action}: {what} is not on the engine", hint=hint)
 
 
