@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -61,7 +62,7 @@ def test_args_labels_target_and_inherited_files(
     )
     assert engine.inspect_image(tag)["Id"] == image
     assert engine.inspect_image(image)["Config"]["Labels"]["dockwright-test"] == "built"
-    assert any(line.startswith("Step 1/") for line in lines)
+    assert any(line.upper().startswith("STEP 1/") for line in lines)
     container = owned.run(tag, "sleep", "60")
     assert engine.exec(container, ["cat", "/greeting", "/kept"]).stdout == b"hello\nkept\n"
 
@@ -134,7 +135,7 @@ def test_a_failing_step_shows_the_builders_last_lines(
     with pytest.raises(ImageBuildError) as caught:
         engine.build_image(BuildRequest(context=context, tags=(tag,)))
     assert f"cannot build image {tag}: " in caught.value.message
-    assert "returned a non-zero code: 9" in caught.value.message
+    assert re.search(r"(returned a non-zero code:|exit status) 9\b", caught.value.message)
     assert "    about to fail" in caught.value.message.splitlines()[-2:]
 
 
@@ -153,9 +154,11 @@ def test_a_base_image_that_cannot_be_had_is_explained(
 def test_buildkit_features_without_buildx_are_refused_by_name(
     engine: Engine, scratch: str, tag: str, tmp_path: Path, classic_only: None
 ) -> None:
-    context = _context(
-        tmp_path, f"# syntax=docker/dockerfile:1\nFROM {scratch}\nRUN --mount=type=tmpfs true\n"
-    )
+    line = "RUN --mount=type=tmpfs,target=/tmp true"
+    context = _context(tmp_path, f"# syntax=docker/dockerfile:1\nFROM {scratch}\n{line}\n")
+    if engine.can.builds_any_dockerfile:
+        assert engine.build_image(BuildRequest(context=context, tags=(tag,)))
+        return
     with pytest.raises(
         ImageBuildError, match=r"line 3 of its Dockerfile uses RUN --mount"
     ) as caught:
@@ -169,7 +172,8 @@ def test_secrets_without_buildx_are_refused(
 ) -> None:
     context = _context(tmp_path, f"FROM {scratch}\n")
     request = BuildRequest(context=context, tags=(tag,), secret_variables={"token": "TOKEN"})
-    with pytest.raises(ImageBuildError, match="`build:` asks for secrets, which only BuildKit"):
+    reason = "only BuildKit" if engine.can.builds_with_buildx else "this engine's API does not"
+    with pytest.raises(ImageBuildError, match=f"`build:` asks for secrets, which {reason}"):
         engine.build_image(request)
 
 
@@ -190,7 +194,7 @@ def test_a_silent_build_ends_when_it_is_no_longer_wanted(
     context = _context(tmp_path, f"FROM {scratch}\nRUN tail -f /dev/null\n")
 
     def note(line: str) -> None:
-        if "Running in" in line:
+        if "Running in" in line or line.startswith("STEP 2/"):
             silent.set()
 
     with pytest.raises(ImageBuildError, match="did not report an image"):
@@ -257,6 +261,8 @@ def slow_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_build_that_takes_too_long_is_a_timeout(
     engine: Engine, tmp_path: Path, slow_docker: None
 ) -> None:
+    if not engine.can.builds_with_buildx:
+        pytest.skip("this engine builds without buildx")
     context = _context(tmp_path, "FROM scratch\n")
     lines: list[str] = []
     with pytest.raises(EngineTimeoutError, match=r"cannot build image slow:1: .* than 0\.3 s"):

@@ -156,7 +156,7 @@ def test_a_missing_image_is_named(engine: Engine, owned: Owned) -> None:
 def test_a_name_that_is_taken(engine: Engine, owned: Owned, scratch: str) -> None:
     body: dict[str, Json] = {"Image": scratch, "Cmd": ["true"], "Labels": owned.labels}
     engine.create_container(owned.name, body)
-    with pytest.raises(ConflictError, match="already in use by container") as caught:
+    with pytest.raises(ConflictError, match="already in use by") as caught:
         engine.create_container(owned.name, body)
     assert "choose another name" in str(caught.value.hint)
 

@@ -44,7 +44,7 @@ def test_what_happens_after_subscribing_is_seen_at_once(
     with own_engine.events.subscribe() as events:  # the first: the connection begins only now
         container = owned.run(scratch, "sh", "-c", "exit 3")
         assert until(events, "create", owned.name).id == container
-        assert until(events, "start", owned.name).attributes["image"] == scratch
+        assert until(events, "start", owned.name).attributes["image"].endswith(scratch)
         died = until(events, "die", owned.name)
     assert died.type == "container"
     assert died.attributes["exitCode"] == "3"
@@ -93,6 +93,8 @@ def test_only_events_of_containers_with_the_labels_arrive(
 def test_health_events_come_and_exec_events_do_not(
     own_engine: Engine, owned: Owned, scratch: str
 ) -> None:
+    if not own_engine.can.reports_health:
+        pytest.skip("this engine has no events for health checks")
     check: Json = {"Test": ["CMD", "true"], "Interval": 200_000_000, "Retries": 1}
     container = owned.create(scratch, "sleep", "600", Healthcheck=check)
     with own_engine.events.subscribe(container=container) as events:
@@ -110,6 +112,8 @@ def test_health_events_come_and_exec_events_do_not(
 def test_network_events_are_found_by_their_container(
     own_engine: Engine, owned: Owned, scratch: str
 ) -> None:
+    if not own_engine.can.reports_networks:
+        pytest.skip("this engine has no events for networks")
     network = own_engine.create_network(owned.name, {"Labels": owned.labels})
     container = owned.create(scratch, "sleep", "600", HostConfig={"NetworkMode": owned.name})
     with own_engine.events.subscribe(container=container, types=("network",)) as events:

@@ -56,7 +56,8 @@ def test_an_image_is_found_tagged_and_removed(
 @pytest.mark.engine
 def test_images_are_listed_by_label(engine: Engine, scratch: str) -> None:
     assert engine.list_images({"no.such.label": None}) == []
-    assert any(scratch in (each["RepoTags"] or []) for each in engine.list_images({}))
+    tags = {tag for each in engine.list_images({}) for tag in each["RepoTags"] or []}
+    assert {scratch, f"docker.io/{scratch}"} & tags  # Podman names the registry
 
 
 @pytest.mark.engine
@@ -70,7 +71,7 @@ def test_an_unreachable_registry_is_reported(engine: Engine) -> None:
 
 @pytest.mark.engine
 def test_an_impossible_name_is_reported(engine: Engine) -> None:
-    with pytest.raises(ImageMissingError, match="invalid reference format"):
+    with pytest.raises(ImageMissingError, match=r"invalid reference format|must be lowercase"):
         engine.pull_image("Not/Lower:1")
 
 

@@ -80,8 +80,8 @@ class Place:
         return result.stdout.decode()
 
     def _container(self, volume: str, *command: str) -> str:
-        mount = {"Type": "volume", "Source": volume, "Target": TARGET}
-        return self._owned.create(self._image, *command, HostConfig={"Mounts": [mount]})
+        bind = f"{volume}:{TARGET}"  # Podman takes no comma in the target of one of "Mounts"
+        return self._owned.create(self._image, *command, HostConfig={"Binds": [bind]})
 
 
 @pytest.fixture

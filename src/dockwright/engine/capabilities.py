@@ -30,6 +30,10 @@ class Capabilities:
         kills_on_removal: whether a forced removal kills; else it waits for the stop grace.
         whole_archives: whether archives of a container that never ran name their entries as those
             of others, and unpacking into a directory reaches the volumes below it.
+        guards_networks_by_id: whether a network that containers use cannot be removed by its id
+            either.
+        reports_networks: whether there are events for containers that join a network.
+        reports_health: whether there is an event for the result of a health check.
         answers_before_output: whether a stream's answer begins before there is something to read.
         filters_events: whether events are filtered by Docker's names for them.
         reports_copied_files: whether there is an event for files copied into a container.
@@ -45,6 +49,9 @@ class Capabilities:
     all_endpoints_at_create: bool
     kills_on_removal: bool
     whole_archives: bool
+    guards_networks_by_id: bool
+    reports_networks: bool
+    reports_health: bool
     answers_before_output: bool
     filters_events: bool
     reports_copied_files: bool
@@ -64,6 +71,9 @@ class Capabilities:
             all_endpoints_at_create=version.api_at_least("1.44"),
             kills_on_removal=docker,
             whole_archives=docker,
+            guards_networks_by_id=docker,
+            reports_networks=docker,
+            reports_health=docker,
             answers_before_output=docker,
             filters_events=docker,
             reports_copied_files=docker,

@@ -14,7 +14,7 @@ from dockwright.engine.http import Call, LabelFilter, label_filter, matching, pa
 from dockwright.engine.inside import EngineInside, look_inside
 from dockwright.engine.streams import json_lines
 from dockwright.engine.types import Document
-from dockwright.errors import EngineError, NoSuchObjectError
+from dockwright.errors import ConflictError, EngineError, NoSuchObjectError
 from dockwright.model import Json
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class ContainerCalls(EngineCalls):
                 return
 
     def _end(self, container: str) -> None:
-        with suppress(NoSuchObjectError):
+        with suppress(NoSuchObjectError, ConflictError):  # another caller is at it
             self.unpause_container(container)
             self.kill_container(container)
 
@@ -249,7 +249,9 @@ class ContainerCalls(EngineCalls):
         """Return everything that the engine knows about the container."""
         self._paused.wait(container)
         details = self._http.document(_get(container, "json", "inspect container"))
-        details["State"]["Status"] = usual_status(details["State"]["Status"])
+        state = details.get("State") or {}
+        if "Status" in state:
+            state["Status"] = usual_status(state["Status"])
         return details
 
     def list_containers(self, labels: LabelFilter, *, all: bool = True) -> list[Document]:  # noqa: A002
@@ -263,7 +265,7 @@ class ContainerCalls(EngineCalls):
         call = Call("GET", "/containers/json", "list containers", params=params)
         found = matching(self._http.documents(call), labels)
         for each in found:
-            each["State"] = usual_status(each["State"])
+            each["State"] = usual_status(str(each.get("State", "")))
         return found
 
     def top(self, container: str, ps_args: str = "-ef") -> Document:

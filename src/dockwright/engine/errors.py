@@ -91,6 +91,11 @@ _RULES = (
         "remove the containers that use it first",
     ),
     _rule(
+        r"in database: no such (container|volume)",
+        NoSuchObjectError,
+        "it was removed, or never existed",
+    ),
+    _rule(
         r"container state improper|can only create exec sessions on running containers",
         ConflictError,
         "it has ended, was never started, or is paused: its log may say why",

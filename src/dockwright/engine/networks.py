@@ -41,8 +41,10 @@ class NetworkCalls(EngineCalls):
             network: its id or name.
             cut_off: whether a container that is still attached to it is disconnected.
         """
-        call = Call("DELETE", path("networks", network), "remove network", network)
         try:
+            if not self._http.can.guards_networks_by_id:
+                network = str(self.inspect_network(network)["Name"])
+            call = Call("DELETE", path("networks", network), "remove network", network)
             try:
                 self._http.send(call)
             except ConflictError:
