@@ -10,11 +10,11 @@ WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 # Where compiled modules are not kept, each of the many processes that tests start compiles all of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test soak lint bench docs screenshots clean help
+.PHONY: demo test test-engines soak lint bench docs screenshots clean help
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
 demo: $(VENV)/ready  ## run the example suite on a real stack and show where the time went
 	@$(WITH_ENGINE) exec $(BIN)/python -m pytest examples/shop
@@ -27,6 +27,9 @@ test: $(VENV)/ready  ## run all tests of the project
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration || failed=1; \
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests || failed=1; \
 	test -z "$$failed"
+
+test-engines: $(VENV)/ready  ## run the tests on newer engines (root on Debian), and write docs/reference/engines.md
+	@$(WITH_ENGINE) exec $(BIN)/python scripts/test-engines --write
 
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
