@@ -37,6 +37,7 @@ class Capabilities:
         answers_before_output: whether a stream's answer begins before there is something to read.
         filters_events: whether events are filtered by Docker's names for them.
         reports_copied_files: whether there is an event for files copied into a container.
+        overlay_volumes: whether its local volume driver may mount overlays of other volumes.
         asks_registries: whether it looks up an image's digest in its registry.
         names_log_format: whether the content type of a log says how it is framed (API 1.42).
         samples_once: whether statistics come without a wait for a second sample (API 1.41).
@@ -55,6 +56,7 @@ class Capabilities:
     answers_before_output: bool
     filters_events: bool
     reports_copied_files: bool
+    overlay_volumes: bool
     asks_registries: bool
     names_log_format: bool
     samples_once: bool
@@ -77,6 +79,7 @@ class Capabilities:
             answers_before_output=docker,
             filters_events=docker,
             reports_copied_files=docker,
+            overlay_volumes=docker and version.os == "linux",
             asks_registries=docker,
             names_log_format=version.api_at_least("1.42"),
             samples_once=version.api_at_least("1.41"),

@@ -115,7 +115,7 @@ def obstacle(door: Door, name: str) -> str:
     """
     engine = door.engine
     version = engine.version()
-    if version.kind != "docker" or version.os != "linux":
+    if not engine.can.overlay_volumes:
         return f"{version.kind} on {version.os} is not supported"
     security = {each.partition(",")[0] for each in engine.info().get("SecurityOptions") or ()}
     if found := security.intersection(_REMAPPING):
