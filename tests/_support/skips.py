@@ -31,7 +31,7 @@ ALLOWED: Mapping[str, str] = {
     r"the file system has no attributes: .*": "the temporary directory is on such a file system",
     r"(no file system|nothing) can be mounted.*": "an unprivileged container",
     r"needs the base of the equivalents: .*": "the images came from a registry",
-    r"this engine .*": "another product lacks it; see engine/capabilities.py",
+    r"this engine('s)? .*": "another product lacks it; see engine/capabilities.py",
     # What no script of ours can install.
     r"the docker command has no buildx plugin here": "Debian 12 has no package of it",
     # Long checks.

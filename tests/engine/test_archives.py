@@ -80,5 +80,7 @@ def test_a_path_that_is_not_there(engine: Engine, owned: Owned, scratch: str) ->
     container = owned.create(scratch, "true")
     with pytest.raises(NoSuchObjectError, match=r"cannot read files of container .* \(/absent\)"):
         list(engine.archive_out(container, "/absent"))
+    if not engine.can.whole_archives:
+        return  # Podman makes the directory
     with pytest.raises(NoSuchObjectError, match=r"cannot write files of container .* \(/absent\)"):
         engine.archive_in(container, "/absent", tar_of(a=b"b"))

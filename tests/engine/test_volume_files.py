@@ -13,12 +13,19 @@ import pytest
 
 from dockwright.engine import Engine, volumes
 from dockwright.errors import DiskFullError, EngineError
+from dockwright.model import Json
 from tests._support.owned import Owned
 
 pytestmark = pytest.mark.engine
 
 TARGET = "/mnt/a, b&c.d\\e*"
 """Characters that mean something to those that rename a tar's entries."""
+
+
+def target(engine: Engine) -> str:
+    """Return where volumes are mounted: Podman takes a path to read for a pattern."""
+    return TARGET if engine.can.whole_archives else "/mnt/a, b&c.d"
+
 
 MAKE = r"""
 mkdir -p sub/deep empty 'with space'
@@ -73,15 +80,17 @@ class Place:
         """Run a shell script in a volume; return what it wrote."""
         container = self._container(volume, "tail", "-f", "/dev/null")
         self._engine.start_container(container)
-        words = ["sh", "-ec", f"cd '{TARGET}'; {script}"]
+        words = ["sh", "-ec", f"cd '{target(self._engine)}'; {script}"]
         result = self._engine.exec(container, words)
         assert result.exit_code == 0, result.stderr
         self._engine.kill_container(container)
         return result.stdout.decode()
 
     def _container(self, volume: str, *command: str) -> str:
-        bind = f"{volume}:{TARGET}"  # Podman takes no comma in the target of one of "Mounts"
-        return self._owned.create(self._image, *command, HostConfig={"Binds": [bind]})
+        # Podman takes no comma in the target of one of "Mounts".
+        binds: Json = [f"{volume}:{target(self._engine)}"]
+        host: dict[str, Json] = {"Binds": binds, "CapAdd": ["MKNOD"]}
+        return self._owned.create(self._image, *command, HostConfig=host)
 
 
 @pytest.fixture
@@ -91,20 +100,20 @@ def place(engine: Engine, owned: Owned, scratch: str) -> Place:
 
 def through(engine: Engine) -> tuple[Read, Fill]:
     def read(volume: str, container: str) -> Iterable[bytes]:
-        return engine.archive_out(container, TARGET)
+        return engine.archive_out(container, target(engine))
 
     def fill(volume: str, container: str, chunks: Iterable[bytes]) -> None:
-        engine.archive_in(container, str(Path(TARGET).parent), chunks)
+        engine.archive_in(container, str(Path(target(engine)).parent), chunks)
 
     return read, fill
 
 
 def whichever(engine: Engine) -> tuple[Read, Fill]:
     def read(volume: str, container: str) -> Iterable[bytes]:
-        return engine.volume_out(volume, container, TARGET)
+        return engine.volume_out(volume, container, target(engine))
 
     def fill(volume: str, container: str, chunks: Iterable[bytes]) -> None:
-        engine.volume_in(volume, container, TARGET, chunks)
+        engine.volume_in(volume, container, target(engine), chunks)
 
     return read, fill
 
@@ -132,12 +141,18 @@ def test_what_one_way_has_read_the_other_can_write(
     reader: Callable[[Engine], tuple[Read, Fill]],
     writer: Callable[[Engine], tuple[Read, Fill]],
 ) -> None:
+    if writer is through and not engine.can.whole_archives:
+        pytest.skip("this engine's archive call does not restore the owners of directories")
     source, container = place.new(MAKE)
     expected = place.run(source, LIST)
     assert expected.count("\n") > 30
     copy, empty = place.new()
     writer(engine)[1](copy, empty, reader(engine)[0](source, container))
-    assert place.run(copy, LIST) == expected
+    found = place.run(copy, LIST)
+    if reader is through and not engine.can.whole_archives:
+        # Podman's archives lose the owner of the directory itself.
+        found, expected = (each.partition("\n")[2] for each in (found, expected))
+    assert found == expected
 
 
 @pytest.mark.usefixtures("at_home")
@@ -146,7 +161,9 @@ def test_root_does_not_trouble_the_engine(engine: Engine, place: Place) -> None:
     volume, container = place.new("echo one > one")
     other, empty = place.new()
     inspections = calls(engine, "inspect container") + calls(engine, "engine's state")
-    engine.volume_in(other, empty, TARGET, engine.volume_out(volume, container, TARGET))
+    engine.volume_in(
+        other, empty, target(engine), engine.volume_out(volume, container, target(engine))
+    )
     # Nobody may look at a container that is held still meanwhile.
     assert calls(engine, "inspect container") + calls(engine, "engine's state") == inspections
     assert place.run(other, "cat one") == "one\n"
@@ -159,8 +176,8 @@ def test_others_ask_the_engine(
     before = archive_calls(engine)
     volume, container = place.new("echo one > one")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    content = b"".join(engine.volume_out(volume, container, TARGET))
-    engine.volume_in(volume, container, TARGET, [content])
+    content = b"".join(engine.volume_out(volume, container, target(engine)))
+    engine.volume_in(volume, container, target(engine), [content])
     assert archive_calls(engine) == before + 2
 
 
@@ -173,7 +190,9 @@ def test_attributes_of_files_are_kept(engine: Engine, place: Place) -> None:
     except OSError as refusal:
         pytest.skip(f"the file system has no attributes: {refusal}")
     copy, empty = place.new()
-    engine.volume_in(copy, empty, TARGET, engine.volume_out(volume, container, TARGET))
+    engine.volume_in(
+        copy, empty, target(engine), engine.volume_out(volume, container, target(engine))
+    )
     copied = Path(engine.inspect_volume(copy)["Mountpoint"], "one")
     assert os.getxattr(copied, "user.note") == b"kept"
 
@@ -186,13 +205,13 @@ def test_content_that_is_not_a_tar_is_reported(
     if not as_root:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EngineError, match=r"cannot (fill volume|write files of container) "):
-        engine.volume_in(volume, container, TARGET, [b"nonsense" * 1000])
+        engine.volume_in(volume, container, target(engine), [b"nonsense" * 1000])
 
 
 @pytest.mark.usefixtures("at_home")
 def test_a_reader_that_stops_leaves_nothing_behind(engine: Engine, place: Place) -> None:
     volume, container = place.new("dd if=/dev/zero of=big bs=1M count=40 2>/dev/null")
-    chunks = engine.volume_out(volume, container, TARGET)
+    chunks = engine.volume_out(volume, container, target(engine))
     next(chunks)
     chunks.close()
     assert not children_named("tar")
@@ -207,7 +226,7 @@ def test_what_the_giver_of_chunks_raises_ends_the_filling(engine: Engine, place:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        engine.volume_in(volume, container, TARGET, failing())
+        engine.volume_in(volume, container, target(engine), failing())
     assert not children_named("tar")
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from dockwright.engine.containers import ContainerCalls
 from dockwright.engine.http import Call, path
+from dockwright.errors import EngineError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -66,7 +67,14 @@ class ArchiveCalls(ContainerCalls):
             return
         pieces = [chunks] if isinstance(chunks, bytes) else chunks
         with ExitStack() as files:
-            for place, file in split(pieces, PurePosixPath(target), places, files).items():
+            try:
+                divided = split(pieces, PurePosixPath(target), places, files)
+            except tarfile.TarError as exc:
+                raise EngineError(
+                    f"cannot write files of container {container} ({target}): this is not a tar "
+                    f"archive: {exc}"
+                ) from exc
+            for place, file in divided.items():
                 self._unpack(container, str(place), iter(partial(file.read, _READ_BYTES), b""))
 
     def _unpack(self, container: str, target: str, chunks: Iterable[bytes] | bytes) -> None:

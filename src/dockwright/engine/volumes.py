@@ -197,7 +197,8 @@ class VolumeFileCalls(ArchiveCalls, VolumeCalls):
         if not plain or not directory.is_dir() or not gnu_tar():
             return None
         root = directory.parent.parent.parent  # ROOT/volumes/NAME/_data
-        ours = (root / "containers" / container / "config.v2.json").is_file()
+        docker, podman = root / "containers" / container, root / "overlay-containers" / container
+        ours = (docker / "config.v2.json").is_file() or (podman / "userdata").is_dir()
         # Elsewhere containers see other owners of files than this host does.
         same_owners = root.stat().st_uid == 0 and not _REMAPPED.fullmatch(root.name)
         return directory if ours and same_owners else None
