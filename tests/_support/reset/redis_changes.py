@@ -58,9 +58,11 @@ SEED: list[Command] = [
 
 
 def left(command: str, *, port: int = 6379) -> str:
-    """Return a script that leaves a process behind, connected to the server."""
+    """Return a script that leaves a process behind, whose command the server has got."""
     script = f"exec 3<>/dev/tcp/127.0.0.1/{port}; printf '%s\\r\\n' '{command}' >&3; sleep 600"
-    return f'setsid bash -c "{script}" >/dev/null 2>&1 & sleep 0.2'
+    arrived = f"timeout 1 redis-cli -p {port} client list | grep -qi cmd={command.split()[0]}"
+    wait = f"for i in $(seq 20); do {arrived} && break; sleep 0.05; done"
+    return f'setsid bash -c "{script}" >/dev/null 2>&1 & {wait}'
 
 
 def followed(*after: Step) -> Sequence[Step]:
