@@ -10,6 +10,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.stack import Baseline, Stack
+from dockwright.wait import Continue, Ready, until
 from tests._support.owned import Owned
 from tests.stack.conftest import StackMaker
 
@@ -182,3 +183,16 @@ def test_only_later_containers_are_detached_from_networks(
         members = engine.inspect_network(network)["Containers"].keys()
         assert members == {guest, stack.container("cache")}
     baseline.close()
+
+
+def test_the_engines_events_do_not_pile_up_from_reset_to_reset(redis: Watched) -> None:
+    arrived = redis.baseline._surroundings._entries._subscription._events
+    for _ in range(5):
+        redis.sh("cache", "redis-cli set a b")
+    until(
+        lambda: Ready() if arrived.qsize() >= 5 else Continue("not yet"),
+        subject="the events of five commands",
+        timeout_s=20,
+    )
+    redis.reset()
+    assert arrived.qsize() < 5  # those of the reset itself may come later

@@ -46,9 +46,7 @@ class Entries:
 
     def catch_up(self) -> None:
         """Take all events until now."""
-        while (event := self._subscription.get(0)) is not None:
-            self._take(event)
-        self._lost |= self._subscription.lost
+        self._take_arrived()
         try:
             late = self._engine.events.recent()
         except EngineError:
@@ -102,6 +100,7 @@ class Entries:
 
     def forget(self) -> None:
         """Forget what happened until now."""
+        self._take_arrived()  # else they would pile up where nobody asks for them
         self._commands.clear()
         self._copied.clear()
         self._signalled.clear()
@@ -110,6 +109,11 @@ class Entries:
     def close(self) -> None:
         """Stop to listen."""
         self._subscription.close()
+
+    def _take_arrived(self) -> None:
+        while (event := self._subscription.get(0)) is not None:
+            self._take(event)
+        self._lost |= self._subscription.lost
 
     def _take(self, event: Event) -> None:
         action, _, command = event.action.partition(":")
