@@ -124,6 +124,8 @@ class RowRestoration:
         self._baseline = baseline
         self._history = history
         self._crowded: dict[str, list[str]] = {}  # tables to tidy, by database
+        self.written: list[str] = []
+        """The databases from which rows were removed that somebody had added or changed."""
 
     def run(self, glance: QuickState, *, last: QuickState, likely: set[str]) -> QuickState | None:
         """Try it.
@@ -168,6 +170,9 @@ class RowRestoration:
         }
         likely.clear()
         likely.update(dirty)
+        self.written = [
+            name for name in dirty if any(undone[self._baseline.kept[name].oid].removed.values())
+        ]
         if undone:
             touched = self._checked(touched, undone)
         if self._crowded:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dockwright._text import listed
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.base import Manner, Resettable, check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, make_spare
@@ -58,6 +59,7 @@ class PostgresReset:
         self._counted = True  # whether the number of the next transaction in it is sure
         self._spares_wanted: set[int] = set()
         self._likely: set[str] = set()
+        self.undone = ""
         self._tidier: threading.Thread | None = None
 
     def capture(self) -> None:
@@ -117,6 +119,7 @@ class PostgresReset:
             self._tidier.join()
 
     def _bring_back(self) -> bool:
+        self.undone = ""
         session, glance = self._look()
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
@@ -126,6 +129,7 @@ class PostgresReset:
             clean = rows.run(glance, last=self._clean, likely=self._likely)
             if clean is not None:
                 self._clean = clean
+                self.undone = f"rows in {listed(rows.written)}" if rows.written else ""
                 return False
             self._visits.end()
             self._drop_trash(session)
