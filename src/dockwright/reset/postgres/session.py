@@ -288,18 +288,25 @@ def send_as_replica(
     Raises:
         StackError: the server does not let us, or there is no driver that could do it.
     """
+    start = f"START_REPLICATION SLOT {slot} PHYSICAL {position}"
     try:
-        from psycopg import Error, pq
-        from psycopg.conninfo import make_conninfo
-    except ModuleNotFoundError as missing:
-        raise StackError(f"{missing.name} is not installed") from missing
+        _send_as_replica(access, database, start, message)
+    except StackError:
+        raise
+    except Exception as failure:
+        raise StackError(f"psycopg cannot be used: {failure}") from failure
+
+
+def _send_as_replica(access: Access, database: str, start: str, message: bytes) -> None:
+    from psycopg import Error, pq
+    from psycopg.conninfo import make_conninfo
+
     parameters = access.parameters(database)
     options = make_conninfo("", **parameters, replication="database", application_name=APPLICATION)
     connection = pq.PGconn.connect(options.encode())
     try:
         if connection.status != pq.ConnStatus.OK:
             raise StackError(connection.error_message.decode(errors="replace").strip())
-        start = f"START_REPLICATION SLOT {slot} PHYSICAL {position}"
         result = connection.exec_(start.encode())
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise StackError(result.error_message.decode(errors="replace").strip())
