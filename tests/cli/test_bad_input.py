@@ -47,7 +47,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("bogus", ["dockwright has no command 'bogus'", "available commands: stack, "]),
+        ("bogus", ["dockwright has no command 'bogus'", "available commands: init, stack, "]),
         ("stack strat", ["dockwright stack has no command 'strat'", "start, stop, restart"]),
         ("--bogus", ["--bogus", "see 'dockwright --help'"]),
         ("clean --jsn", ["--jsn", "see 'dockwright clean --help'"]),

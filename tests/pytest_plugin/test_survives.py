@@ -211,7 +211,7 @@ def test_what_is_meant_to_end_a_run_ends_it(
         "import pytest\n"
         "import dockwright.pytest_plugin.markers\n"
         f"def broken(item): raise {error}\n"
-        "dockwright.pytest_plugin.markers.concerns = broken\n"
+        "dockwright.pytest_plugin.markers.uses_stack = broken\n"
     )
     bare.makepyfile("def test_plain(): pass")
     assert bare.runpytest_subprocess().ret == code
@@ -226,8 +226,8 @@ def test_a_run_that_fails_though_all_tests_passed_says_why_last(suite: Suite, wo
         import dockwright.pool.session
         from dockwright.recording import Summary
 
-        def close(self, close=dockwright.pool.session.PoolClient.close):
-            close(self)
+        def close(self, close=dockwright.pool.session.PoolClient.close, **options):
+            close(self, **options)
             return Summary(problems=("could not remove every stack:\\n  no answer",))
 
         dockwright.pool.session.PoolClient.close = close
