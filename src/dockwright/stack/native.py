@@ -284,6 +284,8 @@ class NativeProcess:
     def adopt(self, marked: MarkedProcess) -> None:
         """Take over a process that an earlier command started."""
         self._leader = marked.process
+        if self._popen is not None and self._popen.pid != self._leader.pid:
+            self._popen = None  # it has ended: a reset has started another one
         self.ports = dict(marked.ports)
         self.log = marked.log
         self.outdated = marked.config_hash != self.config_hash
