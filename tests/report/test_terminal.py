@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from dockwright.recording import BrokerReport, RunRecord, Span, StackRecord, Summary, TestRecord
+from dockwright.recording import (
+    UNAWAITED,
+    BrokerReport,
+    RunRecord,
+    Span,
+    StackRecord,
+    Summary,
+    TestRecord,
+)
 from dockwright.report import summary_lines
 from dockwright.report.summary import costliest_waits, kinds, process_shares
 from tests._support.report.runs import run_of
@@ -144,3 +152,11 @@ def test_few_tests_of_a_kind_are_not_compared() -> None:
     run = replace(RUN, tests=_tests(stateless=[0.01] * 40, stateful=[0.01] * 4))
     assert kinds(run) is None
     assert not any(line.startswith("median") for line in texts(run))
+
+
+def test_a_removal_that_nobody_awaited_is_no_leftover() -> None:
+    spans = (Span("start", "", 0.0, 1.0), Span("cleanup", UNAWAITED, 2.0, 2.0))
+    stacks = (StackRecord("dw-shop", "shop", spans),)
+    assert "leftovers: none (1 stack removed in the background)" in texts(
+        replace(RUN, stacks=stacks)
+    )

@@ -397,6 +397,8 @@ class Broker:
         self._listener.close()
         if not self._service.touches_the_host:
             hurried = [each for each in self._last if not each.waits]
+            if hurried:
+                self._service.note_removal()
             self._bid_farewell(hurried)
             self._last = [each for each in self._last if each.waits]
         problems: list[str] = []

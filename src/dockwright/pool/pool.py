@@ -389,6 +389,12 @@ class Pool:
             copies = list(self._registry.copies)
             return any(self._registry.factories[each.key].touches_the_host for each in copies)
 
+    def note_removal(self) -> None:
+        """Note that the removal of all copies begins, for those who do not wait for its end."""
+        with self._changed:
+            for copy in self._registry.copies:
+                self._timeline.removal_begins(copy)
+
     def statistics(self) -> PoolStatistics:
         """Return what the pool has done so far, and the copies that it has now."""
         with self._changed:

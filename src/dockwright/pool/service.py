@@ -186,6 +186,11 @@ class PoolService:
         if self._pool is not None:
             self._pool.drain()
 
+    def note_removal(self) -> None:
+        """Note for the last report that the stacks are being removed."""
+        if self._pool is not None:
+            self._pool.note_removal()
+
     @property
     def touches_the_host(self) -> bool:
         """Whether a stack that is being removed may still change something outside it."""

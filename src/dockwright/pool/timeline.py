@@ -12,7 +12,7 @@ from functools import partial
 from dockwright._text import format_size, listed
 from dockwright.pool.copies import Copy, State
 from dockwright.pool.lease import Lease
-from dockwright.recording import RunningCopy, StackTimeline
+from dockwright.recording import UNAWAITED, RunningCopy, StackTimeline
 from dockwright.stack import Listener, ServiceReset, UnitEvent
 
 _FEW_RESETS = 3
@@ -283,6 +283,11 @@ class PoolTimeline:
         project = copy.stack.identity.project
         with self._journal.noted(project, "reset"):
             yield
+
+    def removal_begins(self, copy: Copy) -> None:
+        """Note that a copy is about to be removed, and that nobody waits for the end of it."""
+        project = copy.stack.identity.project
+        self._journal.add(project, "cleanup", UNAWAITED, time.monotonic(), 0.0)
 
     @contextmanager
     def removing(self, copy: Copy) -> Iterator[None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dockwright.recording.journal import StackTimeline
     from dockwright.recording.messages import BrokerReport, Summary, calls_between
     from dockwright.recording.record import (
+        UNAWAITED,
         EngineCalls,
         Gap,
         GapName,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from dockwright.recording.store import PastTest, RunStore, StoredRun, StoreOptions
 
 __all__ = [
+    "UNAWAITED",
     "Attempt",
     "BrokerReport",
     "Ending",
@@ -133,6 +135,7 @@ __getattr__ = lazily(
             "calls_between",
         ),
         "record": (
+            "UNAWAITED",
             "EngineCalls",
             "Gap",
             "GapName",

@@ -25,6 +25,9 @@ Phase: TypeAlias = Literal["queue", "start", "wait", "fixture", "call", "reset",
 SpanPhase: TypeAlias = Phase | Literal["lease", "other"]
 """The phases, the time during which a stack was leased, and the rest."""
 
+UNAWAITED = "in the background"
+"""The name of a cleanup's span if the run did not wait for it."""
+
 Lane: TypeAlias = Literal["stateless", "stateful", "module", "none"]
 """How a test used a stack; ``none``: not at all, or through its own fixture."""
 

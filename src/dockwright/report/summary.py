@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from dockwright._text import counted
-from dockwright.recording import RunRecord, Span, StackRecord, TestRecord
+from dockwright.recording import UNAWAITED, RunRecord, Span, StackRecord, TestRecord
 
 IN_PROCESSES: Mapping[str, str] = {
     "queue": "waiting for a stack",
@@ -392,6 +392,8 @@ def leftovers(run: RunRecord) -> Leftovers | None:
     if run.problems:
         return Leftovers(f"{counted(len(run.problems), 'problem')} while removing", none=False)
     removed = sum(any(span.phase == "cleanup" for span in stack.spans) for stack in run.stacks)
+    if any(span.name == UNAWAITED for stack in run.stacks for span in stack.spans):
+        return Leftovers(f"none ({counted(removed, 'stack')} removed in the background)", none=True)
     return Leftovers(f"none ({counted(removed, 'stack')} removed)", none=True)
 
 

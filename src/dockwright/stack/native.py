@@ -65,7 +65,10 @@ class MarkedProcess:
     @property
     def is_leader(self) -> bool:
         """Whether this is the process that was started, not one of its children."""
-        return os.getsid(self.process.pid) == self.process.pid
+        try:
+            return os.getsid(self.process.pid) == self.process.pid
+        except ProcessLookupError:  # it has ended meanwhile
+            return False
 
 
 def marked_processes(project: str | None = None) -> list[MarkedProcess]:
