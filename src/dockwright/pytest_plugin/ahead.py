@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockwright.paths import project_hash, state_directory
-
 if TYPE_CHECKING:
     import pytest
 
@@ -36,6 +34,9 @@ class LastNeeds:
     @classmethod
     def of(cls, config: pytest.Config, root: Path) -> LastNeeds:
         """Return the memory for a run of a project, in any of its processes."""
+        # Imported here: every pytest run loads this module, and most use no stack.
+        from dockwright.paths import project_hash, state_directory
+
         asked = [*map(str, config.args), str(config.rootpath)]
         asked += [f"{name}={config.getoption(name, default=None)}" for name in _OPTIONS]
         digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()
