@@ -405,3 +405,15 @@ def test_honest_readers_cost_no_container(make_pool: PoolMaker) -> None:
     writer = pool.acquire(exclusively("1 test_after_it"), timeout_s=WAIT_S)
     assert writer.leased.container("box") == container
     assert pool.statistics().resets == 0
+
+
+def test_a_shared_copy_that_is_removed_is_not_checked(make_pool: PoolMaker) -> None:
+    """A check would create again what the removal has removed; the fixture looks for it."""
+    pool = make_pool()
+    reader = pool.acquire(shared("1 test_that_reads"), timeout_s=WAIT_S)
+    pool.release(reader)
+    pool.drain()
+    assert pool.statistics().stacks == ()
+    writer = pool.acquire(exclusively("1 test_after_it"), timeout_s=WAIT_S)  # takes longer
+    assert is_clean(writer)
+    assert pool.statistics().resets == 0

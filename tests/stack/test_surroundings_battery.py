@@ -252,7 +252,7 @@ CHANGES: list[Change[Callable[[Bench], object]]] = [
         lambda bench: bench.sh("db", "echo '# more' >>$PGDATA/pg_hba.conf"),
     ),
     engines("a changed mode of the data", lambda bench: bench.sh("db", "chmod 750 $PGDATA")),
-    engines("a password file", lambda bench: bench.sh("db", "echo '*:*:*:*:x' >/root/.pgpass")),
+    engines("a password file", lambda bench: bench.sh("db", "echo '*:*:*:*:x' >~/.pgpass")),
     engines("a stray file of Redis", lambda bench: bench.sh("cache", "touch /data/stray")),
     engines(
         "a dump of Redis elsewhere",

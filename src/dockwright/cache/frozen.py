@@ -146,7 +146,7 @@ class FrozenVolumes:
                         for name, target, part in zip(names, targets, parts, strict=True)
                     ]
                 )
-        except BaseException:
+        except BaseException:  # also Ctrl-C: leave no half-filled volume
             for name in names:
                 self._engine.remove_volume(name)
             raise

@@ -219,7 +219,7 @@ class ContainerCalls(EngineCalls):
                     return
                 if "has dependent containers" not in exc.message or time.monotonic() > deadline:
                     raise
-                time.sleep(_PAUSE_S)
+                time.sleep(_PAUSE_S)  # other threads are removing those
             else:
                 return
 

@@ -68,7 +68,7 @@ class ExecStream(Closing):
         """
         deadline, pause_s = time.monotonic() + timeout_s, _EXIT_POLL_S
         while (code := self.exit_code()) is None and time.monotonic() < deadline:
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # the engine has no call that waits for a command
             pause_s = min(2 * pause_s, _LONGEST_EXIT_POLL_S)
         return code
 

@@ -559,7 +559,12 @@ class Pool:
     def _prove_when_idle(self, copy: Copy) -> None:
         """Check a copy that tests have shared, once nobody has used it for a moment."""
         with self._changed:
-            while not self._closed and copy.shared_by and copy.state in (State.CLEAN, State.SHARED):
+            while (
+                not self._closed
+                and copy in self._registry.copies  # else it is being removed
+                and copy.shared_by
+                and copy.state in (State.CLEAN, State.SHARED)
+            ):
                 left_s = copy.since_s + _IDLE_S - time.monotonic()
                 if copy.unproven and left_s <= 0:
                     copy.become(State.RESETTING)

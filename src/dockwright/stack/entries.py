@@ -95,7 +95,7 @@ class Entries:
         ]
         deadline = time.monotonic() + _STARTING_S
         while 0 in (pids := self._engine.pids_of(checks)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)  # the engine has no event for a command that has its pid
         return pids
 
     def forget(self) -> None:
