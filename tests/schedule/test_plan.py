@@ -94,15 +94,20 @@ def _check(found: Plan, blocks: list[Block], resources: Resources) -> None:
             assert len(busy) + 1 <= stack.copies, f"{each} runs beside {busy}"
 
 
-def _others_at(at: float, leases: list[Placed], but: Placed, reset_s: float) -> list[Placed]:
+def _others_at(at: float, tests: list[Placed], but: Placed, reset_s: float) -> set[str]:
     """Return the other exclusive leases that keep a copy busy at a moment."""
-    return [
-        each
-        for each in leases
-        if each is not but
-        and not (each.test.lease and each.test.lease == but.test.lease)
-        and each.began_s <= at < each.ended_s + reset_s
-    ]
+    return {
+        each.test.lease or each.test.name  # tests that share a lease keep one copy busy
+        for each in tests
+        if each.began_s <= at < each.ended_s + reset_s
+    } - {but.test.lease or but.test.name}
+
+
+def test_tests_that_share_a_lease_keep_one_copy_busy() -> None:
+    writers = [Test(f"writes{number}", 1.0, "db", lease="module") for number in range(2)]
+    tests = [*writers, Test("pure", 2.0), Test("reads", 1.0, "db", exclusive=False)]
+    resources = Resources(1, {"db": StackModel(copies=2, reset_s=4.0)})
+    _check(simulated(blocks_of(tests), resources, patient=False), blocks_of(tests), resources)
 
 
 def test_tests_without_a_stack_run_while_it_starts() -> None:
