@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
 import pytest
 
@@ -25,40 +25,44 @@ WAITS_FOR_ITS_STACK = """
 """
 
 
-def needs(tmp_path: Path, key: str = "a") -> LastNeeds:
-    return LastNeeds(tmp_path / "needs" / "project.json", key)
+def needs(pytester: pytest.Pytester, *arguments: str) -> LastNeeds:
+    """Return the memory of a run with these arguments."""
+    return LastNeeds(pytester.parseconfigure(*arguments))
 
 
-def test_each_kind_of_run_has_its_own_needs(tmp_path: Path) -> None:
-    needs(tmp_path, "a").write(["shop", "default"])
-    needs(tmp_path, "b").write(["mail"])
-    assert needs(tmp_path, "a").read() == ["default", "shop"]
-    assert needs(tmp_path, "b").read() == ["mail"]
-    needs(tmp_path, "a").write([])
-    assert needs(tmp_path, "a").read() == []
+def test_each_kind_of_run_has_its_own_needs(pytester: pytest.Pytester) -> None:
+    needs(pytester, "-k", "a").write(["shop", "default"])
+    needs(pytester, "-k", "b").write(["mail"])
+    assert needs(pytester, "-k", "a").read() == ["default", "shop"]
+    assert needs(pytester, "-k", "b").read() == ["mail"]
+    needs(pytester, "-k", "a").write([])
+    assert needs(pytester, "-k", "a").read() == []
 
 
-def test_old_runs_are_forgotten(tmp_path: Path) -> None:
+def test_old_runs_are_forgotten(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfigure()
     for number in range(60):
-        needs(tmp_path, str(number)).write(["default"])
-    assert needs(tmp_path, "9").read() == []
-    assert needs(tmp_path, "10").read() == ["default"]
+        config.option.keyword = str(number)
+        LastNeeds(config).write(["default"])
+    assert needs(pytester, "-k", "9").read() == []
+    assert needs(pytester, "-k", "10").read() == ["default"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 3}', '{"a": {}}'])
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, text: str) -> None:
-    found = needs(tmp_path)
-    found.file.parent.mkdir()
-    found.file.write_text(text)
-    assert found.read() == []
-    found.write(["default"])
-    assert found.read() == ["default"]
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"KEY": 3}', '{"KEY": {}}'])
+def test_a_damaged_memory_is_an_empty_one(pytester: pytest.Pytester, text: str) -> None:
+    needs(pytester).write(["default"])
+    [memory] = pytester.path.glob(".pytest_cache/v/dockwright/needs")
+    [key] = json.loads(memory.read_text())
+    memory.write_text(text.replace("KEY", key))
+    assert needs(pytester).read() == []
+    needs(pytester).write(["default"])
+    assert needs(pytester).read() == ["default"]
 
 
-def test_a_memory_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "needs").write_text("a file")
-    needs(tmp_path).write(["default"])
-    assert needs(tmp_path).read() == []
+def test_without_pytests_cache_nothing_is_remembered(pytester: pytest.Pytester) -> None:
+    needs(pytester, "-p", "no:cacheprovider").write(["default"])
+    assert needs(pytester, "-p", "no:cacheprovider").read() == []
+    assert not (pytester.path / ".pytest_cache").exists()
 
 
 @pytest.mark.engine

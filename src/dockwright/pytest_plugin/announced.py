@@ -6,15 +6,12 @@ which stack they lease. The last run says that; before there was one, the defaul
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockwright._files import write_file
-from dockwright.paths import project_hash, state_directory
 from dockwright.pytest_plugin.markers import LEASING, gets_ours, leases_by_fixture
 from dockwright.settings import DEFAULT_STACK, Settings
 
@@ -24,6 +21,9 @@ if TYPE_CHECKING:
     from dockwright.pytest_plugin.run import Run
 
 DOCKER_SERVICES, STACK_FACTORY = LEASING
+_LEASED = "dockwright/leased"
+"""The key in pytest's cache of what fixtures leased in the last runs."""
+
 _LISTS = ("files", "profiles", "env_files")
 _DEFAULTS = ("docker_compose_file", "docker_setup", "docker_compose_command")
 
@@ -56,12 +56,15 @@ class Announcement:
         return gets_ours(item, self.fixture) and (not self.function or self.function in known)
 
 
-def expected(items: Iterable[pytest.Item], settings: Settings) -> list[Announcement]:
+def expected(
+    items: Iterable[pytest.Item], settings: Settings, cache: pytest.Cache | None
+) -> list[Announcement]:
     """Return what the fixtures of these tests will lease, as far as that is known."""
     users = [item for item in items if leases_by_fixture(item)]
     if not users:
         return []
-    known = _read(settings)
+    declared = {DEFAULT_STACK, *settings.stacks}
+    known = [each for each in _read(cache) if each.stack in declared or _is_there(each)]
     found = {each for each in known for item in users if each.concerns(item)}
     fixtures = {each.fixture for each in known}
     for item in users:
@@ -89,16 +92,16 @@ def declare(run: Run, announced: Announcement, workers: int) -> None:
     run.session.declare(announced.stack, options, ports="preferred" if workers == 1 else "free")
 
 
-def keep(seen: Iterable[Announcement], announced: Iterable[Announcement], root: Path) -> None:
+def keep(
+    seen: Iterable[Announcement],
+    announced: Iterable[Announcement],
+    cache: pytest.Cache | None,
+) -> None:
     """Keep for the next run what was leased; forget what was announced and not leased."""
-    file = _file(root)
-    leased = set(seen)
-    before = set(_read_file(file))
-    now = (before - set(announced)) | leased
-    if now != before:
-        rows = [asdict(each) for each in sorted(now, key=str)]
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(file, json.dumps(rows).encode())
+    before = set(_read(cache))
+    now = (before - set(announced)) | set(seen)
+    if cache is not None and now != before:
+        cache.set(_LEASED, [asdict(each) for each in sorted(now, key=str)])
 
 
 def _by_default(item: pytest.Item, settings: Settings) -> Iterator[Announcement]:
@@ -121,17 +124,11 @@ def name_of(files: Iterable[Path], root: Path) -> str:
     return ", ".join(os.path.relpath(file, root) for file in files)
 
 
-def _read(settings: Settings) -> list[Announcement]:
-    declared = {DEFAULT_STACK, *settings.stacks}
-    found = _read_file(_file(settings.root))
-    return [each for each in found if each.stack in declared or _is_there(each)]
-
-
 def _is_there(announced: Announcement) -> bool:
     return bool(announced.files) and all(Path(file).exists() for file in announced.files)
 
 
-def _read_file(file: Path) -> list[Announcement]:
+def _read(cache: pytest.Cache | None) -> list[Announcement]:
     try:
         return [
             Announcement(
@@ -140,11 +137,7 @@ def _read_file(file: Path) -> list[Announcement]:
                 str(row["stack"]),
                 *(tuple(map(str, row[name])) for name in _LISTS),
             )
-            for row in json.loads(file.read_text())
+            for row in (cache.get(_LEASED, []) if cache is not None else [])
         ]
-    except (OSError, ValueError, TypeError, KeyError):  # none yet, or damaged
+    except (TypeError, KeyError):  # damaged
         return []
-
-
-def _file(root: Path) -> Path:
-    return state_directory() / "announced" / f"{project_hash(root)}.json"

@@ -116,6 +116,11 @@ def uses_stack(item: pytest.Item) -> bool:
     return gets_ours(item, "stack")
 
 
+def needs_order(item: pytest.Item) -> bool:
+    """Return whether the test has to wait for something: a stack, or other tests."""
+    return uses_stack(item) or any(map(item.get_closest_marker, ("dependency", "order")))
+
+
 def leases_by_fixture(item: pytest.Item) -> bool:
     """Return whether the test uses a stack that a fixture of a wider scope leases."""
     return any(gets_ours(item, name) for name in LEASING)

