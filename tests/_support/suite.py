@@ -87,7 +87,7 @@ class Suite:
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in a process of its own; tests run in the order of the files."""
         return self.pytester.runpytest_subprocess(
-            "-p", "no:randomly", "-p", "no:cacheprovider", *arguments, timeout=TIMEOUT_S
+            "-p", "no:randomly", *arguments, timeout=TIMEOUT_S
         )
 
     def passes(self, *arguments: str, **outcomes: int) -> pytest.RunResult:
