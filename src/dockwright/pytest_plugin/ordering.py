@@ -1,4 +1,4 @@
-"""Orders the collected tests, and selects those of a shard; fires where tests are collected."""
+"""Orders the collected tests, and selects those of a shard."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ _WORTH_PART = 0.01
 """Tests keep their order unless another one saves that many seconds and that part of the time."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select and order the tests, after all other plugins have done so."""
+def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Select and order the tests, in the process that collected them."""
     with surviving(config, "select the tests of a shard"), usage_errors():
         _select_shard(config, items)
     with surviving(config, "order the tests"), usage_errors():
@@ -37,16 +36,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _order(config, items)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def shard_line(config: pytest.Config) -> str | None:
     """Say which part of the suite runs, and by which costs it was selected."""
-    with surviving(config, "show the shard"), usage_errors():
-        settings = config.stash[RUN].settings
-        if settings.shard is not None:
-            number, count = settings.shard
-            found = costs_file(settings)
-            by = f"costs in {found.file.name} ({found.digest})" if found else "hash, without costs"
-            return f"dockwright: shard {number} of {count}, by {by}"
-    return None
+    settings = config.stash[RUN].settings
+    if settings.shard is None:
+        return None
+    number, count = settings.shard
+    found = costs_file(settings)
+    by = f"costs in {found.file.name} ({found.digest})" if found else "hash, without costs"
+    return f"dockwright: shard {number} of {count}, by {by}"
 
 
 def _select_shard(config: pytest.Config, items: list[pytest.Item]) -> None:

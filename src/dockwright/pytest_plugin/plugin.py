@@ -63,18 +63,28 @@ class _Distribution:
 
 
 class _Order:
-    """Orders the tests of one process; most runs have none that needs a place of its own."""
+    """Orders the collected tests, and selects those of a shard."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Order the tests, after all other plugins have done so."""
+        """Do so after all other plugins; most runs have no test that needs an order."""
         with surviving(config, "look for tests that need an order"):
-            if any(map(markers.needs_order, items)):
-                from dockwright.pytest_plugin import ordering
+            chosen = config.stash[RUN].settings.shard or hasattr(config, "workerinput")
+            if chosen or any(map(markers.needs_order, items)):
+                from dockwright.pytest_plugin.ordering import arrange
 
-                ordering.pytest_collection_modifyitems(config, items)
+                arrange(config, items)
+
+    def pytest_report_header(self, config: pytest.Config) -> str | None:
+        """Say which part of the suite runs."""
+        with surviving(config, "show the shard"), usage_errors():
+            if config.stash[RUN].settings.shard:
+                from dockwright.pytest_plugin.ordering import shard_line
+
+                return shard_line(config)
+        return None
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
@@ -286,9 +296,7 @@ def _load_for_order(config: pytest.Config, settings: Settings) -> None:
     planned = named or (settings.schedule == "auto" and _is_default_distribution(config))
     if planned and config.getoption("tx", default=None) and not hasattr(config, "workerinput"):
         manager.import_plugin("dockwright.pytest_plugin.scheduler")
-    if settings.shard is not None or hasattr(config, "workerinput"):
-        manager.import_plugin("dockwright.pytest_plugin.ordering")
-    elif settings.schedule == "auto":
+    if settings.schedule == "auto" or settings.shard or hasattr(config, "workerinput"):
         manager.register(_Order())
 
 
