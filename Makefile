@@ -32,10 +32,13 @@ test-engines: $(VENV)/ready  ## run the tests on newer engines (root on Debian),
 	@$(WITH_ENGINE) exec $(BIN)/python scripts/test-engines --write
 
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
-	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; \
-	DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1 exec $(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py \
-	tests/stack/test_surroundings_battery.py tests/profile/test_waste.py tests/pool/test_deaths.py \
-	tests/history/test_regressions.py tests/history/test_compare.py
+	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
+	export DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
+	$(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py tests/stack/test_surroundings_battery.py \
+	tests/profile/test_waste.py tests/pool/test_deaths.py tests/history/test_regressions.py \
+	tests/history/test_compare.py tests/schedule || failed=1; \
+	$(BIN)/python -m pytest -m soak tests || failed=1; \
+	test -z "$$failed"
 
 lint: $(VENV)/ready  ## check style, types and the import contract
 	$(BIN)/ruff check .

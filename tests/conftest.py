@@ -17,12 +17,11 @@ from dockwright.errors import DockwrightError
 from tests._support.engine.scratch import scratch_image
 from tests._support.owned import Owned, leftovers, remove_frozen
 from tests._support.project import LEAN
-from tests._support.reset.battery import SEED, SEED_VARIABLE
 
 if TYPE_CHECKING:
     from dockwright.engine import Engine
 
-pytest_plugins = ("pytester", "tests._support.skips")
+pytest_plugins = ("pytester", "tests._support.sample", "tests._support.skips")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests
@@ -30,11 +29,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("DOCKWRIGHT_WAIT_FOR_REMOVAL", "1")  # inner runs: tests count what is left
-
-
-def pytest_report_header() -> str:
-    """Print the seed by which the batteries draw their samples."""
-    return f"batteries: {SEED_VARIABLE}={SEED} repeats this run's sample"
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from dockwright.history import Limits, compare, runs_named
 from dockwright.history.comparison import Sides, compare_series
 from tests._support.history.histories import run_numbered, shop
 from tests._support.history.records import Suite, store_with
+from tests._support.sample import FULL
 
 USUAL = Suite()
-PAIRS = 100 if os.environ.get("DOCKWRIGHT_SOAK") else 10
+PAIRS = 100 if FULL else 10
 
 
 def test_recorded_runs_of_one_source_do_not_differ() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from dockwright.history import Limits, Search, regressions, regressions_against
 from dockwright.history.search import search_series
 from tests._support.history.histories import Simulation, shop
 from tests._support.history.records import Suite, store_with
+from tests._support.sample import FULL
 
-SOAK = bool(os.environ.get("DOCKWRIGHT_SOAK"))
-SEEDS = range(1, 11) if SOAK else range(1, 3)
+SEEDS = range(1, 11) if FULL else range(1, 3)
 USUAL = Suite()
 
 

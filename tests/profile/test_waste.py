@@ -18,7 +18,7 @@ from dockwright.engine import Engine
 from tests._support.docs.pages import ROOT
 from tests._support.owned import leftovers
 from tests._support.profiled import Profiled, Seen
-from tests.soak.conftest import FULL
+from tests._support.sample import FULL
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400 if FULL else 120)]
 

@@ -11,8 +11,8 @@ from dockwright.engine import Engine
 from dockwright.recording import RunRecord
 from dockwright.report.summary import background_shares
 from tests._support.recording.recorded import Recorded, assert_adds_up
+from tests._support.sample import FULL
 from tests._support.suite import Suite, clean_environment
-from tests.soak.conftest import FULL
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
 

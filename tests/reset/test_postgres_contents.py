@@ -9,9 +9,9 @@ import pytest
 
 from dockwright.reset.postgres import PostgresReset
 from tests._support.owned import Owned
-from tests._support.reset.battery import FULL
 from tests._support.reset.postgres_states import IMAGE, psql
 from tests._support.reset.services import RealService, assert_same, start
+from tests._support.sample import FULL
 
 pytestmark = pytest.mark.engine
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,9 +20,10 @@ from dockwright.schedule import (
     plan,
     simulated,
 )
+from tests._support.sample import FULL
 from tests.schedule.exhaustive import optimum
 
-_EXAMPLES = 1_000 if os.environ.get("DOCKWRIGHT_SOAK") else 60
+_EXAMPLES = 1_000 if FULL else 60
 _seconds = st.integers(1, 20).map(float)
 
 

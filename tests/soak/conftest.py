@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests._support.sample import FULL
 from tests._support.soak_suite import Suite
-
-FULL = bool(os.environ.get("DOCKWRIGHT_SOAK"))
 
 
 def rounds(sample: int, full: int) -> int:

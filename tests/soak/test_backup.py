@@ -15,7 +15,8 @@ from dockwright.errors import ArchiveError, UsageError
 from dockwright.managed import Progress, open_archive, verify
 from tests._support.managed.shop import data_of, helpers_of, left_in_state, put
 from tests._support.project import Project, clean_environment, plain_service
-from tests.soak.conftest import FULL, rounds
+from tests._support.sample import FULL
+from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
 

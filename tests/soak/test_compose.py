@@ -9,7 +9,7 @@ import pytest
 
 from tests._support.compose.differences import check
 from tests._support.compose.reference import reference_tool
-from tests.soak.conftest import FULL
+from tests._support.sample import FULL
 
 SEEDS = range(3000, 3480)
 LIMIT_S = 150.0

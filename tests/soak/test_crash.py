@@ -15,8 +15,9 @@ import pytest
 from dockwright.engine import PREFIX, Engine
 from dockwright.paths import project_hash
 from dockwright.wait import Continue, Outcome, Ready, until
+from tests._support.sample import FULL
 from tests._support.soak_suite import Suite, kill_group, workers_of
-from tests.soak.conftest import FULL, rounds
+from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
 

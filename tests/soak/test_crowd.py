@@ -18,9 +18,10 @@ from dockwright.compose import LoadOptions
 from dockwright.engine import Engine
 from dockwright.pool import PoolClient, PoolOptions
 from dockwright.settings import Settings
+from tests._support.sample import FULL
 from tests._support.soak_suite import Suite
 from tests.pool.conftest import exclusively, shared
-from tests.soak.conftest import FULL, rounds
+from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
 

@@ -15,8 +15,9 @@ import pytest
 
 from dockwright.engine import Engine, connect, resolve_endpoint
 from tests._support.engine.private import PrivateEngine, why_not
+from tests._support.sample import FULL
 from tests._support.soak_suite import Suite
-from tests.soak.conftest import FULL, rounds
+from tests.soak.conftest import rounds
 from tests.soak.test_crash import RECOVERY_S, wall_time
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600 if FULL else 300)]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
+from tests._support.sample import FULL
 from tests._support.soak_suite import Suite
-from tests.soak.conftest import FULL
 
 pytestmark = [
     pytest.mark.engine,

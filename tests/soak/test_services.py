@@ -23,7 +23,8 @@ from dockwright.pool import Factory, FactoryOptions
 from dockwright.settings import Settings
 from dockwright.stack import Baseline, Stack
 from tests._support.owned import leftovers
-from tests.soak.conftest import FULL, rounds
+from tests._support.sample import FULL
+from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900 if FULL else 180)]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dockwright.recording import RunStore
-from tests.soak.conftest import FULL, rounds
+from tests._support.sample import FULL
+from tests.soak.conftest import rounds
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
 

@@ -1,13 +1,12 @@
 """Batteries: tables of state changes; ``make test`` tries a sample, ``make soak`` every row.
 
 A module of tests declares its rows as a list of `Change` and parametrizes with `rows` and
-`combinations`. The sample is drawn by a seed that the header of each run prints; xdist's workers
-inherit it, so that all of them collect the same tests. Files are named ``test_*_battery.py``.
+`combinations`. The sample is drawn by a seed that the header of each run prints. Files are named
+``test_*_battery.py``.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
+from tests._support.sample import FULL, drawn
+
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
-
-FULL = bool(os.environ.get("DOCKWRIGHT_SOAK"))
-SEED_VARIABLE = "DOCKWRIGHT_BATTERY_SEED"
-SEED = int(os.environ.setdefault(SEED_VARIABLE, str(random.SystemRandom().randrange(1_000_000))))
 
 Commands = TypeVar("Commands")
 
@@ -82,4 +79,4 @@ def combinations(
 
 def _random(changes: Sequence[Change[Commands]]) -> random.Random:
     """Return dice that throw the same for the same table and seed."""
-    return random.Random(f"{SEED} {' '.join(change.name for change in changes)}")
+    return drawn(" ".join(change.name for change in changes))
