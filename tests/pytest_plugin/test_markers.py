@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dockwright.pytest_plugin.markers import requirement_of
+from tests._support.engine.scratch import SCRATCH
 from tests._support.suite import Suite, output
 
 
@@ -120,6 +122,125 @@ def test_several_named_stacks(suite: Suite) -> None:
     suite.passes(passed=2)
 
 
+THREE = f"""
+services:
+  web:
+    image: {SCRATCH}
+    command: [sleep, "3600"]
+    stop_signal: SIGKILL
+    depends_on: [db]
+  db:
+    image: {SCRATCH}
+    command: [sleep, "3600"]
+    stop_signal: SIGKILL
+    volumes: ["data:/data"]
+  mail:
+    image: {SCRATCH}
+    command: [sleep, "3600"]
+    stop_signal: SIGKILL
+    profiles: [mail]
+volumes: {{data: {{}}}}
+x-dockwright:
+  processes:
+    worker: {{command: [sleep, "3600"], depends_on: [db]}}
+"""
+
+
+@pytest.mark.engine
+def test_a_test_can_start_only_some_services(suite: Suite) -> None:
+    suite.compose(text=THREE)
+    suite.write(
+        "conftest.py",
+        """
+        def dockwright_seed(stack, name):
+            assert (stack.name, name) == ("default", "default")
+            stack.exec("db", ["touch", "/data/seeded"])
+        """,
+    )
+    suite.write(
+        "test_some.py",
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def session_db(stack_factory):
+            with stack_factory.lease(services=["db"]) as stack:
+                yield stack
+
+        @pytest.mark.stack(services=["web"])
+        def test_with_what_it_depends_on(stack):
+            assert set(stack.services) == {"web", "db"}
+            assert stack.exec("db", ["ls", "/data"]).stdout == "seeded\\n"
+            assert stack.name == "default"
+
+        @pytest.mark.stack(services=["worker"])
+        def test_a_native_process(stack):
+            assert set(stack.services) == {"db", "worker"}
+
+        def test_by_a_fixture(session_db):
+            assert session_db.services == ("db",)
+        """,
+    )
+    suite.passes(passed=3)
+
+
+@pytest.mark.engine
+def test_a_service_that_does_not_exist_is_named(suite: Suite) -> None:
+    suite.compose(text=THREE)
+    suite.write(
+        "test_wrong.py",
+        """
+        import pytest
+
+        @pytest.mark.stack(services=["webb"])
+        def test_it(stack): pass
+        """,
+    )
+    result = suite.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*compose.yaml: no service 'webb' is declared",
+            "*hint: the services are: web, db, worker",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ("@pytest.mark.stack(services=['b', 'a', 'b'])", "default[a,b]"),
+        ("@pytest.mark.stack('mail', services=('a',))", "mail[a]"),
+    ],
+)
+def test_a_selection_has_a_name_of_its_own(
+    pytester: pytest.Pytester, marks: str, expected: str
+) -> None:
+    item = pytester.getitem(f"import pytest\n{marks}\ndef test_func(): pass")
+    assert requirement_of(item).stack == expected
+
+
+def test_a_closer_marker_selects_services_of_a_stack_named_further_out(
+    pytester: pytest.Pytester,
+) -> None:
+    items = pytester.getitems(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.stack("mail", services=["a"])
+
+        def test_module(): pass
+
+        @pytest.mark.stack(services=["b"])
+        def test_other_services(): pass
+
+        @pytest.mark.stack("shop")
+        def test_all_of_another_stack(): pass
+        """
+    )
+    assert [requirement_of(item).stack for item in items] == ["mail[a]", "mail[b]", "shop"]
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -164,6 +285,50 @@ def test_several_named_stacks(suite: Suite) -> None:
             "test_wrong.py::test_it: the stack marker takes one name",
             id="not a name",
         ),
+        pytest.param(
+            "@pytest.mark.stack()\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker takes one name, and services",
+            id="nothing",
+        ),
+        pytest.param(
+            "@pytest.mark.stack('mail', service=['web'])\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker takes one name, and services*"
+            "@pytest.mark.stack(services=['web'])",
+            id="a misspelt argument",
+        ),
+        pytest.param(
+            "@pytest.mark.stack(services='web')\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker: services must be a list of names, not 'web'*"
+            "write services=['db', 'web']",
+            id="services as a text",
+        ),
+        pytest.param(
+            "@pytest.mark.stack(services=[])\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: the stack marker: services is empty*"
+            "or leave it out to start all services",
+            id="no services",
+        ),
+        pytest.param(
+            "@pytest.mark.stack(services=['web,db'])\ndef test_it(stack): pass",
+            "the stack marker: 'web,db' in services is not the name of a service",
+            id="two services in one text",
+        ),
+        pytest.param(
+            "@pytest.mark.stack(services=[None])\ndef test_it(stack): pass",
+            "the stack marker: None in services is not the name of a service",
+            id="not a name of a service",
+        ),
+        pytest.param(
+            "pytestmark = pytest.mark.stack('mail', services='web')\n"
+            "@pytest.mark.stack(services=['web'])\ndef test_it(stack): pass",
+            "the stack marker: services must be a list of names, not 'web'",
+            id="wrong services on the module",
+        ),
+        pytest.param(
+            "@pytest.mark.stack('mial', services=['web'])\ndef test_it(stack): pass",
+            "test_wrong.py::test_it: no stack 'mial' is declared*the stacks are: default, mail",
+            id="services of an unknown stack",
+        ),
     ],
 )
 def test_misused_markers_name_the_test(bare: pytest.Pytester, source: str, said: str) -> None:
@@ -184,7 +349,7 @@ def test_markers_are_registered(bare: pytest.Pytester) -> None:
             "@pytest.mark.stateless: only reads*",
             "@pytest.mark.stateful: changes state*",
             "@pytest.mark.module_cleanup: *",
-            "@pytest.mark.stack(name): *",
+            "@pytest.mark.stack(name, services): *",
         ]
     )
 

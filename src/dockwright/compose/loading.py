@@ -16,8 +16,10 @@ from dockwright.compose.interpolate import Interpolation
 from dockwright.compose.normalise import normalise, prune
 from dockwright.compose.paths import absolute, cleaned
 from dockwright.compose.read_yaml import read
-from dockwright.compose.source import Tree, Warnings
+from dockwright.compose.references import References
+from dockwright.compose.source import Origins, Tree, Warnings
 from dockwright.compose.spec import ProjectPlace, build_spec, check_values, with_variables
+from dockwright.compose.x_dockwright import KEY, declared_processes
 from dockwright.errors import ComposeError, NoComposeFileError
 from dockwright.model import StackSpec
 from dockwright.untrusted import is_file
@@ -144,6 +146,8 @@ class LoadOptions:
         project_name: the name; None: ``COMPOSE_PROJECT_NAME``, the files' ``name:``, the directory.
         working_dir: where relative paths start; None: the directory of the first file.
         profiles: the active profiles, ``*`` for all; empty: those of ``COMPOSE_PROFILES``.
+        services: the services and native processes that are wanted, in any profile; what they
+            depend on is added. Empty: all that are enabled.
         env_files: files with variables for interpolation; empty: ``.env`` in the project directory.
         environ: the caller's environment; its variables take precedence over all others.
         values: variables that take precedence over those of `env_files`.
@@ -156,6 +160,7 @@ class LoadOptions:
     project_name: str | None = None
     working_dir: Path | None = None
     profiles: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     env_files: tuple[Path, ...] = ()
     environ: Mapping[str, str] = field(default_factory=_process_environment)
     values: Mapping[str, str] = field(default_factory=dict)
@@ -188,7 +193,9 @@ def load(options: LoadOptions | None = None) -> StackSpec:
         raise ComposeError("the Compose file is empty", file=files[0])
     normalise(tree, name, variables)
     declared = tree["services"]
-    _enable(tree, options.profiles, variables)
+    _enable(tree, options, variables)
+    if options.services:
+        _select(tree, options.services, files, origins)
     check_values(tree, declared, origins)
     check_newer(tree, origins)
     check_consistency(tree, declared, origins)
@@ -214,13 +221,40 @@ def locate(options: LoadOptions | None = None) -> ProjectPlace:
     return ProjectPlace(name, files, directory, variables | {"COMPOSE_PROJECT_NAME": name})
 
 
-def _enable(tree: Tree, profiles: tuple[str, ...], variables: dict[str, str]) -> None:
-    """Keep the services that the active profiles enable, in place."""
+def _enable(tree: Tree, options: LoadOptions, variables: dict[str, str]) -> None:
+    """Keep the services that the active profiles enable, in place.
+
+    As in Compose, the profiles of a service that is named are active.
+    """
     listed = variables.get("COMPOSE_PROFILES", "").split(",")
-    active = profiles or [name.strip() for name in listed]
+    active = [*(options.profiles or (name.strip() for name in listed))]
+    for name in options.services:
+        active += (tree["services"].get(name) or {}).get("profiles") or ()
     tree["services"] = {
         name: service for name, service in tree["services"].items() if is_enabled(service, active)
     }
+
+
+def _select(tree: Tree, names: tuple[str, ...], files: tuple[Path, ...], origins: Origins) -> None:
+    """Keep some services and native processes, and what they depend on, in place.
+
+    Raises:
+        ComposeError: the project has no such service; lists those that it has.
+    """
+    services: dict[str, Tree] = tree["services"]
+    processes = declared_processes(tree, origins)
+    for name in names:
+        if name not in services and name not in processes:
+            raise ComposeError(
+                f"no service {name!r} is declared",
+                file=files[0],
+                hint=f"the services are: {', '.join([*services, *processes])}",
+            )
+    kept = References(tree["name"], services).with_dependencies(names, processes)
+    tree["services"] = {name: each for name, each in services.items() if name in kept}
+    if processes:
+        left = {name: each for name, each in processes.items() if name in kept}
+        tree[KEY] = {**tree[KEY], "processes": left}
 
 
 def _circumstances(options: LoadOptions) -> tuple[tuple[Path, ...], Path, dict[str, str]]:

@@ -6,7 +6,7 @@ The values are those of Compose's own keys: ``service:NAME`` and ``container:NAM
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
@@ -68,3 +68,24 @@ class References:
             return None
         other = self.shared(mode)
         return name if other in (None, name) else self.network_of(str(other))
+
+    def with_dependencies(
+        self, names: Iterable[str], processes: Mapping[str, Mapping[str, Any]]
+    ) -> set[str]:
+        """Return services and native processes, and everything that they depend on.
+
+        Args:
+            names: of services and processes of the project.
+            processes: the native processes, by name.
+        """
+        found: set[str] = set()
+        ahead = list(names)
+        while ahead:
+            name = ahead.pop()
+            described = self._services.get(name) or processes.get(name)
+            if name in found or described is None:  # an optional dependency may be disabled
+                continue
+            found.add(name)
+            ahead += described.get("depends_on") or ()
+            ahead += self.needed_by(name) if name in self._services else ()
+        return found

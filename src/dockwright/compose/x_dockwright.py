@@ -110,6 +110,19 @@ def read_cache(described: Tree) -> bool | None:
     return answer
 
 
+def declared_processes(tree: Tree, origins: Origins) -> dict[str, Tree]:
+    """Return the native processes of a project as they are declared, by name.
+
+    Raises:
+        ComposeError: an unknown key or a wrong type in the project's ``x-dockwright``.
+    """
+    top = tree.get(KEY)
+    if top is None:
+        return {}
+    check(top, _TOP, (KEY,), reporter(origins), partial=False)
+    return top.get("processes") or {}
+
+
 def read_processes(
     tree: Tree, directory: Path, services: Mapping[str, ServiceSpec], origins: Origins
 ) -> dict[str, ProcessSpec]:
@@ -119,13 +132,8 @@ def read_processes(
         ComposeError: an unknown key or wrong type, a name that is also a service's, a missing
             dependency, or a circular dependency of processes and services.
     """
-    top = tree.get(KEY)
-    if top is None:
-        return {}
-    check(top, _TOP, (KEY,), reporter(origins), partial=False)
-    declared = top.get("processes") or {}
     result = {}
-    for name, process in declared.items():
+    for name, process in declared_processes(tree, origins).items():
         path = (KEY, "processes", name)
         if name in services:
             raise origins.error(

@@ -164,7 +164,7 @@ class PoolClient:
         if seed is None:
             raise RuntimeError("the broker asked for a seed that was not declared")
         try:
-            seed.run(lease.leased, lease.requirement.stack)
+            seed.run(lease.leased, lease.leased.name)
         except DockwrightError as failure:
             self._ask("seeded", lease=number, error=error_to_json(failure))
             raise

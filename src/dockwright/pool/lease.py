@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dockwright.errors import EngineError, LeaseClosedError, UnknownServiceError
 from dockwright.model import Address, Connection, Requirement
 from dockwright.recording import OpenSpan, SpanRecorder
+from dockwright.settings import selected
 
 if TYPE_CHECKING:
     from dockwright.stack import CommandResult, Stack
@@ -89,7 +90,7 @@ class LeasedStack:
     @property
     def name(self) -> str:
         """The stack's name, as the project declares it."""
-        return self._held().facts.name
+        return selected(self._held().facts.name)[0]
 
     @property
     def project(self) -> str:

@@ -30,7 +30,7 @@ from dockwright.pool.lease import Lease, LeaseInfo
 from dockwright.recording import encoded
 from dockwright.untrusted import json_value
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Incremented by every change that an older client or broker would misread."""
 
 LIMIT_BYTES = 4 << 20

@@ -20,7 +20,7 @@ from dockwright.model import Json, Requirement, StackSpec
 from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.recording import OpenSpan, SpanRecorder, Summary
-from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.settings import DEFAULT_STACK, Settings, selected
 from dockwright.stack.host_ports import PortMode, port_mode
 from dockwright.untrusted import printable
 
@@ -52,15 +52,22 @@ def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
 def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> LoadOptions:
     """Return how the Compose project of one declared stack is loaded.
 
+    Args:
+        settings: which declare it.
+        name: of the stack, or a `selection` of its services.
+        environ: the environment of the run.
+
     Raises:
         SettingsError: a file that a setting names does not exist.
     """
-    files = settings.compose if name == DEFAULT_STACK else (settings.stacks[name],)
-    _check_there(settings, "compose" if name == DEFAULT_STACK else "stacks", files)
+    stack, services = selected(name)
+    files = settings.compose if stack == DEFAULT_STACK else (settings.stacks[stack],)
+    _check_there(settings, "compose" if stack == DEFAULT_STACK else "stacks", files)
     _check_there(settings, "env_files", settings.env_files)
     return LoadOptions(
         files=files,
         profiles=settings.profiles,
+        services=services,
         env_files=settings.env_files,
         environ=environ,
         start=settings.root,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright.pytest_plugin.markers import LEASING, gets_ours, leases_by_fixture
-from dockwright.settings import DEFAULT_STACK, Settings
+from dockwright.settings import DEFAULT_STACK, Settings, selected
 
 if TYPE_CHECKING:
     import pytest
@@ -64,7 +64,9 @@ def expected(
     if not users:
         return []
     declared = {DEFAULT_STACK, *settings.stacks}
-    known = [each for each in _read(cache) if each.stack in declared or _is_there(each)]
+    known = [
+        each for each in _read(cache) if selected(each.stack)[0] in declared or _is_there(each)
+    ]
     found = {each for each in known for item in users if each.concerns(item)}
     fixtures = {each.fixture for each in known}
     for item in users:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import traceback
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
-from dockwright.errors import DockwrightError, LeaseClosedError, UnknownServiceError
+from dockwright.errors import DockwrightError, LeaseClosedError, UnknownServiceError, UsageError
 from dockwright.model import Requirement
 from dockwright.pool import LeasedStack
 from dockwright.pytest_plugin.announced import STACK_FACTORY, Announcement
+from dockwright.pytest_plugin.markers import wrong_services
 from dockwright.pytest_plugin.run import HeldLease, Run
-from dockwright.settings import DEFAULT_STACK
+from dockwright.settings import DEFAULT_STACK, selection
 
 
 def acquire_shared(run: Run, requirement: Requirement, fixture: str) -> HeldLease:
@@ -109,12 +111,18 @@ class StackFactory:
         self._closed = False
 
     def lease(
-        self, name: str = DEFAULT_STACK, *, exclusive: bool = True, sticky: bool | None = None
+        self,
+        name: str = DEFAULT_STACK,
+        *,
+        services: Collection[str] | None = None,
+        exclusive: bool = True,
+        sticky: bool | None = None,
     ) -> StackLease:
         """Wait for a stack and lease it.
 
         Args:
             name: of the declared stack.
+            services: the services to start, with what they depend on; None: all.
             exclusive: False: for reading only, shared with other readers.
             sticky: True: the copy that this worker had in its last sticky lease; default:
                 ``dockwright_sticky``.
@@ -125,6 +133,7 @@ class StackFactory:
         Raises:
             UnknownServiceError: no stack of that name is declared; lists the declared ones.
             LeaseClosedError: the test session is over.
+            UsageError: `services` is not a list of names.
             DockwrightError: the stack cannot be started, or none became free in time.
         """
         __tracebackhide__ = True
@@ -137,6 +146,10 @@ class StackFactory:
                 hint=f"the stacks are: {', '.join(known)}; "
                 "declare more with dockwright_stacks = ['NAME=FILE']",
             )
+        if services is not None:
+            if wrong := wrong_services(services):
+                raise UsageError(f"stack_factory.lease: {wrong[0]}", hint=wrong[1])
+            name = selection(name, services)
         caller = traceback.extract_stack(limit=2)[0]
         holder = f"{caller.name} ({Path(caller.filename).name}:{caller.lineno})"
         # The number distinguishes leases that the same line acquires.

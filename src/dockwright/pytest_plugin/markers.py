@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dockwright.errors import MarkerError
-from dockwright.settings import DEFAULT_STACK
+from dockwright.settings import DEFAULT_STACK, selected, selection
 
 if TYPE_CHECKING:
     from dockwright.model import Requirement
@@ -22,7 +23,8 @@ HELP: Mapping[str, str] = {
     "stateful": "changes state: has a stack to itself, which is reset afterwards (the default)",
     "module_cleanup": "the tests of the module share one stack to themselves, reset at its end",
     "reset_leases": "resets before the test the stacks that docker_services and stack_factory hold",
-    "stack(name)": "which of the declared stacks the test uses",
+    "stack(name, services)": "which of the declared stacks the test uses, and which services of it "
+    "(with what they depend on)",
     "dependency(name, depends, scope)": "runs after the tests in `depends`, as pytest-dependency "
     "names them",
     "order(index, before, after)": "runs in this order, as pytest-order names it",
@@ -83,15 +85,40 @@ def _check_bare(item: pytest.Item, mark: pytest.Mark) -> None:
 
 
 def _stack_name(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("stack")
-    if mark is None:
-        return DEFAULT_STACK
-    if len(mark.args) != 1 or mark.kwargs or not isinstance(mark.args[0], str):
+    """Return the name of the stack: the closest marker counts, and for a name the closest of it."""
+    marks = list(item.iter_markers("stack"))
+    for mark in marks:
+        _check_stack(item, mark)
+    name = next((mark.args[0] for mark in marks if mark.args), DEFAULT_STACK)
+    services = marks[0].kwargs.get("services") if marks else None
+    return selection(name, services) if services else name
+
+
+def _check_stack(item: pytest.Item, mark: pytest.Mark) -> None:
+    named = len(mark.args) == 1 and isinstance(mark.args[0], str)
+    if mark.kwargs.keys() - {"services"} or not (named or (not mark.args and mark.kwargs)):
         raise MarkerError(
-            f"{item.nodeid}: the stack marker takes one name",
-            hint="write @pytest.mark.stack('mail'), with a name from dockwright_stacks",
+            f"{item.nodeid}: the stack marker takes one name, and services",
+            hint="write @pytest.mark.stack('mail'), with a name from dockwright_stacks, or "
+            "@pytest.mark.stack(services=['web'])",
         )
-    return mark.args[0]
+    if mark.kwargs:
+        wrong = wrong_services(mark.kwargs["services"])
+        if wrong:
+            raise MarkerError(f"{item.nodeid}: the stack marker: {wrong[0]}", hint=wrong[1])
+
+
+def wrong_services(services: object) -> tuple[str, str] | None:
+    """Return what is wrong with a selection of services, and what to do; None: nothing is."""
+    hint = "write services=['db', 'web']"
+    if isinstance(services, str) or not isinstance(services, list | tuple | set | frozenset):
+        return f"services must be a list of names, not {services!r}", hint
+    if not services:
+        return "services is empty", f"{hint}, or leave it out to start all services"
+    for name in services:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            return f"{name!r} in services is not the name of a service", hint
+    return None
 
 
 def gets_ours(item: pytest.Item, name: str) -> bool:
@@ -150,9 +177,10 @@ def check(item: pytest.Item, stacks: list[str]) -> Requirement:
         MarkerError: see `requirement_of`, or no such stack; lists those that are declared.
     """
     requirement = requirement_of(item)
-    if requirement.stack not in stacks:
+    name, _ = selected(requirement.stack)
+    if name not in stacks:
         raise MarkerError(
-            f"{item.nodeid}: no stack {requirement.stack!r} is declared",
+            f"{item.nodeid}: no stack {name!r} is declared",
             hint=f"the stacks are: {', '.join(stacks)}; "
             "declare more with dockwright_stacks = ['NAME=FILE']",
         )

@@ -26,7 +26,7 @@ from dockwright.pytest_plugin.run import (
     usage_errors,
     workers_of,
 )
-from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables
+from dockwright.settings import DEFAULT_STACK, Settings, misspelt_variables, selected
 from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _announce(config, session.items, demand)
         if run.checked:
             declared = {DEFAULT_STACK, *run.settings.stacks}
-            LastNeeds(config).write(demand.keys() & declared)
+            LastNeeds(config).write({each for each in demand if selected(each)[0] in declared})
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):

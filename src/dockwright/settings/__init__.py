@@ -18,6 +18,8 @@ from dockwright.settings.sources import (
     environment_values,
     misspelt_variables,
     resolve,
+    selected,
+    selection,
 )
 
 __all__ = [
@@ -36,4 +38,6 @@ __all__ = [
     "environment_values",
     "misspelt_variables",
     "resolve",
+    "selected",
+    "selection",
 ]

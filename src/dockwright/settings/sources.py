@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -107,7 +107,7 @@ class Settings:
 
     def ports_of(self, stack: str) -> str:
         """Return which host ports a stack has; an empty text: no setting says it."""
-        return self.ports.get(stack) or self.ports.get(_ALL, "")
+        return self.ports.get(selected(stack)[0]) or self.ports.get(_ALL, "")
 
     def changed(self) -> dict[str, str]:
         """Return the settings that are not default, by name, as people write them.
@@ -129,6 +129,20 @@ def _shown(value: object) -> str:
 
 
 DEFAULT_STACK = "default"
+
+_SELECTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)\[([^\[\]]+)\]")
+
+
+def selection(stack: str, services: Iterable[str]) -> str:
+    """Return the name of a stack of which only some services are started: ``shop[db,web]``."""
+    return f"{stack}[{','.join(sorted(set(services)))}]"
+
+
+def selected(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the declared stack that a name means, and its selected services; empty: all."""
+    found = _SELECTION.fullmatch(name)
+    return (found[1], tuple(found[2].split(","))) if found else (name, ())
+
 
 _ALL = "*"  # the key of what holds for all stacks that are not named
 
