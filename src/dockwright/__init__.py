@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dockwright.pytest_plugin.markers import module_cleanup, stateful, stateless
     from dockwright.resources import (
         ArtifactTracker,
+        ComposeProject,
         StackServiceManager,
         TemporaryBackupDir,
         TemporaryConfigDir,
@@ -30,6 +31,7 @@ __all__ = [
     "Address",
     "ArtifactTracker",
     "CommandResult",
+    "ComposeProject",
     "DockwrightError",
     "LeasedStack",
     "StackServiceManager",
@@ -50,6 +52,7 @@ _HOMES = {
     "Address": "model",
     "ArtifactTracker": "resources",
     "CommandResult": "stack",
+    "ComposeProject": "resources",
     "DockwrightError": "errors",
     "LeasedStack": "pool",
     "StackServiceManager": "resources",

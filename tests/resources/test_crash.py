@@ -45,6 +45,9 @@ body["HostConfig"] = {"NetworkMode": name + "-network", "Binds": [name + "-volum
 engine.start_container(engine.create_container(tracker.track_container(name + "-plain"), body))
 tracker.create_container(scratch, "true", HostConfig={"NetworkMode": network})
 engine.tag_image(scratch, tracker.track_image(f"dockwright-test/{name}:1"))
+project = tracker.track_project(name + "-project")
+mine = {**labels, "com.docker.compose.project": project}
+engine.create_volume(name + "-of-the-project", {"Labels": mine})
 marked = tracker.start_process(["sleep", "600"], stdout=subprocess.DEVNULL)
 plain = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
 tracker.track_process(plain)
@@ -97,13 +100,13 @@ def test_clean_removes_what_a_killed_process_left_and_nothing_else(
     rows = [row for row in json.loads(capsys.readouterr().out) if row["selected"]]
     (mine,) = (row for row in rows if row["stack"] == "artifacts of test_it.py::test_it")
     kinds = ("containers", "networks", "volumes", "processes", "images", "files")
-    assert [mine[kind] for kind in kinds] == [2, 2, 1, 2, 1, 2]
+    assert [mine[kind] for kind in kinds] == [2, 2, 2, 2, 1, 2]
     others = {row["stack"] for row in rows if row is not mine}
     assert others == {"backup directory", "configuration directory of DOCKWRIGHT_CONFIG_DIR"}
 
     assert run(["clean"]) == 0
     told = capsys.readouterr().err
-    assert "removed 2 containers, 2 networks, 1 volume, 2 processes, 1 image, 4 files\n" in told
+    assert "removed 2 containers, 2 networks, 2 volumes, 2 processes, 1 image, 4 files\n" in told
     assert owned.left() == [f"volume {owned.name}-foreign"]
     assert not engine.has_image(f"dockwright-test/{owned.name}:1")
     assert [path.name for path in there.iterdir()] == ["foreign"]

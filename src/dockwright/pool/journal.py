@@ -76,7 +76,10 @@ class Workspace:
 
 
 Kind: TypeAlias = Literal["process", "container", "network", "volume", "image", "file", "directory"]
-"""The kinds of things, in the order in which they are removed."""
+"""The kinds of things."""
+
+LABELLED: Literal["labelled"] = "labelled"
+"""What stands for all containers, networks, volumes and images with a label."""
 
 KINDS: tuple[Kind, ...] = (
     "process",
@@ -87,7 +90,9 @@ KINDS: tuple[Kind, ...] = (
     "file",
     "directory",
 )
-ON_ENGINE = frozenset({"container", "network", "volume", "image"})
+"""In the order in which they are removed."""
+
+ON_ENGINE = frozenset({"container", "network", "volume", "image", LABELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +100,21 @@ class TrackedResource:
     """Something that a test is about to create.
 
     Attributes:
-        kind: what it is.
-        name: its name on the engine, its path, or its pid.
+        kind: what it is; `LABELLED`: everything with a label.
+        name: its name on the engine, its path, its pid, or the label: ``key=value``.
         engine: the URL of the engine that it is on; empty for what is on no engine.
         ours: whether dockwright invented the name, so that whatever has it is ours; for a
             process: whether it is found by its marks, like all processes that it starts.
         started_s: when a process started, seconds since the epoch.
+        before: what had the label before: ids, and names of volumes.
     """
 
-    kind: Kind
+    kind: Kind | Literal["labelled"]
     name: str
     engine: str = ""
     ours: bool = False
     started_s: float = 0.0
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

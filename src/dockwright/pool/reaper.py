@@ -124,15 +124,32 @@ def present(
         if resource.kind == "process":
             family = _marked(journal) if resource.ours else _family(resource)
             processes |= {each.pid: each for each in family}
-        elif resource.kind not in ON_ENGINE:
+        elif resource.kind == "file" or resource.kind == "directory":
             things[resource.kind] += look.on_disk(resource)
-        elif engine is not None and resource.engine == engine.endpoint.url:
-            things[resource.kind] += look.on_engine(engine, resource)
+        elif engine is None or resource.engine != engine.endpoint.url:
+            continue
+        elif resource.kind == "labelled":
+            for kind, names in look.labelled(engine, resource).items():
+                things[kind] += [name for name in names if name not in things[kind]]
+        else:
+            things[resource.kind] += look.on_engine(engine, resource.kind, resource)
     if labelled and engine is not None:
         for kind, names in _labelled(engine, journal).items():
             things[kind] += [name for name in names if name not in things[kind]]
     things["directory"].sort(key=lambda path: len(Path(path).parts), reverse=True)
     return Present(things, list(processes.values()))
+
+
+def labelled(engine: Engine, label: str) -> dict[Kind, list[str]]:
+    """Return everything on the engine with a label ``key=value``: ids, and names of volumes."""
+    key, equals, value = label.partition("=")
+    labels = {key: value if equals else None}
+    return {
+        "container": [each["Id"] for each in engine.list_containers(labels)],
+        "network": [each["Id"] for each in engine.list_networks(labels)],
+        "volume": [each["Name"] for each in engine.list_volumes(labels)],
+        "image": [each["Id"] for each in engine.list_images(labels)],
+    }
 
 
 def _labelled(engine: Engine, journal: ResourceJournal) -> Mapping[Kind, list[str]]:
@@ -170,12 +187,31 @@ class _Look:
     session: str
     until_s: float
 
-    def on_engine(self, engine: Engine, resource: TrackedResource) -> list[str]:
-        document = inspect(engine, resource.kind, resource.name)
+    def on_engine(self, engine: Engine, kind: Kind, resource: TrackedResource) -> list[str]:
+        document = inspect(engine, kind, resource.name)
         if document is None or not self._is_ours(document, resource):
             return []
-        by_name = resource.kind in ("volume", "image")
+        by_name = kind in ("volume", "image")
         return [resource.name if by_name else str(document["Id"])]
+
+    def labelled(self, engine: Engine, resource: TrackedResource) -> dict[Kind, list[str]]:
+        """Return what has a label now and had it not before; images by their names."""
+        found: dict[Kind, list[str]] = {}
+        for kind, names in labelled(engine, resource.name).items():
+            documents = {
+                name: inspect(engine, kind, name) for name in names if name not in resource.before
+            }
+            ours = {
+                name: document
+                for name, document in documents.items()
+                if document is not None and self._is_ours(document, resource)
+            }
+            found[kind] = [
+                each
+                for name, document in ours.items()
+                for each in (document.get("RepoTags") or [name])
+            ]
+        return found
 
     def on_disk(self, resource: TrackedResource) -> list[str]:
         try:

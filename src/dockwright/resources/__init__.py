@@ -6,11 +6,13 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.resources.directories import TemporaryBackupDir, TemporaryConfigDir
+    from dockwright.resources.project import ComposeProject
     from dockwright.resources.services import StackServiceManager
     from dockwright.resources.tracker import ArtifactTracker, TestArtifactTracker
 
 __all__ = [
     "ArtifactTracker",
+    "ComposeProject",
     "StackServiceManager",
     "TemporaryBackupDir",
     "TemporaryConfigDir",
@@ -24,6 +26,7 @@ __getattr__ = lazily(
             "TemporaryBackupDir",
             "TemporaryConfigDir",
         ),
+        "project": ("ComposeProject",),
         "services": ("StackServiceManager",),
         "tracker": (
             "ArtifactTracker",

@@ -13,6 +13,7 @@ from dockwright.stack import COMPOSE_PROJECT
 
 if TYPE_CHECKING:
     from dockwright.pool import LeasedStack
+    from dockwright.resources.project import ComposeProject
     from dockwright.stack import Stack
 
 
@@ -33,12 +34,15 @@ class StackServiceManager:
     Blocks may be nested, also of the same manager: each goes back to its own beginning.
 
     Args:
-        stack: what the ``stack`` fixture gives, or a `Stack`.
+        stack: what the ``stack`` fixture gives, a `Stack`, or a `ComposeProject` that somebody else
+            started.
         services: the services and native processes to manage; None: all.
     """
 
-    def __init__(self, stack: LeasedStack | Stack, services: Iterable[str] | None = None) -> None:
-        # Asked anew each time: a lease may have ended meanwhile.
+    def __init__(
+        self, stack: LeasedStack | Stack | ComposeProject, services: Iterable[str] | None = None
+    ) -> None:
+        # Asked anew each time: a lease may have ended meanwhile, or a project changed.
         self._stack: Callable[[], Stack] = _opener(stack)
         self._units = self._stack().known(None if services is None else list(services))
         self._before: list[_States] = []
@@ -143,9 +147,9 @@ class StackServiceManager:
             stack.engine.pause_container(stack.container(name))
 
 
-def _opener(stack: LeasedStack | Stack) -> Callable[[], Stack]:
-    from dockwright.pool import LeasedStack
+def _opener(stack: LeasedStack | Stack | ComposeProject) -> Callable[[], Stack]:
+    from dockwright.stack import Stack
 
-    if isinstance(stack, LeasedStack):
-        return stack.unwrap
-    return lambda: stack
+    if isinstance(stack, Stack):
+        return lambda: stack
+    return stack.unwrap

@@ -31,9 +31,9 @@ from dockwright.errors import (
 from dockwright.model import Json, Ownership
 from dockwright.paths import project_hash, state_directory
 from dockwright.pool import RetainedStacks
-from dockwright.pool.journal import Kind, ResourceJournal, TrackedResource
-from dockwright.pool.reaper import Present, dispose, inspect, present, reap_journals
-from dockwright.stack import Identity
+from dockwright.pool.journal import LABELLED, Kind, ResourceJournal, TrackedResource
+from dockwright.pool.reaper import Present, dispose, inspect, labelled, present, reap_journals
+from dockwright.stack import COMPOSE_PROJECT, Identity
 from dockwright.stack.native import label_environment
 
 _BEAT_S = 5.0
@@ -347,6 +347,41 @@ class ArtifactTracker:
     def track_image(self, reference: str | None = None) -> str:
         """Have an image's name removed, and the image with its last one, unless it exists."""
         return self._track_on_engine("image", reference)
+
+    def track_project(self, name: str) -> str:
+        """Have everything of a Compose project removed, except what it has already.
+
+        Call it before the project is started, by whatever starts it: its containers, networks,
+        volumes and the images that are built for it go at the end.
+
+        Args:
+            name: the project's name; see also `name`.
+
+        Returns:
+            The name.
+        """
+        if not name:
+            raise ValueError("the name of a project must not be empty")
+        self.track_labelled(f"{COMPOSE_PROJECT}={name}")
+        return name
+
+    def track_labelled(self, label: str) -> None:
+        """Have all containers, networks, volumes and images with a label removed.
+
+        What has the label already stays.
+
+        Args:
+            label: ``key=value``, or ``key`` for any value.
+        """
+        self._check_open()
+        if not label.partition("=")[0]:
+            raise ValueError("a label must have a key: 'key=value'")
+        if not self._holding.is_recorded(LABELLED, label):
+            engine = self._on()
+            before = [name for names in labelled(engine, label).values() for name in names]
+            self._holding.record(
+                TrackedResource(LABELLED, label, engine.endpoint.url, before=tuple(before))
+            )
 
     def track_process(self, process: ProcessLike) -> int:
         """Have a process killed with its children, unless it is older than this tracker.
