@@ -231,12 +231,14 @@ def test_a_credential_helper_that_prints_garbage_is_told(
         pull(Pulls({"status": "done"}), "redis:7")
 
 
-def test_a_credential_helper_that_hangs_is_ended_and_told(
-    docker_config: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("timeout_s", [0.5, 0.0], ids=["started", "not yet started"])
+@pytest.mark.parametrize("script", ["sleep {}; true", "(while :; do sleep {} & sleep 0.01; done)"])
+def test_a_credential_helper_that_hangs_is_ended(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch, timeout_s: float, script: str
 ) -> None:
-    monkeypatch.setattr(credentials, "HELPER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(credentials, "HELPER_TIMEOUT_S", timeout_s)
     marker = f"6{os.getpid()}"
-    write_helper(docker_config, monkeypatch, f"sleep {marker}; true")
+    write_helper(docker_config, monkeypatch, script.format(marker))
     with pytest.raises(EngineError, match="cannot be read: a credential helper did not answer"):
         pull(Pulls({"status": "done"}), "redis:7")
     assert find_processes(f"sleep {marker}") == []

@@ -6,7 +6,7 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TypeVar
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 HELPER_TIMEOUT_S = 30.0
 """How long credential helpers may take; some ask a service, none waits for a person."""
+
+_PAUSE_S = 0.05
+"""How long a helper that is ended may take to be gone before others are looked for."""
 
 _EXPECTED = (DockerException, StoreError, ValueError)
 
@@ -79,7 +82,9 @@ def _read(registry: str, read: Callable[[], T]) -> T:
         try:
             return future.result(HELPER_TIMEOUT_S)
         except TimeoutError:
-            _end_helpers()  # the thread ends with them
+            while not future.done():  # it may be about to start one, and goes on to the next
+                _end_helpers()
+                wait([future], _PAUSE_S)
             reason = f"a credential helper did not answer within {HELPER_TIMEOUT_S:g} s"
             raise _no_credentials(registry, reason) from None
         except Exception as exc:  # whatever a helper or the SDK raises becomes one sentence
@@ -90,11 +95,16 @@ def _read(registry: str, read: Callable[[], T]) -> T:
 def _end_helpers() -> None:
     import psutil  # costs 20 ms, and only this needs it
 
+    def end(process: psutil.Process) -> None:
+        process.suspend()  # it starts no other process, which would keep its pipes open
+        for child in process.children():
+            end(child)
+        process.kill()
+
     with suppress(psutil.Error):
         for child in psutil.Process().children():
             if any("docker-credential-" in word for word in child.cmdline()):
-                for process in (*child.children(recursive=True), child):
-                    process.kill()
+                end(child)
 
 
 def _no_credentials(registry: str, reason: str) -> EngineError:
