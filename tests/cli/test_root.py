@@ -34,6 +34,7 @@ def rootdir(directory: Path) -> str:
     return line.removeprefix("rootdir: ").partition(",")[0]
 
 
+@pytest.mark.soak(sample=2)
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_root_is_where_a_configuration_file_is(tmp_path: Path, name: str) -> None:
     below = tmp_path / "a" / "b"

@@ -294,6 +294,7 @@ def renamed(project: Project, before: str, after: str, rest: str, script: str = 
     project.write(plain_service(after, script, [rest]))
 
 
+@pytest.mark.soak(sample=2)
 @pytest.mark.parametrize("what", ["name", "port"])
 def test_a_renamed_service_takes_the_name_and_the_port_of_the_orphan(
     project: Project, what: str

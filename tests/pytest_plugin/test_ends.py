@@ -181,6 +181,7 @@ def _there(suite: Suite) -> list[str]:
     return [*suite.left(), *building]
 
 
+@pytest.mark.soak(sample=4)
 @pytest.mark.parametrize("keep_warm", ["0s", "10m"])
 @pytest.mark.parametrize("hangs", HANGS)
 def test_a_start_that_hangs_ends_with_the_run(suite: Suite, hangs: str, keep_warm: str) -> None:

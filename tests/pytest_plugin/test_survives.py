@@ -111,6 +111,7 @@ def assert_each_is_one_line(result: pytest.RunResult, broken: dict[str, str]) ->
         result.stdout.fnmatch_lines([f"dockwright could not {what}: OSError: *Input/output error"])
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.engine
 @pytest.mark.parametrize("broken", BELOW_HOOKS, ids=lambda broken: ", ".join(broken))
 def test_failures_below_hooks_are_one_line_each(suite: Suite, broken: dict[str, str]) -> None:
@@ -154,6 +155,7 @@ def test_a_store_or_report_that_fails_changes_no_outcome(
     result.stdout.fnmatch_lines([line])
 
 
+@pytest.mark.soak(sample=2)
 @pytest.mark.engine
 @pytest.mark.parametrize(
     "broken",

@@ -118,7 +118,7 @@ def bench(owned_by_module: Owned) -> Iterator[Bench]:
     bench.discard()
 
 
-@pytest.mark.parametrize("change", rows(CHANGES, sample=6))
+@pytest.mark.parametrize("change", rows(CHANGES, sample=4))
 def test_a_change_is_undone(bench: Bench, change: Change[Sequence[Step]]) -> None:
     bench.try_out(change)
 

@@ -173,6 +173,7 @@ def test_a_lease_that_only_read_costs_nothing_and_keeps_connections(
     application.close()
 
 
+@pytest.mark.soak(sample=8)
 @pytest.mark.parametrize(
     "change",
     [

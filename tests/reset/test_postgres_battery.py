@@ -67,7 +67,7 @@ def baseline(service: RealService, strategy: PostgresReset) -> str:
     return state(service)
 
 
-@pytest.mark.parametrize("change", rows(CHANGES, sample=6))
+@pytest.mark.parametrize("change", rows(CHANGES, sample=4))
 def test_a_change_comes_back(
     service: RealService, strategy: PostgresReset, baseline: str, change: Change[str]
 ) -> None:

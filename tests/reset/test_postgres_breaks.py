@@ -43,6 +43,7 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
         strategy.close()
 
 
+@pytest.mark.soak(sample=8)
 @pytest.mark.parametrize(
     ("script", "reason", "undo"),
     [

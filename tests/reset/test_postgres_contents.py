@@ -110,6 +110,7 @@ def database(service: RealService) -> Iterator[str]:
     psql(service, "DROP DATABASE one WITH (FORCE)", "postgres")
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("owner", ["DATABASE one", "ROLE shop", "ROLE shop IN DATABASE one"])
 def test_no_setting_of_a_database_or_a_role_changes_a_value(
     service: RealService, database: str, owner: str
@@ -233,6 +234,7 @@ def test_to_bring_rows_back_has_no_side_effects(service: RealService, database: 
     assert by_rows == set(TABLES)
 
 
+@pytest.mark.soak(sample=4)
 @pytest.mark.parametrize("count", [10, 100, 500, *([2000] if FULL else [])])
 def test_any_number_of_tables_comes_back_by_rows(
     service: RealService, database: str, count: int
@@ -340,6 +342,7 @@ SELECT bt_index_check('pages_pkey', true), bt_index_check('changed_before_pkey',
 """
 
 
+@pytest.mark.soak(sample=4)
 @pytest.mark.parametrize(
     "change",
     [

@@ -90,6 +90,7 @@ def application(service: RealService) -> Iterator[PostgresSession]:
     session.close()
 
 
+@pytest.mark.soak(sample=6)
 @pytest.mark.parametrize("change", ROWS)
 def test_rows_come_back_and_connections_stay(
     service: RealService, strategy: PostgresReset, application: PostgresSession, change: str
@@ -124,6 +125,7 @@ def test_what_the_server_has_not_written_out_yet_comes_back_at_once(
     assert_same(before, everything(service))
 
 
+@pytest.mark.soak(sample=5)
 @pytest.mark.parametrize("change", MORE_THAN_ROWS)
 def test_changes_beyond_rows_restore_the_whole_database(
     service: RealService, strategy: PostgresReset, change: str

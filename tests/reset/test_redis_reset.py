@@ -268,6 +268,7 @@ def test_an_unknown_password_is_reported_at_the_baseline(owned: Owned, way: str)
         RedisReset(service).capture()
 
 
+@pytest.mark.soak(sample=4)
 @pytest.mark.parametrize(
     "commands",
     [

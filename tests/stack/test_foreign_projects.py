@@ -38,6 +38,7 @@ def page(address: object) -> bytes:
         return content
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize(
     "name", ["db", "the-database", "shop-db-1", "shop_db_1"], ids=["service", "declared", "-", "_"]
 )
@@ -202,6 +203,7 @@ def test_a_service_in_the_host_network_answers(ports: str, make_stack: StackMake
     assert stack.addresses.nearest("web", int(port)) == stack.address("web", int(port))
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("isolated", [True, False])
 @pytest.mark.parametrize("mode", ["service:front", "container:fixed-HOST"])
 def test_a_service_in_the_network_of_another_one_answers(

@@ -119,6 +119,7 @@ def test_the_files_that_mariadb_writes_itself_are_left_to_its_strategy(mariadb: 
         assert mariadb.reset() == {"db": ("in place", "")}
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("name", ["stray", "stray.sql", "stray.cnf"])
 def test_a_stray_file_among_them_is_seen(mariadb: Watched, name: str) -> None:
     mariadb.sh("db", f"touch /var/lib/mysql/{name}")
@@ -161,6 +162,7 @@ def test_what_a_test_wrote_after_such_a_start_is_seen(
         assert published.reset()["cache"] == ("replaced", "/etc/hosts changed")
 
 
+@pytest.mark.soak(sample=4)
 @pytest.mark.parametrize("name", ["stray.rdb", "stray.aof", "nodes.conf", "appendonly.old"])
 def test_a_file_that_looks_like_one_of_redis_is_seen(redis: Watched, name: str) -> None:
     redis.sh("cache", f"touch /data/{name}")
