@@ -23,7 +23,6 @@ from tests.soak.test_crash import RECOVERY_S, wall_time
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600 if FULL else 300)]
 
 
-@pytest.mark.soak(sample=1)
 @pytest.fixture
 def private(scratch: str) -> Iterator[PrivateEngine]:
     """An engine that this test may end."""
@@ -39,7 +38,6 @@ def private(scratch: str) -> Iterator[PrivateEngine]:
             engine.close()
 
 
-@pytest.mark.soak(sample=1)
 def test_a_restart_in_mid_run_hangs_nobody_and_leaves_nothing(
     suite: Suite, private: PrivateEngine, report: Callable[[str], None]
 ) -> None:
