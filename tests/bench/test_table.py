@@ -89,6 +89,6 @@ def test_the_readme_is_left_alone_if_a_main_row_is_missing() -> None:
         headlines(ROWS)
 
 
-def test_a_row_as_json_tells_whether_its_target_is_met() -> None:
+def test_json_rows_say_whether_the_target_is_met() -> None:
     output = as_json(ROWS[0])
     assert (output["what"], output["is_met"]) == ("start", True)

@@ -98,7 +98,9 @@ def test_without_a_store_nothing_is_kept(start: Start, box: Path, store: Baselin
 
 
 @pytest.mark.parametrize("change", ["the init file", "the compose file"])
-def test_a_changed_input_starts_anew(start: Start, box: Path, change: str) -> None:
+def test_a_changed_input_is_not_started_from_the_baseline(
+    start: Start, box: Path, change: str
+) -> None:
     start(box)
     if change == "the init file":
         (box.parent / "init" / "make").write_text(MAKE + "touch more\n")
@@ -109,7 +111,9 @@ def test_a_changed_input_starts_anew(start: Start, box: Path, change: str) -> No
     assert initialised(stack)
 
 
-def test_a_changed_image_starts_anew(start: Start, box: Path, image: Image, scratch: str) -> None:
+def test_a_changed_image_is_not_started_from_the_baseline(
+    start: Start, box: Path, image: Image, scratch: str
+) -> None:
     box.write_text(box.read_text().replace(scratch, image.tag))
     for number in range(2):
         image.make({f"other/{number}": b""})

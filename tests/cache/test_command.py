@@ -129,7 +129,7 @@ def test_clear_leaves_what_is_in_use(
         (["--older-than", "long"], "--older-than 'long': expected a duration, such as"),
     ],
 )
-def test_clear_tells_misuse(
+def test_clear_reports_misuse(
     kept: BaselineStore,
     arguments: list[str],
     words: str,

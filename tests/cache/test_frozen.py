@@ -252,7 +252,7 @@ def test_a_small_baseline_is_filled_and_comes_back(
         assert tree(stack, "writer", *DIRECTORIES) == made
 
 
-def test_a_mount_that_fails_is_no_fault_of_the_baseline(
+def test_a_failed_mount_does_not_condemn_the_baseline(
     start: Start, pair: Path, store: BaselineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(pair)

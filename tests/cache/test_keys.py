@@ -178,7 +178,7 @@ def test_more_than_is_worth_reading_is_not_cached(
         key_of(project)
 
 
-def test_what_is_no_file_has_no_content(project: Path) -> None:
+def test_only_files_have_content(project: Path) -> None:
     text = COMPOSE.replace("./db.conf", "./sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(project / "sock"))

@@ -187,7 +187,7 @@ def test_a_missing_dockerfile_or_context_is_named(engine: Engine, tag: str, tmp_
 
 
 @pytest.mark.engine
-def test_a_silent_build_ends_when_it_is_no_longer_wanted(
+def test_a_silent_build_can_be_cancelled(
     engine: Engine, scratch: str, tag: str, tmp_path: Path, classic_only: None
 ) -> None:
     silent = threading.Event()

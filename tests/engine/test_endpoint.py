@@ -154,9 +154,7 @@ def test_a_broken_config_is_named(home: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"), [("directory", "is a directory"), ("device", "is a device, not a file")]
 )
-def test_something_else_in_the_place_of_the_config_is_told(
-    home: Path, kind: str, reason: str
-) -> None:
+def test_a_config_that_is_not_a_file_is_reported(home: Path, kind: str, reason: str) -> None:
     config = home / ".docker/config.json"
     config.parent.mkdir()
     if kind == "directory":

@@ -215,7 +215,7 @@ def test_a_disk_that_fills_up_during_a_pull_is_reported(docker_config: Path) -> 
         ('{"credsStore": 5}', "docker-credential-5 is not installed"),
     ],
 )
-def test_a_damaged_config_is_told(docker_config: Path, config: str, reason: str) -> None:
+def test_a_damaged_config_is_reported(docker_config: Path, config: str, reason: str) -> None:
     docker_config.write_text(config)
     with pytest.raises(EngineError, match=r"^the credentials for docker\.io cannot be") as caught:
         pull(Pulls({"status": "done"}), "redis:7")
@@ -223,7 +223,7 @@ def test_a_damaged_config_is_told(docker_config: Path, config: str, reason: str)
 
 
 @pytest.mark.parametrize("output", ["no JSON", "[1]", "5", "[" * 100_000])
-def test_a_credential_helper_that_prints_garbage_is_told(
+def test_garbage_from_a_credential_helper_is_reported(
     docker_config: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     write_helper(docker_config, monkeypatch, f"cat >/dev/null; echo '{output}'")

@@ -54,14 +54,14 @@ def refusal(answer: Answer, call: Callable[[Engine], object]) -> EngineError:
         (None, "answered with JSON that is a NoneType"),
     ],
 )
-def test_an_answer_that_is_no_object_is_told(body: object, how: str) -> None:
+def test_an_answer_that_is_not_an_object_is_reported(body: object, how: str) -> None:
     failure = refusal(lambda request: reply(request, body), lambda engine: engine.info())
     assert failure.message == f"cannot ask for the engine's state: URL {how}"
     assert failure.hint == "check that a Docker-compatible engine serves this address"
 
 
 @pytest.mark.parametrize("body", [{}, "text", [1], [[]]])
-def test_an_answer_that_is_no_array_of_objects_is_told(body: object) -> None:
+def test_an_answer_that_is_not_an_array_of_objects_is_reported(body: object) -> None:
     failure = refusal(
         lambda request: reply(request, body), lambda engine: engine.list_containers({})
     )
@@ -70,7 +70,7 @@ def test_an_answer_that_is_no_array_of_objects_is_told(body: object) -> None:
     )
 
 
-def test_a_member_that_is_missing_is_told() -> None:
+def test_a_missing_member_is_reported() -> None:
     def call(engine: ContainerCalls) -> object:
         return engine.inspect_container("web")["State"]["Running"]
 
@@ -80,7 +80,7 @@ def test_a_member_that_is_missing_is_told() -> None:
     )
 
 
-def test_half_an_answer_is_told() -> None:
+def test_half_an_answer_is_reported() -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "1000")
@@ -94,7 +94,7 @@ def test_half_an_answer_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_without_end_is_told(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+def test_an_endless_answer_is_reported(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.setattr(http, "_ANSWER_BYTES", 1 << 20)
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -121,7 +121,7 @@ def test_an_answer_without_end_is_told(monkeypatch: pytest.MonkeyPatch, status: 
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_stream_that_is_not_json_is_told(lines: bytes, reason: str) -> None:
+def test_a_stream_that_is_not_json_is_reported(lines: bytes, reason: str) -> None:
     failure = refusal(
         lambda request: reply(request, lines), lambda engine: engine.pull_image("web:1")
     )
@@ -132,7 +132,7 @@ def test_a_stream_that_is_not_json_is_told(lines: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     "address", ["tcp://a b", "tcp://é:1", "tcp://..:1", f"tcp://{'a' * 300}:1", "unix:///dev/null"]
 )
-def test_an_address_that_nothing_can_have_is_told(address: str) -> None:
+def test_an_impossible_address_is_reported(address: str) -> None:
     with pytest.raises(EngineError) as caught:
         connected(address)
     assert caught.value.message.startswith("cannot ask for the version: no engine at ")

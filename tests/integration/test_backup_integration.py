@@ -55,7 +55,7 @@ def test_a_backup_may_be_a_directory(app: Project) -> None:
 
 
 @pytest.mark.stateless
-def test_the_usual_name_tells_project_and_time(app: Project) -> None:
+def test_the_default_name_contains_project_and_time(app: Project) -> None:
     before = set(archives(app))
     app.done("stack", "backup")
     (made,) = set(archives(app)) - before
@@ -84,7 +84,7 @@ def test_its_manifest_has_sizes_and_checksums(app: Project) -> None:
 
 
 @pytest.mark.stateless
-def test_json_tells_what_was_written(app: Project) -> None:
+def test_json_describes_what_was_written(app: Project) -> None:
     output = json.loads(app.done("stack", "backup", "--json", "-o", "json.tar.zst").out)
     assert output["path"] == str(app.directory / "json.tar.zst")
     assert set(output["running"]) == UNITS

@@ -265,6 +265,6 @@ def test_the_probe_costs_little(tmp_path: Path) -> None:
     assert float(out) < 0.0005
 
 
-def test_a_run_from_within_a_test_is_no_part_of_that_test(tmp_path: Path) -> None:
+def test_a_run_inside_a_test_does_not_count_as_that_test(tmp_path: Path) -> None:
     assert "PYTEST_CURRENT_TEST" in os.environ
     assert "PYTEST_CURRENT_TEST" not in profiled_environment(os.environ, tmp_path)

@@ -161,7 +161,7 @@ def _sh(command: str, directory: Path | None = None) -> str:
     return done.stdout
 
 
-def test_a_start_that_fails_is_told_in_full_once(suite: Suite) -> None:
+def test_a_failed_start_is_reported_in_full_once(suite: Suite) -> None:
     suite.compose(
         text=f"""
         services:

@@ -82,7 +82,7 @@ def test_a_warm_pool_serves_a_run_and_is_drained(drained: Suite) -> None:
     assert ls(drained) == []
 
 
-def test_misuse_is_told(drained: Suite) -> None:
+def test_misuse_is_reported(drained: Suite) -> None:
     drained.write("pytest.ini", "[pytest]\ndockwright_max_stacks = many\n")
     assert "pytest.ini: max_stacks = 'many'" in pool(drained, "ls", ok=False).stderr
     drained.write("pytest.ini", "[pytest]\n")

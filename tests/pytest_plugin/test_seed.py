@@ -79,7 +79,7 @@ def test_declared_inputs_keep_the_seeded_volumes(seeded: Suite) -> None:
     assert len(seedings(seeded)) == once + 1
 
 
-def test_failures_are_told(seeded: Suite) -> None:
+def test_failures_are_reported(seeded: Suite) -> None:
     seeded.write("conftest.py", "def dockwright_seed(stack):\n    raise ValueError('no seed')\n")
     seeded.write("test_it.py", "def test_one(stack): pass\ndef test_two(stack): pass\n")
     text = output(seeded.passes(errors=2))

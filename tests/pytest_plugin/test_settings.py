@@ -96,7 +96,7 @@ def test_bad_values_name_their_source(
 @pytest.mark.parametrize(
     ("name", "value"), [("compose", "gone.yaml"), ("stacks", "mail=gone.yaml"), ("env_files", "x")]
 )
-def test_a_file_that_is_not_there_is_told_with_the_setting(
+def test_a_missing_file_is_reported_with_its_setting(
     bare: pytest.Pytester, name: str, value: str
 ) -> None:
     bare.makeini(f"[pytest]\ndockwright_{name} = {value}\n")
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there_is_told_with_the_setting(
     assert "Traceback" not in text
 
 
-def test_an_address_that_is_none_is_told_with_the_setting(bare: pytest.Pytester) -> None:
+def test_an_invalid_address_is_reported_with_its_setting(bare: pytest.Pytester) -> None:
     bare.makeini("[pytest]\ndockwright_engine = ftp://host\n")
     bare.makepyfile("def test_it(docker_client): pass\n")
     result = bare.runpytest_subprocess("-p", "no:randomly")
@@ -120,7 +120,7 @@ def test_an_address_that_is_none_is_told_with_the_setting(bare: pytest.Pytester)
     assert "the setting engine: 'ftp://host' is not the address of an engine" in output(result)
 
 
-def test_a_misspelt_variable_is_told_and_others_are_left_alone(
+def test_only_misspelt_variables_are_reported(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DOCKWRIGHT_CACHE_DIR", "DOCKWRIGHT_PROFILE_DIR", "DOCKWRIGHT_MINE"):

@@ -209,7 +209,7 @@ def test_a_strategy_that_cannot_work_is_a_line_in_the_summary(suite: Suite) -> N
     )
 
 
-def test_a_port_on_which_nobody_listens_is_told(suite: Suite) -> None:
+def test_a_port_without_a_listener_is_reported(suite: Suite) -> None:
     serve = 'command: ["sh", "-c", "exec httpd -f -p 80"]\n    ports: ["80", "9229"]\n'
     suite.compose(text=f"services:\n  web:\n    image: {SCRATCH}\n    {serve}")
     suite.write("test_it.py", "def test_it(stack): pass\n")

@@ -154,7 +154,7 @@ def test_few_tests_of_a_kind_are_not_compared() -> None:
     assert not any(line.startswith("median") for line in texts(run))
 
 
-def test_a_removal_that_nobody_awaited_is_no_leftover() -> None:
+def test_stacks_removed_in_the_background_are_not_leftovers() -> None:
     spans = (Span("start", "", 0.0, 1.0), Span("cleanup", UNAWAITED, 2.0, 2.0))
     stacks = (StackRecord("dw-shop", "shop", spans),)
     assert "leftovers: none (1 stack removed in the background)" in texts(

@@ -60,7 +60,7 @@ def test_what_cannot_work_falls_back_with_a_warning(
 
 
 @pytest.mark.engine
-def test_an_image_called_like_a_database_that_runs_something_else_is_no_database(
+def test_the_name_of_an_image_does_not_make_it_a_database(
     owned: Owned, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = "5432"  # it says nothing before it is asked: a client of MySQL waits for its greeting

@@ -34,7 +34,7 @@ def test_it_lies_where_it_is_wanted(tmp_path: Path, state: Path) -> None:
     assert workspaces(state) == []
 
 
-def test_too_little_space_is_told_before_anything_begins(tmp_path: Path, state: Path) -> None:
+def test_too_little_space_is_reported_before_anything_begins(tmp_path: Path, state: Path) -> None:
     with (
         pytest.raises(SpaceError) as caught,
         TemporaryBackupDir(base=tmp_path, needs_bytes=2**60),
@@ -47,7 +47,7 @@ def test_too_little_space_is_told_before_anything_begins(tmp_path: Path, state: 
     assert list(tmp_path.glob("dw-test-*")) == []
 
 
-def test_a_place_that_is_not_there_is_told(tmp_path: Path, state: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path, state: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(ResourceError, match="No such file") as caught:
         TemporaryBackupDir(base=missing).__enter__()
@@ -55,7 +55,7 @@ def test_a_place_that_is_not_there_is_told(tmp_path: Path, state: Path) -> None:
     assert workspaces(state) == []
 
 
-def test_more_than_the_limit_is_told_when_asked_and_at_the_end(state: Path) -> None:
+def test_exceeding_the_limit_is_reported_when_asked_and_at_the_end(state: Path) -> None:
     backup = TemporaryBackupDir(limit_bytes=2048)
     with pytest.raises(SizeLimitError) as caught, backup as directory:
         (directory / "small").write_bytes(b"x" * 1024)
@@ -114,7 +114,7 @@ def test_it_is_kept_on_demand() -> None:
     assert directory.exists()
 
 
-def test_misuse_is_told() -> None:
+def test_misuse_is_reported() -> None:
     with pytest.raises(ValueError, match="cannot be negative"):
         TemporaryBackupDir(limit_bytes=-1)
     backup = TemporaryBackupDir()

@@ -80,7 +80,7 @@ def test_directories_are_given_and_gone_and_nothing_heavy_is_loaded(
         ("backup_dir", "{'needs_bytes': 10**18}", "are needed\n  hint: free some space"),
     ],
 )
-def test_what_a_fixture_cannot_be_is_told_without_a_traceback(
+def test_misused_fixtures_are_reported_without_a_traceback(
     bare: pytest.Pytester, at_home: Path, fixture: str, value: str, said: str
 ) -> None:
     bare.makepyfile(

@@ -120,7 +120,7 @@ def test_a_restart_makes_new_processes(manager: StackServiceManager, tiny: Stack
     assert tiny.processes["job"].pid not in (None, before)
 
 
-def test_it_manages_only_what_it_is_told_to(tiny: Stack) -> None:
+def test_it_manages_only_the_named_services(tiny: Stack) -> None:
     manager = StackServiceManager(tiny, ["web"])
     with manager.stopped():
         assert StackServiceManager(tiny).running == {"db", "job"}
@@ -130,7 +130,7 @@ def test_it_manages_only_what_it_is_told_to(tiny: Stack) -> None:
         manager.stop("wbe")
 
 
-def test_a_service_that_does_not_come_back_is_told_and_hides_nothing(
+def test_a_service_that_does_not_come_back_is_reported_and_hides_nothing(
     manager: StackServiceManager, tiny: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(units: object) -> None:

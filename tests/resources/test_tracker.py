@@ -236,7 +236,7 @@ def refuse(word: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/ns").exists(), reason="needs Linux")
-def test_a_directory_that_cannot_be_removed_tells_which_part() -> None:
+def test_a_directory_that_cannot_be_removed_is_reported_with_the_part() -> None:
     with pytest.raises(CleanupError) as caught:
         remove_path(Path("/proc/self/ns"))  # not even root can
     told = str(caught.value)
@@ -319,7 +319,7 @@ def test_names_are_fit_for_an_engine_and_each_is_new() -> None:
     assert {name.rsplit("-", 2)[0] for name in names} == {"my-db", "artifact"}
 
 
-def test_misuse_is_told(tmp_path: Path) -> None:
+def test_misuse_is_reported(tmp_path: Path) -> None:
     tracker = ArtifactTracker()
     with pytest.raises(ValueError, match="a path must not be empty"):
         tracker.track_file("")

@@ -33,7 +33,7 @@ def call(
     )
 
 
-def test_help_tells_the_options_and_exits_with_0() -> None:
+def test_help_lists_the_options_and_exits_with_0() -> None:
     done = call("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: scripts/ensure-images ")
@@ -112,7 +112,7 @@ def test_a_further_run_finds_everything_and_does_nothing(images: list[str]) -> N
 
 
 @pytest.mark.engine
-def test_the_list_tells_what_is_there(images: list[str]) -> None:
+def test_the_list_shows_what_is_present(images: list[str]) -> None:
     done = call("--list")
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[1]: line.split()[2] for line in done.stdout.splitlines()}

@@ -132,7 +132,7 @@ def test_the_files_that_redis_writes_itself_are_left_to_its_strategy(redis: Watc
     assert redis.reset() == {"cache": ("in place", "")}
 
 
-def test_a_health_check_by_a_script_is_no_difference(
+def test_a_scripted_health_check_makes_no_difference(
     make_stack: StackMaker, tmp_path: Path
 ) -> None:
     for checked in watched(make_stack(CHECKED), tmp_path):

@@ -224,6 +224,6 @@ def test_an_impossible_place_is_refused(make: Callable[[], object], message: str
         make()
 
 
-def test_a_port_that_is_no_number_is_refused() -> None:
+def test_a_port_must_be_a_number() -> None:
     with pytest.raises(TypeError, match="a port is a number, not '80'"):
         Tcp("80")  # type: ignore[arg-type]  # meant
