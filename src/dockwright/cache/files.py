@@ -144,10 +144,10 @@ def _stamps(path: Path) -> str:
             status = file.lstat()
         except OSError:
             continue
-        told = (
+        described = (
             f"{name}\0{status.st_mode:o}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\0"
         )
-        found.update(told.encode(errors="surrogateescape"))
+        found.update(described.encode(errors="surrogateescape"))
     return found.hexdigest()
 
 

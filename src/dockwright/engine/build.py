@@ -92,7 +92,7 @@ class BuildWatch:
     """Who watches a build.
 
     Attributes:
-        on_line: is told each line of the builder's output.
+        on_line: called with each line of the builder's output.
         timeout_s: how long it is waited for, in seconds.
         unwanted: tells that the build is to end.
     """

@@ -88,7 +88,7 @@ class Engine(
 
 
 _engines: dict[tuple[int, Endpoint], Engine] = {}
-"""The engines of this process by pid (a fork starts anew): connections are worth sharing."""
+"""The engines of this process by pid (a fork has its own): connections are worth sharing."""
 _connecting = threading.Lock()
 
 

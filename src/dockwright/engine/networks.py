@@ -29,7 +29,7 @@ class NetworkCalls(EngineCalls):
             AddressPoolError: the engine has no subnet left.
             ConflictError: the name is taken.
         """
-        # Engines before API 1.44 make a second network of the same name unless told to check.
+        # Engines before API 1.44 make a second network of the same name unless asked to check.
         body: dict[str, Json] = {"CheckDuplicate": True, **(config or {}), "Name": name}
         call = Call("POST", "/networks/create", "create network", name, json=body)
         return str(self._http.document(call)["Id"])

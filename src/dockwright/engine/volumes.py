@@ -31,8 +31,8 @@ def gnu_tar() -> str:
     """Return GNU tar's path; empty where there is none."""
     for name in ("tar", "gtar"):
         if place := shutil.which(name):
-            told = subprocess.run([place, "--version"], capture_output=True, check=False)
-            if b"GNU tar" in told.stdout:
+            version = subprocess.run([place, "--version"], capture_output=True, check=False)
+            if b"GNU tar" in version.stdout:
                 return place
     return ""
 
@@ -124,8 +124,8 @@ def _check(process: subprocess.Popen[bytes], errors: IO[bytes], action: str) -> 
         errors.seek(0)
         lines = errors.read().decode(errors="replace").strip().splitlines()
         causes = [line for line in lines if "Exiting with failure" not in line]
-        told = "; ".join(causes[:_MOST_LINES]) or f"tar ended with {process.returncode}"
-        raise refused(500, told, action)
+        reason = "; ".join(causes[:_MOST_LINES]) or f"tar ended with {process.returncode}"
+        raise refused(500, reason, action)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -53,7 +53,7 @@ class Copy:
         since_s: when it got its state, on the monotonic clock.
         made_s: when it was created, on the monotonic clock.
         kept_for: the process whose sticky leases get this copy; empty: none.
-        lost: the units whose clients the last reset has cut off, until its next holder is told;
+        lost: the units whose clients the last reset has cut off, until its next holder knows;
             None: there was no reset.
         former: copies that are removed before this one starts, because it needs their resources.
         shared_by: who has shared it since it was last known to be at its baseline.

@@ -63,8 +63,8 @@ class Freshness:
         paths = [*map(Path, request.additional_contexts.values()), *request.secret_files.values()]
         contexts += [self.files.state(path) for path in paths if path.exists()]
         bases = [self._id(name, ids) for name in base_images(text, request.args)]
-        told = json.dumps([text, contexts, bases])
-        return f"built from {hashlib.sha256(told.encode(errors='surrogateescape')).hexdigest()}"
+        inputs = json.dumps([text, contexts, bases])
+        return f"built from {hashlib.sha256(inputs.encode(errors='surrogateescape')).hexdigest()}"
 
     def _id(self, reference: str, ids: dict[str, str]) -> str:
         """Return the id of an image, looked up once."""

@@ -1,4 +1,4 @@
-"""What a test's own things are, told on disk before they are made, so that they can be reaped.
+"""What a test's own things are, written to disk before they are made, so that they can be reaped.
 
 A stack's parts bear labels. What a test makes by calls of its own may bear none: its names are
 written down here, and only names of what was not there then.

@@ -97,8 +97,8 @@ class Present:
 
     def described(self) -> list[str]:
         """Return each thing in words: ``container db-1``."""
-        told = [f"process {process.pid}" for process in self.processes]
-        return told + [f"{kind} {name}" for kind in KINDS for name in self.things.get(kind, ())]
+        names = [f"process {process.pid}" for process in self.processes]
+        return names + [f"{kind} {name}" for kind in KINDS for name in self.things.get(kind, ())]
 
 
 def present(
@@ -296,9 +296,9 @@ def _attempt(what: str, action: Callable[[], None]) -> list[CleanupError]:
     except CleanupError as failure:
         return [failure]
     except (DockwrightError, psutil.Error) as failure:
-        told = CleanupError(f"could not remove {what}: {failure}")
-        told.__cause__ = failure
-        return [told]
+        error = CleanupError(f"could not remove {what}: {failure}")
+        error.__cause__ = failure
+        return [error]
     return []
 
 

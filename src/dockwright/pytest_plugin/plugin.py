@@ -275,8 +275,8 @@ def _report_to_main(
     with surviving(config, "hand over what a worker did"):
         if summary is not None:
             output[WORKER_OUTPUT] = summary.to_json()
-        if (told := run.worker_end()) is not None:
-            output[WORKER_RECORD] = told
+        if (record := run.worker_end()) is not None:
+            output[WORKER_RECORD] = record
     output[WORKER_TROUBLES] = config.stash.get(TROUBLES, [])
 
 

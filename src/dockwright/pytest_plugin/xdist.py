@@ -32,10 +32,10 @@ class Receiver:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a worker sent along with the report; nobody else needs it."""
-        told = report.__dict__.pop(REPORTED, None)
-        if told is not None:
+        recorded = report.__dict__.pop(REPORTED, None)
+        if recorded is not None:
             with surviving(self._config, "collect what a worker recorded"):
-                self._config.stash[RUN].receive(told)
+                self._config.stash[RUN].receive(recorded)
 
 
 @pytest.hookimpl(optionalhook=True)

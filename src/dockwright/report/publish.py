@@ -87,7 +87,7 @@ def publish(
         try:
             return [each for each in store.history() if each.run != run.id]
         except Exception:  # noqa: BLE001
-            return ()  # that the store is damaged is told by whoever writes it
+            return ()  # whoever writes the store reports the damage
 
     notes = [_written(run, file, past) for file in files]
     if summary := environ.get(STEP_SUMMARY):

@@ -1,4 +1,4 @@
-"""Which servers run in a container: told by what they are, never by the image's name.
+"""Which servers run in a container: known by what they are, never by the image's name.
 
 A server is known by the program that listens, or by how it answers a client's first words. A
 container comes back in place only if nothing else in it could keep state.

@@ -42,7 +42,7 @@ class StackServiceManager:
     def __init__(
         self, stack: LeasedStack | Stack | ComposeProject, services: Iterable[str] | None = None
     ) -> None:
-        # Asked anew each time: a lease may have ended meanwhile, or a project changed.
+        # Asked each time: a lease may have ended meanwhile, or a project changed.
         self._stack: Callable[[], Stack] = _opener(stack)
         self._units = self._stack().known(None if services is None else list(services))
         self._before: list[_States] = []

@@ -98,7 +98,7 @@ def _of_pools(process: Process, reader: Reader, processes: Iterable[Process]) ->
 def _in_turns(slices: Sequence[Slice]) -> Iterator[Slice]:
     """A loop of waits for an event that did come is no poll: the event ended it at once.
 
-    It waits in turns only so that it can do something between them, such as heed a signal.
+    It waits in turns only so that it can do something between them, such as handle a signal.
     """
     came: Loop | None = None
     turned: list[Slice] = []

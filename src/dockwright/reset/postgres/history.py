@@ -204,27 +204,27 @@ class History:
             StatementError: the log from then is not there any more.
         """
         numbers = array([number % EPOCH for number in ours])
-        told = session.ask(
+        answer = session.ask(
             "BEGIN",
             _WRITE_OUT,
             "COMMIT",
             _TOUCHED % {"start": quoted(self._start), "ours": numbers},
         )
-        kept_from, log_bytes = told["slot"] or (None, 0)
+        kept_from, log_bytes = answer["slot"] or (None, 0)
         self.is_kept = self.is_kept and kept_from == self._kept_from
         self.is_long = log_bytes > _MOST_LOG_BYTES
         relations: dict[bool, dict[int, dict[int, list[int]]]] = {False: {}, True: {}}
-        for database, file, mine, blocks in told["relations"]:
+        for database, file, mine, blocks in answer["relations"]:
             relations[mine].setdefault(database, {})[file] = blocks
         unknown = {
             each
-            for each in told["others"]
+            for each in answer["others"]
             if each.partition(" ")[0] not in _HARMLESS or each == "Transaction PREPARE"
         }
         return Touched(
             relations[False],
             relations[True],
             unknown,
-            end=told["end"],
-            next_transaction=told["next_transaction"],
+            end=answer["end"],
+            next_transaction=answer["next_transaction"],
         )

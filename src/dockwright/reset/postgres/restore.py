@@ -22,7 +22,7 @@ class Restoration:
 
     Args:
         cluster: the dirty cluster.
-        baseline: what it was; told where its databases are afterwards.
+        baseline: what it was; it learns where its databases are afterwards.
         glance: what it looked like a moment ago.
         last: what the cluster looked like when it was last clean.
 

@@ -250,7 +250,7 @@ class Vitals:
         reply, statistics = replies
         info = _parse(reply)
         databases = {name[2:]: text for name, text in info.items() if name.startswith("db")}
-        told = _calls(_parse(statistics))
+        counts = _calls(_parse(statistics))
         return cls(
             run=info.get("run_id", ""),
             history=info.get("master_replid", ""),
@@ -276,8 +276,8 @@ class Vitals:
             ),
             scripts=int(info.get("number_of_cached_scripts", 0)),
             modules=_modules(reply),
-            orders=_orders(told, counted),
-            drastic=frozenset((name, told[name][1]) for name in _DRASTIC if name in told),
+            orders=_orders(counts, counted),
+            drastic=frozenset((name, counts[name][1]) for name in _DRASTIC if name in counts),
         )
 
     def same_keys(self, other: Vitals) -> bool:
@@ -335,13 +335,13 @@ def counted_commands(session: RedisSession) -> frozenset[str]:
 
 
 def _orders(
-    told: dict[str, tuple[int, int]], counted: frozenset[str]
+    counts: dict[str, tuple[int, int]], counted: frozenset[str]
 ) -> frozenset[tuple[str, int]] | None:
-    if "config|get" not in told or "config|resetstat" in told:
+    if "config|get" not in counts or "config|resetstat" in counts:
         return None
     return frozenset(
         (name, calls)
-        for name, (calls, _) in told.items()
+        for name, (calls, _) in counts.items()
         if name not in counted and not _HARMLESS.fullmatch(name)
     )
 
