@@ -96,6 +96,10 @@ COMMANDS: Mapping[str, Lazy] = {
         "dockwright.cli.profile:profile",
         "Find out where any test suite spends its time.",
     ),
+    "isolate": Lazy(
+        "dockwright.cli.isolate:isolate",
+        "Run a suite with an engine and a home directory for each worker.",
+    ),
     "doctor": Lazy("dockwright.cli.doctor:doctor", "Check that stacks can run on this machine."),
     "clean": Lazy("dockwright.cli.clean:clean", "Remove what killed test runs left behind."),
 }

@@ -48,12 +48,21 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
     if not dry_run:
         remove(engine, doomed, keeper)
         Workspace.reap(state_directory())
+        _remove_worlds()
     if as_json:
         print_json([_document(owned, doomed, dry_run=dry_run) for owned in shown])
     else:
         note(_outcome(doomed, dry_run=dry_run))
         _note_kept([owned for owned in shown if owned.removable and owned not in doomed])
         _note_others([owned for owned in everything if owned.removable and owned not in shown])
+
+
+def _remove_worlds() -> None:
+    """Remove what killed runs of ``dockwright isolate`` left; all that can be left is dead."""
+    from dockwright.isolate import remove_dead_worlds
+
+    if number := remove_dead_worlds():
+        note(f"removed {counted(number, 'world')} of killed workers")
 
 
 def _state(owned: OwnedResources) -> str:

@@ -19,6 +19,7 @@ from dockwright.cli.pool import chosen, reset_rows, started
 from dockwright.cli.pytest_settings import project_settings
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
+from dockwright.isolate import checks as isolation_checks
 from dockwright.managed import Finding, check_state, engine_findings, unusable
 from dockwright.paths import state_directory
 from dockwright.pool import RetainedStacks, survey
@@ -139,6 +140,7 @@ def _show(findings: Sequence[Finding]) -> None:
 Examples:
   dockwright doctor
   dockwright doctor --stack         also start the project's stacks and look at their services
+  dockwright doctor --isolate       also check that workers can have engines of their own
   dockwright --engine ssh://me@build-host doctor
   dockwright doctor --json | jq '.findings[] | select(.status != "ok")'
 """
@@ -149,10 +151,18 @@ Examples:
     is_flag=True,
     help="Also start the project's stacks, and show how each service comes back after a test.",
 )
+@click.option(
+    "--isolate",
+    "with_worlds",
+    is_flag=True,
+    help="Also check that `dockwright isolate` works here, by making a world with an engine.",
+)
 @root_option
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, *, with_stacks: bool, root: Path, as_json: bool) -> None:
+def doctor(
+    ctx: click.Context, *, with_stacks: bool, with_worlds: bool, root: Path, as_json: bool
+) -> None:
     """Check that stacks can run on this machine.
 
     Checks the engine, permissions, versions, disk space, address pools, and leftovers of earlier
@@ -161,6 +171,8 @@ def doctor(ctx: click.Context, *, with_stacks: bool, root: Path, as_json: bool) 
     findings = list(_findings())
     if with_stacks and not any(each.status == "fail" for each in findings):
         findings += check_stacks(RunSession(project_settings(root, engine_url()), os.environ))
+    if with_worlds:
+        findings += [Finding(*each) for each in isolation_checks()]
     ctx.exit(report(findings, as_json=as_json))
 
 

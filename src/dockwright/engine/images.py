@@ -72,6 +72,22 @@ class ImageCalls(EngineCalls):
         except (ImageMissingError, NoSuchObjectError):
             return
 
+    def export_images(self, references: list[str]) -> ByteStream:
+        """Return an archive of images as a stream, as ``docker save`` writes it.
+
+        Args:
+            references: names, which the archive contains, or ids.
+        """
+        call = Call(
+            "GET",
+            "/images/get",
+            "export images",
+            ", ".join(references),
+            params={"names": references},
+            timeout_s=_SILENCE_TIMEOUT_S,
+        )
+        return self._http.stream(call)
+
     def list_images(self, labels: LabelFilter) -> list[Document]:
         """Return the images that have all `labels`; a value of None means any."""
         call = Call("GET", "/images/json", "list images", params={"filters": label_filter(labels)})

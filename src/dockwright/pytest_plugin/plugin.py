@@ -93,6 +93,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         settings = settings_of(early_config, early_config.known_args_namespace)
         if settings.compat:
             early_config.pluginmanager.import_plugin("dockwright.pytest_plugin.pytest_docker")
+    given = early_config.known_args_namespace
+    if settings.isolate and not (given.help or getattr(given, "collectonly", False)):
+        from dockwright.pytest_plugin.isolated import isolate
+
+        isolate(early_config, settings)
 
 
 def pytest_configure(config: pytest.Config) -> None:

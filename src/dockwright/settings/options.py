@@ -275,6 +275,21 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FILE",
     ),
     Option(
+        "isolate",
+        parse_bool,
+        "give each worker its own engine, network, processes and home directory; see `dockwright "
+        "isolate`",
+        flag=True,
+    ),
+    Option(
+        "isolate_images",
+        str,
+        "images that the engines of isolated workers start with, beside those that the project's "
+        "files name",
+        many=True,
+        metavar="IMAGE",
+    ),
+    Option(
         "schedule",
         parse_schedule,
         "plan the order of the tests and their distribution among xdist's workers: auto, off",

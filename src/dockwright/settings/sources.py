@@ -47,6 +47,8 @@ class Settings:
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
+        isolate: whether each worker gets a world of its own.
+        isolate_images: further images that the engines of worlds start with.
         schedule: whether dockwright plans runs (see `SCHEDULE`).
         shard: which of how many equal parts of the suite is run, counted from 1; None: all of it.
         costs: file with the costs of tests and stacks; None: ``.test_durations`` or recorded runs.
@@ -82,6 +84,8 @@ class Settings:
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
     compat: str = ""
+    isolate: bool = False
+    isolate_images: tuple[str, ...] = ()
     schedule: str = "auto"
     shard: tuple[int, int] | None = None
     costs: Path | None = None

@@ -1,0 +1,102 @@
+"""Checks whether worlds can be made on this machine: by making some."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dockwright._text import duration
+from dockwright.errors import UsageError
+from dockwright.isolate.inside import control_groups
+from dockwright.isolate.inside.plan import Plan
+from dockwright.isolate.planning import find_dockerd, require_possible, try_world, worlds_directory
+
+_VERSION_S = 10.0
+_TRY = "dockwright-try"
+_ASK = (
+    "import socket;s=socket.socket(socket.AF_UNIX);s.connect('/run/docker.sock');"
+    "s.sendall(b'GET /_ping HTTP/1.0\\r\\n\\r\\n');a=s.recv(64);"
+    "raise SystemExit(0 if b' 200 ' in a else repr(a))"
+)
+_FIREWALL = "docs/how-to/isolate-a-suite.md lists what the machine must allow"
+
+
+class Check(NamedTuple):
+    """The result of one check.
+
+    Attributes:
+        name: what was checked.
+        status: as that of the other findings of ``dockwright doctor``.
+        detail: what was found.
+        remedy: what to do about it.
+    """
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    remedy: str = ""
+
+
+def checks() -> Iterator[Check]:
+    """Check one thing after the other, until one that the others depend on fails."""
+    try:
+        require_possible()
+    except UsageError as failure:
+        yield Check("isolate: rights", "fail", failure.message, failure.hint or "")
+        return
+    yield Check("isolate: rights", "ok", "Linux, root")
+    yield _control_groups()
+    plan = Plan(str(worlds_directory()), sys.executable, engine=False)
+    if reason := try_world(plan):
+        yield Check("isolate: namespaces", "fail", reason, "run in a VM or a privileged container")
+        return
+    yield Check("isolate: namespaces", "ok", "mounts, network, processes, IPC, host name")
+    yield from _engine(replace(plan, engine=True))
+
+
+def _control_groups() -> Check:
+    groups = control_groups.create(control_groups.places(_TRY))
+    control_groups.end(groups)
+    kinds = {each.kind for each in control_groups.hierarchies()}
+    shown = {"cgroup": "version 1", "cgroup2": "version 2"}
+    found = " and ".join(shown[kind] for kind in sorted(kinds))
+    if not groups:
+        return Check(
+            "isolate: control groups",
+            "fail",
+            "none can be made",
+            "mount them writable: run in a VM or a privileged container",
+        )
+    return Check("isolate: control groups", "ok", found)
+
+
+def _engine(plan: Plan) -> Iterator[Check]:
+    try:
+        dockerd = find_dockerd("")
+    except UsageError as failure:
+        yield Check("isolate: dockerd", "fail", failure.message, failure.hint or "")
+        return
+    yield Check("isolate: dockerd", "ok", _version(dockerd))
+    began = time.monotonic()
+    trial = replace(plan, dockerd=dockerd, home=False)
+    reason = try_world(trial, plan.python, "-I", "-S", "-c", _ASK)
+    if reason:
+        yield Check("isolate: engine", "fail", reason, _FIREWALL)
+        return
+    took = duration(time.monotonic() - began)
+    yield Check("isolate: engine", "ok", f"one in a world of its own started and ended in {took}")
+
+
+def _version(dockerd: str) -> str:
+    try:
+        done = subprocess.run(
+            [dockerd, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return dockerd
+    return f"{done.stdout.strip()} ({Path(dockerd)})"

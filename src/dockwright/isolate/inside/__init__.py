@@ -1,0 +1,1 @@
+"""What runs in and beside worlds: standard library only, no other module of dockwright."""

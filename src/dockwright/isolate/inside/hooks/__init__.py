@@ -1,0 +1,1 @@
+"""A directory with one pytest plugin, for the Python path of suites."""

@@ -1,0 +1,160 @@
+"""What a world sees of the machine's files: replaced directories, and what shows through."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from dockwright.isolate.inside import kernel
+from dockwright.isolate.inside.plan import Plan
+
+RUNTIME = Path("/run/dockwright")
+IMAGES = RUNTIME / "images"
+_DATA_ROOT = Path("/var/lib/docker")
+_OTHER_ENGINE_FILES = (Path("/etc/docker"), Path("/var/lib/containerd"))
+_SMALL_FILES = ("link", "lower", "committed")
+
+
+def homes() -> list[Path]:
+    """Return the home directories of this user: that of HOME, and that of the system's list."""
+    found = [Path(os.environ["HOME"])] if os.environ.get("HOME") else []
+    with suppress(KeyError):  # a user without an entry
+        found.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    real = (path.resolve() for path in found)
+    return list(dict.fromkeys(path for path in real if path.is_dir() and path != Path("/")))
+
+
+def replaced(plan: Plan) -> list[Path]:
+    """Return the directories that a world has for itself because of ``home``."""
+    if not plan.home:
+        return []
+    temporary = [path for path in (Path("/tmp"), Path("/var/tmp")) if path.is_dir()]  # noqa: S108
+    return [*homes(), *(path.resolve() for path in temporary)]
+
+
+def arrange(plan: Plan, world: Path) -> None:
+    """Give this process's mount namespace the view of a world.
+
+    Args:
+        plan: what is separated.
+        world: the directory with the world's data.
+
+    Raises:
+        OSError: this machine does not allow it.
+    """
+    kernel.mount("", "/", flags=kernel.PRIVATE | kernel.RECURSIVE)
+    hidden = replaced(plan)
+    shown = _outermost(plan.shown, hidden)
+    tools = [path for path in _outermost(plan.tools, hidden) if not _is_below(path, shown)]
+    opened = [(path, os.open(path, os.O_PATH), path not in shown) for path in (*tools, *shown)]
+    sources = {place.name: os.open(place, os.O_PATH) for place in world.iterdir()}
+    images = os.open(plan.images, os.O_PATH) if plan.images else None
+    data = os.open(plan.data_root or world / "docker", os.O_PATH) if plan.engine else -1
+    kernel.mount("proc", "/proc", "proc", kernel.PLAIN)
+    for number, directory in sorted(enumerate(hidden), key=lambda each: len(each[1].parts)):
+        directory.mkdir(parents=True, exist_ok=True)  # it may be below one that was just replaced
+        kernel.bind(_opened(sources[f"home{number}"]), str(directory))
+    for path, descriptor, read_only in opened:
+        _show(path, descriptor, read_only=read_only)
+    _own_runtime(plan)
+    if plan.engine:
+        _engine_data(data, images)
+
+
+def fill(plan: Plan, world: Path) -> None:
+    """Make the directories of a world; a few milliseconds, whatever the size of the images."""
+    for number, directory in enumerate(replaced(plan)):
+        own = world / f"home{number}"
+        own.mkdir(exist_ok=True)
+        own.chmod(directory.stat().st_mode & 0o7777)
+    if plan.engine and not plan.data_root:
+        (world / "docker").mkdir(mode=0o710, exist_ok=True)
+        if plan.images:
+            link_images(Path(plan.images), world / "docker")
+
+
+def link_images(prepared: Path, data_root: Path) -> None:
+    """Give an engine's data root the images of a prepared one, without copying their layers.
+
+    The directory of each layer is a link to the prepared one. An engine that removes an image
+    removes the link.
+    """
+    shutil.copytree(prepared / "image", data_root / "image", dirs_exist_ok=True)
+    layers = data_root / "overlay2"
+    (layers / "l").mkdir(parents=True)
+    for layer in (prepared / "overlay2").iterdir():
+        if not (layer / "diff").is_dir():
+            continue
+        own = layers / layer.name
+        own.mkdir()
+        (own / "diff").symlink_to(IMAGES / "overlay2" / layer.name / "diff")
+        (own / "work").mkdir()
+        for name in _SMALL_FILES:
+            if (layer / name).is_file():
+                shutil.copyfile(layer / name, own / name)
+        link = (layer / "link").read_text()
+        (layers / "l" / link).symlink_to(f"../{layer.name}/diff")
+
+
+def _own_runtime(plan: Plan) -> None:
+    """Replace what holds sockets and locks; ``/dev/shm`` goes with the IPC namespace."""
+    places = [Path("/run")]
+    if not Path("/var/run").is_symlink() and Path("/var/run").is_dir():
+        places.append(Path("/var/run"))
+    if not plan.engine and not plan.home:
+        places = []
+    for place in places:
+        kernel.mount("tmpfs", str(place), "tmpfs", 0, "mode=755")
+    if Path("/dev/shm").is_dir():  # noqa: S108
+        kernel.mount("tmpfs", "/dev/shm", "tmpfs", kernel.PLAIN, "mode=1777")  # noqa: S108
+    if places:
+        Path("/run/lock").mkdir()
+        own = os.environ.get("XDG_RUNTIME_DIR", "")
+        if own.startswith("/run/"):
+            Path(own).mkdir(parents=True, mode=0o700, exist_ok=True)
+
+
+def _engine_data(own: int, images: int | None) -> None:
+    RUNTIME.mkdir(mode=0o711)
+    data_root().mkdir(exist_ok=True)
+    kernel.bind(_opened(own), str(data_root()))
+    if images is not None:
+        IMAGES.mkdir()
+        kernel.bind(_opened(images), str(IMAGES), read_only=True)
+    for other in _OTHER_ENGINE_FILES:
+        if other.is_dir():
+            kernel.mount("tmpfs", str(other), "tmpfs", kernel.PLAIN, "mode=711")
+
+
+def data_root() -> Path:
+    """Return where an engine keeps its data, as seen inside: the usual place if that exists."""
+    return _DATA_ROOT if _DATA_ROOT.is_dir() else RUNTIME / "docker"
+
+
+def _outermost(paths: Iterable[str], hidden: Iterable[Path]) -> list[Path]:
+    """Return the existing paths below hidden directories, without those inside another one."""
+    existing = sorted({Path(path).resolve() for path in paths if Path(path).exists()})
+    covered = [path for path in existing if _is_below(path, hidden)]
+    return [path for path in covered if not any(each in path.parents for each in covered)]
+
+
+def _is_below(path: Path, directories: Iterable[Path]) -> bool:
+    return any(path == each or each in path.parents for each in directories)
+
+
+def _show(path: Path, descriptor: int, *, read_only: bool) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if Path(_opened(descriptor)).is_dir():
+            path.mkdir()
+        else:
+            path.touch()
+    kernel.bind(_opened(descriptor), str(path), read_only=read_only)
+
+
+def _opened(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

@@ -1,0 +1,284 @@
+"""Plans the worlds of a run: what is separated, which daemon and images, what stays visible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from dockwright._text import listed
+from dockwright.engine import Engine
+from dockwright.errors import DockwrightError, UsageError
+from dockwright.isolate.images import Image, PreparedImages, all_images, named
+from dockwright.isolate.inside import view
+from dockwright.isolate.inside.keeper import sweep
+from dockwright.isolate.inside.plan import (
+    ALONE,
+    HOOKS,
+    HOOKS_DIRECTORY,
+    LEVEL,
+    PLAN,
+    RUN,
+    SUMMARY,
+    Plan,
+)
+from dockwright.isolate.usage import used_images
+from dockwright.paths import cache_directory
+
+PARTS: Mapping[str, str] = {
+    "engine": "engine",
+    "net": "network",
+    "pid": "processes",
+    "home": "home directory",
+}
+"""What can be separated, in the words that users read."""
+
+_ROOT_ONLY = (
+    "run as root (`sudo`), in a VM or in a privileged container; without, several engines by "
+    "docker contexts can be shared among workers"
+)
+_LINUX_ONLY = "run the suite in a Linux VM, or in a privileged Linux container"
+_PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TOOLS_HOME = (".local/bin", ".local/lib", ".docker/cli-plugins")
+_TRIAL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user asks for.
+
+    Attributes:
+        root: the project's directory.
+        parts: what is separated (see `PARTS`); empty: everything.
+        images: further images for the engines of worlds.
+        shown: what else stays visible and writable in home and temporary directories.
+        reached: ports of the machine's loopback that worlds reach.
+        dockerd: the daemon's program; empty: that of the machine.
+    """
+
+    root: Path
+    parts: frozenset[str] = frozenset()
+    images: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    reached: tuple[int, ...] = ()
+    dockerd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, ready to be used.
+
+    Attributes:
+        plan: the plan.
+        summary: it in words, for pytest's header.
+        lock: the descriptor that keeps its images, to be left open; None: there are none.
+    """
+
+    plan: Plan
+    summary: str
+    lock: int | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that hand the plan on."""
+        return {PLAN: self.plan.to_json(), SUMMARY: self.summary}
+
+
+def prepare(
+    request: Request, connect: Callable[[], Engine], tell: Callable[[str], None]
+) -> Prepared:
+    """Plan the worlds of a run and prepare their images.
+
+    Args:
+        request: what is asked for.
+        connect: connects to the engine that the images come from.
+        tell: told what takes long or is missing.
+
+    Raises:
+        UsageError: worlds cannot be made here, or what is asked for contradicts itself.
+        StoreError: the images cannot be prepared.
+    """
+    require_possible()
+    remove_dead_worlds()
+    parts = request.parts or frozenset(PARTS)
+    if "engine" in parts:
+        parts |= {"net"}  # two engines in one network would undo each other's rules
+    plan = Plan(
+        worlds=str(worlds_directory()),
+        python=sys.executable,
+        engine="engine" in parts,
+        home="home" in parts,
+        net="net" in parts,
+        dockerd=find_dockerd(request.dockerd) if "engine" in parts else "",
+        reached=request.reached,
+        shown=(str(request.root), *request.shown),
+        tools=tuple(_tools(os.environ)),
+    )
+    _check_home(plan, request.root)
+    if not plan.engine:
+        return Prepared(plan, _summary(parts, None), None)
+    images = choose_images(request, connect, tell)
+    if not images:
+        return Prepared(plan, _summary(parts, images), None)
+    store = PreparedImages(cache_directory(os.environ) / "world-images")
+    place, lock = store.get(connect(), images, plan, tell)
+    return Prepared(replace(plan, images=str(place)), _summary(parts, images), lock)
+
+
+def worlds_directory() -> Path:
+    """Return where worlds keep their data."""
+    return cache_directory(os.environ) / "worlds"
+
+
+def remove_dead_worlds() -> int:
+    """Remove what worlds left whose processes were all killed at once; return how many."""
+    return len(sweep(worlds_directory()))
+
+
+def require_possible() -> None:
+    """Check what no world can be without.
+
+    Raises:
+        UsageError: the system or this user's rights do not allow worlds; says what to do.
+    """
+    if not sys.platform.startswith("linux"):
+        raise UsageError("worlds are made of Linux namespaces, and this is not Linux",
+                         hint=_LINUX_ONLY)  # fmt: skip
+    if os.geteuid() != 0:
+        raise UsageError(
+            f"only root can give workers a world of their own (this is user {os.geteuid()})",
+            hint=_ROOT_ONLY,
+        )
+
+
+def find_dockerd(chosen: str) -> str:
+    """Return the path of the daemon's program.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = os.pathsep.join((os.environ.get("PATH", ""), _PLACES))
+    found = shutil.which(chosen or "dockerd", path=path)
+    if found is None:
+        raise UsageError(
+            f"--dockerd {chosen}: no such program" if chosen else "there is no dockerd here",
+            hint="install Docker's engine, name its program with --dockerd, or separate only "
+            "--home --net --pid",
+        )
+    return str(Path(found).resolve())
+
+
+def choose_images(
+    request: Request, connect: Callable[[], Engine], tell: Callable[[str], None]
+) -> list[Image]:
+    """Return the images that the engines of worlds start with.
+
+    Raises:
+        UsageError: one that was asked for is not on the engine.
+    """
+    try:
+        known = all_images(connect())
+    except DockwrightError as failure:
+        if request.images:
+            raise
+        tell(f"the engines of the workers start without images: {failure.message}")
+        return []
+    chosen = [*named(known, request.images), *used_images(request.root, known)]
+    return list({each.id: each for each in chosen}.values())
+
+
+def in_world(environ: Mapping[str, str]) -> bool:
+    """Return whether worlds are prepared for this run, or this process is in one."""
+    return PLAN in environ or environ.get(LEVEL, RUN) != RUN
+
+
+def require_world(plan: Plan) -> None:
+    """Check that a world of a plan can be made, without its engine.
+
+    Raises:
+        UsageError: it cannot; says why.
+    """
+    if reason := try_world(replace(plan, engine=False, images="")):
+        raise UsageError(
+            f"workers cannot have a world of their own here: {reason.removeprefix('dockwright: ')}"
+        )
+
+
+def try_world(plan: Plan, *words: str) -> str:
+    """Run a command in a world of a plan; return what went wrong, or an empty text."""
+    command = plan.command(ALONE, *(words or ("true",)))
+    environ = {name: text for name, text in os.environ.items() if name != LEVEL}
+    try:
+        done = subprocess.run(
+            command, env={**environ, PLAN: plan.to_json()}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=_TRIAL_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {_TRIAL_S:.0f} s"
+    said = done.stderr.strip() or done.stdout.strip()
+    return (said or f"exit code {done.returncode}") if done.returncode else ""
+
+
+def enter(
+    prepared: Prepared,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    workers: int | None = None,
+) -> NoReturn:
+    """Become a command in a world, from which its workers get theirs.
+
+    Args:
+        prepared: the plan.
+        command: its words.
+        environ: its environment without the plan.
+        workers: how many workers pytest has; None: as the command says.
+    """
+    if prepared.lock is not None:
+        os.set_inheritable(prepared.lock, True)  # noqa: FBT003 - Python's own
+    changed = {**environ, **prepared.environment}
+    _prepend(changed, "PYTHONPATH", str(HOOKS_DIRECTORY), os.pathsep)
+    _prepend(changed, "PYTEST_PLUGINS", HOOKS, ",")
+    if workers is not None:
+        changed["PYTEST_ADDOPTS"] = f"{environ.get('PYTEST_ADDOPTS', '')} -n {workers}".lstrip()
+    words = prepared.plan.command(RUN, *command)
+    os.execve(words[0], words, changed)
+
+
+def _prepend(environ: dict[str, str], name: str, word: str, separator: str) -> None:
+    environ[name] = separator.join(filter(None, (word, environ.get(name))))
+
+
+def _check_home(plan: Plan, root: Path) -> None:
+    hidden = view.replaced(plan)
+    if (found := next((each for each in hidden if each == root.resolve()), None)) is not None:
+        raise UsageError(
+            f"the project is in {found} itself, which each worker would have for itself",
+            hint="move it into a directory of its own, or leave out home: --engine --net --pid",
+        )
+
+
+def _tools(environ: Mapping[str, str]) -> list[str]:
+    """Return what a suite may need to run below a home directory."""
+    found = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *filter(None, sys.path)]
+    homes = view.homes()
+    found += [str(home / name) for home in homes for name in _TOOLS_HOME]
+    for entry in filter(None, environ.get("PATH", "").split(os.pathsep)):
+        parent = Path(entry).parent
+        shared = parent in homes or parent.name == ".local"
+        found.append(entry if shared else str(parent))
+    return [path for path in found if Path(path) != Path("/")]
+
+
+def _summary(parts: frozenset[str], images: Sequence[Image] | None) -> str:
+    own = listed([word for part, word in PARTS.items() if part in parts])
+    text = f"each worker has its own {own}"
+    if images is None:
+        return text
+    names = ", ".join(sorted(image.references[0] for image in images))
+    return f"{text}; images: {names or 'none'}"

@@ -1,0 +1,154 @@
+"""``dockwright isolate`` and ``--dockwright-isolate``: what they pass on, and what they refuse."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests._support.isolate.runs import COMMAND, Worlds
+
+WITHOUT_ENGINE = ("--home", "--net")
+
+_WHERE = """
+import os, pathlib
+
+def test_where():
+    assert not os.environ.get("DOCKWRIGHT_ISOLATE_PLAN")
+    assert "dockwright_isolate" not in os.environ.get("PYTEST_PLUGINS", "")
+    assert "inside/hooks" not in os.environ.get("PYTHONPATH", "")
+    assert os.environ["DOCKWRIGHT_WORLD_LEVEL"] == "worker"
+    (pathlib.Path.home() / ".tool").mkdir()
+"""
+
+
+def test_each_worker_has_a_home_of_its_own(worlds: Worlds) -> None:
+    for number in range(2):
+        (worlds.suite / f"test_{number}.py").write_text(_WHERE)
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", *worlds.pytest("-n", "2"))
+    assert code == 0, text
+    assert "2 passed" in text
+    assert not (Path.home() / ".tool").exists()
+
+
+def test_the_tests_of_a_file_stay_in_one_worker(worlds: Worlds) -> None:
+    body = "import os\nMADE = os.path.expanduser('~/.made')\n" + "\n".join(
+        f"def test_{each}(): assert os.path.exists(MADE) == {bool(each)}; open(MADE, 'a').close()"
+        for each in range(6)
+    )
+    for name in ("one", "two"):
+        (worlds.suite / f"test_{name}.py").write_text(body)
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", *worlds.pytest("-n", "2"))
+    assert (code, "12 passed" in text) == (0, True), text
+
+
+def test_another_distribution_is_kept(worlds: Worlds) -> None:
+    (worlds.suite / "test_one.py").write_text("def test_one(): pass\n")
+    options = ("-n", "2", "--dist", "loadscope", "-vv")
+    _, text = worlds.isolate(*WITHOUT_ENGINE, "--", *worlds.pytest(*options))
+    assert "LoadScopeScheduling" in text
+
+
+def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
+    (worlds.suite / "test_one.py").write_text("def test_one(): pass\n")
+    words = worlds.pytest("-vv")
+    code, text = worlds.isolate(
+        *WITHOUT_ENGINE, "--workers", "2", "--", *words, PYTEST_ADDOPTS="-rA"
+    )
+    assert code == 0, text
+    assert "2 workers" in text
+    assert "PASSED test_one.py::test_one" in text
+
+
+def test_a_command_without_pytest_is_isolated_as_a_whole(worlds: Worlds) -> None:
+    """All but HOME and /tmp, where a command leaves what it makes."""
+    report = worlds.suite.parent / "report"
+    script = f"ps ax | wc -l; ip -o link | wc -l; echo made > {report}"
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", "sh", "-c", script)
+    assert code == 0, text
+    processes, links = map(int, text.split())
+    assert processes < 10
+    assert links == 1
+    assert report.read_text() == "made\n"
+
+
+def test_servers_of_plugins_in_the_main_process_are_reached(worlds: Worlds) -> None:
+    """Workers of pytest-rerunfailures ask a server in the main process."""
+    (worlds.suite / "test_flaky.py").write_text(
+        "import pathlib\nMARK = pathlib.Path.home() / '.mark'\n"
+        "def test_flaky():\n    seen = MARK.exists(); MARK.touch(); assert seen\n"
+    )
+    options = ("-n", "2", "-p", "pytest_rerunfailures", "--reruns", "1")
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", *worlds.pytest(*options))
+    assert (code, "1 passed, 1 rerun" in text) == (0, True), text
+
+
+def test_what_tests_leave_in_tmp_path_can_be_looked_at(worlds: Worlds) -> None:
+    (worlds.suite / "test_one.py").write_text(
+        "def test_one(tmp_path): (tmp_path / 'kept').write_text('here')\n"
+    )
+    base = worlds.suite.parent / "base"
+    options = ("-n", "1", f"--basetemp={base}")
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", *worlds.pytest(*options))
+    assert code == 0, text
+    assert [each.read_text() for each in base.glob("popen-gw0/test_one0/kept")] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--dockerd", "/no/dockerd", "--", "true"), "--dockerd /no/dockerd: no such program"),
+        (("--", "no-such-command"), "cannot run 'no-such-command': no such command"),
+        (("--home",), "Missing argument 'COMMAND...'"),
+        (("--workers", "0", "--", "true"), "0 is not in the range x>=1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    worlds: Worlds, options: tuple[str, ...], message: str
+) -> None:
+    code, text = worlds.isolate(*options)
+    assert code == 2
+    assert message in text
+
+
+@pytest.mark.engine
+def test_an_image_that_the_engine_does_not_have_is_refused(worlds: Worlds) -> None:
+    code, text = worlds.isolate("--image", "no/such:image", "--", "true")
+    assert (code, text) == (
+        2,
+        "error: --image no/such:image: the engine has no such image\n"
+        "  hint: get it first: docker pull no/such:image\n",
+    )
+
+
+def test_other_users_than_root_get_one_sentence(worlds: Worlds) -> None:
+    script = "import os; os.geteuid = lambda: 65534; from dockwright.cli import main; main()"
+    code, text = worlds.run(sys.executable, "-c", script, "isolate", "--", "true")
+    assert code == 2
+    assert text.startswith(
+        "error: only root can give workers a world of their own (this is user 65534)\n  hint: "
+    )
+
+
+def test_a_run_that_cannot_be_isolated_does_not_start(worlds: Worlds) -> None:
+    (worlds.suite / "test_one.py").write_text("def test_one(): raise SystemExit('it ran')\n")
+    (worlds.suite / "as_nobody.py").write_text("import os; os.geteuid = lambda: 65534\n")
+    command = worlds.pytest("-p", "as_nobody", "--dockwright-isolate")
+    code, text = worlds.run(*command, PYTHONPATH=str(worlds.suite))
+    assert code == 4
+    assert "only root can give workers a world of their own" in text
+    assert "it ran" not in text
+
+
+def test_a_project_that_is_the_home_directory_is_refused(worlds: Worlds) -> None:
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--", "true", HOME=str(worlds.suite))
+    assert code == 2
+    assert f"the project is in {worlds.suite} itself" in text
+
+
+def test_doctor_says_whether_worlds_can_be_made(worlds: Worlds) -> None:
+    code, text = worlds.run(*COMMAND, "doctor", "--isolate")
+    assert code == 0, text
+    for name in ("rights", "control groups", "namespaces", "dockerd", "engine"):
+        assert f"isolate: {name}" in text

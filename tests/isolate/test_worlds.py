@@ -1,0 +1,262 @@
+"""A world cannot see, reach or kill what is outside, and can do what it was let do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests._support.isolate.runs import Worlds
+
+ATTEMPTS = """
+import ctypes, glob, json, os, pathlib, signal, socket, subprocess, sys
+
+facts = json.loads(os.environ["FACTS"])
+
+
+def attempt(do):
+    try:
+        return str(do())
+    except Exception as failure:
+        return type(failure).__name__
+
+
+def connect(family, address):
+    with socket.socket(family) as one:
+        one.settimeout(2)
+        one.connect(address)
+        return one.recv(8).decode()
+
+
+def found_in_proc():
+    seen = [pathlib.Path(each).read_bytes() for each in glob.glob("/proc/[0-9]*/cmdline")]
+    return any(facts["token"].encode() in each and b"FIND-ME" in each for each in seen)
+
+
+def groups():
+    return any(facts["group"] in path for path, _, _ in os.walk("/sys/fs/cgroup"))
+
+
+def pkill():
+    return subprocess.run(["pkill", "-9", "-f", facts["token"] + ".*FIND-ME"]).returncode
+
+
+def host_name():
+    socket.sethostname("renamed")
+    return socket.gethostname()
+
+
+def shared_memory():
+    return ctypes.CDLL(None).shmget(facts["key"], 1, 0)
+
+
+print(json.dumps({
+    "signal": attempt(lambda: os.kill(facts["pid"], 0)),
+    "proc": attempt(found_in_proc),
+    "pkill": attempt(pkill),
+    "tcp": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", facts["port"]))),
+    "socket in /run": attempt(lambda: connect(socket.AF_UNIX, facts["run"])),
+    "socket in /tmp": attempt(lambda: connect(socket.AF_UNIX, facts["temporary"])),
+    "abstract socket": attempt(lambda: connect(socket.AF_UNIX, "\\0" + facts["token"])),
+    "home": attempt(lambda: pathlib.Path(facts["home"]).read_text()),
+    "write home": attempt(lambda: (pathlib.Path.home() / facts["token"]).write_text("inside")),
+    "write /tmp": attempt(lambda: pathlib.Path("/tmp", facts["token"]).write_text("inside")),
+    "/dev/shm": attempt(lambda: pathlib.Path("/dev/shm", facts["token"]).read_text()),
+    "shared memory": attempt(shared_memory),
+    "control groups": attempt(groups),
+    "host name": attempt(host_name),
+    "mount": attempt(lambda: subprocess.run(["mount", "-t", "tmpfs", "x", "/mnt"]).returncode),
+}))
+"""
+
+
+@pytest.fixture
+def outside(worlds: Worlds) -> Iterator[dict[str, object]]:
+    """Things outside that a world might find, and what they are called."""
+    token = f"dwtest-{uuid.uuid4().hex[:10]}"
+    home = Path.home() / f".{token}"
+    temporary = Path("/tmp", f"{token}.sock")
+    run = Path("/run", f"{token}.sock")
+    shared = Path("/dev/shm", token)
+    code = f"import time; time.sleep(600)  # {token} FIND-ME"
+    with contextlib.ExitStack() as stack:
+        process = subprocess.Popen([sys.executable, "-c", code])
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        for path in (home, shared):
+            path.write_text("outside")
+            stack.callback(path.unlink)
+        servers = [socket.create_server(("127.0.0.1", 0))]
+        for address in (str(run), str(temporary), f"\0{token}"):
+            server = socket.socket(socket.AF_UNIX)
+            server.bind(address)
+            server.listen()
+            servers.append(server)
+        for path in (run, temporary):
+            stack.callback(path.unlink)
+        for server in servers:
+            stack.enter_context(server)
+            threading.Thread(target=_greet, args=(server,), daemon=True).start()
+        yield {
+            "token": token,
+            "pid": process.pid,
+            "port": servers[0].getsockname()[1],
+            "run": str(run),
+            "temporary": str(temporary),
+            "home": str(home),
+            "group": worlds.cache.name,
+            "key": 0x5EED,
+        }
+        assert process.poll() is None, "what runs outside was killed"
+
+
+def _greet(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            one, _ = server.accept()
+            with one:
+                one.sendall(b"hello")
+
+
+def _attempt(worlds: Worlds, facts: dict[str, object], **changed: object) -> dict[str, str]:
+    plan = replace(worlds.plan(), engine=False, **changed)  # type: ignore[arg-type]
+    return worlds.answers(plan, ATTEMPTS, FACTS=json.dumps(facts))
+
+
+def test_nothing_outside_can_be_seen_reached_or_killed(
+    worlds: Worlds, outside: dict[str, object]
+) -> None:
+    assert _attempt(worlds, outside) == {
+        "signal": "ProcessLookupError",
+        "proc": "False",
+        "pkill": "1",
+        "tcp": "ConnectionRefusedError",
+        "socket in /run": "FileNotFoundError",
+        "socket in /tmp": "FileNotFoundError",
+        "abstract socket": "ConnectionRefusedError",
+        "home": "FileNotFoundError",
+        "write home": "6",
+        "write /tmp": "6",
+        "/dev/shm": "FileNotFoundError",
+        "shared memory": "-1",
+        "control groups": "False",
+        "host name": "renamed",
+        "mount": "0",
+    }
+    token = str(outside["token"])
+    assert not Path.home().joinpath(token).exists()
+    assert not Path("/tmp", token).exists()
+    assert socket.gethostname() != "renamed"
+    assert not os.path.ismount("/mnt")
+
+
+def test_the_same_attempts_succeed_where_home_and_network_are_shared(
+    worlds: Worlds, outside: dict[str, object]
+) -> None:
+    found = _attempt(worlds, outside, net=False, home=False)
+    Path.home().joinpath(str(outside["token"])).unlink()
+    Path("/tmp", str(outside["token"])).unlink()
+    reached = ("tcp", "socket in /run", "socket in /tmp", "abstract socket")
+    assert {name: found[name] for name in reached} == dict.fromkeys(reached, "hello")
+    assert found["home"] == "outside"
+
+
+def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) -> None:
+    home = str(outside["home"])
+    shown = (*worlds.plan().shown, home)
+    found = _attempt(worlds, outside, shown=shown, reached=(int(str(outside["port"])),))
+    assert found["home"] == "outside"
+    assert found["tcp"] == "hello"
+    assert found["socket in /run"] == "FileNotFoundError"
+
+
+def test_tools_below_home_can_be_read_but_not_changed(worlds: Worlds) -> None:
+    tool = Path.home() / f".dwtest-{uuid.uuid4().hex[:10]}"
+    tool.mkdir()
+    try:
+        (tool / "program").write_text("as it was")
+        script = (
+            "import json, pathlib, sys; place = pathlib.Path(sys.argv[1])\n"
+            "try: written = str((place / 'program').write_text('changed'))\n"
+            "except OSError as failure: written = failure.strerror\n"
+            "print(json.dumps({'read': (place / 'program').read_text(), 'written': written}))"
+        ).replace("sys.argv[1]", repr(str(tool)))
+        plan = replace(worlds.plan(), engine=False)
+        plan = plan.also(shown=[], tools=[str(tool)], reached=[])
+        answers = worlds.answers(plan, script)
+    finally:
+        shutil.rmtree(tool)
+    assert answers == {"read": "as it was", "written": "Read-only file system"}
+
+
+@pytest.mark.engine
+def test_the_engine_inside_is_another_one(worlds: Worlds) -> None:
+    """Also where variables name the user's engine."""
+    words = ("docker", "info", "--format", "{{.ID}} {{.Containers}}")
+    theirs = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    code, text = worlds.inside(
+        worlds.plan(), *words, DOCKER_HOST="tcp://192.0.2.1:2375", DOCKER_CONTEXT="nowhere"
+    )
+    assert code == 0, text
+    own, containers = text.split()
+    assert own != theirs[0]
+    assert containers == "0"
+
+
+def test_the_exit_code_is_that_of_the_command(worlds: Worlds) -> None:
+    plan = replace(worlds.plan(), engine=False)
+    assert worlds.inside(plan, "sh", "-c", "exit 7") == (7, "")
+    assert worlds.inside(plan, "sh", "-c", "kill -9 $$") == (137, "")
+
+
+def test_processes_that_outlive_the_command_end_with_the_world(worlds: Worlds) -> None:
+    plan = replace(worlds.plan(), engine=False)
+    code, text = worlds.inside(plan, "sh", "-c", "setsid sleep 600 & exit 0")
+    assert (code, text) == (0, "")
+
+
+def test_a_command_that_cannot_be_run_is_named(worlds: Worlds) -> None:
+    plan = replace(worlds.plan(), engine=False)
+    code, text = worlds.inside(plan, "no-such-command")
+    assert (code, text) == (
+        2,
+        "dockwright: cannot run 'no-such-command': No such file or directory\n",
+    )
+
+
+@pytest.mark.engine
+def test_an_engine_that_cannot_start_ends_its_world_with_its_log(worlds: Worlds) -> None:
+    fake = worlds.suite / "dockerd"
+    fake.write_text("#!/bin/sh\necho no iptables here >&2\nexit 3\n")
+    fake.chmod(0o755)
+    code, text = worlds.inside(worlds.plan(dockerd=str(fake)), "docker", "ps")
+    assert code == 1
+    lines = [line for line in text.splitlines() if "Cannot connect" not in line]  # docker's own
+    assert lines == [
+        "dockwright: the engine of a world ended with code 3, so the world ends; "
+        "the end of its log:",
+        "no iptables here",
+    ]
+
+
+def test_commands_get_the_signals_that_the_wrapper_gets(worlds: Worlds) -> None:
+    plan = replace(worlds.plan(), engine=False)
+    script = "trap 'echo asked to end; exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+    command = plan.command("alone", "sh", "-c", script)
+    with worlds.start(*command, DOCKWRIGHT_ISOLATE_PLAN=plan.to_json()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.stdout.read() == "asked to end\n"
+    assert process.returncode == 5
