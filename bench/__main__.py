@@ -23,6 +23,7 @@ from bench import (
     start,
     suites,
     teardown,
+    testcontainers_suites,
 )
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
@@ -43,6 +44,10 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),
     "tests": (suites.measure_tests, "time per test, waits for leases, kept-warm runs"),
     "suite": (suites.measure, "a whole suite, against three rivals"),
+    "testcontainers": (
+        testcontainers_suites.measure,
+        "suites of testcontainers, unchanged, with and without",
+    ),
     "own images": (own_images.measure, "a suite whose images have names of their own"),
 }
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-c", "from dockwright.cli import main; main()")
 LIMIT_S = 60.0
-LEAN = "-p no:hypothesispytest"
-"""Options of every inner pytest: that plugin imports all of Hypothesis, most of a run's time."""
+LEAN = "-p no:hypothesispytest -p no:pytest_databases"
+"""Options of every inner pytest: no plugins that import much, or have fixtures of our names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ PLUGINS = {
     ),
     "testcontainers": _Plugin(
         re.compile(r"^\s*(?:from|import) testcontainers\b", re.MULTILINE),
-        "declare its containers in the Compose file, and request `stack` instead",
+        "its suites run unchanged: docs/how-to/move-from-testcontainers.md",
+        {"dockwright_compat": "testcontainers"},
     ),
     "python-on-whales": _Plugin(
         re.compile(r"^\s*(?:from|import) python_on_whales\b", re.MULTILINE),
@@ -282,19 +283,37 @@ Examples:
   dockwright init
   dockwright init --check
   dockwright init --test
+  dockwright init --from-testcontainers
 """
 )
 @root_option
 @click.option("--check", is_flag=True, help="Write nothing; say what would not work here.")
 @click.option("--test", "first_test", is_flag=True, help="Also write tests/test_stack.py.")
+@click.option(
+    "--from-testcontainers",
+    "from_containers",
+    is_flag=True,
+    help="Write a compose.yaml of the containers that the last run started.",
+)
 @json_option
 @click.pass_context
-def init(ctx: click.Context, root: Path, *, check: bool, first_test: bool, as_json: bool) -> None:
+def init(
+    ctx: click.Context,
+    root: Path,
+    *,
+    check: bool,
+    first_test: bool,
+    from_containers: bool,
+    as_json: bool,
+) -> None:
     """Set a project up: write the settings that it needs, and show the next steps.
 
     Looks at the Compose files, tests, Django settings and CI files. Existing files get lines of
     settings and nothing else. The exit code is 1 if something would not work.
     """
+    if from_containers:
+        _write_compose(project_root(root.resolve()), check=check, as_json=as_json)
+        return
     found = survey(project_root(root.resolve()))
     settings = _missing(found)
     files: list[Path] = []
@@ -308,6 +327,39 @@ def init(ctx: click.Context, root: Path, *, check: bool, first_test: bool, as_js
     code = report(found.findings, as_json=False)
     _show(found, settings, files, check=check)
     ctx.exit(code)
+
+
+def _write_compose(root: Path, *, check: bool, as_json: bool) -> None:
+    """Write what the last run of a testcontainers suite started as a Compose file.
+
+    Raises:
+        UsageError: no run has started anything, or there is a Compose file.
+    """
+    import yaml
+
+    from dockwright.compat.record import compose_document
+
+    document, missing = compose_document(root)
+    if not document:
+        raise UsageError(
+            f"no run in {root} has started containers of testcontainers",
+            hint="run pytest with --dockwright-compat=testcontainers first",
+        )
+    file = root / "compose.yaml"
+    if file.exists() and not check:
+        raise UsageError(f"{file} exists", hint="--check shows what would be written")
+    text = yaml.safe_dump(document, sort_keys=False)
+    if not check:
+        file.write_text(text, "utf-8")
+    if as_json:
+        print_json({"file": str(file), "written": not check, "missing": missing} | document)
+        return
+    if check:
+        print(text, end="")
+    else:
+        note(f"wrote {file.relative_to(root)}: {', '.join(document['services'])}")
+    for each in missing:
+        note(f"  not in it: {each}")
 
 
 def _first_test(root: Path) -> Iterable[Path]:

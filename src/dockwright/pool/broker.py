@@ -265,6 +265,8 @@ class Client:
         self._service.left(self._pid)
         for lease in leases:
             self._service.release(lease, keep=False)
+        if self._goodbye is None and self._pid:
+            self._service.clean_up_after(self._pid)
         self._on_leaving(self)
 
     def _answer(self, number: int, result: Json) -> None:

@@ -28,7 +28,7 @@ from dockwright.pool.protocol import (
     error_to_json,
     load_options_to_json,
 )
-from dockwright.pool.runtime import BrokerPlace, connect_or_start
+from dockwright.pool.runtime import BrokerPlace, connect_or_start, process_handle
 from dockwright.recording import Summary, decoded, encoded
 from dockwright.settings import Settings
 
@@ -101,23 +101,26 @@ class PoolClient:
         self._specs: dict[str, StackSpec] = {}
         self._stacks: dict[str, Stack] = {}
         self._leases: dict[int, Lease] = {}
-        self._parent = _handle_of(options.parent)
+        self._parent = process_handle(options.parent) if options.parent else None
         self._connection = self._connect()
 
-    def declare(self, name: str, options: LoadOptions, ports: PortMode = "free") -> None:
+    def declare(
+        self, name: str, options: LoadOptions, ports: PortMode = "free", *, seeded: bool = True
+    ) -> None:
         """Declare a stack; no-op if it is declared with the same options.
 
         Args:
             name: of the stack.
             options: how its Compose project is loaded.
             ports: which host ports its copies have.
+            seeded: whether the suite's seed, if any, is for it.
 
         Raises:
             ComposeError: its Compose file is wrong.
             EngineError: the engine cannot be used.
         """
         if self._loads.get(name) != options or self._ports.get(name) != ports:
-            seed = self._options.seed
+            seed = self._options.seed if seeded else None
             declared = self._ask(
                 "declare",
                 name=name,
@@ -152,6 +155,7 @@ class PoolClient:
                 grant.waited_s,
                 seeding=grant.seeding,
                 lost=grant.lost,
+                containers=grant.containers,
             )
             self._leases[grant.lease] = lease
             if not lease.seeding:
@@ -343,16 +347,6 @@ class PoolClient:
 
             self._specs[name] = load(self._loads[name])
         return self._specs[name]
-
-
-def _handle_of(pid: int) -> int | None:
-    """Return a descriptor that becomes readable when a process ends; None: there is none."""
-    if not pid or not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # an old kernel, or it has just ended
-        return None
 
 
 def _gone(action: str) -> BrokerGoneError:

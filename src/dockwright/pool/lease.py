@@ -296,6 +296,7 @@ class Lease:
         seeding: whether the holder has to seed the stack and then ask for a lease again.
         lost: the units whose clients lost their connections by a reset since this process had the
             stack before; None: there was none.
+        containers: the ids of its containers by service, as far as a client was told them.
         leased: the stack as the holder sees it.
         spans: records what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
@@ -308,6 +309,7 @@ class Lease:
     waited_s: float
     seeding: bool = False
     lost: tuple[str, ...] | None = None
+    containers: Mapping[str, str] = field(default_factory=dict)
     leased: LeasedStack = field(init=False)
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     began_s: float = field(default_factory=time.time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import socket
 import stat
 import struct
@@ -231,3 +232,26 @@ def peer_uid(sock: socket.socket) -> int:
     level, option = 0, 1  # SOL_LOCAL, LOCAL_PEERCRED
     credentials = sock.getsockopt(level, option, struct.calcsize("2I"))
     return int(struct.unpack("2I", credentials)[1])
+
+
+def process_handle(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when a process ends; None: there is none."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # an old kernel, or it has just ended
+        return None
+
+
+def ends_within(pid: int, seconds: float) -> bool:
+    """Wait until a process has ended; return whether it has within this time."""
+    handle = process_handle(pid)
+    if handle is None:
+        return True  # it is gone, or this system cannot tell: its owner is looked at all the same
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+    finally:
+        os.close(handle)

@@ -24,6 +24,7 @@ from dockwright.pool.journal import RetainedStacks, Workspace
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.pool import Pool, PoolStatistics
 from dockwright.pool.reaper import reap
+from dockwright.pool.runtime import ends_within
 from dockwright.pool.timeline import Advice, PoolTimeline
 from dockwright.recording import (
     BrokerReport,
@@ -40,6 +41,7 @@ from dockwright.stack.host_ports import PortMode, declared_host_ports, is_taken
 _log = logging.getLogger(__name__)
 
 _MOST_KEYS = 256  # the most declarations whose key is remembered
+_DYING_S = 0.5  # a killed process closes its connection a moment before it is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,16 @@ class PoolService:
     def left(self, pid: int) -> None:
         """Stop sampling a client that is gone."""
         self._sampler.unwatch(pid)
+
+    def clean_up_after(self, pid: int) -> None:
+        """Remove what a client created beside its stacks that left without goodbye, as it died."""
+        try:
+            if ends_within(pid, _DYING_S):
+                with self._lock:
+                    _, engine, _ = self._open()
+                self._reap(engine)
+        except DockwrightError as failure:
+            _log.warning("could not look for what a dead client left: %s", failure)
 
     def close(self) -> None:
         """Remove everything.

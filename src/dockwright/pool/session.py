@@ -108,6 +108,7 @@ class RunSession:
         self._kept: dict[str, str] = {}
         self._loads: dict[str, LoadOptions] = {}
         self._ports: dict[str, PortMode] = {}
+        self._unseeded: set[str] = set()
         self._environ = environ
         self._seed = seed
         self._run = run
@@ -144,16 +145,20 @@ class RunSession:
             if self._pool is not None:
                 self._pool.record(lane)
 
-    def declare(self, name: str, options: LoadOptions, *, ports: PortMode = "free") -> None:
+    def declare(
+        self, name: str, options: LoadOptions, *, ports: PortMode = "free", seeded: bool = True
+    ) -> None:
         """Declare another stack beside those of the settings.
 
         Args:
             name: its name in requirements; with other options than before it is another stack.
             options: how its Compose project is loaded.
             ports: which host ports its copies have, if no setting says it.
+            seeded: whether the suite's seed, if any, is for it.
         """
         with self._lock:
             self._loads[name], self._ports[name] = options, ports
+            (self._unseeded.discard if seeded else self._unseeded.add)(name)
             self._unavailable.pop(name, None)
 
     def prepare(self, demand: Mapping[str, int]) -> None:
@@ -321,16 +326,26 @@ class RunSession:
             if name in self._unavailable:
                 raise self._unavailable[name]
             try:
-                if self._pool is None:
-                    self._pool = PoolClient(self.pool_options())
-                    if self._lane:
-                        self._pool.record(self._lane)
+                pool = self.attend()
                 options = self._loads.get(name) or load_options(self.settings, name, self._environ)
-                self._pool.declare(name, options, self.ports_of(name))
+                pool.declare(name, options, self.ports_of(name), seeded=name not in self._unseeded)
             except DockwrightError as unavailable:
                 # Every test would fail in the same way; do not make each of them wait for it.
                 self._unavailable[name] = unavailable
                 raise
+            return pool
+
+    def attend(self) -> PoolClient:
+        """Be a client of the broker: it removes what this process leaves if it is killed.
+
+        Raises:
+            LeaseError: no broker could be started or reached.
+        """
+        with self._lock:
+            if self._pool is None:
+                self._pool = PoolClient(self.pool_options())
+                if self._lane:
+                    self._pool.record(self._lane)
             return self._pool
 
     def ports_of(self, name: str) -> PortMode:

@@ -88,11 +88,17 @@ class _Order:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Load another plugin's fixtures, if asked for; fires while options can be declared."""
+    """Prepare for suites of other tools, if asked for; fires while options can be declared."""
     with surviving(early_config, _SET_UP), usage_errors():
         settings = settings_of(early_config, early_config.known_args_namespace)
-        if settings.compat:
+        if "pytest-docker" in settings.compat:
             early_config.pluginmanager.import_plugin("dockwright.pytest_plugin.pytest_docker")
+        tools = [name for name in settings.compat if name != "pytest-docker"]
+        if tools:  # before any conftest.py imports them
+            from dockwright.pytest_plugin.containers import register
+
+            early_config.stash[RUN] = _run(early_config, settings)
+            register(early_config, tools)
     given = early_config.known_args_namespace
     if settings.isolate and not (given.help or getattr(given, "collectonly", False)):
         from dockwright.pytest_plugin.isolated import isolate
@@ -106,14 +112,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
     with surviving(config, _SET_UP), usage_errors():
         settings = settings_of(config)
-        config.stash[RUN] = Run(
-            settings,
-            # xdist gives all processes of a run the same one
-            getattr(config, "workerinput", {}).get("testrunuid") or os.urandom(16).hex(),
-            find_seed=partial(_find_seed, config, settings),
-            tell_reset=partial(_tell_reset, config),
-            on_first_use=partial(_load_for_stacks, config, settings),
-        )
+        if RUN not in config.stash or not config.stash[RUN].in_use:
+            config.stash[RUN] = _run(config, settings)
         _require_exporter(config, settings)
         _load_for_order(config, settings)
     with surviving(config, "offer its fixtures"):
@@ -121,6 +121,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         with surviving(config, "collect what xdist's workers did"):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.xdist")
+
+
+def _run(config: pytest.Config, settings: Settings) -> Run:
+    return Run(
+        settings,
+        # xdist gives all processes of a run the same one
+        getattr(config, "workerinput", {}).get("testrunuid") or os.urandom(16).hex(),
+        find_seed=partial(_find_seed, config, settings),
+        tell_reset=partial(_tell_reset, config),
+        on_first_use=partial(_load_for_stacks, config, settings),
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -104,6 +104,7 @@ class Run:
         self._ahead: threading.Thread | None = None
         self._seed: Seed | None = None
         self._reasons: dict[str, str] = {}
+        self._notes: list[str] = []
 
     def in_full_once(self, reason: str, test: str) -> str:
         """Return why a test gets no stack; only the first line if an earlier test has the rest."""
@@ -127,6 +128,16 @@ class Run:
                 self._session.record(self.recorder.spans, self.recorder.worker)
             self._on_first_use()
         return self._session
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a stack was used, so that there is a session."""
+        return self._session is not None
+
+    def note(self, text: str) -> None:
+        """Show a line at the end of the run, once."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     def start_ahead(self, stacks: Iterable[str]) -> None:
         """Start stacks in the background that the tests are likely to need."""
@@ -254,11 +265,16 @@ class Run:
 
     def close(self) -> Summary | None:
         """Leave the pool and return the summary of this process; None: it used no stack."""
-        if self._session is None:
+        if self._session is None and not self._notes:
             return None
         if self._ahead is not None:
             self._ahead.join()
-        summary = self._session.close()
+        summary = self._session.close() if self._session is not None else None
+        if self._notes:
+            from dockwright.recording import Summary
+
+            noted = Summary(notes=tuple(self._notes))
+            summary = Summary.added([summary, noted]) if summary is not None else noted
         if summary is not None:
             self.summaries.append(summary)
         return summary

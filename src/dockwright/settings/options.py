@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from dockwright._text import parse_duration
 
-COMPATIBLE = ("pytest-docker",)
-"""The plugins whose fixtures dockwright can provide."""
+COMPATIBLE = ("pytest-docker", "testcontainers", "pytest-databases")
+"""The tools whose suites dockwright can run unchanged."""
 
 PORT_MODES = ("free", "declared")
 """Which host ports the copies of a stack have: free ones, or those that its file declares."""
@@ -70,11 +70,12 @@ def parse_memory(text: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def parse_compat(text: str) -> str:
-    """Read the name of a plugin whose fixtures to provide; an empty text: none."""
-    if text and text not in COMPATIBLE:
+def parse_compat(text: str) -> tuple[str, ...]:
+    """Read the names of the tools whose suites to run unchanged, separated by commas."""
+    names = tuple(filter(None, (name.strip() for name in text.split(","))))
+    if not set(names) <= set(COMPATIBLE):
         raise ValueError(f"expected one of: {', '.join(COMPATIBLE)}")
-    return text
+    return names
 
 
 def parse_record(text: str) -> str:
@@ -263,8 +264,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "compat",
         parse_compat,
-        "provide another plugin's fixtures, so that its suites run unchanged: pytest-docker",
-        metavar="PLUGIN",
+        "run suites of other tools unchanged, on the pool: pytest-docker, testcontainers, "
+        "pytest-databases; separate several by commas",
+        metavar="TOOL",
     ),
     Option(
         "seed_inputs",

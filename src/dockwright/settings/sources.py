@@ -46,7 +46,7 @@ class Settings:
         keep_failed: whether the first failed test's stack is kept.
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
-        compat: the plugin whose fixtures are offered too (see `COMPATIBLE`), or an empty text.
+        compat: the tools whose suites run unchanged (see `COMPATIBLE`).
         isolate: whether each worker gets a world of its own.
         isolate_images: further images that the engines of worlds start with.
         schedule: whether dockwright plans runs (see `SCHEDULE`).
@@ -83,7 +83,7 @@ class Settings:
     keep_failed: bool = False
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
-    compat: str = ""
+    compat: tuple[str, ...] = ()
     isolate: bool = False
     isolate_images: tuple[str, ...] = ()
     schedule: str = "auto"
