@@ -182,6 +182,7 @@ def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite)
                 yield container
 
         def test_it(cache):
+            cache.get_client().bgsave()  # writes to its log
             assert cache.get_client().dbsize() == 1
         """,
     )

@@ -30,7 +30,7 @@ def shared():
     with RedisContainer("redis:7") as container:
         yield container
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(6))
 def test_changes(shared, number):
     with RedisContainer("redis:7") as cache:
         assert cache.get_client().dbsize() == 0
@@ -66,7 +66,7 @@ def test_a_killed_run_of_two_workers_leaves_nothing(
     moments = random.Random(11)
     pause = threading.Event()
     slowest_s, found = 0.0, 0
-    for _ in range(rounds(2, 50)):
+    for _ in range(rounds(1, 50)):
         process = containers.start("-n", "2")
         pause.wait(moments.random() * whole_s)  # the random moment
         found += len(containers.left(engine))
