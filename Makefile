@@ -23,6 +23,7 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 # the first one fails.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
+	scripts/ensure-guides >/dev/null || true; \
 	export DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration || failed=1; \
 	$(BIN)/python -m pytest -n 2 --reruns 2 tests || failed=1; \
@@ -33,6 +34,7 @@ test-engines: $(VENV)/ready  ## run the tests on newer engines (root on Debian),
 
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
+	scripts/ensure-guides >/dev/null || true; \
 	export DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
 	$(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py tests/stack/test_surroundings_battery.py \
 	tests/profile/test_waste.py tests/pool/test_deaths.py tests/history/test_regressions.py \

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from dockwright.engine import Engine
 from dockwright.paths import project_hash
-from dockwright.pool import RetainedStacks, remove, survey
 from dockwright.wait import Continue, Outcome, Ready, until
 from tests._support.docs.pages import Command, Page, all_pages
 from tests._support.docs.runner import Runner
 from tests._support.owned import leftovers
 
-RUNNABLE = [page for page in all_pages() if any(isinstance(each, Command) for each in page.steps())]
+RUNNABLE = [
+    page
+    for page in all_pages()
+    if page.path.parent.name != "guides" and any(isinstance(each, Command) for each in page.steps())
+]
 FIRST = ("README.md", "docs/tutorial/first-suite.md")
 """The pages that every user reads."""
-
-IMAGES = ("postgres:15", "redis:7", "busybox:1")
-
-
-@pytest.fixture
-def runner(engine: Engine, tmp_path: Path) -> Iterator[Runner]:
-    missing = [image for image in IMAGES if not engine.has_image(image)]
-    if missing:
-        pytest.skip(f"the pages need {', '.join(missing)}: run scripts/ensure-images")
-    directory, home = tmp_path / "notes", tmp_path / "home"
-    directory.mkdir()
-    home.mkdir()
-    made = Runner(directory, home)
-    yield made
-    made.execute(Command("dockwright pool drain", (), 0, 0), "after the page")
-    _remove_all_of(engine, directory)
-
-
-def _remove_all_of(engine: Engine, directory: Path) -> None:
-    # Whoever owns it: a page that fails half way may leave a stack that was to be uninstalled.
-    kept = RetainedStacks(directory / "none")
-    doomed = [
-        each for each in survey(engine, kept) if each.ownership.project == project_hash(directory)
-    ]
-    remove(engine, doomed, kept)
 
 
 @pytest.mark.engine
