@@ -99,8 +99,8 @@ def test_a_follow_may_be_silent_for_longer_than_any_timeout(
 ) -> None:
     from dockwright.engine import Endpoint, connect
 
-    impatient = connect(Endpoint(engine.endpoint.url, "impatient"), timeout_s=0.5)
-    container = owned.run(scratch, "sh", "-c", "sleep 1.5; echo late")
+    impatient = connect(Endpoint(engine.endpoint.url, "impatient"), timeout_s=2.0)
+    container = owned.run(scratch, "sh", "-c", "sleep 3; echo late")
     assert [line.text for line in impatient.logs(container, follow=True)] == ["late"]
     impatient.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -150,8 +151,10 @@ def test_what_one_way_has_read_the_other_can_write(
     writer(engine)[1](copy, empty, reader(engine)[0](source, container))
     found = place.run(copy, LIST)
     if reader is through and not engine.can.whole_archives:
-        # Podman's archives lose the owner of the directory itself.
-        found, expected = (each.partition("\n")[2] for each in (found, expected))
+        # Podman's archives lose the owners of directories.
+        found, expected = (
+            re.sub(r" \d+ \d+ directory", " directory", listing) for listing in (found, expected)
+        )
     assert found == expected
 
 
