@@ -24,6 +24,7 @@ from bench import (
     suites,
     teardown,
     testcontainers_suites,
+    worlds,
 )
 from bench.bench import ROOT, Bench
 from bench.leftovers import remove_leftovers
@@ -48,6 +49,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
         testcontainers_suites.measure,
         "suites of testcontainers, unchanged, with and without",
     ),
+    "worlds": (worlds.measure, "worlds of isolated workers: start, disk, a suite that waits"),
     "own images": (own_images.measure, "a suite whose images have names of their own"),
 }
 

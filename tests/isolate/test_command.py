@@ -152,3 +152,27 @@ def test_doctor_says_whether_worlds_can_be_made(worlds: Worlds) -> None:
     assert code == 0, text
     for name in ("rights", "control groups", "namespaces", "dockerd", "engine"):
         assert f"isolate: {name}" in text
+
+
+def test_a_profile_sees_what_isolated_workers_do(worlds: Worlds) -> None:
+    for number in range(2):
+        text = "import time\ndef test_sleeps(): time.sleep(0.5)\n"
+        (worlds.suite / f"test_{number}.py").write_text(text)
+    profile = worlds.suite.parent / "profile.json"
+    isolated = (*COMMAND, "isolate", *WITHOUT_ENGINE, "--", *worlds.pytest("-n", "2"))
+    code, text = worlds.run(*COMMAND, "profile", "--json", str(profile), "--", *isolated)
+    assert code == 0, text
+    assert text.count("fixed sleeps: time.sleep") == 2
+    assert "test_0.py:2 in test_sleeps" in text
+
+
+def test_paths_relative_to_the_project_do_not_lead_out(worlds: Worlds) -> None:
+    """Above the project is the world's own home directory."""
+    (worlds.suite.parent / "secret").write_text("outside")
+    (worlds.suite / "test_up.py").write_text(
+        "import os\ndef test_up(): assert sorted(os.listdir('..')) == ['cache', 'suite']\n"
+    )
+    code, text = worlds.isolate(
+        *WITHOUT_ENGINE, "--show", str(worlds.cache), "--", *worlds.pytest("-n", "1")
+    )
+    assert code == 0, text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,6 +110,30 @@ def test_nothing_is_left_after_a_kill_at_a_random_moment(
                 run.kill()  # the rest of the run, which goes on
         finally:
             _kill_quietly(run)
+    _nothing_is_left(worlds)
+
+
+def test_nothing_is_left_after_ctrl_c(worlds: Worlds, engine: Engine, scratch: str) -> None:
+    """As a terminal sends it: to all processes of the group, inside and outside."""
+    (worlds.suite / "test_one.py").write_text(
+        _SUITE.replace("IMAGE", repr(scratch)).replace("FILE", "one")
+    )
+    command = worlds.pytest("-n", "1", "-p", "no:cacheprovider")
+    process = subprocess.Popen(
+        [*COMMAND, "isolate", "--image", scratch, "--", *command],
+        cwd=worlds.suite,
+        env=worlds.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        _wait_until_tests_run(worlds.suite, psutil.Process(process.pid))
+        worlds.look()
+        os.killpg(process.pid, signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, text
+    assert "KeyboardInterrupt" in text
     _nothing_is_left(worlds)
 
 

@@ -24,7 +24,7 @@ _END_S = 10.0
 _PAUSE_S = 0.02
 
 
-def start(world: Path, wrapper: int, parent: int | None, lock: int) -> tuple[int, int]:
+def start(world: Path, wrapper: int, parent: int | None, lock: int, usage: str) -> tuple[int, int]:
     """Start a keeper for a world that is about to be made.
 
     Args:
@@ -32,6 +32,7 @@ def start(world: Path, wrapper: int, parent: int | None, lock: int) -> tuple[int
         wrapper: the process that the world ends with (a pidfd).
         parent: the process without which the world makes no sense (a pidfd); None: there is none.
         lock: the descriptor that holds the world's lock.
+        usage: the file that gets a line with the processor time of the world; empty: none.
 
     Returns:
         Its process, and a descriptor: once all copies of that are closed, the keeper cleans up.
@@ -45,6 +46,8 @@ def start(world: Path, wrapper: int, parent: int | None, lock: int) -> tuple[int
         os.close(writing)
         _detach({reading, wrapper, lock, *([parent] if parent is not None else [])})
         _wait(reading, wrapper, parent)
+        if usage:
+            _note_usage(world, usage)
         remove(world)
     finally:
         os._exit(0)
@@ -52,15 +55,25 @@ def start(world: Path, wrapper: int, parent: int | None, lock: int) -> tuple[int
 
 def remove(world: Path) -> bool:
     """Kill what is left of a world and remove its control groups and data; return success."""
-    with suppress(OSError, ValueError):
-        groups = [Path(group) for group in json.loads((world / GROUPS).read_text())]
-        control_groups.end(groups)
+    control_groups.end(_groups(world))
     deadline = time.monotonic() + _END_S
     while world.exists() and time.monotonic() < deadline:
         shutil.rmtree(world, ignore_errors=True)  # again while a dying process still writes
         if world.exists():
             time.sleep(_PAUSE_S)
     return not world.exists()
+
+
+def _groups(world: Path) -> list[Path]:
+    with suppress(OSError, ValueError):
+        return [Path(group) for group in json.loads((world / GROUPS).read_text())]
+    return []
+
+
+def _note_usage(world: Path, usage: str) -> None:
+    used = control_groups.used_cpu_s(_groups(world))
+    with suppress(OSError), Path(usage).open("a") as file:  # short lines arrive in one piece
+        file.write(f"{used:.3f}\n")
 
 
 def sweep(worlds: Path) -> list[str]:

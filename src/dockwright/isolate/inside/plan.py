@@ -58,6 +58,7 @@ class Plan:
         data_root: an existing directory for the engine's data, instead of one that is removed.
         images: the directory with the images that engines start with; empty: none.
         reached: ports of the machine's loopback that a world reaches at its own.
+        usage: the file that gets a line with the processor time of each world; empty: none.
         shown: what stays visible and writable below the directories that `home` replaces.
         tools: what stays visible there but cannot be changed.
     """
@@ -71,6 +72,7 @@ class Plan:
     data_root: str = ""
     images: str = ""
     reached: tuple[int, ...] = ()
+    usage: str = ""
     shown: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
 

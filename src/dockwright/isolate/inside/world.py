@@ -38,6 +38,7 @@ from dockwright.isolate.inside.plan import (
 PREFIX = "dockwright-"
 """What the names of worlds begin with: their directories and control groups."""
 
+_LAST_PID, _PIDS = Path("/proc/sys/kernel/ns_last_pid"), 32_768
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _CANNOT = "run `dockwright doctor --isolate` to see what is missing"
 
@@ -110,7 +111,11 @@ class _Wrapper:
 
     def _keep(self) -> None:
         self._keeper, self._open = keeper.start(
-            self._world.directory, self._me, self._parent, self._lock
+            self._world.directory,
+            self._me,
+            self._parent,
+            self._lock,
+            self._world.plan.usage,
         )
 
     def _begin(self, interrupted: object) -> int:
@@ -197,12 +202,17 @@ def first_process(
 
 
 def _separate(world: World, groups: list[Path]) -> None:
+    here = Path.cwd()
     separated = kernel.NEW_MOUNTS | kernel.NEW_IPC | kernel.NEW_UTS
     kernel.unshare(separated | (kernel.NEW_NETWORK if world.plan.net else 0))
     view.arrange(world.plan, world.directory)
     control_groups.enter(groups)
     if world.plan.net:
         kernel.raise_loopback()
+    # The directory of before may be covered: `..` would lead to the home directory outside.
+    os.chdir(here if here.is_dir() else "/")
+    with suppress(OSError):  # records of several worlds are read together: few equal numbers
+        _LAST_PID.write_text(str(secrets.randbelow(_PIDS // 2)))
 
 
 def _start(world: World, interrupted: object) -> int:
