@@ -181,23 +181,32 @@ def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) 
     assert found["socket in /run"] == "FileNotFoundError"
 
 
-def test_tools_below_home_can_be_read_but_not_changed(worlds: Worlds) -> None:
+def test_changes_to_tools_below_home_stay_in_the_world(worlds: Worlds) -> None:
     tool = Path.home() / f".dwtest-{uuid.uuid4().hex[:10]}"
     tool.mkdir()
+    script = f"""
+import json, pathlib
+place = pathlib.Path({str(tool)!r})
+before = (place / "bin" / "program").read_text()
+(place / "bin" / "program").write_text("changed")
+(place / "made").mkdir()
+(place / "removed").unlink()
+print(json.dumps({{"before": before, "after": (place / "bin" / "program").read_text()}}))
+"""
     try:
-        (tool / "program").write_text("as it was")
-        script = (
-            "import json, pathlib, sys; place = pathlib.Path(sys.argv[1])\n"
-            "try: written = str((place / 'program').write_text('changed'))\n"
-            "except OSError as failure: written = failure.strerror\n"
-            "print(json.dumps({'read': (place / 'program').read_text(), 'written': written}))"
-        ).replace("sys.argv[1]", repr(str(tool)))
+        (tool / "bin").mkdir()
+        (tool / "bin" / "program").write_text("as it was")
+        (tool / "removed").write_text("")
         plan = replace(worlds.plan(), engine=False)
         plan = plan.also(shown=[], tools=[str(tool)], reached=[])
         answers = worlds.answers(plan, script)
+        left = sorted(str(each.relative_to(tool)) for each in tool.rglob("*"))
+        content = (tool / "bin" / "program").read_text()
     finally:
         shutil.rmtree(tool)
-    assert answers == {"read": "as it was", "written": "Read-only file system"}
+    assert answers == {"before": "as it was", "after": "changed"}
+    assert left == ["bin", "bin/program", "removed"]
+    assert content == "as it was"
 
 
 @pytest.mark.engine

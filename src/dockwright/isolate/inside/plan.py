@@ -60,7 +60,7 @@ class Plan:
         reached: ports of the machine's loopback that a world reaches at its own.
         usage: the file that gets a line with the processor time of each world; empty: none.
         shown: what stays visible and writable below the directories that `home` replaces.
-        tools: what stays visible there but cannot be changed.
+        tools: what stays visible there too; changes to it stay in the world.
     """
 
     worlds: str

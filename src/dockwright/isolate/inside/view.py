@@ -50,16 +50,21 @@ def arrange(plan: Plan, world: Path) -> None:
     hidden = replaced(plan)
     shown = _outermost(plan.shown, hidden)
     tools = [path for path in _outermost(plan.tools, hidden) if not _is_below(path, shown)]
-    opened = [(path, os.open(path, os.O_PATH), path not in shown) for path in (*tools, *shown)]
+    opened = {path: os.open(path, os.O_PATH) for path in (*tools, *shown)}
     sources = {place.name: os.open(place, os.O_PATH) for place in world.iterdir()}
+    own = os.open(world, os.O_PATH)
     images = os.open(plan.images, os.O_PATH) if plan.images else None
     data = os.open(plan.data_root or world / "docker", os.O_PATH) if plan.engine else -1
     kernel.mount("proc", "/proc", "proc", kernel.PLAIN)
     for number, directory in sorted(enumerate(hidden), key=lambda each: len(each[1].parts)):
         directory.mkdir(parents=True, exist_ok=True)  # it may be below one that was just replaced
         kernel.bind(_opened(sources[f"home{number}"]), str(directory))
-    for path, descriptor, read_only in opened:
-        _show(path, descriptor, read_only=read_only)
+    for path, descriptor in opened.items():
+        _make_room(path, descriptor)
+        if path in shown:
+            kernel.bind(_opened(descriptor), str(path))
+        else:
+            _show_tool(path, descriptor, Path(_opened(own)))
     _own_runtime(plan)
     if plan.engine:
         _engine_data(data, images)
@@ -146,14 +151,31 @@ def _is_below(path: Path, directories: Iterable[Path]) -> bool:
     return any(path == each or each in path.parents for each in directories)
 
 
-def _show(path: Path, descriptor: int, *, read_only: bool) -> None:
+def _make_room(path: Path, descriptor: int) -> None:
+    """Make an empty file or directory to mount something like it on."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         if Path(_opened(descriptor)).is_dir():
             path.mkdir()
         else:
             path.touch()
-    kernel.bind(_opened(descriptor), str(path), read_only=read_only)
+
+
+def _show_tool(path: Path, descriptor: int, world: Path) -> None:
+    """Show a directory whose changes stay in the world; read-only where that cannot be done."""
+    layer = world / f"tool{descriptor}"
+    for name in ("changes", "work"):
+        (layer / name).mkdir(parents=True)
+    parts = {
+        "lowerdir": _opened(descriptor),
+        "upperdir": layer / "changes",
+        "workdir": layer / "work",
+    }
+    options = ",".join(f"{name}={place}" for name, place in parts.items())
+    try:
+        kernel.mount("overlay", str(path), "overlay", options=options)
+    except OSError:  # a file, or a file system that cannot be a layer
+        kernel.bind(_opened(descriptor), str(path), read_only=True)
 
 
 def _opened(descriptor: int) -> str:
