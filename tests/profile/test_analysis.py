@@ -93,7 +93,7 @@ def test_the_innermost_cause_counts_except_in_a_client() -> None:
             call("engine", 21, 23, method="GET", path="/version", status=200),
             call("engine", 30, 33, method="GET", path=path, status=200),
             call("engine", 40, 41, method="GET", path=f"{path[:-5]}/stats?stream=False"),
-            call("engine", 42, 43, method="GET", path=f"{path[:-5]}/stats?stream=False&one-shot=1"),
+            call("engine", 42, 43, method="GET", path=f"{path[:-5]}/stats?stream=0&one-shot=True"),
             call("engine", 50, 52, method="POST", path="/v1.41/images/create?tag=1"),
             call("engine", 60, 61, method="DELETE", path=f"/containers/{ID}", status=404),
         )
@@ -388,22 +388,85 @@ def test_truncated_and_foreign_records_are_skipped(tmp_path: Path) -> None:
     assert [(each.kind, each.end) for each in found.spans] == [("sleep", 4.0), ("test", 4.0)]
 
 
+def own(begin: float, end: float, cause: str, site: str, **more: Any) -> Slice:
+    """A piece of time at a call site of the suite."""
+    return Slice(begin, end, cause, site, own=True, call=(begin,), **more)
+
+
 def test_advice_is_ranked_and_links_to_existing_pages() -> None:
     pieces = [
-        Slice(0, 2, "client", "a", call=(1,)),
-        Slice(2, 6, "client", "b", call=(2,)),
-        Slice(6, 16, "sleep", "c"),
-        Slice(16, 16.01, "sleep", "d"),
+        own(0, 2, "client", "a"),
+        own(2, 6, "client", "b"),
+        own(6, 16, "sleep", "c"),
         Slice(20, 21, "body"),
-        *(Slice(30, 31, cause, "e", call=(cause,)) for cause in ("grace", "health", "polling")),
-        *(Slice(40, 41, cause, "e", call=(cause,)) for cause in ("statistics", "cleanup", "pull")),
+        *(own(30, 31, cause, "e") for cause in ("grace", "health", "polling")),
+        *(own(40, 41, cause, "e") for cause in ("statistics", "cleanup", "pull")),
     ]
     advice = advise(pieces, 50.0, 2)
-    assert [round(each.saves_s, 2) for each in advice] == [10, 3, 1, 1, 1, 1, 1, 0.95]
+    assert [round(each.saves_s, 2) for each in advice] == [10, 3, 1, 1, 1, 1, 1, 0.98]
     assert (advice[0].title, advice[0].wall_s) == ("a fixed sleep at c", 5.0)
     assert advice[1].sites == ("b: 4.00 s", "a: 2.00 s")
     root = Path(__file__).parents[2]
     assert [each.page for each in advice if not (root / each.page).is_file()] == []
+
+
+def test_equal_advice_at_many_call_sites_is_one_group() -> None:
+    pieces = [
+        *(own(at, at + 1, "sleep", f"test_{at}.py:1") for at in range(5)),
+        *(own(at, at + 2, "grace", "fixture", what=f"db-{at}") for at in range(10, 30, 4)),
+        own(40, 44, "health", "fixture", what="web"),
+    ]
+    advice = advise(pieces, 60.0, 1)
+    assert [(each.title, each.saves_s, len(each.sites)) for each in advice] == [
+        ("5 containers ignore their stop signal until they are killed (db-10, db-14, db-18, ...)",
+         10.0, 1),
+        ("fixed sleeps at 5 call sites", 5.0, 5),
+        ("web is checked only once in a health check interval", 4.0, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", ["sleep", "polling", "client", "statistics", "cleanup", "pull"])
+def test_what_an_installed_package_does_is_no_advice_to_the_author(cause: str) -> None:
+    pieces = [Slice(at, at + 5, cause, "pkg/plugin.py:7", call=(at,)) for at in (0, 10)]
+    assert advise(pieces, 60.0, 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("begins", "saved_s"),
+    [
+        pytest.param([0], 1.98, id="one"),
+        pytest.param([0, 3.5, 7], 3 * 1.98, id="pauses longer than a second"),
+        pytest.param([0, 2, 4], 1.98 + 1 + 1, id="one after the other"),
+        pytest.param([0, 2.4], 1.98 + 1.4, id="a short pause"),
+    ],
+)
+def test_single_samples_are_taken_once_a_second(begins: list[float], saved_s: float) -> None:
+    pieces = [own(begin, begin + 2, "statistics", "a") for begin in begins]
+    (advice,) = advise(pieces, 60.0, 1)
+    assert advice.saves_s == pytest.approx(saved_s)
+    assert "`precpu_stats` are empty" in advice.how
+
+
+def test_containers_that_do_one_job_are_not_advised_to_be_a_stack() -> None:
+    job = [
+        "POST /containers/create", "POST /containers/j1/start", "POST /containers/j1/wait?x=1",
+        "DELETE /containers/j1",
+    ]  # fmt: skip
+    paths = [*job, *(path.replace("j1", "j2") for path in job)]
+    pieces = [own(at, at + 1, "engine", "helper", path=path) for at, path in enumerate(paths)]
+    runs = [["docker", "run", "--rm", "busybox", "true"], ["docker", "container", "run", "x"]]
+    pieces += [
+        own(20 + at, 21 + at, "docker", "cli", command=read_command(words))
+        for at, words in enumerate(runs)
+    ]
+    assert advise(pieces, 60.0, 1) == ()
+    detached = [["docker", "run", flag, "db"] for flag in ("-d", "--detach", "-itd")]
+    pieces += [
+        own(30 + at, 31 + at, "docker", "cli", command=read_command(words))
+        for at, words in enumerate(detached)
+    ]
+    (advice,) = advise(pieces, 60.0, 1)
+    assert advice.saves_s == pytest.approx(2.0)
 
 
 def test_repeated_starts_are_advised_to_be_shared() -> None:
@@ -422,11 +485,12 @@ def test_time_inside_a_container_is_not_a_saving() -> None:
         Slice(at, at + 1, "engine", "a", path=path, call=(at,))
         for at, path in enumerate(
             ["POST /containers/create", "POST /containers/x/start", "POST /containers/x/wait",
-             "POST /containers/x/exec", "DELETE /containers/x", "POST /containers/y/start"]
+             "POST /containers/x/exec", "POST /containers/x/stop", "DELETE /containers/x",
+             "POST /containers/y/start"]
         )
     ]  # fmt: skip
     (advice,) = advise(pieces, 60.0, 1)
-    assert advice.saves_s == 2.0
+    assert advice.saves_s == 2.5
 
 
 def test_a_site_in_a_package_is_named_where_the_suite_has_none() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockwright.profile.analysis.result import Advice, grouped
@@ -12,9 +12,13 @@ from dockwright.profile.analysis.timeline import Slice
 _LEAST_S = 0.05
 _LEAST_SHARE = 0.002
 _REPEATED = 2
-_ONE_SHOT_S = 0.05
-"""What a statistics sample takes that does not wait for a second one, with some reserve."""
+_NAMES_SHOWN = 3
+_SAMPLE_S = 1.0
+_ONE_SHOT_S = 0.02
+"""A single statistics sample takes 20 ms if the engine's last one is older than a second; otherwise
+it waits for the next second (measured on Docker 20.10). Other clients' samples count as well."""
 
+_DETACHED = re.compile(r"-[a-zA-Z]*d[a-zA-Z]*|--detach(=true)?")
 _LIFE = re.compile(
     r"POST /containers/(create\b|[^/]+/(start|stop|kill|restart)\b)|DELETE /containers/"
 )
@@ -26,9 +30,11 @@ class _Remedy:
 
     Attributes:
         causes: whose time it is.
-        concerns: which of it.
+        select: which of it.
         subject: what belongs together.
         title: with ``{0}`` for the subject.
+        many: the title for several subjects, with ``{0}`` for their number and ``{1}`` for some of
+            them; empty: each is a piece of advice of its own.
         saves: how much of the time of some slices would be saved.
         how: what to do.
         page: the how-to.
@@ -42,7 +48,8 @@ class _Remedy:
     how: str
     page: str
     bound: str = "about"
-    concerns: Callable[[Slice], bool] = lambda _: True
+    select: Callable[[Sequence[Slice]], Sequence[Slice]] = lambda slices: slices
+    many: str = ""
 
 
 def advise(slices: Sequence[Slice], wall_s: float, lanes: int) -> tuple[Advice, ...]:
@@ -55,13 +62,17 @@ def advise(slices: Sequence[Slice], wall_s: float, lanes: int) -> tuple[Advice, 
 
 
 def _applied(remedy: _Remedy, slices: Sequence[Slice], lanes: int) -> Iterator[Advice]:
-    concerned = [
-        piece for piece in slices if piece.cause in remedy.causes and remedy.concerns(piece)
-    ]
-    for subject, pieces in grouped(concerned, remedy.subject).items():
+    concerned = remedy.select([piece for piece in slices if piece.cause in remedy.causes])
+    by_subject = grouped(concerned, remedy.subject)
+    groups: dict[str, Sequence[Slice]] = {
+        remedy.title.format(subject): pieces for subject, pieces in by_subject.items()
+    }
+    if remedy.many and len(groups) > 1:
+        groups = {remedy.many.format(len(groups), _some(by_subject)): concerned}
+    for title, pieces in groups.items():
         saves_s = remedy.saves(pieces)
         yield Advice(
-            title=remedy.title.format(subject),
+            title=title,
             saves_s=saves_s,
             wall_s=saves_s / lanes,
             bound=remedy.bound,
@@ -69,6 +80,12 @@ def _applied(remedy: _Remedy, slices: Sequence[Slice], lanes: int) -> Iterator[A
             how=remedy.how,
             page=remedy.page,
         )
+
+
+def _some(by_subject: Mapping[str, Sequence[Slice]]) -> str:
+    """Return the subjects that take longest."""
+    ordered = sorted(by_subject, key=lambda subject: -_all(by_subject[subject]))
+    return ", ".join([*ordered[:_NAMES_SHOWN], *(["..."] if len(ordered) > _NAMES_SHOWN else [])])
 
 
 def _sites(pieces: Iterable[Slice]) -> tuple[str, ...]:
@@ -113,7 +130,49 @@ def _is_life(piece: Slice) -> bool:
 
 
 def _but_one_shots(pieces: Sequence[Slice]) -> float:
-    return max(0.0, _all(pieces) - _ONE_SHOT_S * _count(pieces))
+    """Return what single samples would save, with the pauses between the calls as they are."""
+    saved_s, free_since = 0.0, -_SAMPLE_S
+    calls = grouped(pieces, lambda piece: piece.call).values()
+    spans = [(min(each.begin for each in call), max(each.end for each in call)) for call in calls]
+    for begin, end in sorted(spans):
+        pause_s = max(0.0, begin - free_since)
+        saved_s += max(0.0, end - begin - max(_ONE_SHOT_S, _SAMPLE_S - pause_s))
+        free_since = end
+    return saved_s
+
+
+def _in_the_suite(slices: Sequence[Slice]) -> list[Slice]:
+    """Return what the suite's author can change: not the code of installed packages."""
+    return [piece for piece in slices if piece.own]
+
+
+def _of_services(slices: Sequence[Slice]) -> list[Slice]:
+    """Return the lives of containers, except of those that do one job and end by themselves."""
+    posts = [piece for piece in slices if piece.path.startswith("POST")]
+    ended = {each.container for each in posts if _calls(each, "stop", "kill", "restart")}
+    jobs = {each.container for each in posts if _calls(each, "wait")} - ended
+    serving = {each.site for each in posts if _starts(each) and each.container not in jobs}
+    job_sites = {each.site for each in posts if each.container in jobs} - serving
+    return [
+        piece
+        for piece in slices
+        if _is_life(piece)
+        and not _runs_job(piece)
+        and piece.container not in jobs
+        and not (_calls(piece, "create") and piece.site in job_sites)
+    ]
+
+
+def _calls(piece: Slice, *actions: str) -> bool:
+    return piece.path.partition("?")[0].rpartition("/")[2] in actions
+
+
+def _runs_job(piece: Slice) -> bool:
+    """Return whether it is a ``docker run`` that waits for its container to end."""
+    command = piece.command
+    if command is None or command.action not in ("run", "container run"):
+        return False
+    return not any(_DETACHED.fullmatch(word) for word in command.arguments)
 
 
 def _site(piece: Slice) -> str:
@@ -146,6 +205,8 @@ _REMEDIES = (
         "poll_for_* function returns as soon as it holds",
         _WAITS,
         "at most",
+        select=_in_the_suite,
+        many="fixed sleeps at {0} call sites",
     ),
     _Remedy(
         ("polling",),
@@ -155,6 +216,8 @@ _REMEDIES = (
         "replace the loop with dockwright.wait_for or a poll_for_* function: they react to "
         "events, and poll adaptively otherwise",
         _WAITS,
+        select=_in_the_suite,
+        many="poll loops that notice late at {0} call sites",
     ),
     _Remedy(
         ("grace",),
@@ -164,6 +227,7 @@ _REMEDIES = (
         "a disposable container needs no grace period: the `stack` fixture kills it; elsewhere "
         "set `init: true` or `stop_signal: SIGKILL`, or use `docker rm -f`, `down --timeout 0`",
         "docs/explanation/starting-fast.md",
+        many="{0} containers ignore their stop signal until they are killed ({1})",
     ),
     _Remedy(
         ("health",),
@@ -174,6 +238,7 @@ _REMEDIES = (
         "less often; elsewhere set a short `interval:`",
         "docs/explanation/starting-fast.md",
         "at most",
+        many="{0} containers are checked only once in a health check interval ({1})",
     ),
     _Remedy(
         ("compose",),
@@ -194,7 +259,7 @@ _REMEDIES = (
         "read, a reset in the background for the others",
         "docs/how-to/declare-stacks.md",
         "at most",
-        _is_life,
+        select=_of_services,
     ),
     _Remedy(
         ("client",),
@@ -203,6 +268,7 @@ _REMEDIES = (
         _all_but_one,
         "create one in a session-scoped fixture, or use dockwright's `docker_client`",
         "docs/how-to/use-stacks-in-your-own-fixtures.md",
+        select=_in_the_suite,
     ),
     _Remedy(
         ("statistics",),
@@ -210,8 +276,12 @@ _REMEDIES = (
         "a statistics call that waits for a second sample at {0}",
         _but_one_shots,
         "ask docker-py for one sample: `stats(stream=False, one_shot=True)`; `docker stats` always "
-        "takes two",
+        "takes two. One sample has memory, network and I/O, but its `precpu_stats` are empty: for "
+        "a CPU percentage keep the sample before it. An engine takes one sample a second",
         "docs/how-to/profile-a-suite.md",
+        "at most",
+        select=_in_the_suite,
+        many="statistics calls that wait for a second sample at {0} call sites",
     ),
     _Remedy(
         ("cleanup",),
@@ -221,6 +291,8 @@ _REMEDIES = (
         "clean up after use, not before: dockwright's stacks have unique names and are "
         "removed even if the tests are killed",
         "docs/how-to/clean-up-leftovers.md",
+        select=_in_the_suite,
+        many="cleanups that find nothing to remove at {0} call sites",
     ),
     _Remedy(
         ("pull",),
@@ -229,5 +301,7 @@ _REMEDIES = (
         _all,
         "pull images before the tests, once per machine",
         "docs/how-to/work-offline.md",
+        select=_in_the_suite,
+        many="images are pulled at {0} call sites",
     ),
 )

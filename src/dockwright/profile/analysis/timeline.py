@@ -21,7 +21,7 @@ _WHOLE = ("client", "pull", "wait")
 """What counts as a whole: `Popen.wait` with a timeout sleeps in turns, and is no sleep for that."""
 
 _ASYNC = ("async-sleep", "async-wait")
-_STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream=(?:1|[Tt]rue)|one-shot=1))")
+_STATISTICS = re.compile(r"/containers/[^/]+/stats\b(?!.*(?:stream|one-shot)=(?:1|[Tt]rue))")
 _PULL = re.compile(r"/images/create\b")
 _CONTAINER = re.compile(r"/containers/([^/?]+)")
 _VERSION = re.compile(r"^/v[\d.]+")
