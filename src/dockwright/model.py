@@ -434,6 +434,7 @@ class Requirement:
         scope: how long it is kept: for one test, one module, or the scope of a fixture.
         holder: what asks, for messages: a test's or a module's node id, or a fixture.
         sticky: whether its process gets the same copy each time.
+        audited: whether it is looked at by itself: nobody shares the stack with it.
     """
 
     stack: str
@@ -441,6 +442,41 @@ class Requirement:
     scope: Literal["function", "module", "session"]
     holder: str
     sticky: bool = False
+    audited: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else has the stack meanwhile."""
+        return self.exclusive or self.audited
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Something that a test left behind.
+
+    Attributes:
+        kind: what it is, as a word of a sentence: ``table``, ``key``, ``file``, ``process``, ...
+        name: which one; empty: the kind says it all.
+        detail: what happened to it: ``added``, ``3 rows added``, ...
+        service: the service that it is in; empty: it is outside of the stack.
+        certain: whether a test did it; False: the service may have done it by itself.
+    """
+
+    kind: str
+    name: str = ""
+    detail: str = ""
+    service: str = ""
+    certain: bool = True
+
+    def __str__(self) -> str:
+        where = f"{self.service}: " if self.service else ""
+        what = f"{where}{self.kind} {self.name}".rstrip()
+        return f"{what} ({self.detail})" if self.detail else what
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What was changed, however it was changed."""
+        return self.service, self.kind, self.name
 
 
 @dataclass(frozen=True, slots=True)

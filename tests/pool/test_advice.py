@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dockwright.model import Trace
 from dockwright.pool.timeline import Advice
 
 
@@ -97,11 +98,12 @@ def test_a_service_that_tests_changed_beside_its_data_is_named_with_the_change()
 def test_tests_that_changed_a_shared_stack_are_named() -> None:
     advice = Advice()
     shared_by = [f"1 test_shop.py::test_{number}" for number in (1, 2, 1)]
-    advice.healed("shop", {"db": "public.orders", "cache": "keys"}, shared_by)
+    traces = [Trace("table", "orders", "1 row added", "db"), Trace("key", "left", "", "cache")]
+    advice.healed("shop", traces, shared_by)
     [text] = advice.drain()
     assert text == (
-        "warning: stack shop: tests marked stateless changed it (db: public.orders; cache: keys); "
-        "it was reset before the next test used it\n"
+        "warning: stack shop: tests marked stateless changed it (db: table orders (1 row added); "
+        "cache: key left); it was reset before the next test used it\n"
         "  one or more of these tests should be marked stateful:\n"
         "    test_shop.py::test_1\n"
         "    test_shop.py::test_2"
@@ -111,6 +113,8 @@ def test_tests_that_changed_a_shared_stack_are_named() -> None:
 
 def test_of_many_tests_that_shared_a_stack_the_first_are_named() -> None:
     advice = Advice()
-    advice.healed("shop", {"db": "public.orders"}, [f"1 test_{number}" for number in range(30)])
+    traces = [Trace("key", str(number), service="cache") for number in range(12)]
+    advice.healed("shop", traces, [f"1 test_{number}" for number in range(30)])
     [text] = advice.drain()
+    assert "cache: key 9; and 2 more); " in text
     assert text.endswith("    test_9\n    and 20 more")

@@ -37,9 +37,12 @@ TESTS = """
 @pytest.mark.parametrize(
     ("lie", "change"),
     [
-        ('stack.exec("cache", ["redis-cli", "SET", "left", "over"])', "cache: keys"),
-        ('stack.exec("cache", ["redis-cli", "CONFIG", "SET", "timeout", "7"])', "cache: settings"),
-        ('stack.exec("cache", ["touch", "/left-over"])', "cache: /left-over changed"),
+        ('stack.exec("cache", ["redis-cli", "SET", "left", "over"])', "cache: key left (added)"),
+        (
+            'stack.exec("cache", ["redis-cli", "CONFIG", "SET", "timeout", "7"])',
+            "cache: setting timeout (changed)",
+        ),
+        ('stack.exec("cache", ["touch", "/left-over"])', "cache: file /left-over (added)"),
     ],
 )
 def test_a_test_that_is_wrongly_marked_breaks_no_other_test(

@@ -263,3 +263,29 @@ def settle(strategy: MysqlReset) -> None:
             return
         time.sleep(0.15)  # InnoDB shows its transactions anew after 0.1 s in which nobody asked
     pytest.fail("there is always something to reset")
+
+
+@pytest.mark.parametrize(
+    ("change", "traces"),
+    [
+        (
+            "UPDATE shop.customers SET name = 'x' WHERE id = 1",
+            ["table shop.customers (rows changed)"],
+        ),
+        ("DELETE FROM shop.orders WHERE id < 3", ["table shop.orders (2 rows deleted)"]),
+        ("CREATE DATABASE another", ["schema another (added)"]),
+        ("CREATE TABLE shop.fresh (a INT)", ["schema shop (changed)"]),
+        ("SELECT NEXTVAL(shop.numbers)", ["sequence shop.numbers (advanced)"]),
+        ("SET GLOBAL max_connections = 77", ["setting max_connections (changed)"]),
+        ("SELECT * FROM shop.orders", []),
+    ],
+)
+def test_a_reset_says_what_it_undid(
+    service: RealService, strategy: MysqlReset, change: str, traces: list[str]
+) -> None:
+    settle(strategy)
+    strategy.curious = True
+    sql(service, change)
+    strategy.reset()
+    assert list(map(str, strategy.undone)) == traces
+    strategy.curious = False

@@ -255,14 +255,3 @@ def test_a_test_may_copy_the_database_right_after_a_reset(
     assert ours(service)
     psql(service, "CREATE DATABASE copy TEMPLATE shop", database="postgres")
     assert strategy.reset()
-
-
-def test_it_says_in_which_database_rows_were_changed(
-    service: RealService, strategy: PostgresReset
-) -> None:
-    psql(service, "UPDATE customers SET name = name || '!'")
-    strategy.reset()
-    assert strategy.undone == "rows in shop"
-    everything(service)
-    strategy.reset()
-    assert strategy.undone == ""

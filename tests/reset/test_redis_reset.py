@@ -287,3 +287,38 @@ def test_a_changed_setting_is_noticed_each_time(empty: Server, commands: list[Co
         empty.call(*commands)
         empty.strategy.reset()
         assert empty.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("commands", "traces"),
+    [
+        ([("SET", "new", "x")], ["key new (added)"]),
+        ([("SET", "soon gone", "x", "EX", 100)], ["key soon gone (added, expires)"]),
+        ([("APPEND", "text", "x"), ("DEL", "list")], ["key list (deleted)", "key text (changed)"]),
+        ([("EXPIRE", "set", 1000)], ["key set (changed, expires)"]),
+        ([("SELECT", 9), ("SET", b"\xff", "x")], [r"key \xff of database 9 (added)"]),
+        ([("CONFIG", "SET", "timeout", "7")], ["setting timeout (changed)"]),
+        ([("ACL", "SETUSER", "mallory", "on")], ["user mallory (added)"]),
+        ([("FUNCTION", "LOAD", OTHER)], ["functions (changed)"]),
+        ([("GET", "text"), ("EVAL", "return 1", 0), ("PUBLISH", "news", "x")], []),
+    ],
+)
+def test_a_reset_says_what_it_undid(
+    server: Server, commands: list[Command], traces: list[str]
+) -> None:
+    server.strategy.reset()
+    server.strategy.curious = True
+    server.call(*commands)
+    server.strategy.reset()
+    assert list(map(str, server.strategy.undone)) == traces
+    server.strategy.reset()
+    assert server.strategy.undone == []
+
+
+def test_of_many_keys_some_are_named(empty: Server) -> None:
+    empty.strategy.reset()
+    empty.strategy.curious = True
+    empty.call(*(("SET", f"key {number:02}", "x") for number in range(30)))
+    empty.strategy.reset()
+    *_, last = empty.strategy.undone
+    assert (len(empty.strategy.undone), str(last)) == (11, "keys (20 more)")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from dockwright.errors import CleanupError, explained
+from dockwright.errors import CleanupError, StackBrokenError, explained
+from dockwright.model import Trace
 from dockwright.pool.copies import Copy
 from dockwright.pool.factory import Factory, measured
 from dockwright.pool.timeline import PoolTimeline
@@ -90,15 +91,29 @@ class Maintenance:
 
         return _attempt(reset)
 
-    def heal(self, copy: Copy) -> tuple[Mapping[str, str], Exception | None]:
+    def heal(self, copy: Copy) -> tuple[Sequence[Trace], Exception | None]:
         """Undo what tests did that shared a copy.
 
         Returns:
-            What was undone, by service; and why it could not be, if so.
+            What was undone, or else what could not be; and the failure, if it could not.
         """
-        undone: dict[str, str] = {}
-        failure = _attempt(lambda: undone.update(copy.baseline.heal()))
-        return undone, failure
+        traces: list[Trace] = []
+        failure = _attempt(lambda: traces.extend(copy.baseline.heal()))
+        if isinstance(failure, StackBrokenError):
+            traces.append(Trace("change", "", f"cannot be undone: {failure.message}"))
+        return traces, failure
+
+    def audit(self, copy: Copy) -> tuple[Sequence[Trace], Exception | None]:
+        """Look at what was done to a copy, and undo it if all its containers still run.
+
+        Returns:
+            As `heal`; a failure means that the copy has to be reset.
+        """
+        if self.is_intact(copy):
+            return self.heal(copy)
+        traces: list[Trace] = []
+        failure = _attempt(lambda: traces.extend(copy.baseline.disturbed()))
+        return traces, failure or StackBrokenError("its containers do not run as they did")
 
     def is_intact(self, copy: Copy) -> bool:
         """Return whether the containers of a copy still run as at its baseline."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from dockwright._text import format_size, listed
+from dockwright.model import Trace
 from dockwright.pool.copies import Copy, State
 from dockwright.pool.lease import Lease
 from dockwright.recording import UNAWAITED, RunningCopy, StackTimeline
@@ -34,7 +35,7 @@ class Advice:
         self._ways: dict[str, str] = {}
         self._gave_way: dict[tuple[str, str], str] = {}
         self._costs: dict[tuple[str, str], list[float]] = {}
-        self._healed: list[tuple[str, Mapping[str, str], Sequence[str]]] = []
+        self._healed: list[tuple[str, Sequence[Trace], Sequence[str]]] = []
         self._differed: defaultdict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
 
     def silent(self, stack: str, service: str, ports: Collection[int]) -> None:
@@ -103,10 +104,10 @@ class Advice:
         with self._lock:
             self._differed[stack, service].append((why, seconds))
 
-    def healed(self, stack: str, undone: Mapping[str, str], shared_by: Sequence[str]) -> None:
+    def healed(self, stack: str, traces: Sequence[Trace], shared_by: Sequence[str]) -> None:
         """Note that tests changed a stack that they shared."""
         with self._lock:
-            self._healed.append((stack, undone, shared_by))
+            self._healed.append((stack, traces, shared_by))
 
     def drain(self) -> tuple[str, ...]:
         """Return the hints and warnings since the last call."""
@@ -174,12 +175,14 @@ def _replaced_for(where: tuple[str, str], resets: Sequence[tuple[str, float]]) -
 
 
 _NAMED = 10
-"""How many tests are named that shared a changed stack; more are counted."""
+"""How many changes to a shared stack are named, and how many tests; more are counted."""
 
 
-def _healed(stack: str, undone: Mapping[str, str], shared_by: Sequence[str]) -> str:
+def _healed(stack: str, traces: Sequence[Trace], shared_by: Sequence[str]) -> str:
     """Return a warning: what tests changed that shared a stack, and which tests those were."""
-    changes = "; ".join(f"{service}: {what}" for service, what in undone.items())
+    shown = list(dict.fromkeys(map(str, traces)))
+    more = [f"and {len(shown) - _NAMED} more"] if len(shown) > _NAMED else []
+    changes = "; ".join([*shown[:_NAMED], *more])
     tests = list(dict.fromkeys(holder.partition(" ")[2] or holder for holder in shared_by))
     named = [f"    {test}" for test in tests[:_NAMED]]
     if len(tests) > _NAMED:
@@ -272,9 +275,9 @@ class PoolTimeline:
             lease.stack.identity.project, "lease", holder or client, began, time.monotonic() - began
         )
 
-    def healed(self, copy: Copy, undone: Mapping[str, str], shared_by: Sequence[str]) -> None:
+    def healed(self, copy: Copy, traces: Sequence[Trace], shared_by: Sequence[str]) -> None:
         """Note that tests changed a copy that they shared."""
-        self._advice.healed(copy.stack.identity.ownership.stack, undone, shared_by)
+        self._advice.healed(copy.stack.identity.ownership.stack, traces, shared_by)
 
     @contextmanager
     def resetting(self, copy: Copy) -> Iterator[None]:

@@ -67,8 +67,9 @@ class ResetStrategy(Protocol):
     names, directly in the server's data directory, that the server writes and the strategy brings
     back; those of directories end with a slash. Any other file that changes is a test's doing.
 
-    A strategy that knows what its last `reset` undid may have the attribute `undone`: that, in
-    words; empty: nothing, or it cannot know.
+    A strategy that knows what its last `reset` undid may have two more attributes: `undone`, a
+    sequence of `Trace`; and `curious`, which is set to True before a `reset` that may take longer
+    to find out the names and numbers.
 
     One thread at a time calls `capture` and `reset`; `close` may come from another one.
     """

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from dockwright.engine import parallel
 from dockwright.errors import ComposeError, DockwrightError, explained
+from dockwright.model import Trace
 from dockwright.reset.base import (
     DisposableServer,
     Maker,
@@ -43,6 +44,22 @@ class Several:
         if None in patterns:
             return None
         return re.compile("|".join(f"(?:{each.pattern})" for each in patterns if each))
+
+    @property
+    def undone(self) -> Sequence[Trace]:
+        """What they undid."""
+        return [trace for each in self._strategies for trace in getattr(each, "undone", ())]
+
+    @property
+    def curious(self) -> bool:
+        """Whether any of them finds out names and numbers."""
+        return any(getattr(each, "curious", False) for each in self._strategies)
+
+    @curious.setter
+    def curious(self, wanted: bool) -> None:
+        for each in self._strategies:
+            if hasattr(each, "curious"):
+                each.curious = wanted
 
     def capture(self) -> None:
         """Let all remember the baseline."""
@@ -96,9 +113,20 @@ class Detected:
         return found
 
     @property
-    def undone(self) -> str:
+    def undone(self) -> Sequence[Trace]:
         """That of the strategy that was found."""
-        return str(getattr(self._chosen, "undone", ""))
+        found: Sequence[Trace] = getattr(self._chosen, "undone", ())
+        return found
+
+    @property
+    def curious(self) -> bool:
+        """That of the strategy that was found."""
+        return bool(getattr(self._chosen, "curious", False))
+
+    @curious.setter
+    def curious(self, wanted: bool) -> None:
+        if hasattr(self._chosen, "curious"):
+            self._chosen.curious = wanted
 
     def capture(self) -> None:
         """Find the strategy and let it remember the baseline."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
-from dockwright.model import Address, ServiceSpec
+from dockwright.model import Address, ServiceSpec, Trace
 from dockwright.reset import STRATEGIES, Detected, Manner, ResetStrategy, choose
 from dockwright.reset.base import variables
 from dockwright.stack.graph import entangled
@@ -99,6 +100,7 @@ class Baseline:
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
         self._vitals = Vitals(stack)
+        self._undone_in: set[str] = set()  # the services that the last reset undid in place
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, ResetStrategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -151,6 +153,15 @@ class Baseline:
         """
         return self._vitals.intact()
 
+    def disturbed(self) -> list[Trace]:
+        """Return the containers that do not run as they did, where `intact` said so.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        how = "stopped, started again, paused or removed"
+        return [Trace("container", "", how, name) for name in self._vitals.disturbed()]
+
     def reset(self, *, thorough: bool = False) -> tuple[str, ...]:
         """Bring the stack back; it is ready when this returns.
 
@@ -179,27 +190,48 @@ class Baseline:
             self._vitals.capture()
         return tuple(sorted({*cut, *replaced}))
 
-    def heal(self) -> dict[str, str]:
+    def heal(self) -> list[Trace]:
         """Undo what tests did that shared the stack, without replacing anything needlessly.
 
         A service that a reset would give a new container keeps its own, unless somebody entered
         it and changed something. What it wrote itself, it may keep.
 
         Returns:
-            What was undone, by service, where the strategy can tell.
+            What was undone; what a service wrote itself, and keeps, is uncertain.
 
         Raises:
             DockwrightError: a strategy or a new container failed: the stack is broken.
         """
         different = self._surroundings.outside(self._strategies)
-        cut = self._reset_kept(different)
+        with self._curious():
+            cut = self._reset_kept(different)
         others = self._having("recreate").difference(self._affected(different))
         different |= self._surroundings.inside(others)
+        traces = [trace for name in self._strategies for trace in self._traces(name, different)]
         self._check_replaceable(different)
         replaced = self._replace(sorted(self._affected(different)), different, thorough=False)
         self._settle(cut, replaced)
-        undone = {name: self._undone(name) for name in self._having("in place")}
-        return {name: what for name, what in undone.items() if what} | different
+        return traces
+
+    @contextmanager
+    def _curious(self) -> Iterator[None]:
+        """Have the strategies find out the names and numbers of what they undo inside."""
+        able = [each for each in self._strategies.values() if hasattr(each, "curious")]
+        for each in able:
+            each.curious = True
+        try:
+            yield
+        finally:
+            for each in able:
+                each.curious = False
+
+    def _traces(self, name: str, different: Mapping[str, str]) -> list[Trace]:
+        """Return what was changed in and around a service."""
+        undone = getattr(self._strategies[name], "undone", ()) if name in self._undone_in else ()
+        inside = self._surroundings.traces(name)
+        if name in different and not any(each.certain for each in inside):
+            inside = (*inside, Trace("container", "", different[name]))
+        return [replace(each, service=name) for each in (*undone, *inside)]
 
     def close(self) -> None:
         """Close what the strategies hold open."""
@@ -218,6 +250,7 @@ class Baseline:
         in_place = [
             name for name in self._kept(without=different) if self._manner(name) == "in place"
         ]
+        self._undone_in = set(in_place)
         lost = parallel.run([partial(self._reset_in_place, name, tell) for name in in_place])
         # What a command restores can be told from what it leaves only after it has run.
         different |= self._surroundings.inside(self._kept(without=different, knowing=False))
@@ -231,9 +264,6 @@ class Baseline:
         self._surroundings.settle()
         if replaced:
             self._vitals.capture()
-
-    def _undone(self, name: str) -> str:
-        return str(getattr(self._strategies[name], "undone", ""))
 
     def _capture(self, name: str) -> None:
         try:

@@ -7,6 +7,7 @@ processes. After each exclusive lease it is looked at again. One that differs is
 from __future__ import annotations
 
 import re
+import stat
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -19,6 +20,7 @@ from dockwright.engine import parallel
 from dockwright.engine.inside import EngineInside, Ground, Process, Sign
 from dockwright.engine.types import Document
 from dockwright.errors import NoSuchObjectError
+from dockwright.model import Trace
 from dockwright.stack.entries import Entries
 from dockwright.stack.stack import Stack
 
@@ -50,6 +52,8 @@ class _Known:
         mounts: what is mounted inside.
         churn: what the service was seen to change by itself.
         restarted: whether it was started again since.
+        traces: what differed when it was last compared, in detail; what the service changed by
+            itself is uncertain.
     """
 
     owned: re.Pattern[str] | None
@@ -61,6 +65,7 @@ class _Known:
     mounts: frozenset[str]
     churn: set[str] = field(default_factory=set)
     restarted: bool = False
+    traces: dict[str, Trace] = field(default_factory=dict)
 
     def restart(self) -> None:
         """Take note of a new start: its processes are others."""
@@ -85,6 +90,19 @@ class _Known:
             if each.kin in kins or each.session in sessions
         }
         return own, processes.keys() - own.keys()
+
+    def trace(
+        self, differences: Iterable[Difference], files: Mapping[str, Sign], *, certain: bool
+    ) -> None:
+        """Remember differences in detail.
+
+        Args:
+            differences: what differs.
+            files: the files as they are now.
+            certain: whether the service itself did not do it.
+        """
+        for what, _ in sorted(differences):
+            self.traces[what] = _trace(what, self, files, certain=certain)
 
     def missing(self, own: Mapping[int, Process]) -> set[Difference]:
         """Return the programs of the baseline that do not run any more."""
@@ -138,6 +156,8 @@ class Surroundings:
 
         Other containers that came to the copy's networks are detached.
         """
+        for known in self._known.values():
+            known.traces.clear()
         if any(each.owned is None for each in self._known.values()):
             self._entries.catch_up()
         self._detach_strangers()
@@ -149,6 +169,10 @@ class Surroundings:
         """Compare files and processes; return in words what differs, by service."""
         reasons = [self._compare_inside(name) for name in names]
         return {name: why for name, why in zip(names, reasons, strict=True) if why}
+
+    def traces(self, name: str) -> tuple[Trace, ...]:
+        """Return in detail what differed when a service was last looked at, by `inside`."""
+        return tuple(self._known[name].traces.values())
 
     def close(self) -> None:
         """Stop listening to the engine."""
@@ -194,15 +218,24 @@ class Surroundings:
         return None
 
     def _compare_inside(self, name: str) -> str | None:
+        traces = self._known[name].traces
+        traces.clear()
+        lasting = {what for what, _ in self._lasting(name)}
+        for what in [what for what, each in traces.items() if each.certain and what not in lasting]:
+            del traces[what]
+        return f"{_listed(lasting)} changed" if lasting else None
+
+    def _lasting(self, name: str) -> set[Difference]:
+        """Return what differs, and still differs a moment later."""
         lasting = self._look(name)
         for count, pause_s in enumerate(_PAUSES_S):
             if count >= _ENOUGH_FOR_FILES and any(what.startswith("/") for what, _ in lasting):
                 break
             if not lasting:
-                return None
+                break
             time.sleep(pause_s)
             lasting &= self._look(name)
-        return f"{_listed({what for what, _ in lasting})} changed" if lasting else None
+        return lasting
 
     def _look(self, name: str) -> set[Difference]:
         """Return what differs inside; take over what the service changed by itself."""
@@ -223,8 +256,12 @@ class Surroundings:
         halted = {pid for pid, each in own.items() if each.halted}
         changed |= {(f"process {processes[pid].name}", pid) for pid in strangers | halted}
         changed |= {(f"mount {each}", 0) for each in mounts ^ known.mounts}
+
         if known.owned is None:
-            changed = self._by_others(known, changed | known.missing(own), container)
+            everything = changed | known.missing(own)
+            changed = self._by_others(known, everything, container)
+            known.trace(everything - changed, files, certain=False)
+        known.trace(changed, files, certain=True)
         if not changed:
             known.files, known.processes, known.mounts = files, own, mounts
         return changed
@@ -337,6 +374,32 @@ def _links(bridge: Path) -> frozenset[str]:
         return frozenset(each.name for each in bridge.iterdir())
     except OSError:
         return frozenset()
+
+
+def _trace(what: str, known: _Known, files: Mapping[str, Sign], *, certain: bool) -> Trace:
+    """Return a difference in detail."""
+    by = "" if certain else " by the service itself"
+    if not what.startswith("/"):
+        kind, _, name = what.partition(" ")
+        how = "left running" if kind == "process" and certain else "changed"
+        return Trace(kind, name, f"{how}{by}", certain=certain)
+    before, now = known.files.get(what), files.get(what)
+    how = "changed" if before and now else "deleted" if before or _hides(now) else "added"
+    volumes = (
+        str(mount["Destination"]) for mount in known.details["Mounts"] if mount["Type"] == "volume"
+    )
+    inside = max((each for each in volumes if what.startswith(f"{each}/")), key=len, default="")
+    where = f" in the volume at {inside}" if inside else ""
+    return Trace("file", what, f"{how}{where}{by}", certain=certain)
+
+
+def _hides(sign: Sign | None) -> bool:
+    """Return whether a file of a container's layer hides one of the image, which was deleted."""
+    return sign is not None and len(sign) > _DEVICE and stat.S_ISCHR(sign[0]) and not sign[_DEVICE]
+
+
+_DEVICE = 3
+"""In a `Sign`: the number of the device, after mode, owner and group."""
 
 
 def _listed(changed: Collection[str]) -> str:

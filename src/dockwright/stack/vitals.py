@@ -82,6 +82,16 @@ class Vitals:
         hidden = [each for each in self._known.values() if each.process is None]
         return all(parallel.run([partial(self._is_as_before, each) for each in hidden]))
 
+    def disturbed(self) -> list[str]:
+        """Return the services whose containers died, were started again, paused or removed."""
+        self.await_engine()
+        names = {container: name for name, container in self._stack.containers.items()}
+        return sorted(
+            names.get(each.container, "")
+            for each in self._known.values()
+            if not self._is_as_before(each)
+        )
+
     def await_engine(self) -> None:
         """Wait until the engine knows of the deaths that the kernel knows of."""
         deadline = time.monotonic() + _NOTICED_S

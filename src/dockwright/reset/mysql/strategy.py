@@ -11,8 +11,9 @@ import re
 import threading
 from dataclasses import dataclass
 
-from dockwright._text import listed
+from dockwright._text import counted
 from dockwright.errors import StackBrokenError, StackError
+from dockwright.model import Trace
 from dockwright.reset.base import Manner, Resettable, check_options, until_none
 from dockwright.reset.mysql import schemas
 from dockwright.reset.mysql.schemas import (
@@ -49,15 +50,19 @@ class Restoration:
         session: root's session at the dirty server.
         dumps: what the schemas were.
         baseline: what the rest was.
+        curious: whether to count rows.
     """
 
-    def __init__(self, session: MysqlSession, dumps: Dumps, baseline: Baseline) -> None:
+    def __init__(
+        self, session: MysqlSession, dumps: Dumps, baseline: Baseline, *, curious: bool = False
+    ) -> None:
+        self._curious = curious
         self._session = session
         self._dumps = dumps
         self._baseline = baseline
         self._tables = list(baseline.copies)
-        self.undone: list[str] = []
-        """The tables and schemas that were different."""
+        self.undone: list[Trace] = []
+        """What was different."""
 
     def expel(self) -> None:
         """End all connections but ours, and with them transactions and locks."""
@@ -77,6 +82,7 @@ class Restoration:
         wanted = self._baseline.variables
         for name, value in schemas.variables(self._session).items():
             if wanted.get(name, value) != value:
+                self.undone.append(Trace("setting", name, "changed"))
                 literal = wanted[name] if _NUMBER.fullmatch(wanted[name]) else text(wanted[name])
                 self._session.rows(f"SET GLOBAL {name} = {literal}")
         now = schemas.variables(self._session)
@@ -97,18 +103,26 @@ class Restoration:
             StackError: the server refused, or is gone.
         """
         self._baseline.server.put_back(self._session)
+        known = self._baseline.definitions
+        unknown = [each for each in schemas.schema_names(self._session) if each not in known]
         users = self._changed([each for each in self._tables if each.holds_users])
         self._copy_rows(users)
         stale = set() if same_definitions else self._changed_schemas()
         present = [each for each in self._tables if not each.holds_users]
         changed = self._changed([each for each in present if each.schema not in stale])
-        self.undone = sorted({*stale, *(table.full_name for table in [*users, *changed])})
+        self.undone += [Trace("schema", name, "added") for name in unknown]
+        self.undone += [Trace("schema", name, "changed") for name in sorted(stale)]
+        self.undone += [
+            Trace("table", table.full_name.replace("`", ""), self._rows_changed(table))
+            for table in [*users, *changed]
+        ]
         stale |= {table.schema for table in changed if not table.plain or self._unreadable(table)}
         self._copy_rows([table for table in changed if table.schema not in stale])
         self._load(sorted(stale), [table for table in present if table.schema in stale])
         self._restore_counters()
         for sequence, value in self._baseline.sequences.items():
             if schemas.next_value(self._session, sequence) != value:
+                self.undone.append(Trace("sequence", sequence.replace("`", ""), "advanced"))
                 schemas.restart(self._session, sequence, value)
         empty_logs(self._session)
         return bool(stale)
@@ -127,6 +141,16 @@ class Restoration:
     def _changed(self, tables: list[Table]) -> list[Table]:
         now = schemas.checksums(self._session, tables)
         return [each for each in tables if now[each] != self._baseline.checksums[each]]
+
+    def _rows_changed(self, table: Table) -> str:
+        """Return in words by how many rows a table differs from its copy, if that was asked for."""
+        if not self._curious or self._unreadable(table):
+            return "changed"
+        [(now, then)] = self._session.rows(
+            f"SELECT (SELECT COUNT(*) FROM {table.rows}),"
+            f" (SELECT COUNT(*) FROM {self._baseline.copies[table]})"
+        )
+        return rows_changed(int(now) - int(then))
 
     def _unreadable(self, table: Table) -> bool:
         """Return whether its rows are out of reach, as after DISCARD TABLESPACE."""
@@ -166,6 +190,26 @@ class Restoration:
                 self._session.rows(
                     f"ALTER TABLE {quoted(schema)}.{quoted(name)} AUTO_INCREMENT = {value}"
                 )
+
+
+_OPEN = """
+SELECT p.id, COALESCE(t.trx_query, '') FROM information_schema.innodb_trx t
+JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+WHERE p.id <> CONNECTION_ID() AND p.command = 'Sleep'
+"""
+
+
+def open_transactions(session: MysqlSession) -> list[Trace]:
+    """Return the transactions of connections that do nothing at the moment."""
+    count = len(session.rows(_OPEN))
+    return [Trace("transaction", "", counted(count, "connection"))] if count else []
+
+
+def rows_changed(more: int) -> str:
+    """Return in words how the number of a table's rows has changed."""
+    if not more:
+        return "rows changed"
+    return f"{counted(abs(more), 'row')} {'added' if more > 0 else 'deleted'}"
 
 
 _READING = (
@@ -271,7 +315,8 @@ class MysqlReset:
         self._access: Access
         self._session: MysqlSession | None = None
         self._baseline: Baseline
-        self.undone = ""
+        self.undone: list[Trace] = []
+        self.curious = False
         self._pulse: Pulse | None = None  # None: nothing tells whether something was written
 
     def capture(self) -> None:
@@ -311,11 +356,15 @@ class MysqlReset:
         self._disconnect()
 
     def _bring_back(self) -> bool:
-        self.undone = ""
+        self.undone = []
         session, pulse = self._look()
         if pulse is not None and pulse == self._pulse:
             return False
-        restoration = Restoration(session, Dumps(self._access), self._baseline)
+        restoration = Restoration(
+            session, Dumps(self._access), self._baseline, curious=self.curious
+        )
+        if self.curious:
+            restoration.undone += open_transactions(session)
         restoration.expel()
         restoration.restore_variables()
         pulse = Pulse.take(session)
@@ -325,7 +374,7 @@ class MysqlReset:
             and pulse.definitions == self._pulse.definitions
         )
         loaded = restoration.run(same_definitions=same_definitions)
-        self.undone = listed(restoration.undone)
+        self.undone = restoration.undone
         # The client that loads a dump counts as somebody else.
         self._pulse = None if loaded else pulse
         return True

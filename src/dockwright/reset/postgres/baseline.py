@@ -51,6 +51,7 @@ class DatabaseSnapshot:
         activity: its counters when it was last clean; None where they are not sure.
         stood: its sequences that can be set back, by their OID.
         by_files: whether its clones are copies of its files: it is large.
+        objects: what is defined in it, see `survey.OBJECTS`.
         removed: how many row versions were removed from a table since it was last tidied, by OID.
         spare: its spare, as it was when it was made; None: there is none.
     """
@@ -63,6 +64,7 @@ class DatabaseSnapshot:
     activity: list[int] | None
     stood: Mapping[int, Sequence]
     by_files: bool
+    objects: Mapping[str, str]
     removed: dict[int, int] = field(default_factory=dict)
     spare: Identity | None = None
 
@@ -239,6 +241,7 @@ def _kept(
         activity=after.databases[before.name].activity,
         stood=settled.stood,
         by_files=by_files,
+        objects=settled.objects,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dockwright.reset.base import until_none
 from dockwright.reset.postgres.session import Access, PostgresSession, array, identifier, quoted
-from dockwright.reset.postgres.survey import PREFIX
+from dockwright.reset.postgres.survey import OBJECTS, PREFIX
 from dockwright.reset.postgres.undo import Sequence, sequences
 
 POSITION = """
@@ -44,12 +44,14 @@ class Settled:
         relations: how many tables, indexes and sequences are not logged.
         sequences: how many of those are sequences.
         stood: its sequences that can be set back, by their OID.
+        objects: what is defined in it, see `OBJECTS`.
     """
 
     size: int
     relations: int
     sequences: int
     stood: Mapping[int, Sequence]
+    objects: Mapping[str, str]
 
 
 class Cluster:
@@ -123,10 +125,11 @@ class Cluster:
             inside.run(_PERSISTENT_SEQUENCES)
             unlogged = inside.ask(_UNLOGGED)
             stood = sequences(inside)
+            objects = inside.ask(OBJECTS)
         finally:
             inside.close()
         self.shut([database])
-        return Settled(**unlogged, stood=stood)
+        return Settled(**unlogged, stood=stood, objects=objects)
 
     def expel_predecessors(self) -> None:
         """End other sessions in our own database, and with them what they still clone or drop."""

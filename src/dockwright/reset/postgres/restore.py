@@ -44,14 +44,14 @@ class Restoration:
         self._loaded = glance.loaded != last.loaded  # also by a restart
         self.reloaded = False
         self._crashed = glance.statistics != last.statistics
-        self._survey = FullState.take(
+        self.survey = FullState.take(
             cluster.session, version=baseline.version, names=baseline.names
         )
         self.position = ""
         self.changed: dict[str, DatabaseSnapshot] = {
             name: kept
             for name, kept in baseline.kept.items()
-            if self._restarted or not kept.is_clean(self._survey.databases.get(name))
+            if self._restarted or not kept.is_clean(self.survey.databases.get(name))
         }
 
     def run(self) -> QuickState:
@@ -66,14 +66,14 @@ class Restoration:
         """
         self._check()
         databases, slots, origins = (
-            self._survey.databases,
+            self.survey.databases,
             self._glance.slots,
             self._glance.origins,
         )
         dirty = [each for each in databases.values() if self._is_dirty(each)]
-        self._cluster.roll_back_prepared(self._survey.prepared)
+        self._cluster.roll_back_prepared(self.survey.prepared)
         for kept in self.changed.values():
-            if not kept.has_spare(self._survey):
+            if not kept.has_spare(self.survey):
                 self._drop_spare(kept)
                 make_spare(self._cluster, kept)
         self._cluster.shut([each.oid for each in dirty])
@@ -93,7 +93,7 @@ class Restoration:
 
     def _drop_spare(self, kept: DatabaseSnapshot) -> None:
         """Drop a spare that somebody entered, if there is one."""
-        if spare := self._survey.databases.get(spare_name(kept.original)):
+        if spare := self.survey.databases.get(spare_name(kept.original)):
             self._cluster.shut([spare.oid])
             self._session.run(f"DROP DATABASE {spare.name}")
 
@@ -105,7 +105,7 @@ class Restoration:
         return database.name not in self._baseline.survey.databases
 
     def _check(self) -> None:
-        now, then = self._survey, self._baseline.survey
+        now, then = self.survey, self._baseline.survey
         if self._restarted and self._crashed and self._baseline.has_unlogged:
             raise StackBrokenError("it crashed, which emptied its unlogged tables")
         if self._glance.files != self._baseline.glance.files:
@@ -143,7 +143,7 @@ class Restoration:
                 *survey.adopt(oid, kept.original),
             ]
         for name in self._baseline.names:
-            if self._survey.catalogs[name] != self._baseline.survey.catalogs[name]:
+            if self.survey.catalogs[name] != self._baseline.survey.catalogs[name]:
                 statements.append(survey.put_back(name))
         transaction, self.position = self._session.ask(*statements, POSITION)
         for kept in self.changed.values():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from dockwright._text import counted
 from dockwright.errors import StackError
+from dockwright.model import Trace
 from dockwright.reset.postgres.baseline import Baseline
 from dockwright.reset.postgres.history import Blocks, History, Touched
 from dockwright.reset.postgres.session import Access, PostgresSession
@@ -114,18 +116,31 @@ class RowRestoration:
         session: in our own database.
         baseline: what the cluster was.
         history: tells what was written to since it was clean.
+        curious: whether to count rows.
+
+    Attributes:
+        traces: what was brought back.
+        touched: the blocks that were written to, by the OID of their database, as far as the log
+            was read.
     """
 
     def __init__(
-        self, visits: Visits, session: PostgresSession, baseline: Baseline, history: History
+        self,
+        visits: Visits,
+        session: PostgresSession,
+        baseline: Baseline,
+        history: History,
+        *,
+        curious: bool = False,
     ) -> None:
+        self._curious = curious
+        self.traces: list[Trace] = []
+        self.touched: Mapping[int, Blocks] = {}
         self._visits = visits
         self._session = session
         self._baseline = baseline
         self._history = history
         self._crowded: dict[str, list[str]] = {}  # tables to tidy, by database
-        self.written: list[str] = []
-        """The databases from which rows were removed that somebody had added or changed."""
 
     def run(self, glance: QuickState, *, last: QuickState, likely: set[str]) -> QuickState | None:
         """Try it.
@@ -160,6 +175,7 @@ class RowRestoration:
 
     def _bring_back(self, likely: set[str], last: QuickState) -> QuickState:
         touched = self._history.touched(self._session)
+        self.touched = touched.databases
         if not self._history.is_kept:
             raise MoreThanRowsError("a test dropped our replication slot")
         dirty = self._dirty(touched)
@@ -170,9 +186,6 @@ class RowRestoration:
         }
         likely.clear()
         likely.update(dirty)
-        self.written = [
-            name for name in dirty if any(undone[self._baseline.kept[name].oid].removed.values())
-        ]
         if undone:
             touched = self._checked(touched, undone)
         if self._crowded:
@@ -236,7 +249,8 @@ class RowRestoration:
         session, found = self._visits.enter(name, Relation.question(blocks.keys()))
         relations = [Relation(**each) for each in found]
         since = self._baseline.transaction + 1
-        undone = undo(session, relations, kept.stood, blocks, since=since)
+        undone = undo(session, relations, kept.stood, blocks, since=since, counts=self._curious)
+        self.traces += _traces(name, relations, undone)
         for each in relations:
             removed = kept.removed.get(each.oid, 0) + undone.removed.get(each.oid, 0)
             kept.removed[each.oid] = removed
@@ -253,3 +267,26 @@ class RowRestoration:
                 session.run(f"VACUUM (SKIP_LOCKED) {table}")
         self._history.start_at(before.end)
         return self._history.touched(self._session)
+
+
+def _traces(database: str, relations: Iterable[Relation], undone: Undone) -> Iterator[Trace]:
+    """Return what was brought back in one database; rows only if they were counted."""
+    for each in relations:
+        name = f"{database}.{each.name}"
+        new, old = undone.rows.get(each.oid, (0, 0))
+        if each.kind == "S":
+            yield Trace("sequence", name, "advanced")
+        elif each.kind in "rm" and (new or old):
+            yield Trace("table", name, rows_changed(new, old))
+
+
+def rows_changed(new: int, old: int) -> str:
+    """Return in words what happened to the rows of a table.
+
+    Args:
+        new: how many others see that they did not see before.
+        old: how many they do not see any more; a row that was changed is in both.
+    """
+    changed = min(new, old)
+    numbers = {"added": new - changed, "changed": changed, "deleted": old - changed}
+    return ", ".join(f"{counted(count, 'row')} {how}" for how, count in numbers.items() if count)

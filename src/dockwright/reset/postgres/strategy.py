@@ -12,16 +12,17 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dockwright._text import listed
 from dockwright.errors import StackBrokenError, StackError
+from dockwright.model import Trace
 from dockwright.reset.base import Manner, Resettable, check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, make_spare
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.entrance import enter
-from dockwright.reset.postgres.history import History
+from dockwright.reset.postgres.explain import explain
+from dockwright.reset.postgres.history import Blocks, History
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import RowRestoration, Visits
 from dockwright.reset.postgres.session import Access, PostgresSession
@@ -59,7 +60,8 @@ class PostgresReset:
         self._counted = True  # whether the number of the next transaction in it is sure
         self._spares_wanted: set[int] = set()
         self._likely: set[str] = set()
-        self.undone = ""
+        self.undone: list[Trace] = []
+        self.curious = False
         self._tidier: threading.Thread | None = None
 
     def capture(self) -> None:
@@ -119,21 +121,26 @@ class PostgresReset:
             self._tidier.join()
 
     def _bring_back(self) -> bool:
-        self.undone = ""
+        self.undone = []
         session, glance = self._look()
         if self._counted and self._baseline.leaves_traces and glance == self._clean:
             return False
         cluster = Cluster(self._access, session)
+        touched: Mapping[int, Blocks] = {}
         if self._history is not None and self._visits is not None:
-            rows = RowRestoration(self._visits, session, self._baseline, self._history)
+            rows = RowRestoration(
+                self._visits, session, self._baseline, self._history, curious=self.curious
+            )
             clean = rows.run(glance, last=self._clean, likely=self._likely)
             if clean is not None:
-                self._clean = clean
-                self.undone = f"rows in {listed(rows.written)}" if rows.written else ""
+                self._clean, self.undone = clean, rows.traces
                 return False
+            touched = rows.touched
             self._visits.end()
             self._drop_trash(session)
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
+        if self.curious:
+            self.undone = explain(cluster, self._baseline, restoration, glance, touched)
         self._clean = restoration.run()
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told

@@ -182,6 +182,35 @@ SELECT jsonb_build_array(oid::bigint, xmin::text, %(look)s)::text
 FROM pg_database d WHERE datname = %(name)s
 """
 
+OBJECTS = """
+SELECT coalesce(jsonb_object_agg(name, version), '{}')::text FROM (
+  SELECT concat_ws(' ', CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+      WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type'
+      ELSE 'table' END, format('%I.%I', nspname, relname)) AS name,
+    concat_ws('/', c.xmin, relfilenode, (SELECT concat(count(*), '/', sum(a.xmin::text::bigint))
+      FROM pg_attribute a WHERE attrelid = c.oid)) AS version
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE c.oid >= 16384 AND relpersistence <> 't' AND nspname <> 'pg_toast'
+  UNION ALL SELECT format('function %I.%I(%s)', nspname, proname,
+    pg_get_function_identity_arguments(p.oid)), p.xmin::text
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid >= 16384
+  UNION ALL SELECT format('type %I.%I', nspname, typname), t.xmin::text
+  FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE t.oid >= 16384 AND typrelid = 0
+    AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+  UNION ALL SELECT concat('schema ', nspname), xmin::text
+  FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'
+  UNION ALL SELECT concat('extension ', extname), xmin::text FROM pg_extension
+  UNION ALL SELECT format('%s of %I.%I', part.name, nspname, relname), version FROM (
+    SELECT format('trigger %I', tgname) AS name, tgrelid AS relation, xmin::text AS version
+    FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT format('policy %I', polname), polrelid, xmin::text FROM pg_policy
+    UNION ALL SELECT format('constraint %I', conname), conrelid, xmin::text FROM pg_constraint
+  ) part JOIN pg_class c ON c.oid = relation JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE relpersistence <> 't' AND c.oid >= 16384
+) found
+"""
+"""What is defined in a database: a text that is another one after each change, by kind and name."""
+
 _ACTIVITY = """jsonb_build_array(pg_stat_get_db_sessions(oid), pg_stat_get_db_xact_commit(oid),
   pg_stat_get_db_xact_rollback(oid))"""
 

@@ -61,7 +61,7 @@ WITH items AS MATERIALIZED (
       pg_catalog.dockwright_page(format('%I.%I', n.nspname, c.relname), 'main', block)) i
 ), versions AS MATERIALIZED (
   SELECT oid, block, lp, format('(%s,%s)', block, lp)::tid AS tid, is_new,
-    t_infomask2 & {_HEAP_ONLY} <> 0 AS heap_only
+    {{appeared}} AS appeared, {{vanished}} AS vanished, t_infomask2 & {_HEAP_ONLY} <> 0 AS heap_only
   FROM items, LATERAL (SELECT {_IS_NEW.format("wrote", since="{since}")} AS is_new) n
   WHERE lp_flags = {_NORMAL} AND (is_new OR
     wrote <> 0 AND t_infomask & {_XMAX_INVALID | _XMAX_LOCKED_ONLY} = 0
@@ -76,15 +76,29 @@ WITH items AS MATERIALIZED (
       SELECT oid, block, lp_off FROM items WHERE lp_flags = {_REDIRECT})
 ), undone AS MATERIALIZED (
   SELECT oid, count(*) FILTER (WHERE is_new) AS removed,
+    count(*) FILTER (WHERE appeared) AS appeared, count(*) FILTER (WHERE vanished) AS vanished,
     pg_catalog.dockwright_revive(oid, array_agg(tid) FILTER (WHERE NOT is_new)),
     pg_catalog.dockwright_remove(oid, array_agg(tid) FILTER (WHERE is_new))
   FROM versions WHERE NOT EXISTS (SELECT FROM chained) GROUP BY oid
 )
 SELECT jsonb_build_object('transaction', txid_current(),
   'chained', (SELECT coalesce(jsonb_agg(oid::regclass), '[]') FROM chained),
-  'removed', (SELECT coalesce(jsonb_agg(jsonb_build_array(oid::bigint, removed)), '[]') FROM undone)
+  'changed', (SELECT coalesce(jsonb_agg(
+    jsonb_build_array(oid::bigint, removed, appeared, vanished)), '[]') FROM undone)
 )::text
 """
+
+# What others could see: of transactions that were rolled back, they saw nothing.
+_COMMITTED = (
+    "coalesce(txid_status({since_full} + (({0} - {since}) & 4294967295)) = 'committed', false)"
+)
+_IS_DELETED = f"""(t_infomask & {_XMAX_INVALID | _XMAX_LOCKED_ONLY} = 0 AND
+  CASE WHEN t_infomask & {_XMAX_IS_MULTI} <> 0 THEN true
+    WHEN {_IS_NEW.format("deleted", since="{since}")}
+    THEN {_COMMITTED.replace("{0}", "deleted")} ELSE false END)"""
+_APPEARED = f"""CASE WHEN is_new THEN {_COMMITTED.replace("{0}", "wrote")} AND NOT {_IS_DELETED}
+  ELSE false END"""
+_VANISHED = f"CASE WHEN is_new THEN false ELSE {_IS_DELETED} END"
 
 # A session keeps what it has cached of a sequence: such sequences cannot be set back.
 _SEQUENCES = """
@@ -154,11 +168,14 @@ class Undone:
         transactions: the numbers of the transactions that did it, and were rolled back.
         files: the numbers of the files of the sequences that it set.
         removed: how many row versions it removed, by the OID of their table.
+        rows: how many rows others could see that were added or changed, and how many that were
+            deleted or changed, by the OID of their table; counted only if that was asked for.
     """
 
     transactions: Collection[int]
     files: Collection[int]
     removed: Mapping[int, int]
+    rows: Mapping[int, tuple[int, int]]
 
 
 def undo(
@@ -168,6 +185,7 @@ def undo(
     touched: Blocks,
     *,
     since: int,
+    counts: bool = False,
 ) -> Undone:
     """Undo what was done to tables and sequences.
 
@@ -177,6 +195,7 @@ def undo(
         stood: where the sequences stood.
         touched: the blocks of the relations' files.
         since: the number of the first transaction to undo.
+        counts: whether to count the rows that others could see.
 
     Raises:
         MoreThanRowsError: it could not be done.
@@ -189,17 +208,37 @@ def undo(
         raise MoreThanRowsError("a sequence was written to that cannot be set back")
     settings = [stood[each.oid].setting for each in sequences]
     tables = [each for each in relations if each.kind in "rmt"]
-    attempts = [_attempt(session, tables, settings, touched, since)]
+    question = _question(tables, touched, since, counts=counts)
+    attempts = [_attempt(session, tables, settings, question)]
     if chained := attempts[0]["chained"]:
         for name in chained:
             session.run(f"VACUUM (TRUNCATE false, INDEX_CLEANUP false) {name}")
-        attempts.append(_attempt(session, tables, settings, touched, since))
+        attempts.append(_attempt(session, tables, settings, question))
         if attempts[1]["chained"]:
             raise MoreThanRowsError(f"tables could not be tidied: {', '.join(chained)}")
     return Undone(
         transactions=[each["transaction"] for each in attempts],
         files=[each.file for each in sequences],
-        removed=dict(attempts[-1]["removed"]),
+        removed={oid: removed for oid, removed, _, _ in attempts[-1]["changed"]},
+        rows={oid: (new, old) for oid, _, new, old in attempts[-1]["changed"]},
+    )
+
+
+def _question(tables: Iterable[Relation], touched: Blocks, since: int, *, counts: bool) -> str:
+    """Return the query that undoes what was done to tables, unless they have to be tidied first."""
+    pairs = [
+        (table.oid, block)
+        for table in tables
+        for block in touched[table.file]
+        if block < table.pages
+    ]
+    numbers = {"since": since % EPOCH, "since_full": since}
+    return _UNDO.format(
+        oids=array([oid for oid, _ in pairs]),
+        blocks=array([block for _, block in pairs]),
+        since=since % EPOCH,
+        appeared=_APPEARED.format(**numbers) if counts else "false",
+        vanished=_VANISHED.format(**numbers) if counts else "false",
     )
 
 
@@ -207,19 +246,12 @@ def _attempt(
     session: PostgresSession,
     tables: Iterable[Relation],
     settings: Iterable[str],
-    touched: Blocks,
-    since: int,
+    question: str,
 ) -> Any:
     """Undo, unless tables have to be tidied first.
 
     What the pages hold and where sequences stand is no part of the transaction.
     """
-    pairs = [
-        (table.oid, block)
-        for table in tables
-        for block in touched[table.file]
-        if block < table.pages
-    ]
     outcome = session.ask(
         "BEGIN",
         f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}",
@@ -231,11 +263,7 @@ def _attempt(
         "SELECT txid_current()",
         *_TOOLS,
         *settings,
-        _UNDO.format(
-            oids=array([oid for oid, _ in pairs]),
-            blocks=array([block for _, block in pairs]),
-            since=since % EPOCH,
-        ),
+        question,
     )
     session.run("ROLLBACK")
     return outcome

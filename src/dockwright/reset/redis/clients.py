@@ -35,8 +35,8 @@ class Clients:
         """Know none of them any more: the server was restarted and counts from 1 again."""
         self._known = set()
 
-    def end_strangers(self, session: RedisSession, reply: Reply) -> None:
-        """End those that a test left.
+    def end_strangers(self, session: RedisSession, reply: Reply) -> int:
+        """End those that a test left; return how many.
 
         Args:
             session: a connection to the server.
@@ -47,10 +47,12 @@ class Clients:
             for client in _clients(reply)
             if client["id"] not in self._known and _waits(client)
         ]
-        if waiting:
-            near = set(self._near())
-            ids = [client["id"] for client in waiting if _host(client["addr"]) in near]
-            session.call(*(("CLIENT", "KILL", "ID", each) for each in ids))
+        if not waiting:
+            return 0
+        near = set(self._near())
+        ids = [client["id"] for client in waiting if _host(client["addr"]) in near]
+        session.call(*(("CLIENT", "KILL", "ID", each) for each in ids))
+        return len(ids)
 
     def _near(self) -> Iterator[str]:
         """Yield the addresses of the container itself, and of the host as the container sees it."""

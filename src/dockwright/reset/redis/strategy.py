@@ -9,14 +9,14 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import cast
 
-from dockwright._text import listed
 from dockwright.errors import StackBrokenError, StackError, WaitTimeoutError
+from dockwright.model import Trace
 from dockwright.reset.base import Manner, Resettable, check_options, until_none
 from dockwright.reset.redis.clients import LIST as CLIENT_LIST
 from dockwright.reset.redis.clients import Clients
@@ -78,7 +78,9 @@ class Settings:
             functions=functions if isinstance(functions, bytes) else None,
         )
 
-    def put_back(self, session: RedisSession, *, functions_ran: bool, save_failed: bool) -> bool:
+    def put_back(
+        self, session: RedisSession, *, functions_ran: bool, save_failed: bool
+    ) -> list[Trace] | None:
         """Make the server's settings these again.
 
         Args:
@@ -88,7 +90,7 @@ class Settings:
             save_failed: whether the last save failed: libraries cannot be loaded before another.
 
         Returns:
-            Whether they were others.
+            What a test changed; None: nothing was different.
 
         Raises:
             StackBrokenError: one cannot be changed while the server runs.
@@ -100,7 +102,8 @@ class Settings:
         if functions_ran:
             now = replace(now, functions=None)
         if now == self:
-            return False
+            return None
+        found = list(self._changes(now))
         session.call(*self._differences(now, save_failed=save_failed))
         now = self.read(session, commands)
         if changed := [
@@ -109,7 +112,19 @@ class Settings:
             raise StackBrokenError(f"settings of Redis were changed for good: {', '.join(changed)}")
         if now.users != self.users:
             raise StackBrokenError("users of Redis were changed for good")
-        return True
+        return found
+
+    def _changes(self, now: Settings) -> Iterator[Trace]:
+        for name, value in self.config.items():
+            if now.config.get(name) != value:
+                yield Trace("setting", name.decode(), "changed")
+        then_users, now_users = self.users or {}, now.users or {}
+        for user in sorted(then_users.keys() | now_users.keys()):
+            if then_users.get(user) != now_users.get(user):
+                how = "added" if user not in then_users else "changed"
+                yield Trace("user", user.decode(), how if user in now_users else "deleted")
+        if now.functions is not None and self.functions != now.functions:
+            yield Trace("functions", "", "changed")
 
     def _differences(self, now: Settings, *, save_failed: bool) -> Iterator[Command]:
         for name, value in self.config.items():
@@ -395,8 +410,47 @@ class _Key:
     dump: bytes
     ttl_ms: int
 
+    @property
+    def place(self) -> tuple[int, bytes]:
+        return self.database, self.name
+
     def restore(self) -> Command:
         return ("RESTORE", self.name, self.ttl_ms, self.dump)
+
+    def same(self, other: _Key) -> bool:
+        """Return whether both hold the same, and expire or do not; the time left passes by."""
+        return (self.dump, bool(self.ttl_ms)) == (other.dump, bool(other.ttl_ms))
+
+
+_MOST_NAMED_FROM, _MOST_NAMED = 10_000, 10
+"""Keys are compared one by one in a server with no more of them; so many are named."""
+
+
+def _differences(
+    then: Mapping[tuple[int, bytes], _Key], now: Mapping[tuple[int, bytes], _Key]
+) -> list[Trace]:
+    """Return which keys were added, changed or deleted; a key that expires may be gone by now."""
+    how = {place: "added" for place in now if place not in then}
+    how |= {each: "changed" for each in now if each in then and not then[each].same(now[each])}
+    how |= {each: "deleted" for each in then if each not in now and not then[each].ttl_ms}
+    places = sorted(how)
+    traces = [
+        Trace("key", _shown(place), how[place] + (", expires" * _expires(now.get(place))))
+        for place in places[:_MOST_NAMED]
+    ]
+    if rest := len(places) - _MOST_NAMED:
+        traces += [Trace("keys", "", f"{rest} more")] if rest > 0 else []
+    return traces
+
+
+def _expires(key: _Key | None) -> bool:
+    return key is not None and bool(key.ttl_ms)
+
+
+def _shown(place: tuple[int, bytes]) -> str:
+    database, name = place
+    shown = name.decode(errors="backslashreplace")
+    return f"{shown} of database {database}" if database else shown
 
 
 class RedisReset:
@@ -419,7 +473,8 @@ class RedisReset:
         self._keys: list[_Key] = []
         self._baseline: Vitals
         self._last: Vitals  # the baseline, or the end of the last reset
-        self.undone = ""
+        self.undone: list[Trace] = []
+        self.curious = False
         self._settled: Vitals | None = None  # when the settings last were those of the baseline
         self._clean: Vitals | None = None  # the same for the keys, if it proves something
 
@@ -471,13 +526,14 @@ class RedisReset:
         self._disconnect()
 
     def _bring_back(self) -> None:
+        self.undone = []
         session = self._awake()
         vitals = self._look(session)
-        undone = ["keys"] if self._clean is not None and self._clean.wrote(vitals) else []
         self._refuse(vitals)
         if vitals.failing_over:
             session.call(("FAILOVER", "ABORT"))
         if vitals.role != "master":
+            self.undone.append(Trace("setting", "replicaof", "changed"))
             session.call(("REPLICAOF", "NO", "ONE"))
         if self._settled is None or not self._settled.same_settings(vitals):
             # What we change ourselves counts too: then the next reset looks again.
@@ -486,12 +542,12 @@ class RedisReset:
                 functions_ran=self._functions_ran(vitals),
                 save_failed=vitals.saving.failed,
             )
-            self._settled = None if changed else vitals
-            undone += ["settings"] if changed else []
-        self.undone = listed(undone)
+            self._settled = vitals if changed is None else None
+            self.undone += changed or ()
         if vitals.scripts and not self._baseline.scripts:
             session.call(("SCRIPT", "FLUSH"))
         if self._clean is None or not self._clean.same_keys(vitals):
+            self.undone += self._written(session, vitals)
             self._restore_keys(session, vitals)
             session.call(*self._tidying)  # restoring many keys may be slow, and logged
 
@@ -517,7 +573,10 @@ class RedisReset:
         vitals = Vitals.of(replies, self._counted)
         if vitals.run != self._last.run:
             self._clients.forget()
-        self._clients.end_strangers(session, clients)
+        if ended := self._clients.end_strangers(session, clients):
+            self.undone.append(
+                Trace("connection", "", f"{ended} left waiting for keys or messages")
+            )
         return vitals
 
     def _refuse(self, vitals: Vitals) -> None:
@@ -535,6 +594,17 @@ class RedisReset:
         return not known or any(
             vitals.calls(name) != self._last.calls(name) for name in ("fcall", "fcall_ro")
         )
+
+    def _written(self, session: RedisSession, vitals: Vitals) -> list[Trace]:
+        """Return the keys that were written to, by name if that was asked for."""
+        wrote = self._clean is not None and self._clean.wrote(vitals)
+        if self.curious and sum(count for _, count in vitals.databases) <= _MOST_NAMED_FROM:
+            now = {each.place: each for each in _keys(session, vitals)}
+            then = {each.place: each for each in self._keys}
+            if found := _differences(then, now):
+                return found
+            return [Trace("keys", "", "written and deleted again")] if wrote else []
+        return [Trace("keys", "", "written")] if wrote else []
 
     def _restore_keys(self, session: RedisSession, vitals: Vitals) -> None:
         """Replace all keys at once; then the disk is made what it was."""

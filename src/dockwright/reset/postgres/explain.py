@@ -1,0 +1,197 @@
+"""What a test did to a cluster beyond rows that can be undone, for people: names and numbers.
+
+Only asked for where a shared stack is checked: it takes some milliseconds more than the reset
+itself has to know. What only looks like a change (a database that was entered, statistics that
+vacuum wrote) is not among it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from dockwright.errors import StackError
+from dockwright.model import Trace
+from dockwright.reset.postgres.baseline import Baseline, DatabaseSnapshot
+from dockwright.reset.postgres.cluster import Cluster
+from dockwright.reset.postgres.history import Blocks
+from dockwright.reset.postgres.restore import Restoration
+from dockwright.reset.postgres.survey import (
+    ALTERED_SETTINGS,
+    OBJECTS,
+    PREFIX,
+    SHARED,
+    FullState,
+    QuickState,
+)
+from dockwright.reset.postgres.undo import Relation
+
+_LASTING_S = 0.02
+"""A connection that is being closed still counts for a moment."""
+
+_MOST_NAMED = 10
+
+_WORDS = {
+    "pg_auth_members": "memberships of roles",
+    "pg_db_role_setting": "settings of roles",
+    "pg_shdescription": "comments",
+    "pg_shseclabel": "security labels",
+    "pg_parameter_acl": "privileges on settings",
+    "pg_replication_origin": "replication origins",
+}
+
+# Sessions that do nothing, but keep a transaction open or hold an advisory lock.
+_IDLE = f"""
+SELECT coalesce(jsonb_agg(jsonb_build_array(pid, coalesce(xact_start, backend_start)::text,
+  state LIKE 'idle in transaction%',
+    left(regexp_replace(query, '\\s+', ' ', 'g'), 60))), '[]')::text
+FROM pg_stat_activity a WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+  AND datname IS DISTINCT FROM '{PREFIX}' AND (state LIKE 'idle in transaction%' OR state = 'idle'
+    AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND locktype = 'advisory'))
+"""
+
+_ROLES = """
+SELECT coalesce(jsonb_object_agg(name, how), '{}')::text FROM (
+  SELECT coalesce(n.rolname, t.rolname) AS name, CASE WHEN t.rolname IS NULL THEN 'added'
+    WHEN n.rolname IS NULL THEN 'deleted' ELSE 'changed' END AS how
+  FROM pg_authid n FULL JOIN public.saved_pg_authid t ON n.oid = t.oid
+  WHERE n::text IS DISTINCT FROM t::text) found
+"""
+
+
+def explain(
+    cluster: Cluster,
+    baseline: Baseline,
+    restoration: Restoration,
+    glance: QuickState,
+    touched: Mapping[int, Blocks],
+) -> list[Trace]:
+    """Return what a test did to a cluster that is about to be restored.
+
+    Args:
+        cluster: the dirty cluster.
+        baseline: what it was.
+        restoration: what will bring it back.
+        glance: what it looked like a moment ago.
+        touched: the blocks that were written to, by the OID of their database, where that is known.
+    """
+    traces = [
+        *(_idle_sessions(cluster) if glance.locks else ()),
+        *_shared(cluster, baseline, restoration.survey),
+        *_outside(cluster, baseline, restoration.survey, glance),
+    ]
+    for name, kept in restoration.changed.items():
+        if restoration.survey.databases.get(name) is not None:
+            traces += _inside(cluster, name, kept, touched.get(kept.oid, {}))
+    return traces
+
+
+def _idle_sessions(cluster: Cluster) -> Iterator[Trace]:
+    """Return the sessions that were left in a transaction, or with a lock."""
+    if not cluster.session.ask(_IDLE):
+        return
+    before = {(pid, since) for pid, since, _, _ in cluster.session.ask(_IDLE)}
+    time.sleep(_LASTING_S)
+    for pid, since, in_transaction, query in cluster.session.ask(_IDLE):
+        if (pid, since) in before:
+            yield Trace("transaction" if in_transaction else "lock", "", f"left open: {query}")
+
+
+def _shared(cluster: Cluster, baseline: Baseline, now: FullState) -> Iterator[Trace]:
+    """Return what was changed that all databases share."""
+    changed = {name for name in SHARED if now.catalogs.get(name) != _then(baseline, name)}
+    if "pg_authid" in changed:
+        for name, how in sorted(cluster.session.ask(_ROLES).items()):
+            yield Trace("role", name, how)
+    for name in sorted(changed & _WORDS.keys()):
+        yield Trace(_WORDS[name], "", "changed")
+
+
+def _then(baseline: Baseline, name: str) -> str | None:
+    return baseline.survey.catalogs.get(name)
+
+
+def _outside(
+    cluster: Cluster, baseline: Baseline, now: FullState, glance: QuickState
+) -> Iterator[Trace]:
+    """Return what was changed about the server and its databases, not inside of them."""
+    was = baseline.glance
+    if glance.altered != was.altered:
+        yield from _settings(cluster, baseline)
+    if glance.files != was.files:
+        yield Trace("configuration files", "", "changed")
+    yield from _compared("replication slot", was.slots, glance.slots)
+    yield from _compared("replication origin", was.origins, glance.origins)
+    for name, database in now.prepared:
+        yield Trace("prepared transaction", name, f"in database {database}")
+    if now.subscriptions:
+        yield Trace("subscription", "", "added")
+    if now.tablespaces != baseline.survey.tablespaces:
+        yield Trace("tablespaces", "", "changed")
+    looks = {each.name: each.look for each in now.databases.values() if not each.ours}
+    known = {each.name: each.look for each in baseline.survey.databases.values() if not each.ours}
+    yield from _compared("database", known, looks)
+
+
+def _settings(cluster: Cluster, baseline: Baseline) -> Iterator[Trace]:
+    then, now = dict(baseline.altered), dict(cluster.session.ask(ALTERED_SETTINGS))
+    yield from _compared("setting", then, now)
+
+
+def _compared(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Trace]:
+    """Return which of these were added, changed or deleted."""
+    how = {name: "added" for name in now if name not in then}
+    how |= {name: "changed" for name in now if name in then and now[name] != then[name]}
+    how |= {name: "deleted" for name in then if name not in now}
+    traces = [Trace(kind, name, how[name]) for name in sorted(how)]
+    rest = len(traces) - _MOST_NAMED
+    return traces if rest <= 0 else [*traces[:_MOST_NAMED], Trace(kind, "", f"{rest} more")]
+
+
+def _inside(
+    cluster: Cluster, name: str, kept: DatabaseSnapshot, blocks: Blocks
+) -> Collection[Trace]:
+    """Return which definitions were changed in a database, and which tables were written to."""
+    try:
+        session = cluster.access.connect(name)
+    except StackError:  # it lets nobody in, which `_outside` says
+        return []
+    try:
+        objects = session.ask(OBJECTS)
+        written = session.ask(Relation.question(blocks.keys())) if blocks else []
+    finally:
+        session.close()
+    definitions = [
+        Trace(kind, f"{name}.{rest}", trace.detail)
+        for trace in _compared("", kept.objects, objects)
+        for kind, _, rest in [(trace.name or "definition ").partition(" ")]
+    ]
+    known = {each.name for each in definitions}
+    tables = [
+        Trace(
+            "sequence" if each["kind"] == "S" else "table", f"{name}.{each['name']}", "rows changed"
+        )
+        for each in written
+        if each["kind"] in "rS" and f"{name}.{each['name']}" not in known
+    ]
+    return [*_grouped(definitions), *tables]
+
+
+def _grouped(definitions: list[Trace]) -> list[Trace]:
+    """Leave out the parts of a table that came or went with it: indexes, constraints, ..."""
+    tables = [
+        each.name for each in definitions if each.kind == "table" and each.detail != "changed"
+    ]
+
+    def is_part(trace: Trace) -> bool:
+        return trace.kind in _PARTS and any(
+            trace.name.startswith(f"{table}_")
+            or trace.name.endswith(f" of {table.partition('.')[2]}")
+            for table in tables
+        )
+
+    return [each for each in definitions if not is_part(each)]
+
+
+_PARTS = ("index", "constraint", "sequence", "trigger", "policy")
