@@ -16,6 +16,7 @@ from bench import (
     backup,
     delays,
     frozen,
+    healing,
     own_images,
     planning,
     plugin_cost,
@@ -43,6 +44,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "detection": (delays.measure, "delay between true readiness and its detection"),
     "teardown": (teardown.measure, "removal of processes that ignore SIGTERM"),
     "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),
+    "healing": (healing.measure, "check of a stack that tests have shared"),
     "tests": (suites.measure_tests, "time per test, waits for leases, kept-warm runs"),
     "suite": (suites.measure, "a whole suite, against three rivals"),
     "testcontainers": (
