@@ -66,5 +66,5 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dockwright needs Python 3.11 or newer: set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[postgres,redis,mysql,otlp]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,redis,mysql,markers,otlp]' --group dev
 	touch $@

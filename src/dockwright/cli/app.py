@@ -91,6 +91,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "pool": Lazy("dockwright.cli.pool:pool", "Manage the pool of stacks that test runs share."),
     "cache": Lazy("dockwright.cli.cache:cache", "List and remove cached baselines."),
     "runs": Lazy("dockwright.cli.runs:runs", "Show, compare and export recorded test runs."),
+    "markers": Lazy(
+        "dockwright.cli.markers:markers", "Find tests with the wrong marker, and correct them."
+    ),
     "plan": Lazy("dockwright.cli.plan:plan", "Predict how long the suite takes elsewhere."),
     "profile": Lazy(
         "dockwright.cli.profile:profile",

@@ -31,7 +31,7 @@ from dockwright import __version__
 from dockwright.compose import LoadOptions
 from dockwright.errors import DockwrightError, LeaseError, explained
 from dockwright.model import Json, Requirement
-from dockwright.pool.lease import Lease, SeedKey
+from dockwright.pool.lease import Lease, LeaseInfo, SeedKey
 from dockwright.pool.protocol import (
     PROTOCOL,
     Connection,
@@ -91,6 +91,7 @@ class Client:
             "prepare": self._prepare,
             "seeded": self._seeded,
             "reset": self._reset,
+            "audit": self._audit,
             "statistics": self._statistics,
             "drain": self._drain,
             "keep": self._keep,
@@ -224,6 +225,17 @@ class Client:
             lease = self._leases[number]
         self._service.reset(lease)
         return encoded(Grant.of(number, lease))
+
+    def _audit(self, message: Message) -> Json:
+        with decoding("a request for an audit"), self._lock:
+            number, before = int(message["lease"]), bool(message["before"])
+            lease = self._leases[number]
+        traces = self._service.audit(lease, before=before)
+        lease.facts = LeaseInfo.of(lease.stack)  # the way back may have replaced containers
+        return {
+            "grant": encoded(Grant.of(number, lease)),
+            "traces": [encoded(each) for each in traces],
+        }
 
     def _seeded(self, message: Message) -> Json:
         with decoding("the end of a seed"):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockwright import __version__
 from dockwright.errors import DockwrightError, LeaseError
-from dockwright.model import Requirement, StackSpec
+from dockwright.model import Requirement, StackSpec, Trace
 from dockwright.pool.lease import Lease, Seed
 from dockwright.pool.protocol import (
     PROTOCOL,
@@ -196,6 +196,16 @@ class PoolClient:
                 grant = decoded(Grant, self._ask("reset", lease=number))
                 lease.renew(grant.info, partial(self._stack, lease.requirement.stack, grant))
                 lease.lost = grant.lost
+
+    def audit(self, lease: Lease, *, before: bool) -> list[Trace]:
+        """Look at what was done to the stack of an audited lease; see `Pool.audit`."""
+        for number, known in list(self._leases.items()):
+            if known is lease:
+                answer = self._ask("audit", lease=number, before=before)
+                grant = decoded(Grant, answer["grant"])
+                lease.renew(grant.info, partial(self._stack, lease.requirement.stack, grant))
+                return [decoded(Trace, each) for each in answer["traces"]]
+        return []
 
     @property
     def warnings(self) -> tuple[str, ...]:

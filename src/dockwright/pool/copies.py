@@ -57,6 +57,10 @@ class Copy:
             None: there was no reset.
         former: copies that are removed before this one starts, because it needs their resources.
         shared_by: who has shared it since it was last known to be at its baseline.
+        audited: whether its lease is looked at by itself, or was.
+        own: what the stack was seen to change while nobody used it.
+        wrote_itself: whether a service wrote something during an audited lease that only a reset
+            brings back.
     """
 
     key: str
@@ -73,6 +77,9 @@ class Copy:
     lost: tuple[str, ...] | None = None
     former: tuple[Copy, ...] = ()
     shared_by: list[str] = field(default_factory=list)
+    audited: bool = False
+    own: set[tuple[str, str, str]] = field(default_factory=set)
+    wrote_itself: bool = False
 
     def admits(self, *, exclusive: bool) -> bool:
         """Return whether this copy can be leased now."""
@@ -150,6 +157,8 @@ class Waiter:
         exclusive: whether for an exclusive lease.
         client: the process that asks.
         sticky: whether it wants the copy that it had before.
+        solitary: whether it also waits for audited leases of other copies: all copies share files
+            of the host.
         since_s: when it asked, on the monotonic clock.
     """
 
@@ -157,6 +166,7 @@ class Waiter:
     exclusive: bool
     client: str
     sticky: bool = False
+    solitary: bool = False
     since_s: float = field(default_factory=time.monotonic)
 
 
@@ -174,6 +184,8 @@ def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) ->
         waiters: all waiters.
     """
     if not waiter.exclusive and _writer_comes_first(copies, waiter, waiters):
+        return None
+    if waiter.solitary and any(copy.audited and copy.holders for copy in copies):
         return None
     if waiter.sticky:
         copies = kept_for(copies, waiter.client) or [copy for copy in copies if not copy.kept_for]

@@ -26,7 +26,7 @@ from dockwright.errors import (
     UnknownServiceError,
     explained,
 )
-from dockwright.model import Json, Requirement
+from dockwright.model import Json, Requirement, Trace
 from dockwright.pool.copies import (
     Copy,
     State,
@@ -235,9 +235,11 @@ class Pool:
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
         client = client_of(requirement.holder)
-        waiter = Waiter(requirement.stack, requirement.exclusive, client, sticky=requirement.sticky)
+        waiter = Waiter(requirement.stack, requirement.alone, client, sticky=requirement.sticky)
         with self._changed:
             self._check_declared(requirement.stack)
+            factory = self._registry.factories[requirement.stack]
+            waiter.solitary = requirement.audited and factory.touches_the_host
             self._registry.waiters.append(waiter)
             try:
                 copy = self._wait_for_copy(requirement, waiter, timeout_s, abandoned)
@@ -247,16 +249,17 @@ class Pool:
                 copy.become(State.SEEDING)
                 copy.holders.add(requirement.holder)
                 return _lease(requirement, copy, 0.0, seeding=True)
-            copy.enter(requirement.holder, exclusive=requirement.exclusive)
+            copy.enter(requirement.holder, exclusive=requirement.alone)
+            copy.audited = requirement.audited
             self._counts["leases"] += 1
             lost, copy.lost = copy.lost if copy.kept_for == client else None, None
             if requirement.sticky:
                 copy.kept_for = client
-            if requirement.exclusive:
+            if requirement.alone:
                 self._registry.demand[requirement.stack].note_lease()
-            if requirement.exclusive and not requirement.sticky:
+            if requirement.alone and not requirement.sticky:
                 self._registry.keep_spares(requirement.stack)
-            if not requirement.exclusive and len(copy.shared_by) == 1:
+            if not requirement.alone and len(copy.shared_by) == 1:
                 self._do(self._prove_when_idle, copy)
         lease = _lease(requirement, copy, time.monotonic() - waiter.since_s)
         lease.lost = lost
@@ -282,6 +285,32 @@ class Pool:
             ) from failure
         lease.facts, lease.lost, copy.lost = LeaseInfo.of(copy.stack), copy.lost or (), None
 
+    def audit(self, lease: Lease, *, before: bool) -> list[Trace]:
+        """Look at what was done to the stack of an audited lease that goes on, and undo it.
+
+        Args:
+            lease: the lease.
+            before: its holder has not used it yet, so that what is found is the stack's own doing:
+                it is not reported from now on.
+
+        Returns:
+            What the holder did.
+
+        Raises:
+            LeaseClosedError: the lease has ended.
+        """
+        with self._changed:
+            copy = self._registry.copy_of(lease.stack)
+            if copy is None or copy.holders != {lease.requirement.holder}:
+                raise LeaseClosedError(f"the lease of {lease.requirement.holder} has ended")
+        traces, failure = self._maintenance.audit(copy)
+        with self._changed:
+            copy.changed_outside |= failure is not None
+            copy.wrote_itself |= not all(each.certain for each in traces)
+            if before:
+                copy.own.update(each.place for each in traces)
+        return [each for each in traces if each.place not in copy.own]
+
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease. An exclusively leased stack is reset in the background.
 
@@ -299,14 +328,16 @@ class Pool:
                 self._changed.notify_all()
                 return
             self._timeline.released(lease)
-            if lease.requirement.exclusive:
+            if lease.requirement.alone:
                 self._registry.demand[copy.key].note_hold(time.monotonic() - copy.since_s)
             copy.leave(lease.requirement.holder)
+            exact = lease.requirement.exclusive or copy.wrote_itself
+            copy.wrote_itself = False
             if keep:
                 copy.become(State.KEPT)
                 self._registry.copies.remove(copy)
             elif copy.state is State.RESETTING and not self._closed:
-                self._do(self._reset, copy)
+                self._do(self._reset if exact else self._heal, copy)
             elif not self._closed:
                 copy.checks += 1
                 self._do(self._check, copy)
@@ -580,9 +611,9 @@ class Pool:
             self._reset(copy)
             return
         shared_by = list(copy.shared_by)
-        undone, failure = self._maintenance.heal(copy)
-        if undone:
-            self._timeline.healed(copy, undone, shared_by)
+        traces, failure = self._maintenance.heal(copy)
+        if certain := [each for each in traces if each.certain]:
+            self._timeline.healed(copy, certain, shared_by)
         if failure is None:
             self._become_clean(copy)
         else:

@@ -16,7 +16,7 @@ from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError
-from dockwright.model import Requirement, StackSpec
+from dockwright.model import Requirement, StackSpec, Trace
 from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
@@ -149,6 +149,10 @@ class PoolService:
     def reset(self, lease: Lease) -> None:
         """Reset the stack of a lease that goes on; see `Pool.reset`."""
         self._opened().reset(lease)
+
+    def audit(self, lease: Lease, *, before: bool) -> list[Trace]:
+        """Look at what was done to the stack of an audited lease; see `Pool.audit`."""
+        return self._opened().audit(lease, before=before)
 
     def release(self, lease: Lease, *, keep: bool) -> None:
         """End a lease; see `Pool.release`."""

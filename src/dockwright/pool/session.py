@@ -16,7 +16,7 @@ from dockwright._text import format_size
 from dockwright.compose import LoadOptions
 from dockwright.engine import resolve_endpoint
 from dockwright.errors import DockwrightError, SettingsError, UsageError, explained
-from dockwright.model import Json, Requirement, StackSpec
+from dockwright.model import Json, Requirement, StackSpec, Trace
 from dockwright.paths import home_directory, project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
 from dockwright.recording import OpenSpan, SpanRecorder, Summary
@@ -198,6 +198,13 @@ class RunSession:
         if self._pool is not None:
             with self._recorder.span(OpenSpan("wait", f"reset of {lease.facts.name}")):
                 self._pool.reset(lease)
+
+    def audit(self, lease: Lease, *, before: bool = False) -> list[Trace]:
+        """Look at what was done to the stack of an audited lease; see `Pool.audit`."""
+        if self._pool is None:
+            return []
+        with self._recorder.span(OpenSpan("wait", "audit")):
+            return self._pool.audit(lease, before=before)
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
         """End a lease.

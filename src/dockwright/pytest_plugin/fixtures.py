@@ -73,12 +73,16 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
         if item.stash.get(FAILED, False):
             shared.note_failure(requirement)
         return
-    lease = _acquire(run, requirement)
+    lease = _acquire(run, replace(requirement, audited=run.settings.audited))
     item.stash.setdefault(LEASES, []).append(lease)
     try:
+        if run.auditor is not None:
+            run.auditor.lease_began(item, lease)
         yield lease.leased
     finally:
         item.stash[LEASES].remove(lease)
+        if run.auditor is not None:
+            run.auditor.lease_ends(item, lease)
         run.release(lease, failed=item.stash.get(FAILED, False))
 
 

@@ -153,19 +153,22 @@ def leases_by_fixture(item: pytest.Item) -> bool:
     return any(gets_ours(item, name) for name in LEASING)
 
 
-def demand(items: Iterable[pytest.Item], *, workers: int = 1) -> dict[str, int]:
+def demand(
+    items: Iterable[pytest.Item], *, workers: int = 1, audited: bool = False
+) -> dict[str, int]:
     """Return how many exclusive leases the tests will request, for each stack that they use.
 
     Args:
         items: the tests.
         workers: how many processes share the tests, of which each has collected them all.
+        audited: whether tests do not share a stack either.
     """
     leases: dict[str, set[str]] = {}
     for item in items:
         if uses_stack(item):
             requirement = requirement_of(item)
             holders = leases.setdefault(requirement.stack, set())
-            if requirement.exclusive:
+            if requirement.exclusive or audited:
                 holders.add(requirement.holder)
     return {stack: -(-len(holders) // workers) for stack, holders in leases.items()}
 

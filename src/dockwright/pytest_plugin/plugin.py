@@ -186,7 +186,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     with surviving(config, "start stacks before a test asks for one"), usage_errors():
         run = config.stash[RUN]
-        demand = markers.demand(session.items, workers=workers_of(config)) if run.checked else {}
+        workers, audited = workers_of(config), run.settings.audited
+        demand = markers.demand(session.items, workers=workers, audited=audited)
+        demand = demand if run.checked else {}
         run.end_ahead()
         with surviving(config, "start what fixtures will lease"):
             _announce(config, session.items, demand)
@@ -290,7 +292,7 @@ def _report_to_main(
     """Hand over to xdist's main process what a worker has to say at its end."""
     with surviving(config, "hand over what a worker did"):
         if summary is not None:
-            output[WORKER_OUTPUT] = summary.to_json()
+            output[WORKER_OUTPUT] = summary.added(run.summaries).to_json()
         if (record := run.worker_end()) is not None:
             output[WORKER_RECORD] = record
     output[WORKER_TROUBLES] = config.stash.get(TROUBLES, [])
@@ -341,6 +343,8 @@ def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     with surviving(config, "show the logs of failed tests"):
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.failures")
     config.pluginmanager.import_plugin("dockwright.pytest_plugin.between_tests")
+    if settings.audited:
+        config.pluginmanager.import_plugin("dockwright.pytest_plugin.audit")
     with surviving(config, "record this run"):
         if settings.recorded:
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")

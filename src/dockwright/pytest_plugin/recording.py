@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
 import pytest
 
 from dockwright.pytest_plugin.markers import requirement_of
-from dockwright.pytest_plugin.run import LEASES, REPORTED, RUN, surviving
+from dockwright.pytest_plugin.run import LEASES, REPORTED, RUN, TRACES, surviving
 from dockwright.recording import OpenSpan, Recorder
 from dockwright.recording.recorder import Attempt
 
@@ -104,6 +105,8 @@ class Hooks:
         if not attempt.stack:
             self._note_stack(item, attempt)
         if call.when == "teardown":
+            if (traces := item.stash.get(TRACES, None)) is not None:
+                attempt.audited, attempt.traces = True, [[*astuple(each)] for each in traces]
             self._recorder.ended(attempt, getattr(item, "fixturenames", ()))
             if self._junit:
                 from dockwright.report import properties

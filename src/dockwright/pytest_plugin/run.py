@@ -20,10 +20,11 @@ from dockwright.settings import OPTIONS, Settings, Source, environment_values, r
 if TYPE_CHECKING:
     import argparse
 
-    from dockwright.model import Requirement
+    from dockwright.model import Requirement, Trace
     from dockwright.pool import Lease, Seed
     from dockwright.pool.session import RunSession
     from dockwright.pytest_plugin.announced import Announcement
+    from dockwright.pytest_plugin.audit import Auditor
     from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.report import Line
 
@@ -92,6 +93,8 @@ class Run:
         self.collected: float | None = None
         """When the tests were collected."""
         self.recorder: Recorder | None = None
+        self.auditor: Auditor | None = None
+        """Looks at each test by itself, if that is wanted and a test uses a stack."""
         self.failed_by = ""
         """The problem that makes a run fail although all tests passed."""
         self.regressions: list[str] = []
@@ -375,6 +378,8 @@ RUN = pytest.StashKey[Run]()
 TROUBLES = pytest.StashKey[list[str]]()
 """The lines of `surviving`."""
 LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
+TRACES: pytest.StashKey[Sequence[Trace]] = pytest.StashKey()
+"""What a test left, if it was looked at by itself."""
 FAILED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
 WORKER_OUTPUT = "dockwright"

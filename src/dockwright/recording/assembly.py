@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from dockwright.model import Trace
 from dockwright.recording.messages import BrokerReport, Summary
 from dockwright.recording.record import (
     Gap,
@@ -162,6 +163,8 @@ def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestR
         stack=attempt.stack,
         spans=tuple(sorted(spans, key=_began)),
         message=attempt.message,
+        audited=attempt.audited,
+        traces=tuple(Trace(*each) for each in attempt.traces),
     )
 
 

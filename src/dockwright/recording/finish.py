@@ -91,10 +91,17 @@ def without_secrets(record: RunRecord, redact: Redactor) -> RunRecord:
 def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
     nodeid, message = clean(test.nodeid), clean(test.message)
     changed = (nodeid, message) != (test.nodeid, test.message)
-    if not changed and all(clean(span.name) == span.name for span in test.spans):
+    if (
+        not changed
+        and not test.traces
+        and all(clean(span.name) == span.name for span in test.spans)
+    ):
         return test
     spans = tuple(replace(span, name=clean(span.name)) for span in test.spans)
-    return replace(test, nodeid=nodeid, spans=spans, message=message)
+    traces = tuple(
+        replace(trace, name=clean(trace.name), detail=clean(trace.detail)) for trace in test.traces
+    )
+    return replace(test, nodeid=nodeid, spans=spans, message=message, traces=traces)
 
 
 def store_of(settings: Settings, environ: Mapping[str, str]) -> RunStore:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from dockwright.model import Json
+from dockwright.model import Json, Trace
 from dockwright.recording.codec import decoded, encoded
 
 Phase: TypeAlias = Literal["queue", "start", "wait", "fixture", "call", "reset", "cleanup"]
@@ -77,6 +77,8 @@ class TestRecord:
         stack: the project of the copy that it leased, or an empty string.
         spans: how its time was spent, in order; everything unnamed is one `other` span.
         message: the first line of its failure; empty if it did not fail.
+        audited: whether it was looked at by itself (``--dockwright-audit``).
+        traces: what it left, if it was.
     """
 
     __test__ = False  # pytest would collect it for its name
@@ -90,6 +92,8 @@ class TestRecord:
     stack: str = ""
     spans: tuple[Span, ...] = ()
     message: str = ""
+    audited: bool = False
+    traces: tuple[Trace, ...] = ()
 
     @property
     def elapsed_s(self) -> float:

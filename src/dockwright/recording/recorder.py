@@ -33,6 +33,8 @@ class Attempt:
         stack: the project of the copy that it leased, or an empty string.
         uses: the fixtures of a wider scope that it uses.
         message: the first line of its failure.
+        audited: whether it was looked at by itself.
+        traces: what it left: the fields of each `Trace`.
     """
 
     nodeid: str
@@ -44,6 +46,8 @@ class Attempt:
     stack: str = ""
     uses: Sequence[str] = ()
     message: str = ""
+    audited: bool = False
+    traces: Sequence[Sequence[Any]] = ()
 
     @property
     def began(self) -> float:
@@ -74,7 +78,7 @@ class Attempt:
         """Return what xdist can send."""
         stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
         parts = (self.nodeid, self.worker, stages, self.raw_spans, self.outcome, self.lane)
-        return [*parts, self.stack, self.uses, self.message]
+        return [*parts, self.stack, self.uses, self.message, self.audited, self.traces]
 
     @classmethod
     def from_plain(cls, values: Sequence[Any]) -> Attempt:

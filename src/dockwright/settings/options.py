@@ -20,6 +20,9 @@ RECORD = ("auto", "on", "off")
 SCHEDULE = ("auto", "off")
 """Whether dockwright decides in which order tests run, and which worker gets which."""
 
+AUDIT = ("off", "report", "strict")
+"""Whether each test that uses a stack is looked at by itself, and whether traces fail it."""
+
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The extensions of a report's file name, one for each format."""
 
@@ -89,6 +92,13 @@ def parse_schedule(text: str) -> str:
     """Read whether runs are planned."""
     if text not in SCHEDULE:
         raise ValueError(f"expected one of: {', '.join(SCHEDULE)}")
+    return text
+
+
+def parse_audit(text: str) -> str:
+    """Read whether tests are looked at by themselves."""
+    if text not in AUDIT:
+        raise ValueError(f"expected one of: {', '.join(AUDIT)}")
     return text
 
 
@@ -254,6 +264,13 @@ OPTIONS: tuple[Option, ...] = (
         parse_bool,
         "keep the stack of the first failed test and print how to connect to it",
         flag=True,
+    ),
+    Option(
+        "audit",
+        parse_audit,
+        "look at each test that uses a stack by itself, and say what it left: report, or strict "
+        "(fail it); slower than an ordinary run: see `dockwright markers`",
+        metavar="HOW",
     ),
     Option(
         "log_tail",

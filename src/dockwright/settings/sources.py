@@ -44,6 +44,7 @@ class Settings:
         sticky: whether each worker gets the same copy every time.
         reset_leases: whether stacks held by fixtures are reset between tests.
         keep_failed: whether the first failed test's stack is kept.
+        audit: whether each test is looked at by itself (see `AUDIT`).
         log_tail: log lines of each service shown for a failed test.
         seed_inputs: what ``dockwright_seed`` hooks read beside their source; empty: unknown.
         compat: the tools whose suites run unchanged (see `COMPATIBLE`).
@@ -81,6 +82,7 @@ class Settings:
     sticky: bool = False
     reset_leases: bool = False
     keep_failed: bool = False
+    audit: str = "off"
     log_tail: int = 20
     seed_inputs: tuple[Path, ...] = ()
     compat: tuple[str, ...] = ()
@@ -98,6 +100,11 @@ class Settings:
     poll_first: float = POLL_FIRST_S
     poll_ceiling: float = POLL_CEILING_S
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def audited(self) -> bool:
+        """Whether each test that uses a stack is looked at by itself."""
+        return self.audit != "off"
 
     @property
     def recorded(self) -> bool:

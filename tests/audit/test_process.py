@@ -1,0 +1,100 @@
+"""What a test changes about its own process is seen, and what it changes back is not."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dockwright.audit import EngineRequests, ProcessState
+from dockwright.audit.process import Request
+
+
+def changes(begin: ProcessState, end: ProcessState, after: ProcessState) -> list[str]:
+    """Return the changes in words."""
+    return [str(each) for each in begin.changes(end, after)]
+
+
+def test_the_environment_and_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLD", "1")
+    monkeypatch.setenv("GONE", "1")
+    begin = ProcessState.take()
+    with monkeypatch.context() as patch:
+        patch.setenv("NEW", "1")
+        patch.setenv("OLD", "2")
+        patch.delenv("GONE")
+        patch.chdir(tmp_path)
+        end = ProcessState.take()
+    assert changes(begin, end, end) == [
+        "environment variable GONE (removed)",
+        "environment variable NEW (added)",
+        "environment variable OLD (changed)",
+        f"working directory {tmp_path} (changed)",
+    ]
+    assert changes(begin, end, ProcessState.take()) == []
+    assert changes(begin, begin, end) == []  # what fixtures change is theirs
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that outlives the parent that a test started it with."""
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    environ = {**os.environ, "PYTEST_CURRENT_TEST": "test_it.py::test_a (call)"}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        with suppress(ProcessLookupError):
+            process.kill()
+
+
+def test_processes_that_a_test_left(sleeper: subprocess.Popen[bytes]) -> None:
+    after = ProcessState.take()
+    begin = ProcessState(after.environment, after.directory, after.pids - {sleeper.pid})
+    [found] = begin.left_running(after, "test_it.py::test_a")
+    assert (found.kind, found.detail) == ("process", "left running")
+    assert found.name.startswith(f"{sys.executable} -c import time")
+    assert after.left_running(after, "test_it.py::test_a") == []
+
+
+@pytest.fixture
+def client() -> Iterator[http.client.HTTPConnection]:
+    """A client whose server never answers."""
+    here, there = socket.socketpair()
+    with here, there:
+        connection = http.client.HTTPConnection("engine")
+        connection.sock = here
+        yield connection
+
+
+def test_requests_to_an_engine(client: http.client.HTTPConnection) -> None:
+    requests = EngineRequests()
+    for path, body in (
+        ("/v1.41/containers/create?platform=&name=box", b"{}"),
+        ("/v1.41/containers/create", b"{}"),
+        ("/networks/create", b'{"Name": "net", "Driver": "bridge"}'),
+        ("/v1.41/volumes/create", b'{"Name":"data"}'),
+        ("/v1.41/containers/box/start", b""),
+    ):
+        client.request("POST", path, body)
+        client._HTTPConnection__state = "Idle"  # type: ignore[attr-defined]
+    assert requests.take() == [
+        Request("container", "box"),
+        Request("container"),
+        Request("network", "net"),
+        Request("volume", "data"),
+    ]
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert requests.take() == []
+    with suppress(OSError):
+        subprocess.run(["docker", "version"], check=False, capture_output=True)
+    assert requests.take() == [Request()]
