@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dockwright.cache import BaselineStore, FrozenVolumes
 from dockwright.model import Json
 from dockwright.pool import RetainedStacks
 from tests._support.project import LIMIT_S, Project, plain_service
@@ -174,3 +175,14 @@ def test_long_lived_stacks_and_foreign_containers_are_kept(project: Project) -> 
     assert (row["state"], row["owner_pid"], row["selected"]) == ("long-lived", None, False)
     assert project.running() == {"web"}
     assert f"container /{name}" in project.left()
+
+
+def test_frozen_volumes_of_a_deleted_cache_directory_are_removed(
+    project: Project, unique_name: str, tmp_path: Path
+) -> None:
+    deleted = BaselineStore(tmp_path / "deleted")
+    labels = FrozenVolumes(project.engine, deleted).labels("key")
+    project.engine.create_volume(unique_name, {"Labels": labels})
+    result = project.done("clean", "--json")
+    assert re.search(r"^removed \d+ frozen volumes? of baselines that are gone$", result.err, re.M)
+    assert not project.engine.list_volumes({"dev.dockwright.store": str(deleted.directory)})

@@ -70,8 +70,7 @@ class FrozenVolumes:
     def find(self, stored: Stored) -> list[FrozenPart] | None:
         """Return the frozen volumes of an entry, which is held; None: they are not there."""
         names = frozen_volumes(stored.directory).get(self._engine.endpoint.url)
-        known_obstacle = self._known().get(self._engine_name())
-        if known_obstacle or names is None or len(names) != len(stored.manifest.parts):
+        if self.known_obstacle() or names is None or len(names) != len(stored.manifest.parts):
             return None
         if not all(parallel.run([partial(self._exists, name) for name in names])):
             return None
@@ -106,13 +105,24 @@ class FrozenVolumes:
         """Remember that the engine cannot have layers after all."""
         self._remember({**self._known(), self._engine_name(): reason})
 
-    def sweep(self) -> None:
-        """Remove frozen volumes that no entry names and no copy uses; of any store on this host."""
+    def known_obstacle(self) -> str | None:
+        """Return why the engine cannot have layers; empty: it can; None: no run has tried yet."""
+        return self._known().get(self._engine_name())
+
+    def sweep(self) -> int:
+        """Remove frozen volumes that no entry names and no copy uses; of any store on this host.
+
+        Returns:
+            How many were removed.
+        """
+        removed = 0
         for volume in self._engine.list_volumes({FROZEN_LABEL: None}):
             with self._unnamed(volume["Labels"], volume) as unnamed:
                 if unnamed:
                     with suppress(EngineError):  # a copy has layers above it
                         self._engine.remove_volume(volume["Name"])
+                        removed += 1
+        return removed
 
     def labels(self, key: str) -> dict[str, str]:
         """Return the labels of the frozen volumes of an entry."""

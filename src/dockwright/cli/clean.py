@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from dockwright._text import age, counted
+from dockwright.cache import BaselineStore, FrozenVolumes
 from dockwright.cli.options import current_engine, json_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.pytest_settings import project_root
-from dockwright.paths import project_hash, state_directory
+from dockwright.engine import Engine
+from dockwright.paths import baselines_directory, project_hash, state_directory
 from dockwright.pool import OwnedResources, RetainedStacks, Workspace, remove, survey
 
 _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
@@ -33,6 +36,8 @@ Examples:
 def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
     """Remove what test runs left behind when their process died.
 
+    That includes cached volumes on the engine whose cache directory was deleted.
+
     Also shows the stacks that dockwright started for this project (with --all-projects, for any
     project). Never removes what belongs to a running process, or a long-lived stack ('dockwright
     stack').
@@ -49,6 +54,7 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
         remove(engine, doomed, keeper)
         Workspace.reap(state_directory())
         _remove_worlds()
+        _remove_frozen(engine)
     if as_json:
         print_json([_document(owned, doomed, dry_run=dry_run) for owned in shown])
     else:
@@ -63,6 +69,13 @@ def _remove_worlds() -> None:
 
     if number := remove_dead_worlds():
         note(f"removed {counted(number, 'world')} of killed workers")
+
+
+def _remove_frozen(engine: Engine) -> None:
+    """Remove frozen volumes whose baseline is gone, such as those of a deleted cache directory."""
+    store = BaselineStore(baselines_directory(os.environ))
+    if number := FrozenVolumes(engine, store).sweep():
+        note(f"removed {counted(number, 'frozen volume')} of baselines that are gone")
 
 
 def _state(owned: OwnedResources) -> str:

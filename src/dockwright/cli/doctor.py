@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from dockwright._text import counted
+from dockwright.cache import BaselineStore, FrozenVolumes
 from dockwright.cli.options import current_engine, engine_url, json_option, root_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.pool import chosen, reset_rows, started
@@ -21,7 +22,7 @@ from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
 from dockwright.isolate import checks as isolation_checks
 from dockwright.managed import Finding, check_state, engine_findings, unusable
-from dockwright.paths import state_directory
+from dockwright.paths import baselines_directory, state_directory
 from dockwright.pool import RetainedStacks, survey
 from dockwright.pool.session import RunSession
 
@@ -44,6 +45,7 @@ def check_host(state: Path) -> Iterator[Finding]:
 def check_engine(engine: Engine, kept: RetainedStacks) -> Iterator[Finding]:
     """Check an engine that answers."""
     yield from engine_findings(engine)
+    yield _check_baselines(engine)
     yield from _check_copies(engine, kept)
 
 
@@ -88,6 +90,17 @@ def _answer(*command: str) -> str:
         return ""
     lines = done.stdout.splitlines()
     return lines[0] if done.returncode == 0 and lines else ""
+
+
+def _check_baselines(engine: Engine) -> Finding:
+    """Report how copies get the data of a cached baseline on this engine."""
+    store = BaselineStore(baselines_directory(os.environ))
+    obstacle = FrozenVolumes(engine, store).known_obstacle()
+    if obstacle is None:
+        detail = "not known yet: the first run that caches a baseline tries layers"
+    else:
+        detail = f"volumes are filled: {obstacle}" if obstacle else "volumes are layers"
+    return Finding("cached baselines", "ok", detail)
 
 
 def _check_copies(engine: Engine, kept: RetainedStacks) -> Iterator[Finding]:
