@@ -220,6 +220,8 @@ def test_servers_with_an_image_and_users_of_their_own_are_reset_in_place(
     assert strategy.found == "PostgreSQL on port 5432 and Redis on port 6379"
     assert strategy.manner == "in place"
     assert strategy.gave_way is None
+    for setting in ("fsync", "autovacuum"):  # nobody needs the data of a disposable copy
+        assert entries(service, f"SHOW {setting}") == "off"
     entries(
         service, "DELETE FROM ledger.entries WHERE id > 7; DROP INDEX ledger.entries_account_idx"
     )

@@ -149,6 +149,13 @@ class DisposableServer(Protocol):
             image: the image's ``Config``. The body of another kind of server stays as it is.
         """
 
+    def spare_the_disk(self, service: Resettable) -> None:
+        """Let copies of a running server's volume not wait for the disk, whatever starts them.
+
+        Args:
+            service: perhaps a server of this kind.
+        """
+
     def lost_in_a_crash(self, paths: Iterable[str]) -> str:
         """Say what a server of this kind would lose in a crash; empty: nothing.
 

@@ -425,6 +425,7 @@ class CachedStart:
 
     def _read(self, draft: Draft) -> None:
         volumes = OwnVolumes(self._stack)
+        parallel.run([partial(self._spare_the_disk, volume.service) for volume in volumes])
         with volumes.paused():
             deadline = time.monotonic() + _WORTH * self._start_s
             for volume in volumes:
@@ -432,6 +433,12 @@ class CachedStart:
                     draft.add(volume.service, str(volume.target), _until(deadline, chunks))
         if self._current_key() != self._key:
             raise NotCacheableError("the files that it starts from have changed in the meantime")
+
+    def _spare_the_disk(self, name: str) -> None:
+        if not self._stack.spec.services[name].durable:
+            service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
+            for server in disposable_servers():
+                server.spare_the_disk(service)
 
     def _check_restorable(self, draft: Draft) -> None:
         """Refuse volumes whose content would differ in a copy that starts from the cache."""

@@ -34,6 +34,11 @@ SELECT jsonb_build_object('size', pg_database_size(current_database()),
 )::text FROM pg_class WHERE relpersistence = 'u'
 """
 
+_UNSET = """
+SELECT coalesce(jsonb_agg(name), '[]')::text FROM pg_settings
+WHERE name IN ('fsync', 'autovacuum') AND source = 'default'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -162,6 +167,17 @@ class Cluster:
             self.session.run(
                 f"SELECT pg_replication_origin_advance({quoted(name)}, {quoted(position)})"
             )
+
+    def make_disposable(self) -> None:
+        """Let the server not wait for the disk, nor tidy up by itself, unless somebody set that.
+
+        For servers that are started by a script: others have it on their command line.
+        """
+        unset = self.session.ask(_UNSET)
+        for name in unset:
+            self.session.run(f"ALTER SYSTEM SET {name} = off")
+        if unset:
+            self.reload()
 
     def alter_system(self, settings: Collection[list[str]]) -> None:
         """Bring back what ALTER SYSTEM had set; the server has not read it yet."""
