@@ -435,6 +435,8 @@ class Requirement:
         holder: what asks, for messages: a test's or a module's node id, or a fixture.
         sticky: whether its process gets the same copy each time.
         audited: whether it is looked at by itself: nobody shares the stack with it.
+        repeatable: whether the holder repeats what fails, with a requirement that is not: only that
+            one gets no copy with services in doubt.
     """
 
     stack: str
@@ -443,6 +445,7 @@ class Requirement:
     holder: str
     sticky: bool = False
     audited: bool = False
+    repeatable: bool = False
 
     @property
     def alone(self) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from dockwright.engine import Engine, parallel
 from dockwright.engine.containers import usual_status
-from dockwright.engine.inside import Ground, HostInside
+from dockwright.engine.inside import Ground, HostInside, received
 from dockwright.errors import (
     ConflictError,
     EngineError,
@@ -258,3 +258,21 @@ def test_the_layers_of_a_container_are_those_of_its_mount(
 )
 def test_a_status_is_called_as_docker_calls_it(status: str, usual: str) -> None:
     assert usual_status(status) == usual
+
+
+def test_what_a_container_has_received_is_counted(
+    engine: Engine, owned: Owned, scratch: str
+) -> None:
+    container = owned.run(scratch, "httpd", "-f", "-p", "8000")
+    details = engine.inspect_container(container)
+    before = received(details)
+    if before is None:
+        pytest.skip("this host does not see the container's processes")
+    engine.exec(container, ["true"])
+    assert received(details) == before
+    asked = ["wget", "-q", "-O-", "http://127.0.0.1:8000/"]
+    assert engine.exec(container, asked).exit_code  # it has no such file, but it was asked
+    now = received(details)
+    assert now is not None
+    assert now[0] > before[0]
+    assert received({**details, "State": {"Pid": 0}}) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dockwright.model import Trace
 from dockwright.pool.timeline import Advice
+from dockwright.stack import ServiceReset
 
 
 def test_a_reset_that_replaces_several_services_counts_once() -> None:
@@ -17,6 +18,21 @@ def test_a_reset_that_replaces_several_services_counts_once() -> None:
         "  a service without state of its own is spared that by x-dockwright: {reset: none}"
     )
     assert advice.drain() == ()
+
+
+def test_the_way_of_each_service_is_said_in_one_line() -> None:
+    advice = Advice()
+    services = {
+        "store": ServiceReset("Redis on port 6379", "in place", ""),
+        "queue": ServiceReset("", "recreate", ""),
+        "web": ServiceReset("", "recreate", "", may_stay=True),
+    }
+    advice.resets("shop", services)
+    assert advice.drain() == (
+        "stack shop: store (Redis on port 6379) is reset in place; queue gets a new container; web "
+        "is kept while it writes no file and no test fails (x-dockwright: {reset: recreate} "
+        "replaces it after each test)",
+    )
 
 
 def test_small_costs_give_no_hint() -> None:

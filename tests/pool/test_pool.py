@@ -21,6 +21,7 @@ from dockwright.errors import (
 )
 from dockwright.pool import Lease, Pool, SeedKey
 from dockwright.stack import COMPOSE_PROJECT
+from tests._support import served
 from tests._support.engine.scratch import SCRATCH
 from tests._support.project import free_port
 from tests.pool.conftest import PoolMaker, eventually, exclusively, shared
@@ -268,7 +269,9 @@ def test_an_idle_pool_starts_the_spare_that_a_writer_would_wait_for(
     pool.start_spares()
     assert pool.statistics().stacks == ()
     for holder in ("one", "two"):
-        pool.release(pool.acquire(exclusively(holder), timeout_s=WAIT_S))
+        lease = pool.acquire(exclusively(holder), timeout_s=WAIT_S)
+        dirty(lease)
+        pool.release(lease)
     pool.start_spares()
     eventually(lambda: states(pool) == ["clean", "clean"], "the spare to be clean")
     pool.start_spares()
@@ -293,6 +296,7 @@ def test_a_spare_is_seeded_and_used_while_another_copy_is_reset(make_pool: PoolM
             pool.seeded(lease, None)
         used.add(lease.facts.project)
         assert states(pool).count("unseeded") <= 1
+        dirty(lease)
         pool.release(lease)
     assert len(used) > 1
     assert len(states(pool)) <= len(used) + 1
@@ -417,3 +421,33 @@ def test_a_shared_copy_that_is_removed_is_not_checked(make_pool: PoolMaker) -> N
     writer = pool.acquire(exclusively("1 test_after_it"), timeout_s=WAIT_S)  # takes longer
     assert is_clean(writer)
     assert pool.statistics().resets == 0
+
+
+def test_a_copy_with_a_service_in_doubt_is_leased_to_those_alone_who_repeat_what_fails(
+    make_pool: PoolMaker, engine: Engine, tmp_path: Path
+) -> None:
+    if missing := [image for image in served.IMAGES if not engine.has_image(image)]:
+        pytest.skip(f"needs the image {missing[0]}: scripts/ensure-images gets it")
+    file = tmp_path / "served.yaml"
+    file.write_text(served.COMPOSE)
+    pool = make_pool(max_stacks=1, files={"served": file})
+
+    def use(holder: str, *, repeatable: bool) -> tuple[str, tuple[str, ...]]:
+        asked = replace(exclusively(holder, "served"), repeatable=repeatable)
+        lease = pool.acquire(asked, timeout_s=WAIT_S)
+        served.visit(lease.leased.url("web", 8000))
+        container = lease.leased.container("web")
+        pool.release(lease)
+        return container, lease.doubted
+
+    first, doubted = use("first", repeatable=True)
+    assert doubted == ()
+    assert use("second", repeatable=True) == (first, ("web",))
+    second, doubted = use("third", repeatable=False)
+    assert (second != first, doubted) == (True, ())
+    third, doubted = use("fourth", repeatable=True)  # the one before was not repeatable
+    assert (third != second, doubted) == (True, ())
+    eventually(lambda: states(pool) == ["clean"], "reset")
+    pool.start_spares()  # the run is over
+    fourth, doubted = use("fifth", repeatable=True)
+    assert (fourth != third, doubted) == (True, ())

@@ -166,7 +166,7 @@ def test_a_new_container_after_each_test_is_worth_a_hint(suite: Suite) -> None:
 
         @pytest.mark.parametrize("number", range(6))
         def test_it(stack, number):
-            pass
+            stack.exec("web", ["true"])
         """,
     )
     result = suite.passes("--dockwright-max-stacks", "1", passed=6)

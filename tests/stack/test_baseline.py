@@ -45,6 +45,7 @@ def test_a_job_that_is_done_is_not_done_again(make_stack: StackMaker, tmp_path: 
     stack = make_stack(f"services: {CACHE}{JOB}")
     with captured(stack, tmp_path / "scratch") as baseline:
         before = dict(stack.containers)
+        stack.exec("app", ["touch", "/left"])
         baseline.reset()
         assert stack.containers["cache"] == before["cache"]
         assert stack.containers["job"] == before["job"]

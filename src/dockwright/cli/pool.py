@@ -192,6 +192,7 @@ def reset_rows(stacks: Sequence[Document]) -> Iterator[tuple[str, ...]]:
     for stack in stacks:
         for name, each in stack.get("services", {}).items():
             manner = _MANNERS.get(each["reset"], each["reset"])
+            manner = "kept unless it changed" if each.get("may_stay") else manner
             why = f" ({each['why']})" if each["why"] else ""
             yield (stack["stack"], name, each["recognised"] or "-", manner + why)
 

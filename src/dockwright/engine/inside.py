@@ -79,7 +79,12 @@ class EngineInside:
     Args:
         calls: the engine.
         details: the container's inspect.
+
+    Attributes:
+        complete: whether every write to a file shows, also to one that had changed before.
     """
+
+    complete = False
 
     def __init__(self, calls: ContainerCalls, details: Document) -> None:
         self._calls = calls
@@ -147,6 +152,8 @@ class EngineInside:
 
 class HostInside(EngineInside):
     """The same, and more, as the engine's host sees it."""
+
+    complete = True
 
     def __init__(self, calls: ContainerCalls, details: Document) -> None:
         super().__init__(calls, details)
@@ -321,6 +328,41 @@ class MainProcess:
             return (self._group / file).read_text().strip() == word
         return False
 
+
+def received(details: Document) -> tuple[int, ...] | None:
+    """Return how many TCP segments and UDP datagrams a container has received.
+
+    Args:
+        details: the container's inspect.
+
+    Returns:
+        The counts, which only grow; None where this host cannot see them.
+    """
+    pid = int(details["State"].get("Pid") or 0)
+    if not pid or not _is_process_on_this_host(details):
+        return None
+    with suppress(OSError, KeyError, ValueError):
+        return _received(Path(f"/proc/{pid}/net"))
+    return None
+
+
+def _received(net: Path) -> tuple[int, ...]:
+    """Return the counts of a network namespace; those of TCP hold both versions of IP."""
+    rows = [line.split() for line in (net / "snmp").read_text().splitlines()]
+    counts = {
+        (names[0], name): int(value)
+        for names, values in zip(rows[::2], rows[1::2], strict=False)
+        for name, value in zip(names[1:], values[1:], strict=False)
+    }
+    found = [counts["Tcp:", "InSegs"], counts["Udp:", "InDatagrams"]]
+    found.append(counts.get(("UdpLite:", "InDatagrams"), 0))
+    with suppress(FileNotFoundError):  # a kernel without IPv6
+        lines = map(str.split, (net / "snmp6").read_text().splitlines())
+        found += [int(count) for name, count in lines if name in _RECEIVED_6]
+    return tuple(found)
+
+
+_RECEIVED_6 = ("Udp6InDatagrams", "UdpLite6InDatagrams")
 
 _FROZEN = (("freezer.state", "FROZEN"), ("cgroup.freeze", "1"))  # cgroup versions 1 and 2
 

@@ -156,6 +156,7 @@ class PoolClient:
                 seeding=grant.seeding,
                 lost=grant.lost,
                 containers=grant.containers,
+                doubted=grant.doubted,
             )
             self._leases[grant.lease] = lease
             if not lease.seeding:
@@ -211,6 +212,10 @@ class PoolClient:
     def warnings(self) -> tuple[str, ...]:
         """The keys of the declared stacks' Compose files that dockwright does not use."""
         return tuple(text for texts in self._warnings.values() for text in texts)
+
+    def key_of(self, name: str) -> str:
+        """Return what identifies a declared stack as its files are now."""
+        return self._keys[name]
 
     def statistics(self) -> Mapping[str, Any] | None:
         """Return the pool's statistics; None before its first stack."""

@@ -8,7 +8,8 @@ starting ──► clean ◄──────────────┐
    │          exclusive ──► resetting ──► (failed) gone
    │
    │        A clean copy that was shared is unproven: it is checked, by a reset that replaces
-   │        nothing needlessly, before its next exclusive lease or when it is idle.
+   │        nothing needlessly, before its next exclusive lease or when it is idle. Likewise, one
+   │        with services in doubt gets new containers before a lease that nobody repeats.
    └► (failed) gone   └──► kept
 """
 
@@ -61,6 +62,7 @@ class Copy:
         own: what the stack was seen to change while nobody used it.
         wrote_itself: whether a service wrote something during an audited lease that only a reset
             brings back.
+        repeatable: whether its last exclusive holder repeats what fails.
     """
 
     key: str
@@ -80,19 +82,21 @@ class Copy:
     audited: bool = False
     own: set[tuple[str, str, str]] = field(default_factory=set)
     wrote_itself: bool = False
+    repeatable: bool = False
 
-    def admits(self, *, exclusive: bool) -> bool:
+    def admits(self, *, exclusive: bool, repeatable: bool = False) -> bool:
         """Return whether this copy can be leased now."""
-        if self.changed_outside or self.checks:
+        if self.changed_outside or self.checks or (self.doubted and not repeatable):
             return False
         if exclusive:
             return self.state is State.CLEAN and not self.shared_by
         return self.state in (State.CLEAN, State.SHARED)
 
-    def enter(self, holder: str, *, exclusive: bool) -> None:
+    def enter(self, holder: str, *, exclusive: bool, repeatable: bool = False) -> None:
         """Begin a lease."""
         self.become(State.EXCLUSIVE if exclusive else State.SHARED)
         self.holders.add(holder)
+        self.repeatable = repeatable
         if not exclusive:
             self.shared_by.append(holder)
 
@@ -113,6 +117,11 @@ class Copy:
     def unproven(self) -> bool:
         """Whether nobody uses it, and tests that shared it may have changed it all the same."""
         return self.state is State.CLEAN and bool(self.shared_by)
+
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """The services of which nothing tells whether earlier tests left something in memory."""
+        return tuple(sorted(self.baseline.doubted))
 
     @property
     def coming(self) -> bool:
@@ -142,7 +151,12 @@ def described(copy: Copy) -> dict[str, Json]:
         "for_s": round(time.monotonic() - copy.since_s, 1),
         "age_s": round(time.time() - copy.stack.identity.ownership.created, 1),
         "services": {
-            name: {"recognised": each.recognised, "reset": each.manner, "why": each.why}
+            name: {
+                "recognised": each.recognised,
+                "reset": each.manner,
+                "why": each.why,
+                "may_stay": each.may_stay,
+            }
             for name, each in resets.items()
         },
     }
@@ -159,6 +173,7 @@ class Waiter:
         sticky: whether it wants the copy that it had before.
         solitary: whether it also waits for audited leases of other copies: all copies share files
             of the host.
+        repeatable: whether it takes a copy with services in doubt.
         since_s: when it asked, on the monotonic clock.
     """
 
@@ -167,7 +182,13 @@ class Waiter:
     client: str
     sticky: bool = False
     solitary: bool = False
+    repeatable: bool = False
     since_s: float = field(default_factory=time.monotonic)
+
+    def awaits_check(self, copy: Copy) -> bool:
+        """Return whether a copy that nobody uses can be leased to it only after a check."""
+        doubted = bool(copy.doubted) and copy.state is State.CLEAN and not self.repeatable
+        return copy.unproven or doubted
 
 
 def client_of(holder: str) -> str:
@@ -189,7 +210,8 @@ def choose(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) ->
         return None
     if waiter.sticky:
         copies = kept_for(copies, waiter.client) or [copy for copy in copies if not copy.kept_for]
-    admitting = [copy for copy in copies if copy.admits(exclusive=waiter.exclusive)]
+    asked = {"exclusive": waiter.exclusive, "repeatable": waiter.repeatable}
+    admitting = [copy for copy in copies if copy.admits(**asked)]
     # Shared leases gather on one copy and leave the clean ones to exclusive leases. Those take the
     # copy that has been clean longest.
     return min(
@@ -217,9 +239,12 @@ def to_seed(copies: Sequence[Copy], *, wanted: int) -> Copy | None:
 
 
 def _writer_comes_first(copies: Sequence[Copy], waiter: Waiter, waiters: Sequence[Waiter]) -> bool:
-    """Return whether an exclusive request waits longer, and shared leases hold all copies."""
+    """Return whether a request that cannot be met by sharing waits longer, and all are shared."""
+    in_doubt = all(copy.doubted for copy in copies)
     older = any(
-        other.exclusive and other.key == waiter.key and other.since_s < waiter.since_s
+        (other.exclusive or (in_doubt and not other.repeatable))
+        and other.key == waiter.key
+        and other.since_s < waiter.since_s
         for other in waiters
     )
     return older and bool(copies) and all(copy.state is State.SHARED for copy in copies)

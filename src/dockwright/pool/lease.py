@@ -297,6 +297,7 @@ class Lease:
         lost: the units whose clients lost their connections by a reset since this process had the
             stack before; None: there was none.
         containers: the ids of its containers by service, as far as a client was told them.
+        doubted: the services of which nothing tells whether earlier tests left something in memory.
         leased: the stack as the holder sees it.
         spans: records what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).
@@ -310,6 +311,7 @@ class Lease:
     seeding: bool = False
     lost: tuple[str, ...] | None = None
     containers: Mapping[str, str] = field(default_factory=dict)
+    doubted: tuple[str, ...] = ()
     leased: LeasedStack = field(init=False)
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     began_s: float = field(default_factory=time.time)

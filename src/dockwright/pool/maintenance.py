@@ -87,7 +87,7 @@ class Maintenance:
 
         def reset() -> None:
             with self._timeline.resetting(copy):
-                copy.lost = copy.baseline.reset(thorough=thorough)
+                copy.lost = copy.baseline.reset(thorough=thorough, repeatable=copy.repeatable)
 
         return _attempt(reset)
 
@@ -114,6 +114,15 @@ class Maintenance:
         traces: list[Trace] = []
         failure = _attempt(lambda: traces.extend(copy.baseline.disturbed()))
         return traces, failure or StackBrokenError("its containers do not run as they did")
+
+    def renew(self, copy: Copy) -> Exception | None:
+        """Give new containers to the services in doubt."""
+
+        def renew() -> None:
+            with self._timeline.resetting(copy):
+                copy.lost = (*(copy.lost or ()), *copy.baseline.renew())
+
+        return _attempt(renew)
 
     def is_intact(self, copy: Copy) -> bool:
         """Return whether the containers of a copy still run as at its baseline."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from dockwright.engine import Engine
 from dockwright.errors import (
@@ -235,7 +236,13 @@ class Pool:
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
         client = client_of(requirement.holder)
-        waiter = Waiter(requirement.stack, requirement.alone, client, sticky=requirement.sticky)
+        waiter = Waiter(
+            requirement.stack,
+            requirement.alone,
+            client,
+            sticky=requirement.sticky,
+            repeatable=requirement.repeatable,
+        )
         with self._changed:
             self._check_declared(requirement.stack)
             factory = self._registry.factories[requirement.stack]
@@ -249,7 +256,11 @@ class Pool:
                 copy.become(State.SEEDING)
                 copy.holders.add(requirement.holder)
                 return _lease(requirement, copy, 0.0, seeding=True)
-            copy.enter(requirement.holder, exclusive=requirement.alone)
+            copy.enter(
+                requirement.holder,
+                exclusive=requirement.alone,
+                repeatable=requirement.repeatable,
+            )
             copy.audited = requirement.audited
             self._counts["leases"] += 1
             lost, copy.lost = copy.lost if copy.kept_for == client else None, None
@@ -276,6 +287,7 @@ class Pool:
             copy = self._registry.copy_of(lease.stack)
             if copy is None or copy.holders != {lease.requirement.holder}:
                 raise LeaseClosedError(f"the lease of {lease.requirement.holder} has ended")
+        copy.repeatable = False  # its holder goes on, and will not repeat everything
         failure = self._maintenance.reset(copy)
         if failure is not None:
             copy.changed_outside = True
@@ -372,10 +384,18 @@ class Pool:
                 self._registry.evict(copy)
 
     def start_spares(self) -> None:
-        """Start the spares that hide resets from the next run, while nobody waits for a copy."""
+        """Start the spares that hide resets from the next run, while nobody waits for a copy.
+
+        Services in doubt get new containers: the next run starts without.
+        """
         with self._changed:
-            if not self._closed:
-                self._registry.start_spares()
+            if self._closed:
+                return
+            for copy in self._registry.copies:
+                if copy.doubted and copy.state is State.CLEAN:
+                    copy.become(State.RESETTING)
+                    self._do(partial(self._heal, copy, without_doubt=True))
+            self._registry.start_spares()
 
     def abandon_starts(self) -> None:
         """Cancel the starts whose last client has left, and remove what they have created.
@@ -471,7 +491,7 @@ class Pool:
             copy = choose(copies, waiter, self._registry.waiters) or to_seed(copies, wanted=wanted)
             if copy is not None:
                 return copy
-            self._prove_one(copies)
+            self._prove_one(copies, waiter)
             if waiter.sticky:
                 self._registry.grow_for_sticky(waiter)
             else:
@@ -510,12 +530,12 @@ class Pool:
             copy.become(State.RESETTING)
             self._do(self._reset, copy)
 
-    def _prove_one(self, copies: Sequence[Copy]) -> None:
-        """Check a copy that tests have shared, because an exclusive lease waits for one."""
-        copy = next((each for each in copies if each.unproven), None)
+    def _prove_one(self, copies: Sequence[Copy], waiter: Waiter) -> None:
+        """Check a copy that tests have used, because a lease waits for one at its baseline."""
+        copy = next((each for each in copies if waiter.awaits_check(each)), None)
         if copy is not None and not any(each.coming for each in copies):
             copy.become(State.RESETTING)
-            self._do(self._heal, copy)
+            self._do(partial(self._heal, copy, without_doubt=not waiter.repeatable))
 
     # -- work (in the pool's threads) --------------------------------------------------------
 
@@ -605,8 +625,13 @@ class Pool:
                 return
         self._heal(copy)
 
-    def _heal(self, copy: Copy) -> None:
-        """Undo what tests did that shared a copy; most did nothing."""
+    def _heal(self, copy: Copy, *, without_doubt: bool = False) -> None:
+        """Undo what tests did that shared a copy; most did nothing.
+
+        Args:
+            copy: the copy.
+            without_doubt: whether services in doubt get new containers.
+        """
         if copy.changed_outside or not self._maintenance.is_intact(copy):
             self._reset(copy)
             return
@@ -614,6 +639,8 @@ class Pool:
         traces, failure = self._maintenance.heal(copy)
         if certain := [each for each in traces if each.certain]:
             self._timeline.healed(copy, certain, shared_by)
+        if failure is None and without_doubt and copy.doubted:
+            failure = self._maintenance.renew(copy)
         if failure is None:
             self._become_clean(copy)
         else:
@@ -658,5 +685,10 @@ def _lease(
     requirement: Requirement, copy: Copy, waited_s: float, *, seeding: bool = False
 ) -> Lease:
     return Lease(
-        requirement, LeaseInfo.of(copy.stack), lambda: copy.stack, waited_s, seeding=seeding
+        requirement,
+        LeaseInfo.of(copy.stack),
+        lambda: copy.stack,
+        waited_s,
+        seeding=seeding,
+        doubted=copy.doubted,
     )

@@ -265,6 +265,7 @@ class Grant:
         waited_s: how long the client waited for it, in seconds.
         seeding: whether the client has to seed the stack first.
         lost: see `Lease.lost`.
+        doubted: see `Lease.doubted`.
     """
 
     lease: int
@@ -276,6 +277,7 @@ class Grant:
     waited_s: float
     seeding: bool = False
     lost: tuple[str, ...] | None = None
+    doubted: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, number: int, lease: Lease) -> Grant:
@@ -291,4 +293,5 @@ class Grant:
             waited_s=lease.waited_s,
             seeding=lease.seeding,
             lost=lease.lost,
+            doubted=lease.doubted,
         )

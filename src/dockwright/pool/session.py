@@ -103,6 +103,8 @@ class RunSession:
         run: str = "",
     ) -> None:
         self.settings = settings
+        self.notes: list[str] = []
+        """What its summary says beside what the pool did."""
         self._recorder = SpanRecorder()  # records nothing until `record` replaces it
         self._lane = ""
         self._kept: dict[str, str] = {}
@@ -173,6 +175,10 @@ class RunSession:
             except DockwrightError as unavailable:
                 _log.info("prepare of stack %s failed: %s", name, unavailable)
 
+    def key_of(self, stack: str) -> str:
+        """Return what identifies a declared stack as its files are now; raises as `acquire`."""
+        return self._pool_for(stack).key_of(stack)
+
     def acquire(self, requirement: Requirement) -> Lease:
         """Lease a stack that meets the requirement; see `Pool.acquire` for what is raised."""
         pool = self._pool_for(requirement.stack)
@@ -237,7 +243,7 @@ class RunSession:
             report = self._leave(pool) if pool is not None else None
         if pool is None or report is None:
             return None
-        notes = [*self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
+        notes = [*self.notes, *self._kept.values(), *(f"warning: {text}" for text in pool.warnings)]
         if self._keep_warm_s:
             notes.append("the stacks stay for the next run; `dockwright pool drain` removes them")
         calls = [_calls(engine)] if engine is not None else []

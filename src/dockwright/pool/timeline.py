@@ -57,10 +57,17 @@ class Advice:
             for name, each in resets.items()
             if each.manner == "in place"
         ]
+        stay = [name for name, each in resets.items() if each.may_stay]
         new = [name for name, each in resets.items() if each.manner == "recreate"]
+        new = [name for name in new if name not in stay]
         if in_place:
             text = f"stack {stack}: {listed(in_place)} {_are(in_place)} reset in place"
             text += f"; {listed(new)} {_get(new)} a new container" if new else ""
+            if stay:
+                text += (
+                    f"; {listed(stay)} {_are(stay)} kept while it writes no file and no test fails "
+                    "(x-dockwright: {reset: recreate} replaces it after each test)"
+                )
             with self._lock:
                 self._ways[stack] = text
 
@@ -243,6 +250,8 @@ class PoolTimeline:
     ) -> None:
         identity, spec = copy.stack.identity, copy.stack.spec
         stack = identity.ownership.stack
+        if manner == "kept":
+            return  # nothing happened
         label = f"{service}: {manner}" + (f" ({why})" if why else "")
         self._journal.add(identity.project, "reset", label, began, seconds)
         unasked = service in spec.services and spec.services[service].reset is None

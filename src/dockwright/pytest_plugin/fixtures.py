@@ -12,7 +12,7 @@ import pytest
 
 from dockwright.errors import DockwrightError, explained
 from dockwright.pytest_plugin.markers import requirement_of
-from dockwright.pytest_plugin.run import FAILED, LEASES, Run, run_of
+from dockwright.pytest_plugin.run import DOUBTED, FAILED, LEASES, REPEATABLE, Run, run_of
 
 if TYPE_CHECKING:
     import docker
@@ -73,7 +73,13 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
         if item.stash.get(FAILED, False):
             shared.note_failure(requirement)
         return
-    lease = _acquire(run, replace(requirement, audited=run.settings.audited))
+    requirement = replace(
+        requirement,
+        audited=run.settings.audited,
+        repeatable=item.stash.get(REPEATABLE, False),
+    )
+    lease = _acquire(run, requirement)
+    item.stash[DOUBTED] = lease.doubted
     item.stash.setdefault(LEASES, []).append(lease)
     try:
         if run.auditor is not None:

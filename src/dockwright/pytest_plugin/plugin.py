@@ -345,6 +345,8 @@ def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     config.pluginmanager.import_plugin("dockwright.pytest_plugin.between_tests")
     if settings.audited:
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.audit")
+    with surviving(config, "repeat a test that fails with a service that was not replaced"):
+        config.pluginmanager.import_plugin("dockwright.pytest_plugin.again")
     with surviving(config, "record this run"):
         if settings.recorded:
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")

@@ -84,6 +84,10 @@ class Run:
         """What fixtures were expected to lease, when the tests were collected."""
         self.leased: set[Announcement] = set()
         """What fixtures of a wider scope leased."""
+        self.trusted: set[str] = set()
+        """The stacks whose services may be kept although tests used them."""
+        self.distrusted: set[str] = set()
+        """Those whose services are replaced: a test has failed with one that was kept."""
         self.first_failed = ""
         """The first failed test whose artifacts are kept."""
         self.checked = False
@@ -382,6 +386,10 @@ TRACES: pytest.StashKey[Sequence[Trace]] = pytest.StashKey()
 """What a test left, if it was looked at by itself."""
 FAILED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
+REPEATABLE = pytest.StashKey[bool]()
+"""Whether a test is repeated if it fails with services in doubt."""
+DOUBTED: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
+"""The services of its stack that were in doubt."""
 WORKER_OUTPUT = "dockwright"
 WORKER_RECORD = "dockwright_record"
 WORKER_TROUBLES = "dockwright_troubles"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,10 @@ from dockwright.stack.vitals import Vitals
 
 Tell: TypeAlias = Callable[[str, str, str, float, float], None]
 """Called with a service, the manner of its reset, what differed, when it began, its seconds."""
+
+
+_OFTEN = 3
+"""A service that was changed after so many tests in a row is replaced without a look at it."""
 
 
 class ServiceOfStack:
@@ -70,11 +75,13 @@ class ServiceReset:
         recognised: the servers that were found in it; empty: none.
         manner: how it comes back.
         why: why not in place, where a server was found, or that the Compose file says so.
+        may_stay: whether it keeps its container after a test that left it as it was.
     """
 
     recognised: str
     manner: Manner
     why: str
+    may_stay: bool = False
 
 
 class Baseline:
@@ -89,6 +96,8 @@ class Baseline:
         tell: is called for each service that was reset, with its name, the manner, what a test
             changed around it ("": nothing), when the reset began (monotonic clock) and how long it
             took, in seconds.
+        doubted: the services that kept their containers although they were talked to: nothing
+            tells what they keep in memory.
 
     Raises:
         ComposeError: a service declares a strategy that does not exist.
@@ -97,10 +106,13 @@ class Baseline:
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
         self.tell: Tell = lambda *_: None
+        self.doubted: frozenset[str] = frozenset()
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
         self._vitals = Vitals(stack)
         self._undone_in: set[str] = set()  # the services that the last reset undid in place
+        self._stayed = True  # whether the last reset replaced no service that may stay
+        self._unlike: Counter[str] = Counter()  # by service: resets in a row that found it changed
         otherwise = "volume" if seeded else None
         self._strategies: dict[str, ResetStrategy] = {
             name: choose(ServiceOfStack(stack, name, scratch), STRATEGIES, otherwise=otherwise)
@@ -111,7 +123,8 @@ class Baseline:
     def stays(self) -> bool:
         """Whether a reset leaves every container and process where it is."""
         processes = self._stack.spec.processes.values()
-        return not self._having("recreate") and all(each.stateless for each in processes)
+        replaced = [name for name in self._having("recreate") if not self._may_stay(name)]
+        return self._stayed and not replaced and all(each.stateless for each in processes)
 
     @property
     def gave_way(self) -> dict[str, str]:
@@ -129,7 +142,8 @@ class Baseline:
 
     def _reset_of(self, name: str, strategy: ResetStrategy) -> ServiceReset:
         if isinstance(strategy, Detected):
-            return ServiceReset(strategy.found, strategy.manner, strategy.gave_way or "")
+            why, stays = strategy.gave_way or "", self._may_stay(name) and self._serves(name)
+            return ServiceReset(strategy.found, strategy.manner, why, may_stay=stays)
         declared = self._stack.spec.services[name].reset
         return ServiceReset("", strategy.manner, f"declared: {declared}")
 
@@ -144,6 +158,7 @@ class Baseline:
         self._capture_surroundings(set(self._strategies))
         self._surroundings.settle()
         self._vitals.capture()
+        self.doubted = frozenset()
 
     def intact(self) -> bool:
         """Return whether all containers still run as they did at the last `capture` or `reset`.
@@ -162,10 +177,15 @@ class Baseline:
         how = "stopped, started again, paused or removed"
         return [Trace("container", "", how, name) for name in self._vitals.disturbed()]
 
-    def reset(self, *, thorough: bool = False) -> tuple[str, ...]:
+    def reset(self, *, thorough: bool = False, repeatable: bool = False) -> tuple[str, ...]:
         """Bring the stack back; it is ready when this returns.
 
+        A service that nobody knows keeps its container if that is as at the baseline and nothing
+        was sent to it since.
+
         Args:
+            repeatable: whoever uses the stack next repeats what fails after a `renew`: a service
+                whose state is likely to be in the databases that it uses stays as well, in doubt.
             thorough: something else may have changed its containers: check all of them, and start
                 those that do not run.
 
@@ -183,12 +203,26 @@ class Baseline:
             self._stack.revive(without=self._affected(different))
             different |= self._surroundings.outside(self._kept(without=different))
         cut = self._reset_kept(different, tell=self.tell)
-        wanted = self._replaced(self._affected(different), thorough=thorough)
+        stay = set() if thorough else self._stay(different, cut, repeatable=repeatable)
+        wanted = self._replaced(self._affected(different), stay=stay, thorough=thorough)
         replaced = self._replace(wanted, different, thorough=thorough)
         self._settle(cut, replaced)
         if thorough:
             self._vitals.capture()
         return tuple(sorted({*cut, *replaced}))
+
+    def renew(self) -> tuple[str, ...]:
+        """Give new containers to all services but those that are reset in place: no doubt is left.
+
+        Returns:
+            The units whose clients have lost their connections.
+
+        Raises:
+            DockwrightError: a new container failed: the stack is broken.
+        """
+        replaced = self._replace(self._replaced(set(), thorough=False), {}, thorough=False)
+        self._settle(set(), replaced)
+        return tuple(replaced)
 
     def heal(self) -> list[Trace]:
         """Undo what tests did that shared the stack, without replacing anything needlessly.
@@ -210,7 +244,7 @@ class Baseline:
         traces = [trace for name in self._strategies for trace in self._traces(name, different)]
         self._check_replaceable(different)
         replaced = self._replace(sorted(self._affected(different)), different, thorough=False)
-        self._settle(cut, replaced)
+        self._settle(cut, replaced, checked=True)
         return traces
 
     @contextmanager
@@ -257,11 +291,11 @@ class Baseline:
         self._check_replaceable(different)
         return {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
 
-    def _settle(self, cut: set[str], replaced: list[str]) -> None:
+    def _settle(self, cut: set[str], replaced: list[str], *, checked: bool = False) -> None:
         """Wait until everything serves again, and remember what new containers are like."""
         self._await_dependents({*cut, *replaced})
         self._capture_surroundings(set(replaced))
-        self._surroundings.settle()
+        self._surroundings.settle(checked=checked)
         if replaced:
             self._vitals.capture()
 
@@ -332,6 +366,7 @@ class Baseline:
             return []
         began = time.monotonic()
         replaced = self._stack.recreate(wanted, fill=self._fill)
+        self.doubted = self.doubted.difference(replaced)
         # Services that share a volume or a namespace with them were recreated as well.
         renewed = set(replaced) & self._having("in place")
         parallel.run([partial(self._capture, name) for name in renewed])
@@ -358,16 +393,70 @@ class Baseline:
             if name not in jobs or renewed & set(graph.with_dependencies([name]))
         ]
 
-    def _replaced(self, affected: set[str], *, thorough: bool) -> list[str]:
+    def _stay(self, different: Mapping[str, str], cut: Set[str], *, repeatable: bool) -> set[str]:
+        """Return the services that keep their containers although no strategy knows them.
+
+        Args:
+            different: services that are replaced in any case.
+            cut: services whose clients have lost their connections: not all clients bear that.
+            repeatable: see `reset`.
+        """
+        began = time.monotonic()
+        unknown = self._having("recreate").difference(self._affected(different))
+        able = {name for name in unknown if self._may_stay(name) and not self._uses(name) & cut}
+        silent = {name for name in able if self._is_silent(name)}
+        doubted = {name for name in able - silent if repeatable and self._serves(name)}
+        changed = self._surroundings.written([*silent, *doubted])
+        self._unlike.update(changed.keys())
+        replaced = self._without_done_jobs(sorted(unknown - silent - doubted | changed.keys()))
+        stay = (silent | doubted).difference(changed, self._affected(replaced))
+        stay = {name for name in stay if not self._uses(name).intersection(replaced)}
+        self._stayed = not replaced
+        for name in stay:
+            del self._unlike[name]
+            self.tell(name, "kept", "", began, time.monotonic() - began)
+        self.doubted |= stay & doubted
+        return stay
+
+    def _may_stay(self, name: str) -> bool:
+        """Return whether a service may turn out to have no state: nothing says that it has."""
+        strategy = self._strategies[name]
+        return (
+            isinstance(strategy, Detected)
+            and strategy.manner == "recreate"
+            and not (strategy.found or strategy.gave_way)
+            and self._unlike[name] < _OFTEN
+            and self._surroundings.shows_writes(name)
+        )
+
+    def _is_silent(self, name: str) -> bool:
+        return name not in self.doubted and not self._surroundings.contacted(name)
+
+    def _serves(self, name: str) -> bool:
+        """Return whether a service answers requests with the help of a database of the stack."""
+        in_place = any(self._manner(each) == "in place" for each in self._uses(name))
+        return in_place and bool(self._stack.spec.services[name].ports)
+
+    def _uses(self, name: str) -> set[str]:
+        """Return the services that a service depends on, or that its variables name."""
+        given = self._stack.spec.services[name].environment.values()
+        words = set(re.findall(r"[\w.-]+", " ".join(each or "" for each in given)))
+        used = {*self._stack.graph.with_dependencies([name]), *words} - {name}
+        return used.intersection(self._strategies)
+
+    def _replaced(
+        self, affected: set[str], *, stay: Set[str] = frozenset(), thorough: bool
+    ) -> list[str]:
         """Return what a reset replaces: units that hold state, have ended, or know old addresses.
 
         A container that was started again may have other published ports.
 
         Args:
             affected: services to replace since a test changed their containers.
+            stay: services that stay although nobody knows what they keep.
             thorough: whether containers may have been started again.
         """
-        replaced = sorted({*self._having("recreate"), *affected})
+        replaced = sorted({*self._having("recreate").difference(stay), *affected})
         graph, spec = self._stack.graph, self._stack.spec
         for name, process in self._stack.processes.items():
             known = {each for each in graph.with_dependencies([name]) if each in spec.services}

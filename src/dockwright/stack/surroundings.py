@@ -10,14 +10,14 @@ import re
 import stat
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from dockwright.engine import parallel
-from dockwright.engine.inside import EngineInside, Ground, Process, Sign
+from dockwright.engine.inside import EngineInside, Ground, Process, Sign, received
 from dockwright.engine.types import Document
 from dockwright.errors import NoSuchObjectError
 from dockwright.model import Trace
@@ -31,10 +31,32 @@ _FEW = 3
 _RENEWED = ("EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "MacAddress", "IPv6Gateway",
             "GlobalIPv6Address", "GlobalIPv6PrefixLen", "DNSNames", "GwPriority")  # fmt: skip
 """What a container gets from each start of it."""
+_SHARED = ("host", "container:")
+"""Modes of networks whose traffic is not that of one container."""
 
 
 Difference: TypeAlias = tuple[str, int]
 """What differs, in words, and the pid where it is a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """What is inside a container.
+
+    Attributes:
+        files: its files.
+        processes: its processes.
+        mounts: what is mounted inside.
+    """
+
+    files: Mapping[str, Sign]
+    processes: Mapping[int, Process]
+    mounts: frozenset[str]
+
+    @property
+    def programs(self) -> Counter[str]:
+        """How many processes run each program; a loop starts one command after the other."""
+        return Counter(each.name for each in self.processes.values())
 
 
 @dataclass
@@ -47,25 +69,32 @@ class _Known:
         details: its inspect.
         stamp: when the engine last wrote down something about it; None: this host cannot see that.
         ground: where its data is.
-        files: its files.
-        processes: its processes.
+        first: what was inside at the baseline.
+        files: its files, with what the service changed by itself since.
+        processes: its processes, likewise.
         mounts: what is mounted inside.
         churn: what the service was seen to change by itself.
         restarted: whether it was started again since.
         traces: what differed when it was last compared, in detail; what the service changed by
             itself is uncertain.
+        shows_writes: whether it runs and every write to its files can be seen from here.
+        received: what had reached it by network when the stack was last settled; None: this host
+            cannot see that.
     """
 
     owned: re.Pattern[str] | None
     details: Document
     stamp: tuple[int, ...] | None
     ground: Ground
-    files: dict[str, Sign]
-    processes: dict[int, Process]
+    first: _Inside
+    files: Mapping[str, Sign]
+    processes: Mapping[int, Process]
     mounts: frozenset[str]
+    shows_writes: bool
     churn: set[str] = field(default_factory=set)
     restarted: bool = False
     traces: dict[str, Trace] = field(default_factory=dict)
+    received: tuple[int, ...] | None = None
 
     def restart(self) -> None:
         """Take note of a new start: its processes are others."""
@@ -138,10 +167,13 @@ class Surroundings:
         """
         parallel.run([partial(self._remember, *item) for item in owned.items()])
 
-    def settle(self) -> None:
+    def settle(self, *, checked: bool = False) -> None:
         """Take what is now as the baseline: nobody has entered, and who is connected may stay.
 
         Other containers stay connected only if they were when this was first called.
+
+        Args:
+            checked: it was only checked: what was sent to services until now still counts.
         """
         if not self._bridges:
             names = list(self._networks())
@@ -149,6 +181,9 @@ class Surroundings:
             self._bridges = {name: _bridge(each) for name, each in zip(names, found, strict=True)}
             self._guests = {guest for each in found for guest in each.get("Containers") or {}}
         self._links = {name: _links(bridge) for name, bridge in self._bridges.items()}
+        for known in self._known.values():
+            if not checked or known.received is None:
+                known.received = received(known.details)
         self._entries.forget()
 
     def outside(self, names: Iterable[str]) -> dict[str, str]:
@@ -174,6 +209,28 @@ class Surroundings:
         """Return in detail what differed when a service was last looked at, by `inside`."""
         return tuple(self._known[name].traces.values())
 
+    def written(self, names: Collection[str]) -> dict[str, str]:
+        """Compare containers with the baseline, whoever changed them; call `outside` before.
+
+        Returns:
+            In words what differs, by service; also where somebody entered it.
+        """
+        found = {name: self._why_written(name) for name in names}
+        return {name: why for name, why in found.items() if why}
+
+    def shows_writes(self, name: str) -> bool:
+        """Return whether a service runs and every write to its files can be seen from here."""
+        return name in self._known and self._known[name].shows_writes
+
+    def contacted(self, name: str) -> bool:
+        """Return whether anything may have reached a service since the stack was settled."""
+        known = self._known[name]
+        own_network = not str(known.details["HostConfig"]["NetworkMode"]).startswith(_SHARED)
+        shares = any(each["RW"] for each in known.details["Mounts"])
+        if known.received is None or not own_network or shares:
+            return True
+        return known.restarted or received(known.details) != known.received
+
     def close(self) -> None:
         """Stop listening to the engine."""
         self._entries.close()
@@ -184,14 +241,18 @@ class Surroundings:
         details = self._engine.inspect_container(self._stack.container(name))
         view = self._engine.inside(details)
         ground = Ground(view.working_directories(), owned) if owned else Ground()
+        processes = _without_execs(view.processes(), details["State"]["Pid"])
+        now = _Inside(view.files(ground), processes, view.mounts())
         self._known[name] = _Known(
             owned,
             details,
             _stamp(details),
             ground,
-            view.files(ground),
-            _without_execs(view.processes(), details["State"]["Pid"]),
-            view.mounts(),
+            now,
+            now.files,
+            now.processes,
+            now.mounts,
+            shows_writes=_runs(details) and _shows_writes(details, now, complete=view.complete),
         )
 
     def _may_differ(self, name: str) -> bool:
@@ -220,22 +281,10 @@ class Surroundings:
     def _compare_inside(self, name: str) -> str | None:
         traces = self._known[name].traces
         traces.clear()
-        lasting = {what for what, _ in self._lasting(name)}
+        lasting = {what for what, _ in _lasting(partial(self._look, name))}
         for what in [what for what, each in traces.items() if each.certain and what not in lasting]:
             del traces[what]
         return f"{_listed(lasting)} changed" if lasting else None
-
-    def _lasting(self, name: str) -> set[Difference]:
-        """Return what differs, and still differs a moment later."""
-        lasting = self._look(name)
-        for count, pause_s in enumerate(_PAUSES_S):
-            if count >= _ENOUGH_FOR_FILES and any(what.startswith("/") for what, _ in lasting):
-                break
-            if not lasting:
-                break
-            time.sleep(pause_s)
-            lasting &= self._look(name)
-        return lasting
 
     def _look(self, name: str) -> set[Difference]:
         """Return what differs inside; take over what the service changed by itself."""
@@ -243,12 +292,7 @@ class Surroundings:
         view = self._engine.inside(known.details)
         files, processes, mounts = view.files(known.ground), view.processes(), view.mounts()
         own, strangers = known.sorted_out(processes)
-        changed: set[Difference] = {
-            (path, 0)
-            for path in files.keys() | known.files.keys()
-            if files.get(path) != known.files.get(path)
-            and (path in known.files or not view.like_the_image(path))
-        }
+        changed = _changed_files(known.files, files, view)
         if changed:
             changed -= {(path, 0) for path in view.open_files(own)}
         if strangers:
@@ -256,7 +300,6 @@ class Surroundings:
         halted = {pid for pid, each in own.items() if each.halted}
         changed |= {(f"process {processes[pid].name}", pid) for pid in strangers | halted}
         changed |= {(f"mount {each}", 0) for each in mounts ^ known.mounts}
-
         if known.owned is None:
             everything = changed | known.missing(own)
             changed = self._by_others(known, everything, container)
@@ -265,6 +308,30 @@ class Surroundings:
         if not changed:
             known.files, known.processes, known.mounts = files, own, mounts
         return changed
+
+    def _look_strictly(self, name: str) -> set[Difference]:
+        """Return what differs from the baseline, whoever changed it."""
+        known = self._known[name]
+        view = self._engine.inside(known.details)
+        files, processes, mounts = view.files(known.ground), view.processes(), view.mounts()
+        own, strangers = known.sorted_out(processes)
+        if strangers:
+            strangers = self._without_checks(strangers, processes, view, name)
+        changed = _changed_files(known.first.files, files, view)
+        changed |= {(f"mount {each}", 0) for each in mounts ^ known.first.mounts}
+        changed |= {(f"process {processes[pid].name}", pid) for pid in strangers}
+        was, now = known.first.programs, _Inside(files, own, mounts).programs
+        changed |= {(f"process {name}", 0) for name in was | now if was[name] != now[name]}
+        return changed | {(f"process {each.name}", pid) for pid, each in own.items() if each.halted}
+
+    def _why_written(self, name: str) -> str | None:
+        known, container = self._known[name], self._stack.container(name)
+        if why := self._may_differ(name) and self._compare_inspect(name):
+            return why
+        if self._entries.signalled(container) or self._entries.entered(container, known.details):
+            return "a command or a signal came from outside"
+        lasting = {what for what, _ in _lasting(partial(self._look_strictly, name))}
+        return f"{_listed(lasting)} changed" if lasting else None
 
     def _by_others(
         self, known: _Known, changed: set[Difference], container: str
@@ -316,6 +383,38 @@ class Surroundings:
                 if container not in welcome
             ]
         )
+
+
+def _shows_writes(details: Document, inside: _Inside, *, complete: bool) -> bool:
+    mounts = [each for each in details["Mounts"] if each["RW"]]
+    if complete:
+        return all(each["Type"] == "volume" and each["Driver"] == "local" for each in mounts)
+    # The API shows which paths of the layer differ from the image, and nothing else.
+    return not (mounts or details["HostConfig"].get("Tmpfs") or inside.files)
+
+
+def _lasting(look: Callable[[], set[Difference]]) -> set[Difference]:
+    """Return what differs, and still differs a moment later."""
+    lasting = look()
+    for count, pause_s in enumerate(_PAUSES_S):
+        if count >= _ENOUGH_FOR_FILES and any(what.startswith("/") for what, _ in lasting):
+            break
+        if not lasting:
+            break
+        time.sleep(pause_s)
+        lasting &= look()
+    return lasting
+
+
+def _changed_files(
+    before: Mapping[str, Sign], now: Mapping[str, Sign], view: EngineInside
+) -> set[Difference]:
+    """Return the paths that differ, without unchanged copies of the image's files."""
+    return {
+        (path, 0)
+        for path in now.keys() | before.keys()
+        if now.get(path) != before.get(path) and (path in before or not view.like_the_image(path))
+    }
 
 
 def _facts(details: Document, *, renewed: bool) -> dict[str, Any]:
