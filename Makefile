@@ -10,7 +10,7 @@ WITH_ENGINE = set -ae; eval "$$(scripts/ensure-engine)"; scripts/ensure-images;
 # Where compiled modules are not kept, each of the many processes that tests start compiles all of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-engines soak lint bench docs screenshots clean help
+.PHONY: demo test test-engines test-lowest soak lint bench docs screenshots clean help
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +31,9 @@ test: $(VENV)/ready  ## run all tests of the project
 
 test-engines: $(VENV)/ready  ## run the tests on newer engines (root on Debian), and write docs/reference/engines.md
 	@$(WITH_ENGINE) exec $(BIN)/python scripts/test-engines --write
+
+test-lowest: $(VENV)/ready  ## run the example suite with the oldest versions of the dependencies
+	@$(WITH_ENGINE) exec scripts/test-lowest
 
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \

@@ -109,7 +109,7 @@ class TrackedResource:
         before: what had the label before: ids, and names of volumes.
     """
 
-    kind: Kind | Literal["labelled"]
+    kind: Literal[Kind, "labelled"]
     name: str
     engine: str = ""
     ours: bool = False

@@ -22,7 +22,7 @@ from dockwright.recording.codec import decoded, encoded
 Phase: TypeAlias = Literal["queue", "start", "wait", "fixture", "call", "reset", "cleanup"]
 """What time is spent on, in the order of a test's life; `report.summary` has the words."""
 
-SpanPhase: TypeAlias = Phase | Literal["lease", "other"]
+SpanPhase: TypeAlias = Literal[Phase, "lease", "other"]
 """The phases, the time during which a stack was leased, and the rest."""
 
 UNAWAITED = "in the background"
