@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dockwright._text import age, counted
+from dockwright._text import age, counted, format_size
 from dockwright.cache import BaselineStore, FrozenVolumes
 from dockwright.cli.options import current_engine, json_option
 from dockwright.cli.output import note, print_json, print_table
@@ -16,6 +16,7 @@ from dockwright.cli.pytest_settings import project_root
 from dockwright.engine import Engine
 from dockwright.paths import baselines_directory, project_hash, state_directory
 from dockwright.pool import OwnedResources, RetainedStacks, Workspace, remove, survey
+from dockwright.pool.reaper import BuiltImages
 
 _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
 
@@ -26,14 +27,16 @@ Examples:
   dockwright clean --dry-run        show what exists and what would be removed
   dockwright clean                  remove what dead runs of this project left
   dockwright clean --kept           also remove stacks kept by --dockwright-keep-failed
+  dockwright clean --images         also remove the images that were built for test stacks
   dockwright clean --all-projects   remove what dead runs of any project left
 """
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--kept", is_flag=True, help="Also remove stacks kept after a failed test.")
+@click.option("--images", is_flag=True, help="Also remove images that were built for test stacks.")
 @click.option("--all-projects", is_flag=True, help="Clean up all projects, not only this one.")
 @json_option
-def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> None:
+def clean(*, dry_run: bool, kept: bool, images: bool, all_projects: bool, as_json: bool) -> None:
     """Remove what test runs left behind when their process died.
 
     That includes cached volumes on the engine whose cache directory was deleted.
@@ -41,6 +44,9 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
     Also shows the stacks that dockwright started for this project (with --all-projects, for any
     project). Never removes what belongs to a running process, or a long-lived stack ('dockwright
     stack').
+
+    Images that were built for test stacks stay, because the next run starts faster with them, until
+    a build replaces them; --images removes them.
     """
     engine = current_engine()
     keeper = RetainedStacks(state_directory() / "kept")
@@ -48,6 +54,8 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
     here = project_hash(project_root(Path.cwd()))
     shown = [owned for owned in everything if all_projects or owned.ownership.project == here]
     doomed = [owned for owned in shown if owned.removable and (kept or not owned.kept)]
+    built = BuiltImages.find(engine, None if all_projects else here)
+    gone = len(built.superseded) + (len(built.named) if images else 0)
     if not as_json:
         _show(shown, doomed)
     if not dry_run:
@@ -55,10 +63,12 @@ def clean(*, dry_run: bool, kept: bool, all_projects: bool, as_json: bool) -> No
         Workspace.reap(state_directory())
         _remove_worlds()
         _remove_frozen(engine)
+        gone = built.remove(engine, named=images)
     if as_json:
         print_json([_document(owned, doomed, dry_run=dry_run) for owned in shown])
     else:
         note(_outcome(doomed, dry_run=dry_run))
+        _note_images(built, gone, named=images, dry_run=dry_run)
         _note_kept([owned for owned in shown if owned.removable and owned not in doomed])
         _note_others([owned for owned in everything if owned.removable and owned not in shown])
 
@@ -135,6 +145,18 @@ def _outcome(doomed: Sequence[OwnedResources], *, dry_run: bool) -> str:
         if (number := sum(owned.counts()[part] for owned in doomed))
     )
     return f"{'would remove' if dry_run else 'removed'} {totals}"
+
+
+def _note_images(built: BuiltImages, gone: int, *, named: bool, dry_run: bool) -> None:
+    if gone:
+        done = "would remove" if dry_run else "removed"
+        note(f"{done} {counted(gone, 'image')} built for test stacks")
+    if built.named and not named:
+        note(
+            f"{counted(len(built.named), 'image')} built for test stacks "
+            f"({format_size(built.size_bytes)}) kept for the next run; remove with "
+            "`dockwright clean --images`"
+        )
 
 
 def _note_kept(kept: Sequence[OwnedResources]) -> None:

@@ -21,7 +21,13 @@ from typing import Any
 import psutil
 
 from dockwright.engine import PREFIX, Engine, owner_is_alive, parallel, parse_ownership, parse_time
-from dockwright.errors import CleanupError, DockwrightError, ImageMissingError, NoSuchObjectError
+from dockwright.errors import (
+    CleanupError,
+    ConflictError,
+    DockwrightError,
+    ImageMissingError,
+    NoSuchObjectError,
+)
 from dockwright.model import Ownership
 from dockwright.paths import state_directory
 from dockwright.pool.journal import (
@@ -33,6 +39,7 @@ from dockwright.pool.journal import (
     TrackedResource,
 )
 from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
+from dockwright.stack.images import BUILT
 
 _HINT = (
     "if a container that runs as another user wrote there, let it remove its files itself, "
@@ -508,6 +515,51 @@ def reap_journals(project: str, kept: RetainedStacks, engine: Engine | None = No
             _take_in(owned, journal, engine)
             for failure in _end_journal(owned, engine):
                 _log.warning("%s", failure)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImages:
+    """The images that are built for the disposable stacks of projects.
+
+    Attributes:
+        named: those that the next start uses, by name; they make it fast.
+        superseded: ids of older ones, which a later build of the same name replaced.
+        size_bytes: of the named ones, each with all its layers.
+    """
+
+    named: tuple[str, ...]
+    superseded: tuple[str, ...]
+    size_bytes: int
+
+    @classmethod
+    def find(cls, engine: Engine, project: str | None) -> BuiltImages:
+        """Return what there is for the project with this hash; None: for all projects."""
+        found = engine.list_images({BUILT: project})
+        names = {str(each["Id"]): _names(each) for each in found}
+        return cls(
+            named=tuple(sorted(name for some in names.values() for name in some)),
+            superseded=tuple(image for image, some in names.items() if not some),
+            size_bytes=sum(int(each.get("Size") or 0) for each in found if names[str(each["Id"])]),
+        )
+
+    def remove(self, engine: Engine, *, named: bool) -> int:
+        """Remove the superseded ones, and the `named` ones on request; return how many went.
+
+        What a container uses, such as one of a kept stack, stays.
+        """
+        removed = 0
+        for image in (*self.superseded, *(self.named if named else ())):
+            try:
+                engine.remove_image(image)
+            except ConflictError as used:
+                _log.debug("image %s stays: %s", image, used)
+            else:
+                removed += 1
+        return removed
+
+
+def _names(image: Mapping[str, Any]) -> list[str]:
+    return [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
 
 
 def reap(engine: Engine, project: str, kept: RetainedStacks) -> int:

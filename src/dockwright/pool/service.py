@@ -15,7 +15,7 @@ from dockwright import __version__
 from dockwright.cache import BaselineStore
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
-from dockwright.errors import DockwrightError
+from dockwright.errors import DockwrightError, EngineError
 from dockwright.model import Requirement, StackSpec, Trace
 from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
 from dockwright.pool.factory import Factory, FactoryOptions
@@ -23,7 +23,7 @@ from dockwright.pool.freshness import Freshness
 from dockwright.pool.journal import RetainedStacks, Workspace
 from dockwright.pool.lease import Lease, SeedKey
 from dockwright.pool.pool import Pool, PoolStatistics
-from dockwright.pool.reaper import reap
+from dockwright.pool.reaper import BuiltImages, reap
 from dockwright.pool.runtime import ends_within
 from dockwright.pool.timeline import Advice, PoolTimeline
 from dockwright.recording import (
@@ -246,9 +246,18 @@ class PoolService:
                 ending.callback(engine.close)
             if workspace is not None:
                 ending.callback(workspace.remove)
-            if pool is not None:
+            if pool is not None and engine is not None:
+                ending.callback(self._remove_images, engine)
                 ending.callback(pool.close)
             self._sampler.close()
+
+    def _remove_images(self, engine: Engine) -> None:
+        """Remove images that were built and replaced; without a cache, all that were built."""
+        try:
+            built = BuiltImages.find(engine, project_hash(self._settings.root))
+            built.remove(engine, named=not self._settings.cache_baselines)
+        except EngineError as failure:  # the stacks are gone, and the next run tries again
+            _log.warning("could not remove images that were built: %s", failure)
 
     def _living(self) -> list[RunningCopy]:
         return self._pool.living() if self._pool is not None else []

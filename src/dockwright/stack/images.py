@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dockwright.engine import BuildRequest, Engine, PullProgress
+from dockwright.engine import PREFIX, BuildRequest, Engine, PullProgress
 from dockwright.errors import ImageMissingError
 from dockwright.model import ServiceSpec, StackSpec
+
+BUILT = f"{PREFIX}built"
+"""The label of images that are built for the disposable stacks of a project: its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,17 @@ class ReadyImage:
 
 
 class Images:
-    """Gets images on one engine; several stacks may need the same one at the same time."""
+    """Gets images on one engine; several stacks may need the same one at the same time.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: where they are.
+        project: the hash of the project whose disposable stacks they are built for: a label says
+            it; empty: no label.
+    """
+
+    def __init__(self, engine: Engine, *, project: str = "") -> None:
         self._engine = engine
+        self._labels = {BUILT: project} if project else {}
         self._lock = threading.Lock()
         self._inspected: dict[tuple[str, str], ReadyImage] = {}
 
@@ -104,8 +114,9 @@ class Images:
         if service.build is not None and service.is_built:
             # The engine's layer cache makes an unchanged build cheap; a stale image would mislead.
             watch.tell(f"building {reference}")
+            request = BuildRequest.of(service.build, reference)
             self._engine.build_image(
-                BuildRequest.of(service.build, reference),
+                replace(request, labels={**request.labels, **self._labels}),
                 on_progress=watch.tell,
                 unwanted=watch.unwanted,
             )
