@@ -236,6 +236,25 @@ def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: 
     moved.passes(passed=3)
 
 
+def test_the_next_run_starts_its_containers_while_it_collects(moved: Suite) -> None:
+    moved.write(
+        "test_it.py",
+        """
+        import pytest
+        from testcontainers.redis import RedisContainer
+
+        def test_it():
+            with RedisContainer("redis:7") as container:
+                assert container.get_client().ping()
+        """,
+    )
+    moved.pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
+    moved.write("test_it.py", "def test_it():\n    pass\n")
+    result = moved.pytester.runpytest_subprocess("-q")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 stack started, 0 leases*"])
+
+
 def test_containers_that_start_while_pytest_collects_work(moved: Suite) -> None:
     moved.write(
         "conftest.py",

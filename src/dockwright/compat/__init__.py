@@ -17,6 +17,7 @@ _MODULES = {
         "testcontainers.compose.compose": "compose",
         "testcontainers.core.container": "container",
         "testcontainers.core.docker_client": "docker_client",
+        "testcontainers.core.network": "network",
         "testcontainers.core.wait_strategies": "wait_strategies",
         "testcontainers.core.waiting_utils": "waiting_utils",
     },

@@ -67,6 +67,9 @@ class Host(Protocol):
     def note(self, text: str) -> None:
         """Show a line at the end of the run, once."""
 
+    def note_declared(self, name: str, file: Path) -> None:
+        """Remember a declared stack, so that the next run can start it early."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeasedContainer:
@@ -99,7 +102,7 @@ class Adapter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _known: dict[str, list[str]] = field(default_factory=dict)
-    _declared: dict[str, str] = field(default_factory=dict)
+    _declared: dict[str, tuple[RunSession, str]] = field(default_factory=dict)
     _given: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -162,11 +165,11 @@ class Adapter:
         session = self.host.session
         with self._lock:
             name = self._name(spec, kind)
-            if self._declared.get(name) != spec.digest:
+            if self._declared.get(name) != (session, spec.digest):
                 file = _document_file(self.host.root, spec)
-                options = LoadOptions(files=(file,), environ={}, start=file.parent)
-                session.declare(name, options, seeded=False)
-                self._declared[name] = spec.digest
+                declare(session, name, file)
+                self.host.note_declared(name, file)
+                self._declared[name] = (session, spec.digest)
             self._given[name] += 1
             given = self._given[name]
         if given > 1 and given & (given - 1) == 0:  # whoever has come so often comes as often again
@@ -178,6 +181,12 @@ class Adapter:
         if spec.digest not in known and len(known) < _MOST_KINDS:
             known.append(spec.digest)
         return f"{kind}-{spec.digest[:8] if spec.digest in known else 'other'}"
+
+
+def declare(session: RunSession, name: str, file: Path) -> None:
+    """Declare the stack of a container, whose Compose file was written before."""
+    options = LoadOptions(files=(file,), environ={}, start=file.parent)
+    session.declare(name, options, seeded=False)
 
 
 def _document_file(root: Path, spec: ContainerSpec) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from docker.errors import DockerException
@@ -14,9 +14,10 @@ from dockwright.compat import docker_compose
 from dockwright.compat.adapter import Adapter
 from dockwright.compat.container_spec import NotLeasableError, Request
 from dockwright.compat.containers import CompatContainer, ServiceContainer
+from dockwright.compat.testcontainers import IN_CONTAINER
 from dockwright.errors import DockwrightError, explained
 
-_IN_CONTAINER = Path("/.dockerenv")
+_log = logging.getLogger(__name__)
 
 
 class Leasing:
@@ -24,11 +25,16 @@ class Leasing:
 
     Args:
         adapter: leases containers.
+
+    Attributes:
+        networks: whether this process has created networks, which containers may have joined.
     """
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self._beside: bool | None = None
+        self._proven: set[tuple[str, str]] = set()
+        self.networks = False
 
     def pending(
         self,
@@ -68,6 +74,24 @@ class Leasing:
             starting._container = container  # noqa: SLF001 - there is no public way to it
             starting._transfer_seed()  # noqa: SLF001
         container.begin()
+        self._connect_once(starting, container)
+
+    def _connect_once(self, starting: Any, container: CompatContainer) -> None:
+        """Let a database class check only once that a server answers that goes on running.
+
+        A reset that keeps the server running returns only when it answers.
+        """
+        vars(starting).pop("_connect", None)
+        if not container.serves or not hasattr(starting, "_connect"):
+            return
+        connect, run = starting._connect, (str(container.id), container.attrs["State"]["StartedAt"])  # noqa: SLF001
+
+        def connect_once() -> None:
+            if run not in self._proven:
+                connect()
+                self._proven.add(run)
+
+        starting._connect = connect_once  # noqa: SLF001
 
     def own_labels(self, kind: str) -> dict[str, str]:
         """Return the labels of what this process creates itself; see `Adapter.own_labels`."""
@@ -89,13 +113,16 @@ class Leasing:
         leased = self._adapter.lease(request, kind)
         try:
             real = client.client.containers.get(leased.id)
-            leave = _join(client.client, real, request)
+            _join(client.client, real, request)
         except DockerException as failure:
             leased.end()
             raise NotLeasableError(f"the suite's Docker client cannot use it: {failure}") from None
 
+        networks = _networks(real)
+
         def end() -> None:
-            leave()
+            if self.networks or request.arguments.get("network"):
+                _leave(real, networks)
             leased.end()
 
         container.lease(real, end, serves=leased.serves, host=leased.host)
@@ -104,7 +131,7 @@ class Leasing:
         """Return whether this process reaches containers by a network that it shares with them."""
         if self._beside is None:
             find = getattr(client, "find_host_network", None)
-            self._beside = bool(find is not None and _IN_CONTAINER.exists() and find())
+            self._beside = bool(find is not None and IN_CONTAINER.exists() and find())
         return self._beside
 
     def _make(
@@ -164,19 +191,25 @@ def service_container(
     return container
 
 
-def _join(client: Any, real: Any, request: Request) -> Callable[[], None]:
-    """Join a leased container to the network that it is to have; return what makes it leave."""
+def _join(client: Any, container: Any, request: Request) -> None:
+    """Join a leased container to the network that it is to have."""
     name = request.arguments.get("network")
-    if not name:
-        return lambda: None
-    config = (request.arguments.get("networking_config") or {}).get(name) or {}
-    network = client.networks.get(name)
-    network.connect(real, aliases=config.get("Aliases"))
-    return functools.partial(_leave, network, real)
+    if name:
+        config = (request.arguments.get("networking_config") or {}).get(name) or {}
+        client.networks.get(name).connect(container, aliases=config.get("Aliases"))
 
 
-def _leave(network: Any, container: Any) -> None:
+def _networks(container: Any) -> set[str]:
+    """Return the ids of a container's networks, as it was last looked at."""
+    found = container.attrs["NetworkSettings"]["Networks"].values()
+    return {str(network["NetworkID"]) for network in found}
+
+
+def _leave(container: Any, networks: set[str]) -> None:
+    """Have a container leave the networks that it has joined beside some."""
     try:
-        network.disconnect(container, force=True)
-    except DockerException:  # the suite has done so, or removed the network
-        return
+        container.reload()
+        for joined in _networks(container) - networks:
+            container.client.networks.get(joined).disconnect(container, force=True)
+    except DockerException as failure:  # the suite removed one; the reset finds what is left
+        _log.debug("%s could not leave its networks: %s", container.id, failure)

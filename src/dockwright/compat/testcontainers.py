@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from dockwright.compat.adapter import Adapter
     from dockwright.compat.leasing import Leasing
 
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+IN_CONTAINER = Path("/.dockerenv")
+"""Exists where this process runs in a container, as testcontainers looks for it."""
 
 
 class Patches:
@@ -55,7 +57,7 @@ class Patches:
 
         @functools.wraps(host_ip)
         def reachable_host_ip(container: Any) -> str:
-            return _host_ip(container, host_ip(container))
+            return _host_in_container(container) or host_ip(container)
 
         kind.start, kind.get_container_host_ip = noting_start, reachable_host_ip
         if hasattr(module, "Reaper"):
@@ -65,10 +67,10 @@ class Patches:
         """Lease instead of creating, while a ``DockerContainer`` starts."""
         kind = module.DockerClient
         self._run(kind)
+        if hasattr(kind, "find_host_network"):
+            _find_network_once(kind)
         if hasattr(kind, "create"):
             self._create_and_start(kind)
-        if hasattr(kind, "client_networks_create"):
-            self._create_network(kind)
 
     def _run(self, kind: Any) -> None:
         run = kind.run
@@ -104,15 +106,21 @@ class Patches:
 
         kind.create, kind.start = leasing_create, leasing_start
 
-    def _create_network(self, kind: Any) -> None:
-        create = kind.client_networks_create
+    def network(self, module: ModuleType) -> None:
+        """Give networks our labels, so that they never outlive the run."""
+        kind = module.Network
+        name = "create" if hasattr(kind, "create") else "__enter__"
+        create = getattr(kind, name)
 
         @functools.wraps(create)
-        def owned_create(client: Any, name: str, param: dict[str, Any]) -> Any:
-            labels = {**(param.get("labels") or {}), **self._leasing.own_labels("Network")}
-            return create(client, name, {**param, "labels": labels})
+        def owned_create(network: Any) -> Any:
+            self._leasing.networks = True
+            given = network._docker_network_kw  # noqa: SLF001 - there is no public way to it
+            labels = {**(given.get("labels") or {}), **self._leasing.own_labels("Network")}
+            network._docker_network_kw = {**given, "labels": labels}  # noqa: SLF001
+            return create(network)
 
-        kind.client_networks_create = owned_create
+        setattr(kind, name, owned_create)
 
     def compose(self, module: ModuleType) -> None:
         """Lease a stack for each ``DockerCompose``."""
@@ -167,12 +175,26 @@ def _serves(container: Any) -> bool:
     return getattr(getattr(container, "_container", None), "serves", None) is True
 
 
-def _host_ip(container: Any, found: str) -> str:
-    """Return the host where a leased container is reached: its ports are on the loopback only."""
+def _host_in_container(container: Any) -> str:
+    """Return where this process reaches a leased container if it is in a container itself.
+
+    Its ports are on the loopback only, and testcontainers would take the bridge's address. Empty:
+    testcontainers knows it.
+    """
     wrapped = getattr(container, "_container", None)
-    if getattr(wrapped, "leased", None) is not True or found in _LOCAL:
-        return found
-    networks = wrapped.attrs["NetworkSettings"]["Networks"].values()  # type: ignore[union-attr]
-    if any(found == network.get("IPAddress") for network in networks):
-        return found
-    return wrapped.host or found  # type: ignore[union-attr]
+    if getattr(wrapped, "leased", None) is True and IN_CONTAINER.exists():
+        return str(wrapped.host)  # type: ignore[union-attr]  # it is ours
+    return ""
+
+
+def _find_network_once(kind: Any) -> None:
+    """Ask the engine once for each client: each address and port of a container asks again."""
+    find = kind.find_host_network
+
+    @functools.wraps(find)
+    def finding(client: Any) -> Any:
+        if "_dockwright_network" not in vars(client):
+            client._dockwright_network = find(client)  # noqa: SLF001 - our own
+        return client._dockwright_network  # noqa: SLF001
+
+    kind.find_host_network = finding

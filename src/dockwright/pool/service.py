@@ -108,7 +108,9 @@ class PoolService:
         with self._lock:
             pool, engine, shared = self._open()
             key = self._key(name, spec, seed, run)
-            if ports != "free" and declared_host_ports(spec):
+            if not declared_host_ports(spec):
+                ports = "free"
+            elif ports != "free":
                 key, ports = self._with_declared_ports(pool, key, spec, ports)
             pool.declare(key, Factory(name, spec, engine, shared, seed, ports), run=run)
         warnings = (*spec.warnings, *engine_warnings(spec, engine.version()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-_RUNS = "dockwright/needs"
+_RUNS = "dockwright/{}"
 """The key in pytest's cache of what the last runs needed, by their arguments, the latest last."""
 
 _MOST_RUNS = 50
@@ -20,9 +20,11 @@ class LastNeeds:
 
     Args:
         config: of any process of a run; with ``-p no:cacheprovider``, nothing is remembered.
+        what: what is remembered.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, what: str = "needs") -> None:
+        self._runs_key = _RUNS.format(what)
         self._cache: pytest.Cache | None = getattr(config, "cache", None)
         asked = [*map(str, config.args), str(config.rootpath)]
         asked += [f"{name}={config.getoption(name, default=None)}" for name in _OPTIONS]
@@ -41,8 +43,8 @@ class LastNeeds:
         runs.pop(self._key, None)
         if stacks:
             runs[self._key] = sorted(stacks)
-        self._cache.set(_RUNS, dict(list(runs.items())[-_MOST_RUNS:]))
+        self._cache.set(self._runs_key, dict(list(runs.items())[-_MOST_RUNS:]))
 
     def _runs(self) -> dict[str, Any]:
-        found = self._cache.get(_RUNS, {}) if self._cache is not None else {}
+        found = self._cache.get(self._runs_key, {}) if self._cache is not None else {}
         return found if isinstance(found, dict) else {}

@@ -6,6 +6,7 @@ testcontainers and pytest-databases is in `dockwright.compat`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dockwright.pytest_plugin.run import FAILED, LEASES, RUN, HeldLease, Run, workers_of
+from dockwright.pytest_plugin.ahead import LastNeeds
+from dockwright.pytest_plugin.run import (
+    FAILED,
+    LEASES,
+    RUN,
+    HeldLease,
+    Run,
+    only_distributes,
+    only_shows,
+    surviving,
+    workers_of,
+)
 
 if TYPE_CHECKING:
     from dockwright.model import Requirement
     from dockwright.pool import Lease
     from dockwright.pool.session import RunSession
     from dockwright.stack.host_ports import PortMode
+
+
+_NEEDS = "containers"
 
 
 @dataclass(slots=True)
@@ -43,9 +58,34 @@ class Containers:
         self._fixtures: list[_Running] = []
         self._held: dict[int, HeldLease] = {}
         self._items: dict[int, pytest.Item] = {}
+        self._needed: dict[str, str] = {}
+        self._ahead: threading.Thread | None = None
         self._over = False
 
     # -- hooks -------------------------------------------------------------------------------
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Start what the last run of the same arguments leased, while pytest collects."""
+        if only_shows(session.config) or only_distributes(session.config):
+            return
+        with surviving(session.config, "start containers before the tests are collected"):
+            needed = [each.partition("=") for each in LastNeeds(session.config, _NEEDS).read()]
+            files = {name: Path(file) for name, _, file in needed if Path(file).exists()}
+            if files:
+                self._ahead = threading.Thread(
+                    target=self._start_ahead,
+                    args=(self.session, files),
+                    name="dockwright-containers-ahead",
+                    daemon=True,
+                )
+                self._ahead.start()
+
+    def _start_ahead(self, session: RunSession, files: dict[str, Path]) -> None:
+        from dockwright.compat.adapter import declare
+
+        for name, file in files.items():
+            declare(session, name, file)
+        session.prepare(dict.fromkeys(files, 0))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -68,9 +108,17 @@ class Containers:
             self._fixtures.pop()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """End nothing any more: leases that are left end with the session."""
         self._over = True
+        if self._ahead is not None:
+            self._ahead.join()
+        if only_shows(session.config) or only_distributes(session.config):
+            return
+        with surviving(session.config, "remember which containers were leased"):
+            LastNeeds(session.config, _NEEDS).write(
+                [f"{name}={file}" for name, file in self._needed.items()]
+            )
 
     # -- what dockwright.compat asks for -------------------------------------------------------
 
@@ -138,6 +186,10 @@ class Containers:
     def note(self, text: str) -> None:
         """Show a line at the end of the run, once."""
         self._run.note(text)
+
+    def note_declared(self, name: str, file: Path) -> None:
+        """Remember a declared stack, so that the next run can start it early."""
+        self._needed[name] = str(file)
 
 
 def register(config: pytest.Config, tools: Sequence[str]) -> None:

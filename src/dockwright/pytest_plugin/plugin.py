@@ -20,6 +20,8 @@ from dockwright.pytest_plugin.run import (
     WORKER_TROUBLES,
     Run,
     add_options,
+    only_distributes,
+    only_shows,
     settings_of,
     surviving,
     troubles_of,
@@ -159,9 +161,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     with surviving(config, "record this run"):
         settings = config.stash[RUN].settings
-        if (settings.record == "on" or settings.reported) and not _only_distributes(config):
+        if (settings.record == "on" or settings.reported) and not only_distributes(config):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
-    if not _only_shows(config) and not _only_distributes(config):
+    if not only_shows(config) and not only_distributes(config):
         with surviving(config, "start stacks before the tests are collected"):
             run = config.stash[RUN]
             if needed := LastNeeds(config).read():
@@ -182,7 +184,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the stacks that the selected tests need, while pytest gets ready to run them."""
     config = session.config
-    if _only_shows(config) or _only_distributes(config):
+    if only_shows(config) or only_distributes(config):
         return
     with surviving(config, "start stacks before a test asks for one"), usage_errors():
         run = config.stash[RUN]
@@ -350,14 +352,3 @@ def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:
     with surviving(config, "record this run"):
         if settings.recorded:
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
-
-
-def _only_shows(config: pytest.Config) -> bool:
-    """Tell whether pytest only shows what there is, and runs no test."""
-    asked = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
-    return any(config.getoption(name, default=False) for name in asked)
-
-
-def _only_distributes(config: pytest.Config) -> bool:
-    """Tell whether this is xdist's main process, which runs no test itself."""
-    return config.pluginmanager.hasplugin("dsession")

@@ -378,6 +378,17 @@ def workers_of(config: pytest.Config) -> int:
     return int(getattr(config, "workerinput", {}).get("workercount", 1))
 
 
+def only_shows(config: pytest.Config) -> bool:
+    """Return whether pytest only shows what there is, and runs no test."""
+    asked = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+    return any(config.getoption(name, default=False) for name in asked)
+
+
+def only_distributes(config: pytest.Config) -> bool:
+    """Return whether this is xdist's main process, which runs no test itself."""
+    return config.pluginmanager.hasplugin("dsession")
+
+
 RUN = pytest.StashKey[Run]()
 TROUBLES = pytest.StashKey[list[str]]()
 """The lines of `surviving`."""
