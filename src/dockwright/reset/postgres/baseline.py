@@ -142,11 +142,23 @@ def open_own_database(access: Access) -> tuple[PostgresSession, int]:
             )
         if not who["superuser"]:
             raise not_a_superuser(access.user)
+        cluster = Cluster(access, first)
+        if not access.service.spec.durable:
+            cluster.make_disposable()
         if not who["entered"]:
-            first.run(f"CREATE DATABASE {PREFIX} TEMPLATE template0")
+            cluster.clone("template0", PREFIX, by_files=_copies_files(first, who["version"]))
+            first.run(f"ALTER DATABASE {PREFIX} ALLOW_CONNECTIONS true")
     finally:
         first.close()
     return access.connect(PREFIX), who["version"]
+
+
+def _copies_files(session: PostgresSession, version: int) -> bool:
+    """Return whether a database is cloned sooner by its files than by logging each page.
+
+    That makes checkpoints, which cost little without waits for the disk.
+    """
+    return version >= _TWO_WAYS and session.ask(_FSYNC) == "off"
 
 
 def capture(access: Access, session: PostgresSession, version: int) -> Baseline:
@@ -170,8 +182,7 @@ def capture(access: Access, session: PostgresSession, version: int) -> Baseline:
     try:
         _drop_leftovers(session, before)
         settled = {each.name: cluster.settle(each.oid, each.name) for each in databases}
-        # Without waits for the disk a checkpoint costs less than to log every page.
-        by_files = version >= _TWO_WAYS and session.ask(_FSYNC) == "off"
+        by_files = _copies_files(session, version)
         for each in databases:
             cluster.clone(each.name, template_name(each.oid), by_files=by_files)
         after = FullState.take(session, version=version, names=names)

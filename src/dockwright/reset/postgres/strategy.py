@@ -74,8 +74,6 @@ class PostgresReset:
             self._disconnect()
             self._access, self._session, version = enter(self._service)
             self._access = replace(self._access, major=version // 10000)
-            if not self._service.spec.durable:
-                Cluster(self._access, self._session).make_disposable()
             self._visits = Visits(self._access)
             self._history = History.of(self._access, self._session, version)
             self._baseline = capture(self._access, self._session, version)
