@@ -113,6 +113,50 @@ def test_nothing_is_left_after_a_kill_at_a_random_moment(
     _nothing_is_left(worlds)
 
 
+def test_nothing_is_left_after_the_main_process_of_pytest_is_killed(
+    worlds: Worlds, engine: Engine, scratch: str
+) -> None:
+    """By the option of pytest: nothing but the keepers is then around the worlds of its workers."""
+    for name in ("one", "two"):
+        text = _SUITE.replace("IMAGE", repr(scratch)).replace("FILE", name)
+        (worlds.suite / f"test_{name}.py").write_text(text)
+    options = ("-n", "2", "--dockwright-isolate", "--dockwright-isolate-images", scratch)
+    with worlds.start(*worlds.pytest(*options)) as process:
+        _wait_until_tests_run(worlds.suite, psutil.Process(process.pid))
+        assert len(worlds.look()) == 2
+        process.kill()
+    _nothing_is_left(worlds)
+
+
+def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
+    worlds: Worlds, engine: Engine
+) -> None:
+    """And nothing of a world that lives."""
+    plan = worlds.plan(engine=False)
+    command = plan.command("alone", "sh", "-c", "touch begun-$PPID; exec sleep 600")
+    with (
+        worlds.start(*command, DOCKWRIGHT_ISOLATE_PLAN=plan.to_json()) as dead,
+        worlds.start(*command, DOCKWRIGHT_ISOLATE_PLAN=plan.to_json()) as alive,
+    ):
+        _wait_until_tests_run(worlds.suite, psutil.Process(dead.pid))
+        until(
+            lambda: Ready() if len(worlds.look()) == 2 else Continue("one is missing"),
+            subject="two worlds",
+            timeout_s=60,
+        )
+        kept = [each for each in wrappers(worlds.cache) if each.ppid() == dead.pid]
+        (keeper,) = [each for each in kept if os.getsid(each.pid) == each.pid]
+        keeper.suspend()
+        dead.kill()
+        dead.wait()
+        keeper.kill()
+        code, text = worlds.run(*COMMAND, "clean")
+        assert (code, "removed 1 world of killed workers" in text) == (0, True), text
+        assert len(list(worlds.cache.glob("worlds/*"))) == 1
+        alive.kill()
+    _nothing_is_left(worlds)
+
+
 def test_nothing_is_left_after_ctrl_c(worlds: Worlds, engine: Engine, scratch: str) -> None:
     """As a terminal sends it: to all processes of the group, inside and outside."""
     (worlds.suite / "test_one.py").write_text(

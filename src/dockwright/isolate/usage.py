@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
+import string
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dockwright.isolate.images import Image
 
-_FILE_BYTES = 400_000
+_FILE_BYTES, _ALL_BYTES = 400_000, 200_000_000
 _FILES = 20_000
 _SKIPPED = frozenset(
     {".git", ".hg", ".tox", ".nox", ".venv", "venv", "node_modules", "__pycache__"}
 )
 _GIT_S = 20.0
-_BEFORE, _AFTER = rb"(?<![\w./-])", rb"(?![\w./-])"
+_WORD = (string.ascii_letters + string.digits + "_./-").encode()
 
 
 def used_images(root: Path, images: Iterable[Image]) -> list[Image]:
@@ -29,37 +29,32 @@ def used_images(root: Path, images: Iterable[Image]) -> list[Image]:
         root: the project's directory.
         images: those to look for.
     """
-    wanted = {name: image for image in images for name in image.names}
-    if not wanted:
-        return []
-    pattern = re.compile(_BEFORE + b"(?:" + b"|".join(_spellings(wanted)) + b")" + _AFTER)
+    wanted = {image.id: image for image in images if image.names}
     found: dict[str, Image] = {}
-    for file in _files(root):
-        for match in pattern.findall(_content(file)):
-            text = match.decode(errors="replace")
-            for name, image in wanted.items():
-                if _means(text, name):
-                    found[image.id] = image
+    for content in _contents(root):
+        for image in wanted.values():
+            if image.id not in found and any(_names(content, name) for name in image.names):
+                found[image.id] = image
     return list(found.values())
 
 
-def _spellings(names: Iterable[str]) -> Iterator[bytes]:
-    repositories = set()
-    for name in sorted(names, reverse=True):  # the longest first
-        repository, _, tag = name.rpartition(":")
-        yield re.escape(name.encode())
-        if tag == "latest":
-            repositories.add(repository)
-        yield re.escape(f"{repository}:".encode()) + rb"[${%].{0,80}"
-    for repository in sorted(repositories, reverse=True):
-        yield re.escape(repository.encode()) + rb"(?!:)"
-
-
-def _means(text: str, name: str) -> bool:
-    repository = name.rpartition(":")[0]
-    return text == name or f"{text}:latest" == name or bool(
-        re.match(re.escape(repository) + r":[${%]", text)
-    )  # fmt: skip
+def _names(content: bytes, name: str) -> bool:
+    """Return whether a text names an image; without regular expressions, which take minutes."""
+    repository, _, tag = name.encode().rpartition(b":")
+    at = content.find(repository)
+    while at >= 0:
+        end = at + len(repository)
+        if content[at - 1 : at] not in _WORD or at == 0:
+            after = content[end : end + len(tag) + 2]
+            named, beyond = after[: len(tag) + 1], after[len(tag) + 1 :]
+            if named == b":" + tag and (not beyond or beyond not in _WORD):
+                return True
+            if after[:2] in (b":$", b":{", b":%"):
+                return True
+            if tag == b"latest" and (not after or after[:1] not in _WORD + b":"):
+                return True
+        at = content.find(repository, end)
+    return False
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -80,6 +75,17 @@ def _walked(root: Path) -> Iterator[Path]:
     for directory, below, files in os.walk(root):
         below[:] = [name for name in below if name not in _SKIPPED]
         yield from (Path(directory, name) for name in files)
+
+
+def _contents(root: Path) -> Iterator[bytes]:
+    """Yield what the files of a project contain, of very large projects only a part."""
+    left = _ALL_BYTES
+    for file in _files(root):
+        content = _content(file)
+        left -= len(content)
+        if left < 0:
+            return
+        yield content
 
 
 def _content(file: Path) -> bytes:

@@ -21,6 +21,7 @@ from dockwright.isolate.inside import control_groups
 
 GROUPS = "groups.json"
 _END_S = 10.0
+_YOUNG_S = 60.0
 _PAUSE_S = 0.02
 
 
@@ -81,6 +82,8 @@ def sweep(worlds: Path) -> list[str]:
     removed = []
     for world in sorted(worlds.iterdir()) if worlds.is_dir() else ():
         with suppress(OSError):
+            if not (world / GROUPS).exists() and time.time() - world.stat().st_mtime < _YOUNG_S:
+                continue  # its wrapper is about to lock it
             descriptor = os.open(world, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

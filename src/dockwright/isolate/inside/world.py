@@ -50,7 +50,7 @@ class World:
     Attributes:
         directory: its data.
         plan: what it is made of.
-        level: ``run`` or ``worker``.
+        level: what it is for: ``run``, ``worker`` or ``alone``.
         command: what runs in it.
     """
 
@@ -71,10 +71,14 @@ def main(arguments: list[str]) -> NoReturn:
     plan = Plan.from_json(os.environ[PLAN])
     around = os.environ.get(WORLD)
     worlds = Path(around, "worlds") if around else Path(plan.worlds)
-    worlds.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory = worlds / f"{PREFIX}{secrets.token_hex(6)}"
     plan = plan.for_run() if level == RUN else plan
-    os._exit(_Wrapper(World(directory, plan, level, command)).run())
+    try:
+        worlds.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wrapper = _Wrapper(World(directory, plan, level, command))
+    except OSError as failure:
+        os._exit(cannot_begin(failure))
+    os._exit(wrapper.run())
 
 
 class _Wrapper:
@@ -91,8 +95,9 @@ class _Wrapper:
         world.directory.mkdir(mode=0o700)
         self._lock = os.open(world.directory, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        groups = [str(group) for group in control_groups.places(world.directory.name)]
-        (world.directory / keeper.GROUPS).write_text(json.dumps(groups))
+        self._groups = control_groups.places(world.directory.name)
+        names = [str(group) for group in self._groups]
+        (world.directory / keeper.GROUPS).write_text(json.dumps(names))
         self._keep()
 
     def run(self) -> int:
@@ -120,9 +125,7 @@ class _Wrapper:
 
     def _begin(self, interrupted: object) -> int:
         """Start the first process of the world, in a process namespace of its own."""
-        groups = [Path(each) for each in json.loads(
-            (self._world.directory / keeper.GROUPS).read_text())]  # fmt: skip
-        made = control_groups.create(groups)
+        made = control_groups.create(self._groups)
         view.fill(self._world.plan, self._world.directory)
         passed = relay.start(lambda: os.close(self._open)) if self._world.reached else None
         ours = os.open("/proc/self/ns/pid", os.O_RDONLY)
