@@ -32,7 +32,8 @@ ALLOWED: Mapping[str, str] = {
     r"(no file system|nothing) can be mounted.*": "an unprivileged container",
     r"needs the base of the equivalents: .*": "the images came from a registry",
     r"this engine('s)? .*": "another product lacks it; see engine/capabilities.py",
-    # What no script of ours can install.
+    # What no script of ours can install, or installs.
+    r"needs slirp4netns": "a program for one option of dockwright isolate",
     r"the docker command has no buildx plugin here": "Debian 12 has no package of it",
     # Long checks.
     r"make test has a sample in tests/compose": "make soak runs it whole",

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests._support.isolate.runs import Worlds
@@ -179,6 +180,43 @@ def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) 
     assert found["home"] == "outside"
     assert found["tcp"] == "hello"
     assert found["socket in /run"] == "FileNotFoundError"
+
+
+def test_a_way_out_leads_to_other_addresses_but_not_to_the_loopback(worlds: Worlds) -> None:
+    program = shutil.which("slirp4netns")
+    if program is None:
+        pytest.skip("needs slirp4netns")
+    address = next(
+        each.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for each in addresses
+        if each.family == socket.AF_INET and name.startswith(("e", "w"))
+    )
+    script = """
+import json, socket
+found = {}
+for host, port in PORTS:
+    try:
+        with socket.create_connection((host, port), timeout=5) as one:
+            found[host] = one.recv(8).decode()
+    except OSError as failure:
+        found[host] = type(failure).__name__
+names = [line for line in open("/etc/resolv.conf") if line.startswith("nameserver")]
+print(json.dumps({**found, "names": "".join(names)}))
+"""
+    with socket.create_server((address, 0)) as there, socket.create_server(("127.0.0.1", 0)) as own:
+        for server in (there, own):
+            threading.Thread(target=_greet, args=(server,), daemon=True).start()
+        ports = [(address, there.getsockname()[1]), ("127.0.0.1", own.getsockname()[1])]
+        script = script.replace("PORTS", repr(ports))
+        closed = worlds.answers(worlds.plan(engine=False), script)
+        opened = worlds.answers(worlds.plan(engine=False, outside=program), script)
+    assert closed[address] == "OSError"
+    assert opened == {
+        address: "hello",
+        "127.0.0.1": "ConnectionRefusedError",
+        "names": "nameserver 10.0.2.3\n",
+    }
 
 
 def test_changes_to_tools_below_home_stay_in_the_world(worlds: Worlds) -> None:

@@ -32,7 +32,7 @@ Examples:
 )
 @click.option("--engine", is_flag=True, help="Give each worker its own engine (and network).")
 @click.option("--home", is_flag=True, help="Give each worker its own HOME, /tmp and /var/tmp.")
-@click.option("--net", is_flag=True, help="Give each worker its own network, without a way out.")
+@click.option("--net", is_flag=True, help="Give each worker its own network.")
 @click.option("--pid", is_flag=True, help="Give each worker its own processes; always on.")
 @click.option(
     "--image",
@@ -49,6 +49,11 @@ Examples:
     type=click.Path(exists=True, path_type=Path),
     help="File or directory that workers see and change although it is in HOME or /tmp; "
     "repeatable.",
+)
+@click.option(
+    "--outside",
+    is_flag=True,
+    help="Give workers a way out of their network, to registries for example; needs slirp4netns.",
 )
 @click.option(
     "--reach",
@@ -74,6 +79,7 @@ def isolate(
     pid: bool,
     images: tuple[str, ...],
     shown: tuple[Path, ...],
+    outside: bool,
     reached: tuple[int, ...],
     dockerd: str,
     command: tuple[str, ...],
@@ -102,6 +108,7 @@ def isolate(
         parts=frozenset(name for name, given in chosen.items() if given),
         images=images,
         shown=tuple(str(path.absolute()) for path in shown),
+        outside=outside,
         reached=reached,
         dockerd=dockerd,
     )

@@ -57,6 +57,7 @@ class Request:
         parts: what is separated (see `PARTS`); empty: everything.
         images: further images for the engines of worlds.
         shown: what else stays visible and writable in home and temporary directories.
+        outside: whether worlds have a way out of their network.
         reached: ports of the machine's loopback that worlds reach.
         dockerd: the daemon's program; empty: that of the machine.
     """
@@ -65,6 +66,7 @@ class Request:
     parts: frozenset[str] = frozenset()
     images: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    outside: bool = False
     reached: tuple[int, ...] = ()
     dockerd: str = ""
 
@@ -115,6 +117,7 @@ def prepare(
         home="home" in parts,
         net="net" in parts,
         dockerd=find_dockerd(request.dockerd) if "engine" in parts else "",
+        outside=find_way_out() if request.outside and "net" in parts else "",
         reached=request.reached,
         shown=(str(request.root), *request.shown),
         tools=tuple(_tools(os.environ)),
@@ -171,6 +174,21 @@ def find_dockerd(chosen: str) -> str:
             "--home --net --pid",
         )
     return str(Path(found).resolve())
+
+
+def find_way_out() -> str:
+    """Return the path of the program that makes a way out of a network.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    found = shutil.which("slirp4netns")
+    if found is None:
+        raise UsageError(
+            "--outside needs slirp4netns",
+            hint="install it (the package has the same name), or leave out --net and --engine",
+        )
+    return found
 
 
 def choose_images(

@@ -57,6 +57,7 @@ class Plan:
         dockerd: the daemon's program; empty without an engine.
         data_root: an existing directory for the engine's data, instead of one that is removed.
         images: the directory with the images that engines start with; empty: none.
+        outside: the program that makes a way out of its network; empty: there is none.
         reached: ports of the machine's loopback that a world reaches at its own.
         usage: the file that gets a line with the processor time of each world; empty: none.
         shown: what stays visible and writable below the directories that `home` replaces.
@@ -71,6 +72,7 @@ class Plan:
     dockerd: str = ""
     data_root: str = ""
     images: str = ""
+    outside: str = ""
     reached: tuple[int, ...] = ()
     usage: str = ""
     shown: tuple[str, ...] = ()

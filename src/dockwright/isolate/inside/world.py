@@ -20,10 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from dockwright.isolate.inside import control_groups, keeper, kernel, relay, view
 from dockwright.isolate.inside.engine import WorldEngine
+from dockwright.isolate.inside.outside import WayOut
 from dockwright.isolate.inside.plan import (
     ENGINE_VARIABLES,
     LEVEL,
@@ -81,6 +82,18 @@ def main(arguments: list[str]) -> NoReturn:
     os._exit(wrapper.run())
 
 
+class Ways(NamedTuple):
+    """What leads out of a world's network.
+
+    Attributes:
+        ports: where sockets go that the outside answers; None: no port is reached.
+        out: the way to everything else; None: there is none.
+    """
+
+    ports: socket.socket | None
+    out: WayOut | None
+
+
 class _Wrapper:
     """The process in the place of the command, outside of the world.
 
@@ -128,16 +141,19 @@ class _Wrapper:
         made = control_groups.create(self._groups)
         view.fill(self._world.plan, self._world.directory)
         passed = relay.start(lambda: os.close(self._open)) if self._world.reached else None
+        way_out = WayOut(self._world.plan.outside) if self._world.plan.outside else None
         ours = os.open("/proc/self/ns/pid", os.O_RDONLY)
         kernel.unshare(kernel.NEW_PIDS)
         pid = os.fork()
         if not pid:
             os.close(self._open)
-            first_process(self._world, made, self._me, passed, interrupted)
+            first_process(self._world, made, self._me, Ways(passed, way_out), interrupted)
         kernel.join_processes(ours)  # a later keeper has to be outside
         os.close(ours)
         if passed is not None:
             passed.close()
+        if way_out is not None:
+            way_out.open(pid)
         return pid
 
     def _wait(self, first: int) -> int:
@@ -173,7 +189,7 @@ def first_process(
     world: World,
     groups: list[Path],
     wrapper: int,
-    passed: socket.socket | None,
+    ways: Ways,
     interrupted: object,
 ) -> NoReturn:
     """Arrange the world from inside, run its command, and exit as that does.
@@ -182,7 +198,7 @@ def first_process(
         world: the world.
         groups: its control groups.
         wrapper: the process that must not be dead already (a pidfd).
-        passed: where sockets go that the outside answers; None: nothing outside is reached.
+        ways: what leads out of its network.
         interrupted: what the command does at Ctrl-C.
     """
     code = 1
@@ -191,9 +207,12 @@ def first_process(
         if select.select([wrapper], [], [], 0)[0]:
             os._exit(code)
         log = os.open(world.directory / "engine.log", os.O_CREAT | os.O_RDWR, 0o600)
-        _separate(world, groups)
-        if passed is not None:
-            relay.listen(world.reached, passed)
+        directory = _separate(world, groups)
+        if ways.ports is not None:
+            relay.listen(world.reached, ways.ports)
+        if ways.out is not None:
+            ways.out.wait(directory)
+        os.close(directory)
         engine = WorldEngine(world.plan.dockerd, log) if world.plan.engine else None
         if engine and world.level == WORKER:
             engine.start()
@@ -204,10 +223,12 @@ def first_process(
         os._exit(code)
 
 
-def _separate(world: World, groups: list[Path]) -> None:
+def _separate(world: World, groups: list[Path]) -> int:
+    """Enter the world's namespaces, and return its directory, which may be out of sight then."""
     here = Path.cwd()
     separated = kernel.NEW_MOUNTS | kernel.NEW_IPC | kernel.NEW_UTS
     kernel.unshare(separated | (kernel.NEW_NETWORK if world.plan.net else 0))
+    directory = os.open(world.directory, os.O_RDONLY | os.O_DIRECTORY)
     view.arrange(world.plan, world.directory)
     control_groups.enter(groups)
     if world.plan.net:
@@ -216,6 +237,7 @@ def _separate(world: World, groups: list[Path]) -> None:
     os.chdir(here if here.is_dir() else "/")
     with suppress(OSError):  # records of several worlds are read together: few equal numbers
         _LAST_PID.write_text(str(secrets.randbelow(_PIDS // 2)))
+    return directory
 
 
 def _start(world: World, interrupted: object) -> int:
