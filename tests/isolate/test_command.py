@@ -122,6 +122,20 @@ def test_an_image_that_the_engine_does_not_have_is_refused(worlds: Worlds) -> No
     )
 
 
+def test_a_daemon_that_does_not_start_is_refused_with_its_log(worlds: Worlds) -> None:
+    fake = worlds.suite / "dockerd"
+    fake.write_text("#!/bin/sh\necho no iptables here >&2\nexit 3\n")
+    fake.chmod(0o755)
+    code, text = worlds.isolate("--dockerd", str(fake), "--", "echo", "it ran")
+    assert code == 1
+    assert [line for line in text.splitlines() if not line.startswith("it says: ")] == [
+        "error: workers cannot have engines of their own: the engine of a world ended with code 3, "
+        "so the world ends; the end of its log:",
+        "no iptables here",
+        "  hint: leave out the engine (--home --net --pid), or name another one with --dockerd",
+    ]
+
+
 def test_other_users_than_root_get_one_sentence(worlds: Worlds) -> None:
     script = "import os; os.geteuid = lambda: 65534; from dockwright.cli import main; main()"
     code, text = worlds.run(sys.executable, "-c", script, "isolate", "--", "true")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dockwright.engine import Engine
@@ -38,6 +40,31 @@ def test_sixty_tests_come_out_the_same_with_any_number_of_workers(
 ) -> None:
     write_suite(worlds.suite, files=12, pause_s=0.2, image=scratch)
     assert worlds.outcomes(*ISOLATE, *worlds.pytest("-n", str(workers))) == _expected(12)
+
+
+_COMPOSE = """
+name: isolated
+services:
+  box: {image: IMAGE, command: ["sh", "-c", "while :; do sleep 0.2; done"]}
+"""
+
+
+@pytest.mark.soak
+def test_a_suite_of_stacks_is_recorded_worker_by_worker(
+    worlds: Worlds, engine: Engine, scratch: str
+) -> None:
+    (worlds.suite / "compose.yaml").write_text(_COMPOSE.replace("IMAGE", scratch))
+    (worlds.suite / "pytest.ini").write_text("[pytest]\n")
+    for number in range(2):
+        text = "def test_box(stack): assert stack.exec('box', 'true').exit_code == 0\n"
+        (worlds.suite / f"test_{number}.py").write_text(text)
+    report = worlds.suite / "report.json"
+    options = ("-n", "2", "--dockwright-isolate", f"--dockwright-report={report}")
+    code, text = worlds.run(*worlds.pytest(*options))
+    assert code == 0, text
+    run = json.loads(report.read_text())["run"]
+    assert sorted(each["worker"] for each in run["tests"]) == ["gw0", "gw1"]
+    assert len({each["project"] for each in run["stacks"]}) == 2
 
 
 def test_one_worker_is_enough_for_a_throw_away_engine(

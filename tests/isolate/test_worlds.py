@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dockwright.isolate.inside.plan import PLAN
 from tests._support.isolate.runs import Worlds
 
 ATTEMPTS = """
@@ -259,6 +260,25 @@ def test_the_engine_inside_is_another_one(worlds: Worlds) -> None:
     own, containers = text.split()
     assert own != theirs[0]
     assert containers == "0"
+
+
+ONLY_VERSION_2 = """
+mount --make-rprivate / || exit 9
+cut -d' ' -f5 /proc/self/mountinfo | grep ^/sys/fs/cgroup | sort -r | xargs umount -l
+mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 9
+exec "$@"
+"""
+
+
+@pytest.mark.engine
+def test_worlds_work_with_control_groups_of_version_2_alone(worlds: Worlds) -> None:
+    plan = worlds.plan()
+    script = "docker info --format {{.CgroupVersion}}; grep ^0: /proc/self/cgroup"
+    command = plan.command("alone", "sh", "-c", script)
+    code, text = worlds.run(
+        "unshare", "-m", "sh", "-c", ONLY_VERSION_2, "sh", *command, **{PLAN: plan.to_json()}
+    )
+    assert (code, text) == (0, "2\n0::/world\n")
 
 
 def test_the_exit_code_is_that_of_the_command(worlds: Worlds) -> None:

@@ -14,15 +14,16 @@ from dockwright._text import duration
 from dockwright.errors import UsageError
 from dockwright.isolate.inside import control_groups
 from dockwright.isolate.inside.plan import Plan
-from dockwright.isolate.planning import find_dockerd, require_possible, try_world, worlds_directory
+from dockwright.isolate.planning import (
+    find_dockerd,
+    require_possible,
+    try_engine,
+    try_world,
+    worlds_directory,
+)
 
 _VERSION_S = 10.0
 _TRY = "dockwright-try"
-_ASK = (
-    "import socket;s=socket.socket(socket.AF_UNIX);s.connect('/run/docker.sock');"
-    "s.sendall(b'GET /_ping HTTP/1.0\\r\\n\\r\\n');a=s.recv(64);"
-    "raise SystemExit(0 if b' 200 ' in a else repr(a))"
-)
 _FIREWALL = "docs/how-to/isolate-a-suite.md lists what the machine must allow"
 
 
@@ -83,8 +84,7 @@ def _engine(plan: Plan) -> Iterator[Check]:
         return
     yield Check("isolate: dockerd", "ok", _version(dockerd))
     began = time.monotonic()
-    trial = replace(plan, dockerd=dockerd, home=False)
-    reason = try_world(trial, plan.python, "-I", "-S", "-c", _ASK)
+    reason = try_engine(replace(plan, dockerd=dockerd))
     if reason:
         yield Check("isolate: engine", "fail", reason, _FIREWALL)
         return

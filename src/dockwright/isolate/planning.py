@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from dockwright._files import write_file
 from dockwright._text import listed
 from dockwright.engine import Engine
-from dockwright.errors import DockwrightError, UsageError
+from dockwright.errors import DockwrightError, EngineError, UsageError
 from dockwright.isolate.images import Image, PreparedImages, all_images, named
 from dockwright.isolate.inside import view
 from dockwright.isolate.inside.keeper import sweep
@@ -46,6 +49,17 @@ _LINUX_ONLY = "run the suite in a Linux VM, or in a privileged Linux container"
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_HOME = (".local/bin", ".local/lib", ".docker/cli-plugins")
 _TRIAL_S = 60.0
+_ASK = """
+import socket
+try:
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.connect("/run/docker.sock")
+        engine.sendall(b"GET /_ping HTTP/1.0\\r\\n\\r\\n")
+        answer = engine.recv(64)
+except OSError as failure:
+    answer = str(failure).encode()
+raise SystemExit(0 if b" 200 " in answer else f"it says: {answer.decode()}")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,7 @@ def prepare(
     _check_home(plan, request.root)
     if not plan.engine:
         return Prepared(plan, _summary(parts, None), None)
+    _require_engine(plan)
     images = choose_images(request, connect, tell)
     if not images:
         return Prepared(plan, _summary(parts, images), None)
@@ -240,6 +255,37 @@ def try_world(plan: Plan, *words: str) -> str:
         return f"it did not end within {_TRIAL_S:.0f} s"
     said = done.stderr.strip() or done.stdout.strip()
     return (said or f"exit code {done.returncode}") if done.returncode else ""
+
+
+def try_engine(plan: Plan) -> str:
+    """Start the engine of a world; return what went wrong, or an empty text."""
+    trial = replace(plan, home=False, images="", outside="", reached=())
+    return try_world(trial, plan.python, "-I", "-S", "-c", _ASK)
+
+
+def _require_engine(plan: Plan) -> None:
+    """Check that an engine starts in a world: once per boot and daemon, since it takes a second.
+
+    Raises:
+        EngineError: it does not; shows its log.
+    """
+    facts = {
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "dockerd": plan.dockerd,
+        "changed": Path(plan.dockerd).stat().st_mtime,
+    }
+    text = json.dumps(facts).encode()
+    checked = worlds_directory().with_name("worlds-checked.json")
+    with suppress(OSError):
+        if checked.read_bytes() == text:
+            return
+    if reason := try_engine(plan):
+        raise EngineError(
+            f"workers cannot have engines of their own: {reason.removeprefix('dockwright: ')}",
+            hint="leave out the engine (--home --net --pid), or name another one with --dockerd",
+        )
+    with suppress(OSError):  # then it is checked again
+        write_file(checked, text)
 
 
 def enter(
