@@ -43,6 +43,7 @@ def test_the_tests_of_a_file_stay_in_one_worker(worlds: Worlds) -> None:
     assert (code, "12 passed" in text) == (0, True), text
 
 
+@pytest.mark.soak
 def test_another_distribution_is_kept(worlds: Worlds) -> None:
     (worlds.suite / "test_one.py").write_text("def test_one(): pass\n")
     options = ("-n", "2", "--dist", "loadscope", "-vv")
@@ -50,6 +51,7 @@ def test_another_distribution_is_kept(worlds: Worlds) -> None:
     assert "LoadScopeScheduling" in text
 
 
+@pytest.mark.soak
 def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
     (worlds.suite / "test_one.py").write_text("def test_one(): pass\n")
     words = worlds.pytest("-vv")
@@ -168,6 +170,7 @@ def test_doctor_says_whether_worlds_can_be_made(worlds: Worlds) -> None:
         assert f"isolate: {name}" in text
 
 
+@pytest.mark.soak
 def test_a_profile_sees_what_isolated_workers_do(worlds: Worlds) -> None:
     for number in range(2):
         text = "import time\ndef test_sleeps(): time.sleep(0.5)\n"
@@ -180,6 +183,7 @@ def test_a_profile_sees_what_isolated_workers_do(worlds: Worlds) -> None:
     assert "test_0.py:2 in test_sleeps" in text
 
 
+@pytest.mark.soak
 def test_paths_relative_to_the_project_do_not_lead_out(worlds: Worlds) -> None:
     """Above the project is the world's own home directory."""
     (worlds.suite.parent / "secret").write_text("outside")

@@ -15,7 +15,7 @@ from dockwright.errors import UsageError
 from dockwright.isolate import images as images_module
 from dockwright.isolate.images import Image, PreparedImages, all_images, named, remove
 from dockwright.isolate.inside import view
-from dockwright.isolate.planning import find_dockerd
+from dockwright.isolate.planning import daemon_settings, find_dockerd
 from dockwright.isolate.usage import used_images
 from tests._support.isolate.runs import Worlds
 
@@ -178,3 +178,31 @@ def test_dockerd_is_found_by_name_and_path(tmp_path: Path) -> None:
     assert find_dockerd(str(program)) == str(program.resolve())
     with pytest.raises(UsageError, match="no such program"):
         find_dockerd("no-such-dockerd")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (None, {}),
+        ("[1]", {}),
+        ("{", {}),
+        ('{"hosts": ["tcp://0.0.0.0"], "data-root": "/data", "log-driver": "journald"}', {}),
+        ('{"bip": "10.9.0.1/24", "hosts": []}', {"bip": "10.9.0.1/24"}),
+    ],
+)
+def test_settings_that_a_suite_may_notice_are_kept(
+    tmp_path: Path, text: str | None, kept: dict[str, object]
+) -> None:
+    file = tmp_path / "daemon.json"
+    if text is not None:
+        file.write_text(text)
+    features = {"features": {"containerd-snapshotter": False}}
+    assert json.loads(daemon_settings(file)) == {**kept, **features}
+
+
+def test_features_of_the_daemon_are_kept_except_for_its_store(tmp_path: Path) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text('{"features": {"buildkit": true, "containerd-snapshotter": true}}')
+    assert json.loads(daemon_settings(file)) == {
+        "features": {"buildkit": True, "containerd-snapshotter": False}
+    }

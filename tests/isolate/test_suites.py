@@ -56,7 +56,7 @@ def test_a_suite_of_stacks_is_recorded_worker_by_worker(
     (worlds.suite / "compose.yaml").write_text(_COMPOSE.replace("IMAGE", scratch))
     (worlds.suite / "pytest.ini").write_text("[pytest]\n")
     for number in range(2):
-        text = "def test_box(stack): assert stack.exec('box', 'true').exit_code == 0\n"
+        text = "def test_box(stack): assert stack.exec('box', ['true']).exit_code == 0\n"
         (worlds.suite / f"test_{number}.py").write_text(text)
     report = worlds.suite / "report.json"
     options = ("-n", "2", "--dockwright-isolate", f"--dockwright-report={report}")

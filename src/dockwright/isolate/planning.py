@@ -32,6 +32,7 @@ from dockwright.isolate.inside.plan import (
 )
 from dockwright.isolate.usage import used_images
 from dockwright.paths import cache_directory
+from dockwright.untrusted import json_value, read_plain
 
 PARTS: Mapping[str, str] = {
     "engine": "engine",
@@ -48,6 +49,22 @@ _ROOT_ONLY = (
 _LINUX_ONLY = "run the suite in a Linux VM, or in a privileged Linux container"
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_HOME = (".local/bin", ".local/lib", ".docker/cli-plugins")
+_DAEMON_SETTINGS = Path("/etc/docker/daemon.json")
+_SETTINGS_BYTES = 1 << 20
+_KEPT_SETTINGS = (
+    "bip",
+    "default-address-pools",
+    "default-shm-size",
+    "default-ulimits",
+    "dns",
+    "experimental",
+    "fixed-cidr-v6",
+    "insecure-registries",
+    "ipv6",
+    "registry-mirrors",
+    "userland-proxy",
+)
+_OLDER_STORE = {"containerd-snapshotter": False}
 _TRIAL_S = 60.0
 _ASK = """
 import socket
@@ -131,6 +148,7 @@ def prepare(
         home="home" in parts,
         net="net" in parts,
         dockerd=find_dockerd(request.dockerd) if "engine" in parts else "",
+        settings=daemon_settings(_DAEMON_SETTINGS),
         outside=find_way_out() if request.outside and "net" in parts else "",
         reached=request.reached,
         shown=(str(request.root), *request.shown),
@@ -189,6 +207,24 @@ def find_dockerd(chosen: str) -> str:
             "--home --net --pid",
         )
     return str(Path(found).resolve())
+
+
+def daemon_settings(file: Path) -> str:
+    """Return the settings of the engine of a world, as text.
+
+    Of the machine's settings those count that a suite may notice, such as address pools. Others are
+    about the machine's engine: its socket, its data, its log driver.
+    """
+    try:
+        known = json_value(read_plain(file, limit_bytes=_SETTINGS_BYTES))
+    except (OSError, ValueError):
+        known = {}
+    known = known if isinstance(known, dict) else {}
+    features = known.get("features")
+    kept = {name: known[name] for name in _KEPT_SETTINGS if name in known}
+    # Layers can be linked into the older store of images only.
+    own = {"features": {**(features if isinstance(features, dict) else {}), **_OLDER_STORE}}
+    return json.dumps({**kept, **own})
 
 
 def find_way_out() -> str:

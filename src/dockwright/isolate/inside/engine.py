@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from pathlib import Path
@@ -22,6 +21,7 @@ class WorldEngine:
 
     Args:
         dockerd: the daemon's program.
+        settings: the content of its settings file.
         log: the descriptor of the file that its messages go to.
 
     Attributes:
@@ -29,7 +29,7 @@ class WorldEngine:
         listening: the socket that its clients connect to.
     """
 
-    def __init__(self, dockerd: str, log: int) -> None:
+    def __init__(self, dockerd: str, settings: str, log: int) -> None:
         self.pid = 0
         self._dockerd = dockerd
         self._log = log
@@ -37,9 +37,7 @@ class WorldEngine:
         self.listening.bind(SOCKET)
         Path(SOCKET).chmod(0o660)
         self.listening.listen(_BACKLOG)
-        # Not the settings of the machine's engine: they are about its own addresses and plugins.
-        settings = {"features": {"containerd-snapshotter": False}}
-        Path(_CONFIG).write_text(json.dumps(settings))
+        Path(_CONFIG).write_text(settings)
 
     def start(self) -> None:
         """Start the daemon, in a session of its own: Ctrl-C is not for it."""
@@ -53,7 +51,8 @@ class WorldEngine:
             listening = os.dup(self.listening.fileno())
             for source, target in ((nowhere, 0), (self._log, 1), (self._log, 2)):
                 os.dup2(source, target)
-            os.dup2(listening, _FIRST_PASSED)  # the protocol of systemd's socket activation
+            os.dup2(listening, _FIRST_PASSED)
+            os.set_inheritable(_FIRST_PASSED, True)  # noqa: FBT003 - the protocol of systemd's socket activation
             os.execve(self._dockerd, self._arguments(), self._environment())
         finally:
             os._exit(127)

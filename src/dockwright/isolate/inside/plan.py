@@ -55,6 +55,7 @@ class Plan:
         home: whether it has a home directory and temporary directories of its own.
         net: whether it has a network of its own.
         dockerd: the daemon's program; empty without an engine.
+        settings: the content of the daemon's settings file.
         data_root: an existing directory for the engine's data, instead of one that is removed.
         images: the directory with the images that engines start with; empty: none.
         outside: the program that makes a way out of its network; empty: there is none.
@@ -70,6 +71,7 @@ class Plan:
     home: bool = True
     net: bool = True
     dockerd: str = ""
+    settings: str = '{"features": {"containerd-snapshotter": false}}'
     data_root: str = ""
     images: str = ""
     outside: str = ""

@@ -213,7 +213,9 @@ def first_process(
         if ways.out is not None:
             ways.out.wait(directory)
         os.close(directory)
-        engine = WorldEngine(world.plan.dockerd, log) if world.plan.engine else None
+        engine = (
+            WorldEngine(world.plan.dockerd, world.plan.settings, log) if world.plan.engine else None
+        )
         if engine and world.level == WORKER:
             engine.start()
         code = _Inside(engine).run(_start(world, interrupted))
