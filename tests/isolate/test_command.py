@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_what_cannot_be_meant_is_refused(
     code, text = worlds.isolate(*options)
     assert code == 2
     assert message in text
+
+
+@pytest.mark.engine
+def test_the_engine_can_stay_shared(worlds: Worlds) -> None:
+    """Also in workers that have a home directory of their own."""
+    words = ("docker", "info", "--format", "{{.ID}}")
+    own = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    (worlds.suite / "test_one.py").write_text(
+        "import subprocess\n"
+        f"def test_one(): assert subprocess.check_output({words!r}, text=True).strip() == {own!r}\n"
+    )
+    code, text = worlds.isolate("--home", "--", *worlds.pytest("-n", "1"))
+    assert code == 0, text
 
 
 @pytest.mark.engine

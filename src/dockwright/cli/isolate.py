@@ -32,7 +32,7 @@ Examples:
 )
 @click.option("--engine", is_flag=True, help="Give each worker its own engine (and network).")
 @click.option("--home", is_flag=True, help="Give each worker its own HOME, /tmp and /var/tmp.")
-@click.option("--net", is_flag=True, help="Give each worker its own network.")
+@click.option("--net", is_flag=True, help="Give each worker its own network and sockets.")
 @click.option("--pid", is_flag=True, help="Give each worker its own processes; always on.")
 @click.option(
     "--image",
@@ -90,8 +90,8 @@ def isolate(
     fixed ports, names and directories run beside themselves without an edit. The suite need not
     use dockwright. The tests of one file stay in one worker, unless --dist says otherwise.
 
-    Without --engine, --home, --net or --pid, everything is separated. COMMAND itself always runs
-    beside the user's engine and processes, never with them. Needs Linux and root.
+    Without --engine, --home, --net or --pid, everything is separated. COMMAND itself runs in such a
+    world as well, but with your home directory. Needs Linux and root.
 
     The exit code is that of the command, or 2 if it cannot be run.
     """

@@ -110,7 +110,7 @@ def _own_runtime(plan: Plan) -> None:
     places = [Path("/run")]
     if not Path("/var/run").is_symlink() and Path("/var/run").is_dir():
         places.append(Path("/var/run"))
-    if not plan.engine and not plan.home:
+    if not plan.net:
         places = []
     for place in places:
         kernel.mount("tmpfs", str(place), "tmpfs", 0, "mode=755")
