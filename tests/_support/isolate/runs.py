@@ -124,7 +124,7 @@ class Worlds:
             *(f"data {each}" for each in self.cache.glob("worlds/*")),
             *(f"group {each}" for each in groups_of(self.seen)),
             *(f"process {pid} of {name}" for pid, name in processes_of(self.seen)),
-            *(f"process {each.pid}: {each.name()}" for each in wrappers(self.cache)),
+            *(f"process {each.pid}, a wrapper or keeper" for each in wrappers(self.cache)),
             *(f"mount {line}" for line in mounts_of(self.cache)),
         ]
 
