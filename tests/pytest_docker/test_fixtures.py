@@ -356,7 +356,13 @@ def test_with_the_setting_it_takes_the_originals_place(beside: pytest.Pytester, 
     beside.makeini(ON)
     if how == "pytest_plugins":
         beside.makeconftest("pytest_plugins = ['pytest_docker']")
-    beside.makepyfile("def test_it(docker_ip): assert docker_ip == '127.0.0.1'")
+    beside.makepyfile(
+        """
+        def test_it(docker_ip, pytestconfig):
+            assert docker_ip == "127.0.0.1"
+            assert pytestconfig.pluginmanager.hasplugin("docker")
+        """
+    )
     more = {"-p": ["-p", "docker"], "two workers": ["-n", "2"]}.get(how, [])
     result = beside.runpytest_subprocess("-p", "no:randomly", "--container-scope=module", *more)
     result.assert_outcomes(passed=1)

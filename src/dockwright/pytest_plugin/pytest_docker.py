@@ -225,11 +225,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Declare ``--container-scope`` and take pytest-docker's place; fires when this is loaded.
 
     Where pytest-docker's own plugin is active as well, it is switched off, as by ``-p no:docker``.
-    Its option has been declared by then, and stays.
+    Its option has been declared by then, and stays. A suite that asks pytest for the plugin
+    ``docker`` still finds one.
     """
     active = [name for name, each in pluginmanager.list_name_plugin() if _is_original(each)]
     for name in {*active, _ORIGINAL}:  # the second may be loaded later, by a conftest.py
         pluginmanager.set_blocked(name)
+    if active and hasattr(pluginmanager, "unblock"):  # since pluggy 1.4
+        pluginmanager.unblock(_ORIGINAL_NAME)
+    if not pluginmanager.hasplugin(_ORIGINAL_NAME) and not pluginmanager.is_blocked(_ORIGINAL_NAME):
+        pluginmanager.register(_StandIn(replaces=bool(active)), _ORIGINAL_NAME)
     if not active:
         parser.getgroup("docker", "pytest-docker's fixtures, by dockwright").addoption(
             "--container-scope",
@@ -251,12 +256,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say that pytest-docker's own plugin was there and is off; fires in the main process."""
-    if config.pluginmanager.is_blocked(_ORIGINAL_NAME):
+    plugin = config.pluginmanager.get_plugin(_ORIGINAL_NAME)
+    replaced = isinstance(plugin, _StandIn) and plugin.replaces
+    if replaced or config.pluginmanager.is_blocked(_ORIGINAL_NAME):
         return (
             "dockwright: offers pytest-docker's fixtures; pytest-docker's own plugin is switched "
             "off for this run"
         )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _StandIn:
+    """Has the name of pytest-docker's own plugin.
+
+    Attributes:
+        replaces: whether that was active.
+    """
+
+    replaces: bool
 
 
 def _is_original(plugin: object) -> bool:
