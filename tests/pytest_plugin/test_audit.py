@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from dockwright.engine import Engine
+from tests._support import suite as support
 from tests._support.engine.scratch import SCRATCH
 from tests._support.liars import COMPOSE, CONFTEST, INSIDE, LIES, SEED, TESTS
 from tests._support.sample import drawn
@@ -37,6 +38,7 @@ def liars(suite: Suite, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Suite:
     suite.write("shared/README", "")
     suite.write("conftest.py", CONFTEST)
     suite.write("test_it.py", TESTS)
+    monkeypatch.setattr(support, "TIMEOUT_S", 500)
     monkeypatch.setenv("PREFIX", prefix)
     monkeypatch.setenv("IMAGE", SCRATCH)
     monkeypatch.setenv("AUDITED", "")
@@ -95,6 +97,49 @@ def test_a_strict_audit_fails_the_liars(liars: Suite, monkeypatch: pytest.Monkey
             "*ERROR at teardown of test_lies?environment?*",
             "test_it.py::test_lies?environment? is marked stateless, but left:",
             "  environment variable LEFT (added)",
+        ]
+    )
+
+
+WRITER = f"""
+services:
+  web:
+    image: {SCRATCH}
+    command:
+      - sh
+      - -c
+      - |
+        mkdir -p /www/cgi-bin /data
+        printf '#!/bin/sh\\necho x >> /data/visits; echo; cat /data/visits' > /www/cgi-bin/visit
+        chmod +x /www/cgi-bin/visit
+        exec httpd -f -p 8000 -h /www
+    ports: ["8000"]
+    volumes: ["data:/data"]
+volumes:
+  data: {{}}
+"""
+
+VISITS = """
+    from urllib.request import urlopen
+
+    import pytest
+
+    @pytest.mark.stateless
+    @pytest.mark.parametrize("number", range(2))
+    def test_visits(stack, number):
+        assert urlopen(stack.url("web", 8000, "/cgi-bin/visit")).read() == b"x\\n"
+"""
+
+
+@pytest.mark.engine
+def test_what_a_service_writes_itself_is_perhaps_the_doing_of_a_test(suite: Suite) -> None:
+    suite.compose(text=WRITER)
+    suite.write("test_it.py", VISITS)
+    result = suite.passes("--dockwright-audit=strict", passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "audit: test_it.py::test_visits?0? is marked stateless; while it ran:",
+            "  web: file /data/visits (added in the volume at /data by the service itself)",
         ]
     )
 

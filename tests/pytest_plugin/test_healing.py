@@ -65,3 +65,12 @@ def test_honest_tests_cause_no_warning(suite: Suite) -> None:
     suite.compose(text=COMPOSE)
     suite.write("test_it.py", TESTS.replace("LIE", 'assert keys(stack) == "0"'))
     assert "marked stateless" not in output(suite.passes(passed=3))
+
+
+@pytest.mark.engine
+def test_a_copy_that_its_worker_keeps_is_checked_too(suite: Suite) -> None:
+    suite.compose(text=COMPOSE)
+    lie = 'stack.exec("cache", ["redis-cli", "SET", "left", "over"])'
+    suite.write("test_it.py", TESTS.replace("LIE", lie))
+    result = suite.passes("--dockwright-sticky=true", passed=3)
+    result.stdout.fnmatch_lines(["warning: stack default: tests marked stateless changed it (*"])

@@ -36,6 +36,11 @@ TRACES = {
     "CREATE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1'": [
         "function shop.public.one() (added)"
     ],
+    "DROP TABLE sales.orders CASCADE": [
+        "table shop.sales.orders (deleted)",
+        "view shop.public.kept_totals (deleted)",
+        "view shop.public.totals (deleted)",
+    ],
     "CREATE ROLE visitor": ["role visitor (added)"],
     "ALTER SYSTEM SET maintenance_work_mem = '9MB'": ["setting maintenance_work_mem (added)"],
     "CREATE DATABASE extra": ["database extra (added)"],

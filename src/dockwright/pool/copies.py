@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +60,8 @@ class Copy:
         former: copies that are removed before this one starts, because it needs their resources.
         shared_by: who has shared it since it was last known to be at its baseline.
         audited: whether its lease is looked at by itself, or was.
-        own: what the stack was seen to change while nobody used it.
+        watched: whether an audit has watched it while nobody used it.
+        habits: how often the stack was seen to change something while nobody used it.
         wrote_itself: whether a service wrote something during an audited lease that only a reset
             brings back.
         repeatable: whether its last exclusive holder repeats what fails.
@@ -80,7 +82,8 @@ class Copy:
     former: tuple[Copy, ...] = ()
     shared_by: list[str] = field(default_factory=list)
     audited: bool = False
-    own: set[tuple[str, str, str]] = field(default_factory=set)
+    watched: bool = False
+    habits: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     wrote_itself: bool = False
     repeatable: bool = False
 

@@ -100,7 +100,8 @@ class Maintenance:
         traces: list[Trace] = []
         failure = _attempt(lambda: traces.extend(copy.baseline.heal()))
         if isinstance(failure, StackBrokenError):
-            traces.append(Trace("change", "", f"cannot be undone: {failure.message}"))
+            what = f"cannot be undone: {failure.message}"
+            traces.append(Trace("change", "", what, copy.stack.identity.ownership.stack))
         return traces, failure
 
     def audit(self, copy: Copy) -> tuple[Sequence[Trace], Exception | None]:

@@ -129,6 +129,10 @@ class CountDeltas:
 _KEEPING_S = 2.0  # a kept baseline saves every later run about as much
 _CALLED_OFF_S = 0.5  # how long a cancelled start or reset may take to end by itself
 _BACKSTOP_S = 1.0  # waiters are notified; they also check this often by themselves
+_WATCHED_S = (
+    1.0  # an audit watches an unused copy once for so long, to learn what it does by itself
+)
+_OFTEN = 2  # what an unused copy was seen to do so often is its own doing
 _IDLE_S = 0.1  # nobody uses a shared copy for so long: a check disturbs no test
 
 
@@ -303,25 +307,38 @@ class Pool:
         Args:
             lease: the lease.
             before: its holder has not used it yet, so that what is found is the stack's own doing:
-                it is not reported from now on.
+                what it does repeatedly is not reported from then on.
 
         Returns:
             What the holder did.
 
         Raises:
             LeaseClosedError: the lease has ended.
+            DockwrightError: nothing could be found out.
         """
         with self._changed:
             copy = self._registry.copy_of(lease.stack)
             if copy is None or copy.holders != {lease.requirement.holder}:
                 raise LeaseClosedError(f"the lease of {lease.requirement.holder} has ended")
+        if before and not copy.watched:  # once, to learn what the stack does by itself
+            copy.watched = True
+            self._look_at(copy)
+            time.sleep(_WATCHED_S)
+            copy.habits.update({each.place: _OFTEN for each in self._look_at(copy)})
+        traces = self._look_at(copy)
+        if before:
+            copy.habits.update(each.place for each in traces)
+        return [each for each in traces if copy.habits[each.place] < _OFTEN]
+
+    def _look_at(self, copy: Copy) -> Sequence[Trace]:
+        """Return what was done to a leased copy, after undoing it if possible."""
         traces, failure = self._maintenance.audit(copy)
         with self._changed:
             copy.changed_outside |= failure is not None
             copy.wrote_itself |= not all(each.certain for each in traces)
-            if before:
-                copy.own.update(each.place for each in traces)
-        return [each for each in traces if each.place not in copy.own]
+        if failure is not None and not traces:
+            raise failure
+        return traces
 
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """End a lease. An exclusively leased stack is reset in the background.

@@ -26,14 +26,14 @@ class _Look:
     """What was seen of the test that is under way.
 
     Attributes:
-        leases: how many stacks it got.
+        missed: how many of its stacks could not be looked at.
         bound: the files of the host that each of them has mounted.
         traces: what it left in them.
         began_s: when its function was called, seconds since the epoch.
         states: its process when its function was called, and when that returned.
     """
 
-    leases: int = 0
+    missed: int = 0
     bound: list[BoundFiles] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     began_s: float = 0.0
@@ -70,7 +70,7 @@ class Auditor:
         """Look at a stack that the test has not used yet."""
         with surviving(self._config, f"look at the stack before {item.nodeid}"):
             look = self._look = self._look or _Look()
-            look.leases += 1
+            look.missed += 1
             self._run.session.audit(lease, before=True)
             bound = self._bound_files(lease.requirement.stack, lease.stack.spec)
             bound.before()
@@ -83,6 +83,7 @@ class Auditor:
         with surviving(self._config, f"look at the stack after {item.nodeid}"):
             if self._look is not None:
                 self._look.traces += self._run.session.audit(lease)
+                self._look.missed -= 1
 
     def _bound_files(self, stack: str, spec: StackSpec) -> BoundFiles:
         if stack not in self._bound:
@@ -119,6 +120,8 @@ class Auditor:
         lines: list[str] = []
         with surviving(self._config, f"look at what {item.nodeid} left"):
             look.traces += self._outside(item, look)
+            if look.missed:
+                return result
             item.stash[TRACES] = [replace(each, name=_short(each.name)) for each in look.traces]
             lines = self._report(item, item.stash[TRACES])
         if lines and self._run.settings.audit == "strict":

@@ -303,7 +303,9 @@ class Surroundings:
         if known.owned is None:
             everything = changed | known.missing(own)
             changed = self._by_others(known, everything, container)
-            known.trace(everything - changed, files, certain=False)
+            # Its own processes come and go; files stay.
+            kept = {each for each in everything - changed if each[0].startswith("/")}
+            known.trace(kept, files, certain=False)
         known.trace(changed, files, certain=True)
         if not changed:
             known.files, known.processes, known.mounts = files, own, mounts
@@ -477,11 +479,9 @@ def _links(bridge: Path) -> frozenset[str]:
 
 def _trace(what: str, known: _Known, files: Mapping[str, Sign], *, certain: bool) -> Trace:
     """Return a difference in detail."""
-    by = "" if certain else " by the service itself"
     if not what.startswith("/"):
         kind, _, name = what.partition(" ")
-        how = "left running" if kind == "process" and certain else "changed"
-        return Trace(kind, name, f"{how}{by}", certain=certain)
+        return Trace(kind, name, "left running" if kind == "process" else "changed")
     before, now = known.files.get(what), files.get(what)
     how = "changed" if before and now else "deleted" if before or _hides(now) else "added"
     volumes = (
@@ -489,6 +489,7 @@ def _trace(what: str, known: _Known, files: Mapping[str, Sign], *, certain: bool
     )
     inside = max((each for each in volumes if what.startswith(f"{each}/")), key=len, default="")
     where = f" in the volume at {inside}" if inside else ""
+    by = "" if certain else " by the service itself"
     return Trace("file", what, f"{how}{where}{by}", certain=certain)
 
 

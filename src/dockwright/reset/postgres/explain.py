@@ -144,9 +144,14 @@ def _compared(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     how = {name: "added" for name in now if name not in then}
     how |= {name: "changed" for name in now if name in then and now[name] != then[name]}
     how |= {name: "deleted" for name in then if name not in now}
-    traces = [Trace(kind, name, how[name]) for name in sorted(how)]
+    return [Trace(kind, name, how[name]) for name in sorted(how)]
+
+
+def _few(traces: list[Trace]) -> list[Trace]:
     rest = len(traces) - _MOST_NAMED
-    return traces if rest <= 0 else [*traces[:_MOST_NAMED], Trace(kind, "", f"{rest} more")]
+    return (
+        traces if rest <= 0 else [*traces[:_MOST_NAMED], Trace("definitions", "", f"{rest} more")]
+    )
 
 
 def _inside(
@@ -165,7 +170,7 @@ def _inside(
     definitions = [
         Trace(kind, f"{name}.{rest}", trace.detail)
         for trace in _compared("", kept.objects, objects)
-        for kind, _, rest in [(trace.name or "definition ").partition(" ")]
+        for kind, _, rest in [trace.name.partition(" ")]
     ]
     known = {each.name for each in definitions}
     tables = [
@@ -175,7 +180,7 @@ def _inside(
         for each in written
         if each["kind"] in "rS" and f"{name}.{each['name']}" not in known
     ]
-    return [*_grouped(definitions), *tables]
+    return [*_few(_grouped(definitions)), *tables]
 
 
 def _grouped(definitions: list[Trace]) -> list[Trace]:

@@ -184,13 +184,14 @@ FROM pg_database d WHERE datname = %(name)s
 
 OBJECTS = """
 SELECT coalesce(jsonb_object_agg(name, version), '{}')::text FROM (
-  SELECT concat_ws(' ', CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
-      WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type'
+  SELECT concat_ws(' ', CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view'
+      WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type'
       ELSE 'table' END, format('%I.%I', nspname, relname)) AS name,
     concat_ws('/', c.xmin, relfilenode, (SELECT concat(count(*), '/', sum(a.xmin::text::bigint))
       FROM pg_attribute a WHERE attrelid = c.oid)) AS version
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
   WHERE c.oid >= 16384 AND relpersistence <> 't' AND nspname <> 'pg_toast'
+    AND relkind NOT IN ('i', 'I')
   UNION ALL SELECT format('function %I.%I(%s)', nspname, proname,
     pg_get_function_identity_arguments(p.oid)), p.xmin::text
   FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE p.oid >= 16384
@@ -205,8 +206,10 @@ SELECT coalesce(jsonb_object_agg(name, version), '{}')::text FROM (
     FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL SELECT format('policy %I', polname), polrelid, xmin::text FROM pg_policy
     UNION ALL SELECT format('constraint %I', conname), conrelid, xmin::text FROM pg_constraint
+    UNION ALL SELECT format('index %I', relname), indrelid, concat_ws('/', c.xmin, relfilenode)
+    FROM pg_index JOIN pg_class c ON c.oid = indexrelid
   ) part JOIN pg_class c ON c.oid = relation JOIN pg_namespace n ON n.oid = relnamespace
-  WHERE relpersistence <> 't' AND c.oid >= 16384
+  WHERE relpersistence <> 't' AND c.oid >= 16384 AND nspname <> 'pg_toast'
 ) found
 """
 """What is defined in a database: a text that is another one after each change, by kind and name."""

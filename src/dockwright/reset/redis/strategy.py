@@ -574,9 +574,9 @@ class RedisReset:
         if vitals.run != self._last.run:
             self._clients.forget()
         if ended := self._clients.end_strangers(session, clients):
-            self.undone.append(
-                Trace("connection", "", f"{ended} left waiting for keys or messages")
-            )
+            # It may be an application's own, which connected again after a reset.
+            waiting = f"{ended} left waiting for keys or messages"
+            self.undone.append(Trace("connection", "", waiting, certain=False))
         return vitals
 
     def _refuse(self, vitals: Vitals) -> None:
