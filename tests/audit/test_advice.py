@@ -60,7 +60,7 @@ def test_leaks_outside_of_the_stack_are_named_and_do_not_count() -> None:
             replace(AUDITED, audited=False, marked="module_cleanup"),
             "module_cleanup tests are not looked at one by one",
         ),
-        (replace(AUDITED, traces=(OWN,)), "its services wrote files, perhaps because of it"),
+        (replace(AUDITED, traces=(OWN,)), "perhaps it changes its stack"),
     ],
 )
 def test_where_nothing_is_known_the_reason_is_given(seen: Evidence, reason: str) -> None:

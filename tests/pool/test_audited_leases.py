@@ -28,6 +28,16 @@ volumes:
 """
 
 
+COMMAND = f"""
+name: command
+services:
+  box:
+    image: {SCRATCH}
+    command: ["sh", "-c", "while :; do sleep 0.1; done"]
+    x-dockwright: {{reset: command, options: {{command: "true"}}}}
+"""
+
+
 def audited(holder: str) -> Requirement:
     return replace(shared(holder), audited=True)
 
@@ -78,3 +88,14 @@ def test_what_a_stack_does_by_itself_is_not_reported(make_pool: PoolMaker, tmp_p
     lease = pool.acquire(audited("1 test_that_reads"), timeout_s=WAIT_S)
     assert pool.audit(lease, before=True) == []
     assert pool.audit(lease, before=False) == []
+
+
+def test_a_service_that_a_command_resets_may_always_have_changed(
+    make_pool: PoolMaker, tmp_path: Path
+) -> None:
+    file = tmp_path / "command.yaml"
+    file.write_text(COMMAND)
+    pool = make_pool(max_stacks=1, files={"tiny": file})
+    lease = pool.acquire(audited("1 test_that_reads"), timeout_s=WAIT_S)
+    pool.audit(lease, before=True)
+    assert list(map(str, pool.audit(lease, before=False))) == ["box: data (perhaps changed)"]

@@ -167,7 +167,7 @@ def _verdict(nodeid: str, seen: Sequence[Evidence], now: str | None) -> Verdict:
     if changes:
         return replace(verdict, right="stateful")
     if inside:
-        return replace(verdict, reason="its services wrote files, perhaps because of it")
+        return replace(verdict, reason="perhaps it changes its stack")
     saved_s = _saved_s(seen) if marker == "stateful" else 0.0
     return replace(verdict, right="stateless", saves_s=saved_s)
 

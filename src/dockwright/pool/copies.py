@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dockwright.errors import LeaseError
-from dockwright.model import Json, Requirement
+from dockwright.model import Json, Requirement, Trace
 from dockwright.stack import Baseline, CachedStart, Stack
 
 
@@ -86,6 +86,14 @@ class Copy:
     habits: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     wrote_itself: bool = False
     repeatable: bool = False
+
+    def does_by_itself(self, trace: Trace, *, often: int) -> bool:
+        """Return whether it was seen to do this so often while nobody used it.
+
+        What a strategy cannot name (rows, keys, data) may be something else each time.
+        """
+        named = bool(trace.name) or trace.kind == "connection"
+        return named and self.habits[trace.place] >= often
 
     def admits(self, *, exclusive: bool, repeatable: bool = False) -> bool:
         """Return whether this copy can be leased now."""

@@ -328,7 +328,7 @@ class Pool:
         traces = self._look_at(copy)
         if before:
             copy.habits.update(each.place for each in traces)
-        return [each for each in traces if copy.habits[each.place] < _OFTEN]
+        return [each for each in traces if not copy.does_by_itself(each, often=_OFTEN)]
 
     def _look_at(self, copy: Copy) -> Sequence[Trace]:
         """Return what was done to a leased copy, after undoing it if possible."""

@@ -261,7 +261,10 @@ class Baseline:
 
     def _traces(self, name: str, different: Mapping[str, str]) -> list[Trace]:
         """Return what was changed in and around a service."""
-        undone = getattr(self._strategies[name], "undone", ()) if name in self._undone_in else ()
+        unknown = (Trace("data", "", "perhaps changed", certain=False),)
+        undone = getattr(self._strategies[name], "undone", unknown)
+        if name not in self._undone_in:
+            undone = ()
         inside = self._surroundings.traces(name)
         if name in different and not any(each.certain for each in inside):
             inside = (*inside, Trace("container", "", different[name]))

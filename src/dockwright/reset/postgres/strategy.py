@@ -141,6 +141,9 @@ class PostgresReset:
         restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
         if self.curious:
             self.undone = explain(cluster, self._baseline, restoration, glance, touched)
+            wrote = glance.next_transaction != self._clean.next_transaction
+            if wrote and not touched and not self.undone:
+                self.undone = [Trace("rows", "", "perhaps changed", certain=False)]
         self._clean = restoration.run()
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told

@@ -604,7 +604,9 @@ class RedisReset:
             if found := _differences(then, now):
                 return found
             return [Trace("keys", "", "written and deleted again")] if wrote else []
-        return [Trace("keys", "", "written")] if wrote else []
+        if wrote:
+            return [Trace("keys", "", "written")]
+        return [Trace("keys", "", "perhaps written", certain=False)] if self.curious else []
 
     def _restore_keys(self, session: RedisSession, vitals: Vitals) -> None:
         """Replace all keys at once; then the disk is made what it was."""
