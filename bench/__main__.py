@@ -17,6 +17,7 @@ from bench import (
     delays,
     frozen,
     healing,
+    known,
     own_images,
     planning,
     plugin_cost,
@@ -52,6 +53,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
         "suites of testcontainers, unchanged, with and without",
     ),
     "worlds": (worlds.measure, "worlds of isolated workers: start, disk, a suite that waits"),
+    "known": (known.measure, "a suite that nothing has changed for, with reused results"),
     "own images": (own_images.measure, "a suite whose images have names of their own"),
 }
 

@@ -76,6 +76,11 @@ def baselines_directory(environ: Mapping[str, str]) -> Path:
     return cache_directory(environ) / "baselines"
 
 
+def results_directory(environ: Mapping[str, str], project: str) -> Path:
+    """Return the directory with the saved results of a project, given by its hash."""
+    return cache_directory(environ) / "results" / project
+
+
 def runs_file(environ: Mapping[str, str], project: str) -> Path:
     """Return the file with the recorded runs of a project, given by its hash."""
     return cache_directory(environ) / "runs" / f"{project}.sqlite3"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from dockwright.cache import BaselineStore
 from dockwright.cache.store import FROZEN
 from dockwright.cli.errors import run
+from dockwright.results import Result, ResultStore
 from tests._support.cache_entries import keys, put
 
 DAY_S = 86_400.0
@@ -144,3 +146,49 @@ def test_clear_reports_misuse(
 def test_help_explains(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cache", *command, "--help"]) == 0
     assert "baselines" in capsys.readouterr().out
+
+
+@pytest.fixture
+def results(kept: BaselineStore) -> ResultStore:
+    """Two saved results beside the baselines, the second unused for ten days."""
+    found = ResultStore(kept.directory.parent / "results" / "0123456789ab")
+    for number in range(2):
+        found.put(Result(f"test_{number}", "linux", 1.0, 0.5, {}))
+    found.count_use(3, 4.5)
+    old, _ = sorted(file for file, _ in found.files())
+    os.utime(old, (time.time() - 10 * DAY_S,) * 2)
+    return found
+
+
+def test_ls_says_how_often_results_were_reused_and_what_it_saved(
+    results: ResultStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cache", "ls"]) == 0
+    *_, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        rf"2 results of tests, \d+ B, reused 3 times, 4.5 s saved, in {results.directory}", last
+    )
+
+
+def test_ls_prints_results_as_json(
+    results: ResultStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cache", "ls", "--json"]) == 0
+    *baselines, found = json.loads(capsys.readouterr().out)
+    assert {each["kind"] for each in baselines} == {"baseline"}
+    assert (found["kind"], found["key"], found["results"]) == ("results", "0123456789ab", 2)
+    assert (found["hits"], found["saved_s"]) == (3, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"), [([], 0), (["--older-than", "7d"], 1), (["1" * 12], 2)]
+)
+def test_clear_removes_results_unless_it_names_baselines(
+    results: ResultStore,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    left: int,
+) -> None:
+    assert run(["cache", "clear", *arguments]) == 0
+    assert len(list(results.files())) == left
+    assert ("of tests" in capsys.readouterr().err) == (left < 2)

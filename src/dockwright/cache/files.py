@@ -49,10 +49,12 @@ class FileDigests:
 
     Args:
         clock_ns: tells the time as files bear it, in nanoseconds.
+        tests: whether test files in a directory count as well.
     """
 
-    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns, *, tests: bool = False) -> None:
         self._clock_ns = clock_ns
+        self._tests = tests
         self._known: dict[Path, tuple[_Stamp, bytes]] = {}
 
     def digest(self, path: Path) -> str:
@@ -66,7 +68,7 @@ class FileDigests:
         found = hashlib.sha256()
         left = MOST_BYTES
         try:
-            for number, (name, file) in enumerate(_walk(path)):
+            for number, (name, file) in enumerate(_walk(path, tests=self._tests)):
                 if number >= MOST_FILES:
                     raise NotCacheableError(f"{path} holds more than {MOST_FILES} files")
                 status = file.lstat()
@@ -90,7 +92,7 @@ class FileDigests:
         try:
             return self.digest(path)
         except NotCacheableError:
-            return _stamps(path)
+            return _stamps(path, tests=self._tests)
 
     def listed(self, root: Path, names: Iterable[str]) -> str:
         """Return a hash over the files of a directory that have these names."""
@@ -134,10 +136,10 @@ def _read(file: Path) -> bytes:
     return content.digest()
 
 
-def _stamps(path: Path) -> str:
+def _stamps(path: Path, *, tests: bool) -> str:
     """Return a hash over names, sizes and times; what may not be looked at counts as it is."""
     found = hashlib.sha256()
-    for number, (name, file) in enumerate(_walk(path, onerror=lambda _: None)):
+    for number, (name, file) in enumerate(_walk(path, lambda _: None, tests=tests)):
         if number >= MOST_SEEN:
             return f"too much to look at: {secrets.token_hex(8)}"
         try:
@@ -155,10 +157,12 @@ def _raise(failure: OSError) -> None:
     raise failure
 
 
-def _walk(path: Path, onerror: Callable[[OSError], None] = _raise) -> Iterator[tuple[str, Path]]:
+def _walk(
+    path: Path, onerror: Callable[[OSError], None] = _raise, *, tests: bool
+) -> Iterator[tuple[str, Path]]:
     """Yield all that is at and below a path, with names relative to it, in a fixed order.
 
-    What tools and tests leave in a checkout is passed over.
+    What tools leave in a checkout is passed over, and unless `tests` is given also test files.
     """
     if not path.exists():
         return  # the engine makes an empty directory
@@ -168,7 +172,8 @@ def _walk(path: Path, onerror: Callable[[OSError], None] = _raise) -> Iterator[t
         return
     for directory, names, files in os.walk(root, onerror=onerror):
         names[:] = sorted(name for name in names if not _TOOLS.fullmatch(name))
-        files = [name for name in files if not (_TOOLS.fullmatch(name) or _TESTS.fullmatch(name))]
+        files = [name for name in files if not _TOOLS.fullmatch(name)]
+        files = [name for name in files if tests or not _TESTS.fullmatch(name)]
         here = Path(directory)
         links = [name for name in names if (here / name).is_symlink()]
         for name in sorted([*files, *names]):

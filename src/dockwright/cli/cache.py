@@ -1,32 +1,39 @@
-"""``dockwright cache``: list and remove cached baselines."""
+"""``dockwright cache``: list and remove cached baselines and saved results of tests."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from dockwright._text import age, counted, format_size
+from dockwright._text import age, counted, duration, format_size
 from dockwright.cache import BaselineStore, FrozenVolumes, Stored
 from dockwright.cli.options import current_engine, json_option, older_than_s
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.errors import DockwrightError, UsageError
-from dockwright.paths import baselines_directory
+from dockwright.paths import baselines_directory, results_directory
+
+if TYPE_CHECKING:
+    from dockwright.results import ResultStore
 
 _SHOWN_KEY = 12
 
 
 @click.group()
 def cache() -> None:
-    """List and remove baselines that are cached for later runs.
+    """List and remove what is cached for later runs: baselines, and results of tests.
 
     The data that a stack's first start initialises (initdb, init files, migrations) is stored under
     a key of its inputs. Later copies start from it: the volumes of a copy are thin layers above
     frozen volumes on the engine, or are filled where the engine has no such layers. Entries that
     were not used for 30 days are removed automatically, and so are the least recently used ones
     beyond 5 GB, frozen volumes included. Set DOCKWRIGHT_CACHE_DIR to store them elsewhere.
+
+    The results of tests that --dockwright-results=use reuses are stored beside them, at most 200 MB
+    of each project.
     """
 
 
@@ -39,11 +46,11 @@ Examples:
 )
 @json_option
 def ls(*, as_json: bool) -> None:
-    """List the cached baselines."""
+    """List the cached baselines, and how often saved results of tests were reused."""
     store = _store()
-    entries = store.entries()
+    entries, results = store.entries(), _results()
     if as_json:
-        print_json([_document(entry) for entry in entries])
+        print_json([*map(_document, entries), *map(_results_document, results)])
         return
     if entries:
         print_table(("KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"), _rows(entries))
@@ -54,12 +61,19 @@ def ls(*, as_json: bool) -> None:
         f"{counted(len(entries), 'baseline')}, {format_size(total)}{on_engine}, "
         f"in {store.directory}"
     )
+    for found in results:
+        hits, saved_s = found.use()
+        sizes = [status.st_size for _, status in found.files()]
+        note(
+            f"{counted(len(sizes), 'result')} of tests, {format_size(sum(sizes))}, reused "
+            f"{counted(hits, 'time')}, {duration(saved_s)} saved, in {found.directory}"
+        )
 
 
 @cache.command(
     epilog="""\b
 Examples:
-  dockwright cache clear                    remove all baselines
+  dockwright cache clear                    remove all baselines and results
   dockwright cache clear 1fa4767366b1       remove this one
   dockwright cache clear --older-than 7d    remove those not used for a week
 """
@@ -71,7 +85,8 @@ Examples:
 def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
     """Remove cached baselines: all of them, or those whose key starts with KEY.
 
-    The next run initialises its stacks again and caches the result.
+    The next run initialises its stacks again and caches the result. Without KEY, the saved results
+    of tests are removed as well, and the next run runs these tests.
     """
     store = _store()
     unused_s = older_than_s(older_than) if older_than else 0.0
@@ -88,6 +103,8 @@ def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
         note(f"kept {counted(len(in_use), 'baseline')}: in use by the start of a stack")
     if frozen:
         _remove_frozen(store)
+    if not keys and (removed := sum(each.clear(unused_s) for each in _results())):
+        note(f"removed {counted(removed, 'result')} of tests")
 
 
 def _remove_frozen(store: BaselineStore) -> None:
@@ -103,6 +120,14 @@ def _remove_frozen(store: BaselineStore) -> None:
 
 def _store() -> BaselineStore:
     return BaselineStore(baselines_directory(os.environ))
+
+
+def _results() -> list[ResultStore]:
+    """Return where results of tests are saved, one directory for each project."""
+    from dockwright.results import ResultStore
+
+    place = results_directory(os.environ, "any").parent
+    return [ResultStore(each) for each in sorted(place.glob("*")) if each.is_dir()]
 
 
 def _chosen(entries: Sequence[Stored], keys: Sequence[str]) -> list[Stored]:
@@ -132,9 +157,25 @@ def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:
     ]
 
 
+def _results_document(store: ResultStore) -> dict[str, object]:
+    hits, saved_s = store.use()
+    found = [status for _, status in store.files()]
+    return {
+        "kind": "results",
+        "key": store.directory.name,
+        "results": len(found),
+        "stored_bytes": sum(status.st_size for status in found),
+        "used": max((status.st_mtime for status in found), default=0.0),
+        "hits": hits,
+        "saved_s": round(saved_s, 3),
+        "directory": str(store.directory),
+    }
+
+
 def _document(stored: Stored) -> dict[str, object]:
     manifest = stored.manifest
     return {
+        "kind": "baseline",
         "key": manifest.key,
         "stack": manifest.stack,
         "stored_bytes": manifest.stored_bytes,

@@ -7,11 +7,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from dockwright.cache import FileDigests, Surroundings, start_key
+from dockwright.cache import FileDigests, Key, Surroundings, start_key
 from dockwright.engine import BuildRequest, Engine
 from dockwright.engine.build import base_images
 from dockwright.errors import ImageBuildError, ImageMissingError, NoSuchObjectError
 from dockwright.model import ServiceSpec, StackSpec
+
+MISSING = "not there yet"
+"""Stands for an image that the engine does not have."""
 
 
 class Freshness:
@@ -23,15 +26,22 @@ class Freshness:
     Args:
         engine: where the images are.
         environ: the variables that secrets and configs may be taken from.
+        files: reads the files; None: those of this object alone.
     """
 
-    def __init__(self, engine: Engine, environ: Mapping[str, str]) -> None:
-        self.files = FileDigests()
+    def __init__(
+        self, engine: Engine, environ: Mapping[str, str], files: FileDigests | None = None
+    ) -> None:
+        self.files = files or FileDigests()
         self._engine = engine
         self._environ = environ
 
     def key(self, spec: StackSpec) -> str:
         """Return the key of a stack."""
+        return self.state(spec).text
+
+    def state(self, spec: StackSpec) -> Key:
+        """Return the key of a stack with its inputs."""
         version = self._engine.version()
         ids: dict[str, str] = {}
         surroundings = Surroundings(
@@ -43,7 +53,7 @@ class Freshness:
             files_are_ours=self._engine.endpoint.is_local,
             files=self.files,
         )
-        return start_key(spec, surroundings).text
+        return start_key(spec, surroundings)
 
     def _image(self, spec: StackSpec, service: ServiceSpec, ids: dict[str, str]) -> str:
         reference = spec.image_of(service.name)
@@ -72,5 +82,5 @@ class Freshness:
             try:
                 ids[reference] = str(self._engine.inspect_image(reference)["Id"])
             except (ImageMissingError, NoSuchObjectError):
-                ids[reference] = "not there yet"
+                ids[reference] = MISSING
         return ids[reference]

@@ -41,6 +41,8 @@ _COLOURS: Mapping[str, Mapping[str, bool]] = {
     "bad": {"red": True},
 }
 
+_IN_WORKER = "PYTEST_XDIST_WORKER"
+
 _SET_UP = "be set up, so that no test gets a stack"
 
 
@@ -89,6 +91,7 @@ class _Order:
         return None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Prepare for suites of other tools, if asked for; fires while options can be declared."""
     with surviving(early_config, _SET_UP), usage_errors():
@@ -106,6 +109,13 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         from dockwright.pytest_plugin.isolated import isolate
 
         isolate(early_config, settings)
+    with surviving(early_config, _SET_UP), usage_errors():
+        if settings.results != "off":
+            from dockwright.pytest_plugin.results import start
+
+            distributes = getattr(given, "numprocesses", None) or getattr(given, "tx", None)
+            runs_tests = _IN_WORKER in os.environ or not distributes
+            start(early_config, given, settings, runs_tests=runs_tests)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -118,6 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[RUN] = _run(config, settings)
         _require_exporter(config, settings)
         _load_for_order(config, settings)
+        _load_for_results(config, settings)
     with surviving(config, "offer its fixtures"):
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.fixtures")
     if config.pluginmanager.hasplugin("xdist"):
@@ -149,6 +160,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
             f"{name}={value} ({settings.origins[name]})"
             for name, value in settings.changed().items()
         ]
+        if settings.results != "off" and config.stash[RUN].results is None:
+            from dockwright.pytest_plugin.results import WHY_OFF
+
+            why = config.stash.get(WHY_OFF, "")
+            lines.append(f"dockwright: results are neither reused nor saved in this run: {why}")
         if changed:
             from dockwright.redact import Redactor  # an engine's address may have a password
 
@@ -166,7 +182,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not only_shows(config) and not only_distributes(config):
         with surviving(config, "start stacks before the tests are collected"):
             run = config.stash[RUN]
-            if needed := LastNeeds(config).read():
+            # Nothing is started ahead for tests whose results may be reused.
+            if run.results is None and (needed := LastNeeds(config).read()):
                 run.start_ahead(needed)
 
 
@@ -188,19 +205,31 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     with surviving(config, "start stacks before a test asks for one"), usage_errors():
         run = config.stash[RUN]
+        items = _left(config, session.items)
         workers, audited = workers_of(config), run.settings.audited
-        demand = markers.demand(session.items, workers=workers, audited=audited)
+        demand = markers.demand(items, workers=workers, audited=audited)
         demand = demand if run.checked else {}
         run.end_ahead()
         with surviving(config, "start what fixtures will lease"):
-            _announce(config, session.items, demand)
-        if run.checked:
+            _announce(config, items, demand)
+        if run.checked and run.results is None:
             declared = {DEFAULT_STACK, *run.settings.stacks}
             LastNeeds(config).write({each for each in demand if selected(each)[0] in declared})
         if demand:
             run.session.prepare(demand)
     with surviving(config, "note when the tests were collected"):
         config.stash[RUN].collected = time.monotonic()
+
+
+def _left(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests that have to run, because no saved result of theirs can be reused."""
+    left = items
+    with surviving(config, "reuse the results of tests"):
+        if config.stash[RUN].results is not None and config.stash[RUN].checked:
+            from dockwright.pytest_plugin.results import decide
+
+            left = decide(config, items)
+    return left
 
 
 def _announce(config: pytest.Config, items: list[pytest.Item], demand: dict[str, int]) -> None:
@@ -255,6 +284,8 @@ def pytest_terminal_summary(
     with surviving(config, "say where the time went"):
         found = config.stash[RUN].summary_lines(details=config.get_verbosity() > 0)
         lines += [(line.text, line.style) for line in found]
+        if (results := config.stash[RUN].results) is not None:
+            lines += results.lines()
     lines += [(text, "bad") for text in troubles_of(config)]
     if lines:
         terminalreporter.ensure_newline()  # else the title's line is ended a second time
@@ -318,6 +349,14 @@ def _load_for_order(config: pytest.Config, settings: Settings) -> None:
         manager.import_plugin("dockwright.pytest_plugin.scheduler")
     if settings.schedule == "auto" or settings.shard or hasattr(config, "workerinput"):
         manager.register(_Order())
+
+
+def _load_for_results(config: pytest.Config, settings: Settings) -> None:
+    """Register what reuses and saves results."""
+    if settings.results != "off":
+        from dockwright.pytest_plugin.reuse import configure
+
+        configure(config, config.stash[RUN])
 
 
 def _is_default_distribution(config: pytest.Config) -> bool:

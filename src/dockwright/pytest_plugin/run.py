@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dockwright.pool.session import RunSession
     from dockwright.pytest_plugin.announced import Announcement
     from dockwright.pytest_plugin.audit import Auditor
+    from dockwright.pytest_plugin.results import ResultsRun
     from dockwright.recording import GitQuestion, Recorder, RunRecord, Summary
     from dockwright.report import Line
 
@@ -74,7 +75,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.id = id
-        self._find_seed = find_seed
+        self.find_seed = find_seed
         self._tell_reset = tell_reset
         self._on_first_use = on_first_use
         self.summaries: list[Summary] = []
@@ -107,6 +108,8 @@ class Run:
         """The record of the run, in the main process, once the run is over."""
         self.predicted_s = 0.0
         """How long the run was expected to take; 0: unknown."""
+        self.results: ResultsRun | None = None
+        """The results that are reused and saved, if that is switched on."""
         self._session: RunSession | None = None
         self._ahead: threading.Thread | None = None
         self._seed: Seed | None = None
@@ -129,7 +132,7 @@ class Run:
         if self._session is None:
             from dockwright.pool.session import RunSession
 
-            self._seed = self._find_seed()
+            self._seed = self.find_seed()
             self._session = RunSession(self.settings, os.environ, seed=self._seed, run=self.id)
             if self.recorder is not None:  # the run is recorded from its start
                 self._session.record(self.recorder.spans, self.recorder.worker)
@@ -158,7 +161,7 @@ class Run:
         """Let go of what was started ahead if a seed hook was found since."""
         if self._ahead is None or self._session is None:
             return
-        now, before = self._find_seed(), self._seed
+        now, before = self.find_seed(), self._seed
         if (now and now.key) != (before and before.key):
             self._ahead.join()
             self._session.close()
@@ -172,6 +175,8 @@ class Run:
     def acquire(self, requirement: Requirement) -> Lease:
         """Lease a stack (see `RunSession.acquire`), and tell the suite of a reset before it."""
         lease = self.session.acquire(requirement)
+        if self.results is not None:
+            self.results.leased(lease)
         if lease.lost is not None:
             self._tell_reset(lease)
         return lease

@@ -8,6 +8,7 @@ from dockwright.settings.options import (
     PORT_MODES,
     RECORD,
     REPORTS,
+    RESULTS,
     START_TIMEOUT_S,
     Option,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "PORT_MODES",
     "RECORD",
     "REPORTS",
+    "RESULTS",
     "START_TIMEOUT_S",
     "Option",
     "Settings",

@@ -23,6 +23,9 @@ SCHEDULE = ("auto", "off")
 AUDIT = ("off", "report", "strict")
 """Whether each test that uses a stack is looked at by itself, and whether traces fail it."""
 
+RESULTS = ("off", "use", "verify")
+"""Whether the saved results of tests are reused; ``verify``: and some of them run all the same."""
+
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The extensions of a report's file name, one for each format."""
 
@@ -85,6 +88,13 @@ def parse_record(text: str) -> str:
     """Read when a run is recorded."""
     if text not in RECORD:
         raise ValueError(f"expected one of: {', '.join(RECORD)}")
+    return text
+
+
+def parse_results(text: str) -> str:
+    """Read whether the results of tests are reused."""
+    if text not in RESULTS:
+        raise ValueError(f"expected one of: {', '.join(RESULTS)}")
     return text
 
 
@@ -350,6 +360,20 @@ OPTIONS: tuple[Option, ...] = (
         parse_bool,
         "fail a recorded run if tests or stacks became slower; see `dockwright runs regressions`",
         flag=True,
+    ),
+    Option(
+        "results",
+        parse_results,
+        "reuse the results of tests that nothing has changed for: off, use, verify (runs one in "
+        "twenty of them all the same); needs dockwright[results]",
+        metavar="WHEN",
+    ),
+    Option(
+        "results_inputs",
+        str,
+        "files, patterns or env:VARIABLE that all tests depend on, beside what is found out",
+        many=True,
+        metavar="FILE",
     ),
     Option(
         "report",

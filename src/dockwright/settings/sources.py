@@ -57,6 +57,8 @@ class Settings:
         record_days: how many days a recorded run is kept; 0: forever.
         record_runs: how many recorded runs are kept at most; 0: all.
         fail_on_regression: whether a run fails if something became slower.
+        results: whether the results of tests are saved and reused (see `RESULTS`).
+        results_inputs: patterns of what all tests depend on; ``env:NAME``: a variable.
         report: reports to write, each in the format that its name ends with (see `REPORTS`).
         otlp: where the run goes as OTLP spans, or an empty text.
         poll_first: first pause of adaptive polling, in seconds.
@@ -95,6 +97,8 @@ class Settings:
     record_days: int = 90
     record_runs: int = 200
     fail_on_regression: bool = False
+    results: str = "off"
+    results_inputs: tuple[str, ...] = ()
     report: tuple[Path, ...] = ()
     otlp: str = ""
     poll_first: float = POLL_FIRST_S

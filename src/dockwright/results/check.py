@@ -1,0 +1,156 @@
+"""Whether a saved result still holds: nothing that it depended on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from dockwright.results.environment import digest, variables_of
+from dockwright.results.sources import Sources
+from dockwright.results.stacks import StackStates
+from dockwright.results.store import Result
+from dockwright.results.witness import TOOLS
+
+
+class Present:
+    """The project and its surroundings as they are now; everything is looked at once.
+
+    Args:
+        root: the project's root directory.
+        environ: the environment of the run.
+        stacks: finds out what stacks would contain.
+    """
+
+    def __init__(self, root: Path, environ: Mapping[str, str], stacks: StackStates) -> None:
+        self.root = root
+        self.sources = Sources(root)
+        self.stacks = stacks
+        self._environ = dict(environ)
+        self._files: dict[str, str] = {}
+        self._listings: dict[str, str] = {}
+        self._patterns: dict[str, str] = {}
+        self._variables: dict[frozenset[str], dict[str, str]] = {}
+
+    def why_not(self, result: Result, directory: Path) -> str:
+        """Return the first change that a result does not allow; empty: it still holds.
+
+        Args:
+            result: the result.
+            directory: of the test's file.
+        """
+        return next(self._changes(result, directory), "")
+
+    def _changes(self, result: Result, directory: Path) -> Iterator[str]:
+        for name, (content, blocks) in result.code.items():
+            if not self._is_same(name, content, blocks):
+                yield f"{name} changed"
+        if self.conftests(directory) != result.conftests:
+            yield "another conftest.py applies"
+        yield from _differences(result.files, self.file)
+        yield from _differences(result.listings, self.listing)
+        yield from _differences(result.patterns, self.pattern)
+        for name, file in result.modules.items():
+            if _module_file(name, self.root) not in (None, file):
+                yield f"{name} is another file now"
+        now = self.variables(result.code)
+        for name in sorted({*now, *result.variables}):
+            if now.get(name) != result.variables.get(name):
+                yield f"the variable {name} changed"
+        for name, inputs in result.stacks.items():
+            state = self.stacks.of(name)
+            if state.unknown:
+                yield state.unknown
+            for key in sorted({*inputs, *state.inputs}):
+                if inputs.get(key) != state.inputs.get(key):
+                    yield f"stack {name}: {key} changed"
+
+    def _is_same(self, name: str, content: str, blocks: list[int] | None) -> bool:
+        source = self.sources.get(name)
+        if source is None:
+            return False
+        if source.digest == content:
+            return True
+        return blocks is not None and source.checksums.issuperset(blocks)
+
+    def conftests(self, directory: Path) -> tuple[str, ...]:
+        """Return the directories from a test's own upwards that have a ``conftest.py``."""
+        found = [
+            os.path.relpath(each, self.root)
+            for each in (directory, *directory.parents)
+            if (each == self.root or self.root in each.parents) and self._has_conftest(each)
+        ]
+        return tuple(found)
+
+    def _has_conftest(self, directory: Path) -> bool:
+        return bool(self.file(str(directory / "conftest.py")))
+
+    def file(self, path: str) -> str:
+        """Return a hash of a file's content; empty: it cannot be read."""
+        if path not in self._files:
+            try:
+                content = (self.root / path).read_bytes()
+                self._files[path] = hashlib.sha256(content).hexdigest()
+            except OSError:
+                self._files[path] = ""
+        return self._files[path]
+
+    def listing(self, path: str) -> str:
+        """Return a hash of the names in a directory; empty: it cannot be listed."""
+        if path not in self._listings:
+            try:
+                names = sorted({each.name for each in (self.root / path).iterdir()} - TOOLS)
+                self._listings[path] = digest("\0".join(names))
+            except OSError:
+                self._listings[path] = ""
+        return self._listings[path]
+
+    def pattern(self, pattern: str) -> str:
+        """Return a hash of the files that a declared pattern matches, or of a variable."""
+        if pattern not in self._patterns:
+            self._patterns[pattern] = self._matched(pattern)
+        return self._patterns[pattern]
+
+    def _matched(self, pattern: str) -> str:
+        if pattern.startswith("env:"):
+            return digest(repr(self._environ.get(pattern.removeprefix("env:"))))
+        path = self.root / pattern
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        files = [f for each in matches for f in (each.rglob("*") if each.is_dir() else [each])]
+        told = [
+            f"{os.path.relpath(file, self.root)}\0{self.file(str(file))}"
+            for file in sorted({*files})
+            if file.is_file()
+        ]
+        return digest("\0".join(told))
+
+    def variables(self, code: Iterable[str]) -> dict[str, str]:
+        """Return hashes of the environment variables that files may read."""
+        key = frozenset(code)
+        if key not in self._variables:
+            found = [source for name in key if (source := self.sources.get(name)) is not None]
+            words = (each.words for each in found)
+            self._variables[key] = variables_of(words, self._environ)
+        return self._variables[key]
+
+
+def _differences(before: Mapping[str, str], now: object) -> Iterator[str]:
+    for name, value in before.items():
+        if callable(now) and now(name) != value:
+            yield f"{name} changed"
+
+
+def _module_file(name: str, root: Path) -> str | None:
+    """Return the file that a module is imported from now; None: it is not known without it."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None and module is None and "." not in name:
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name)
+        file = spec.origin if spec else ""
+    if file is None:
+        return None
+    return os.path.realpath(file).removeprefix(f"{root}/") if file else ""

@@ -1,0 +1,163 @@
+"""Results of tests on disk: one file each, so that a CI cache can keep and merge directories."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dockwright._files import locked, write_file
+
+FORMAT = 1
+"""Of an entry; entries of another one are not read."""
+
+MOST_BYTES = 200 << 20
+"""The results of one project may use this much; the least recently used ones go first."""
+
+LONGEST_UNUSED_S = 30 * 86400.0
+"""A result that was not used for so long is removed."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A test that passed, and everything that its outcome depended on.
+
+    Attributes:
+        test: its node id.
+        environment: the key of what holds for the whole run: Python, distributions, options.
+        made: when it ran, in seconds since the epoch.
+        seconds: how long it took.
+        code: by file, relative to the project's root: a hash of its content, and the checksums of
+            the blocks that count; None: all of the file counts.
+        files: hashes of what else was read, by path; an empty one: there was no such file.
+        listings: hashes of the names in directories that were listed, by path.
+        patterns: hashes of what declared patterns match, by pattern.
+        modules: the file of each module, by its name.
+        conftests: the directories with a ``conftest.py`` that applies.
+        variables: hashes of the environment variables that the code may read.
+        stacks: what decides what each leased stack contains, by its name.
+    """
+
+    test: str
+    environment: str
+    made: float
+    seconds: float
+    code: Mapping[str, tuple[str, list[int] | None]]
+    files: Mapping[str, str] = field(default_factory=dict)
+    listings: Mapping[str, str] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    conftests: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+class ResultStore:
+    """The results of one project; any number of processes may read and write it.
+
+    Args:
+        directory: where they are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def get(self, test: str, environment: str) -> Result | None:
+        """Return the result of a test; None: there is none, or it is damaged."""
+        file = self._file(test, environment)
+        try:
+            content = file.read_bytes()
+        except OSError:
+            return None
+        result = _decoded(content)
+        if result is None or (result.test, result.environment) != (test, environment):
+            _log.info("damaged result: %s", file)
+            return None
+        with suppress(OSError):  # a directory that may only be read serves as well
+            os.utime(file)
+        return result
+
+    def put(self, result: Result) -> None:
+        """Save a result, in place of an earlier one of the same test and environment."""
+        file = self._file(result.test, result.environment)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(file.parent / ".lock", create=True):
+            write_file(file, _encoded(result))
+
+    def forget(self, test: str, environment: str) -> None:
+        """Remove the result of a test that did not pass now."""
+        with suppress(OSError):
+            self._file(test, environment).unlink()
+
+    def count_use(self, hits: int, saved_s: float) -> None:
+        """Add to the number of results that were reused, and to the time that this saved."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(self.directory / ".lock", create=True):
+            before_hits, before_s = self.use()
+            told = {"hits": before_hits + hits, "saved_s": before_s + saved_s}
+            write_file(self.directory / "use.json", json.dumps(told).encode())
+
+    def use(self) -> tuple[int, float]:
+        """Return how many results were reused so far, and how many seconds that saved."""
+        try:
+            found = json.loads((self.directory / "use.json").read_bytes())
+            return int(found["hits"]), float(found["saved_s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0.0
+
+    def files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield the files of all results."""
+        for file in self.directory.glob("??/*.json"):
+            with suppress(OSError):
+                yield file, file.stat()
+
+    def clear(self, unused_s: float = 0.0) -> int:
+        """Remove the results that were not used for so long; return how many."""
+        then = time.time() - unused_s
+        old = [file for file, status in self.files() if status.st_mtime <= then]
+        for file in old:
+            with suppress(OSError):
+                file.unlink()
+        return len(old)
+
+    def tidy(self) -> None:
+        """Remove what was not used for long, and the least recently used beyond the bound."""
+        used, now = 0, time.time()
+        for file, status in sorted(self.files(), key=lambda each: -each[1].st_mtime):
+            used += status.st_size
+            if used > MOST_BYTES or now - status.st_mtime > LONGEST_UNUSED_S:
+                with suppress(OSError):
+                    file.unlink()
+
+    def _file(self, test: str, environment: str) -> Path:
+        name = hashlib.sha256(f"{environment}\0{test}".encode(errors="surrogateescape"))
+        digest = name.hexdigest()[:32]
+        return self.directory / digest[:2] / f"{digest}.json"
+
+
+def _encoded(result: Result) -> bytes:
+    body = json.dumps({"format": FORMAT, **asdict(result)}, sort_keys=True).encode()
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _decoded(content: bytes) -> Result | None:
+    digest, _, body = content.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        return None
+    found: dict[str, Any] = json.loads(body)
+    if found.pop("format", None) != FORMAT:
+        return None
+    try:
+        code = {name: (digest, blocks) for name, (digest, blocks) in found.pop("code").items()}
+        return Result(code=code, conftests=tuple(found.pop("conftests")), **found)
+    except (KeyError, TypeError, ValueError):
+        return None
