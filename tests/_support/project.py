@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-c", "from dockwright.cli import main; main()")
 LIMIT_S = 60.0
-LEAN = "-p no:hypothesispytest -p no:pytest_databases"
+LEAN = "-p no:hypothesispytest -p no:pytest_databases -p no:pytest-testmon"
 """Options of every inner pytest: no plugins that import much, or have fixtures of our names."""
 
 

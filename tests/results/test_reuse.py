@@ -177,7 +177,7 @@ def test_an_unknown_mode_is_a_usage_error(suite: KnownSuite) -> None:
 
 def test_without_testmon_the_error_says_what_to_install(suite: KnownSuite) -> None:
     suite.write({"testmon.py": "raise ImportError('no testmon')"})
-    done = suite.run("-p", "no:pytest-testmon", environ={"PYTHONPATH": str(suite.path)})
+    done = suite.run(environ={"PYTHONPATH": str(suite.path)})
     assert done.exit_code == 4
     assert "dockwright_results needs pytest-testmon: " in done.text
     assert "pip install 'dockwright[results]'" in done.text
@@ -194,8 +194,11 @@ def test_without_testmon_the_error_says_what_to_install(suite: KnownSuite) -> No
 def test_what_traces_itself_switches_results_off(
     suite: KnownSuite, options: list[str], why: str
 ) -> None:
-    suite.run()
-    done = suite.run(*options)
+    environ = {
+        "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:pytest_databases"
+    }  # testmon's own plugin stays
+    suite.run(environ=environ)
+    done = suite.run(*options, environ=environ)
     assert done.ran == {"test_one", "test_two", "test_three"}, done.text
     assert f"dockwright: results are neither reused nor saved in this run: {why}" in done.text
 

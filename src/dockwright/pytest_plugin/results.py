@@ -176,8 +176,6 @@ class ResultsRun:
                 item.stash[WHY_RUN] = "verified"
                 del item.stash[RESULT]
             left += chosen
-        if self.recorder is not None:
-            self.recorder.collected |= {self._file_of(item) for item in items}
         return left
 
     def _result_of(self, item: pytest.Item, present: Present) -> tuple[Result | None, str]:
@@ -238,7 +236,7 @@ class ResultsRun:
 
     def trial_of(self, item: pytest.Item) -> Trial:
         """Return what is to be noted while a test runs."""
-        trial = Trial(item.nodeid, self._file_of(item), self._directory_of(item))
+        trial = Trial(item.nodeid, self.file_of(item), self._directory_of(item))
         trial.patterns = declared(item)
         trial.obstacles |= {f"it uses {name}" for name in _FIXTURES if gets_ours(item, name)}
         if uses_stack(item):
@@ -247,7 +245,8 @@ class ResultsRun:
             trial.unknown = "it is not a Python function"
         return trial
 
-    def _file_of(self, item: pytest.Item) -> str:
+    def file_of(self, item: pytest.Item) -> str:
+        """Return the file of a test, relative to the project's root."""
         return os.path.realpath(item.path).removeprefix(f"{self.root}/")
 
     def _directory_of(self, item: pytest.Item) -> Path:
@@ -288,6 +287,7 @@ class ResultsRun:
         if self.recorder is not None:
             self.recorder.witness.stop()
             self.recorder.trace.close()
+            self.recorder = None
         self._ending.close()
 
     def lines(self) -> list[tuple[str, str]]:
@@ -375,5 +375,15 @@ def decide(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]
     with usage_errors():
         for item in items:
             declared(item)
-        results.recorder.switch(OUTSIDE)
-        return results.decide(items)
+    recorder = results.recorder
+    recorder.switch(OUTSIDE)
+    recorder.trace.pause()
+    try:
+        left = results.decide(items)
+    finally:
+        recorder.trace.resume()
+    if left:
+        recorder.collected |= {results.file_of(item) for item in items}
+    else:
+        results.close()
+    return left

@@ -32,6 +32,8 @@ class Present:
         self._files: dict[str, str] = {}
         self._listings: dict[str, str] = {}
         self._patterns: dict[str, str] = {}
+        self._modules: dict[str, str | None] = {}
+        self._conftests: dict[Path, tuple[str, ...]] = {}
         self._variables: dict[frozenset[str], dict[str, str]] = {}
 
     def why_not(self, result: Result, directory: Path) -> str:
@@ -53,7 +55,7 @@ class Present:
         yield from _differences(result.listings, self.listing)
         yield from _differences(result.patterns, self.pattern)
         for name, file in result.modules.items():
-            if _module_file(name, self.root) not in (None, file):
+            if self._module(name) not in (None, file):
                 yield f"{name} is another file now"
         now = self.variables(result.code)
         for name in sorted({*now, *result.variables}):
@@ -67,6 +69,11 @@ class Present:
                 if inputs.get(key) != state.inputs.get(key):
                     yield f"stack {name}: {key} changed"
 
+    def _module(self, name: str) -> str | None:
+        if name not in self._modules:
+            self._modules[name] = _module_file(name, self.root)
+        return self._modules[name]
+
     def _is_same(self, name: str, content: str, blocks: list[int] | None) -> bool:
         source = self.sources.get(name)
         if source is None:
@@ -77,12 +84,13 @@ class Present:
 
     def conftests(self, directory: Path) -> tuple[str, ...]:
         """Return the directories from a test's own upwards that have a ``conftest.py``."""
-        found = [
-            os.path.relpath(each, self.root)
-            for each in (directory, *directory.parents)
-            if (each == self.root or self.root in each.parents) and self._has_conftest(each)
-        ]
-        return tuple(found)
+        if directory not in self._conftests:
+            self._conftests[directory] = tuple(
+                os.path.relpath(each, self.root)
+                for each in (directory, *directory.parents)
+                if (each == self.root or self.root in each.parents) and self._has_conftest(each)
+            )
+        return self._conftests[directory]
 
     def _has_conftest(self, directory: Path) -> bool:
         return bool(self.file(str(directory / "conftest.py")))

@@ -58,15 +58,22 @@ class CodeTrace:
 
     def take(self) -> dict[str, Lines]:
         """Return the lines by context that ran since the last call."""
-        cov = self._collector.cov
-        cov.stop()
+        self.pause()
         found, _ = self._collector.get_nodes_files_lines(None)
-        cov.erase()
-        with _traced_by_settrace():
-            cov.start()
-        cov.switch_context(self._context)
-        self._tracer = sys.gettrace()
+        self._collector.cov.erase()
+        self.resume()
         return dict(found)
+
+    def pause(self) -> None:
+        """Trace nothing until `resume`."""
+        self._collector.cov.stop()
+
+    def resume(self) -> None:
+        """Trace again."""
+        with _traced_by_settrace():
+            self._collector.cov.start()
+        self._collector.cov.switch_context(self._context)
+        self._tracer = sys.gettrace()
 
     def close(self) -> None:
         """Stop to trace."""
