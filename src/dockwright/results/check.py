@@ -30,6 +30,7 @@ class Present:
         self.stacks = stacks
         self._environ = dict(environ)
         self._files: dict[str, str] = {}
+        self._changed_ns: dict[str, int | None] = {}
         self._listings: dict[str, str] = {}
         self._patterns: dict[str, str] = {}
         self._modules: dict[str, str | None] = {}
@@ -104,6 +105,15 @@ class Present:
             except OSError:
                 self._files[path] = ""
         return self._files[path]
+
+    def changed_ns(self, path: str) -> int | None:
+        """Return when a file was written or replaced; None: it cannot be looked at."""
+        if path not in self._changed_ns:
+            try:
+                self._changed_ns[path] = Path(path).stat().st_ctime_ns
+            except OSError:
+                self._changed_ns[path] = None
+        return self._changed_ns[path]
 
     def listing(self, path: str) -> str:
         """Return a hash of the names in a directory; empty: it cannot be listed."""

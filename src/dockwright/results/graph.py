@@ -41,7 +41,7 @@ class Graph:
 
     Args:
         sources: reads the files.
-        modules: the loaded files by module name.
+        modules: the loaded files by module name; also an attribute.
         ran: the lines that ran, by file: imports in functions count once they ran.
         tests: the files that pytest collected.
     """
@@ -54,7 +54,7 @@ class Graph:
         tests: Collection[str],
     ) -> None:
         self._sources = sources
-        self._modules = modules
+        self.modules = modules
         self._ran = ran
         self._names: dict[str, str] = {file: name for name, file in modules.items()}
         self._edges: dict[str, set[str]] = {}
@@ -108,8 +108,8 @@ class Graph:
         names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
         names += [f"{base}.{name}" for name in found.names]
         if "*" in found.names:
-            names += [name for name in self._modules if name.startswith(f"{base}.")]
-        return [self._modules[name] for name in names if name in self._modules]
+            names += [name for name in self.modules if name.startswith(f"{base}.")]
+        return [self.modules[name] for name in names if name in self.modules]
 
 
 def _is_test(file: str) -> bool:

@@ -271,13 +271,11 @@ class _Making:
 
     def _changed(self, name: str) -> bool:
         """Return whether a file is newer than the run, and the test did not write it itself."""
-        path = str(self._present.root / name)
+        path = name if name.startswith("/") else f"{self._present.root}/{name}"
         if path in self._observed.writes:
             return False
-        try:
-            return Path(path).stat().st_ctime_ns > self._recorder.began_ns
-        except OSError:
-            return name in self._code
+        changed_ns = self._present.changed_ns(path)
+        return name in self._code if changed_ns is None else changed_ns > self._recorder.began_ns
 
     def result(self, environment: str, patterns: Collection[str]) -> Result:
         """Return the result."""
@@ -294,7 +292,6 @@ class _Making:
         reads = {path for path, _ in observed.reads} - observed.writes
         reads = {path.removeprefix(root) for path in reads} - code.keys()
         listings = {path.removeprefix(root) or "." for path, _ in observed.listings}
-        modules = loaded_files(present.root)
         return Result(
             test=self._trial.test,
             environment=environment,
@@ -309,7 +306,7 @@ class _Making:
             },
             modules={
                 name: file
-                for name, file in sorted(modules.items())
+                for name, file in self._graph.modules.items()
                 if file in code and name.rpartition(".")[2] not in ("conftest", "__main__")
             },
             conftests=present.conftests(self._trial.directory),

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ class ResultStore:
 
 
 def _encoded(result: Result) -> bytes:
-    body = json.dumps({"format": FORMAT, **asdict(result)}, sort_keys=True).encode()
+    told = {each.name: getattr(result, each.name) for each in fields(result)}
+    body = json.dumps({"format": FORMAT, **told}, sort_keys=True).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
