@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench import (
     backup,
+    compat_suites,
     delays,
     frozen,
     healing,
@@ -51,6 +52,10 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "testcontainers": (
         testcontainers_suites.measure,
         "suites of testcontainers, unchanged, with and without",
+    ),
+    "compat": (
+        compat_suites.measure,
+        "suites of pytest-docker with tiny stacks, unchanged, with and without",
     ),
     "worlds": (worlds.measure, "worlds of isolated workers: start, disk, a suite that waits"),
     "known": (known.measure, "a suite that nothing has changed for, with reused results"),
