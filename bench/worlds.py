@@ -25,10 +25,10 @@ _ANSWERED = (
     "s.sendall(b'GET /_ping HTTP/1.0\\r\\n\\r\\n');s.recv(64);print(time.monotonic())"
 )
 _SIZE = ("sh", "-c", "docker ps -q; du -sm $DOCKWRIGHT_WORLD | cut -f1")
-_TEST = "import time\n\n\ndef test_waits():\n    time.sleep(1)\n"
+_TEST = "import time\n\n\ndef test_waits():\n    time.sleep(3)\n"
 _COMMAND = (sys.executable, "-c", "from dockwright.cli import main; main()")
 _WORKERS = (1, 2, 4)
-_FILES = 12
+_FILES = 16
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -79,7 +79,7 @@ def _suite(bench: Bench) -> Iterator[Row]:
     runs = {str(number): partial(_wall_s, directory, number) for number in _WORKERS}
     walls = alternately(bench, bench.rounds(5), runs)
     for number in _WORKERS[1:]:
-        what = f"{_FILES} tests of 1 s that wait, {number} isolated workers"
+        what = f"{_FILES} tests of 3 s that wait, {number} isolated workers"
         yield speedup(_NAME, what, walls[str(number)], "1 isolated worker", walls["1"])
 
 

@@ -88,7 +88,7 @@ ENDS_A_WORLD = (_inner_wrapper, _worker, _engine, _containerd, _keeper)
 CASES = [*ENDS_THE_RUN, *ENDS_A_WORLD] * (8 if FULL else 1)
 
 
-@pytest.mark.soak(sample=3)
+@pytest.mark.soak(sample=2)
 @pytest.mark.parametrize(("number", "victim"), list(enumerate(CASES)))
 def test_nothing_is_left_after_a_kill_at_a_random_moment(
     worlds: Worlds, engine: Engine, scratch: str, number: int, victim: Victim

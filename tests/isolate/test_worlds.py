@@ -271,6 +271,7 @@ exec "$@"
 
 
 @pytest.mark.engine
+@pytest.mark.soak
 def test_worlds_work_with_control_groups_of_version_2_alone(worlds: Worlds) -> None:
     plan = worlds.plan()
     script = "docker info --format {{.CgroupVersion}}; grep ^0: /proc/self/cgroup"
