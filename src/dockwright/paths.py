@@ -12,6 +12,9 @@ from dockwright.errors import SettingsError
 
 _NOWHERE = Path("/nonexistent")
 
+IN_CONTAINER = Path("/.dockerenv")
+"""Exists where this process runs in one of Docker's containers."""
+
 
 def home_directory() -> Path:
     """Return this user's home directory; where there is none, a path where nothing is found."""

@@ -14,8 +14,8 @@ from dockwright.compat import docker_compose
 from dockwright.compat.adapter import Adapter
 from dockwright.compat.container_spec import NotLeasableError, Request
 from dockwright.compat.containers import CompatContainer, ServiceContainer
-from dockwright.compat.testcontainers import IN_CONTAINER
 from dockwright.errors import DockwrightError, explained
+from dockwright.paths import IN_CONTAINER
 
 _log = logging.getLogger(__name__)
 

@@ -16,16 +16,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from dockwright.paths import IN_CONTAINER
 
 if TYPE_CHECKING:
     from dockwright.compat.adapter import Adapter
     from dockwright.compat.leasing import Leasing
-
-IN_CONTAINER = Path("/.dockerenv")
-"""Exists where this process runs in a container, as testcontainers looks for it."""
 
 
 class Patches:

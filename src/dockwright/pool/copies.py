@@ -103,13 +103,13 @@ class Copy:
             return self.state is State.CLEAN and not self.shared_by
         return self.state in (State.CLEAN, State.SHARED)
 
-    def enter(self, holder: str, *, exclusive: bool, repeatable: bool = False) -> None:
+    def enter(self, requirement: Requirement) -> None:
         """Begin a lease."""
-        self.become(State.EXCLUSIVE if exclusive else State.SHARED)
-        self.holders.add(holder)
-        self.repeatable = repeatable
-        if not exclusive:
-            self.shared_by.append(holder)
+        self.become(State.EXCLUSIVE if requirement.alone else State.SHARED)
+        self.holders.add(requirement.holder)
+        self.repeatable, self.audited = requirement.repeatable, requirement.audited
+        if not requirement.alone:
+            self.shared_by.append(requirement.holder)
 
     def leave(self, holder: str) -> None:
         """End a lease; after the last shared one the copy is clean, unless it changed outside."""
@@ -195,6 +195,17 @@ class Waiter:
     solitary: bool = False
     repeatable: bool = False
     since_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, requirement: Requirement, client: str) -> Waiter:
+        """Return the request of a client."""
+        return cls(
+            requirement.stack,
+            requirement.alone,
+            client,
+            sticky=requirement.sticky,
+            repeatable=requirement.repeatable,
+        )
 
     def awaits_check(self, copy: Copy) -> bool:
         """Return whether a copy that nobody uses can be leased to it only after a check."""

@@ -1,4 +1,4 @@
-"""The work on one copy: start, baseline, reset, check and removal, in the caller's thread."""
+"""The work on one copy: start, baseline, reset, check and removal; and what others do to copies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from dockwright.errors import CleanupError, StackBrokenError, explained
+from dockwright.engine import Engine
+from dockwright.errors import CleanupError, EngineError, StackBrokenError, explained
 from dockwright.model import Trace
 from dockwright.pool.copies import Copy
 from dockwright.pool.factory import Factory, measured
@@ -19,6 +20,47 @@ _log = logging.getLogger(__name__)
 
 _PERSISTENCE_S = 5.0  # how long a failing removal is retried
 _PAUSE_S = 0.25
+
+_ACTIONS = ("die", "oom", "pause", "start", "destroy", "health_status: unhealthy")
+_LOOK_S = 1.0  # how soon the watching thread notices that it should end
+
+
+class OutsideChangeWatch:
+    """Reports containers that were changed by somebody else, or by their own end.
+
+    Args:
+        engine: its events are watched.
+        on_event: called in the watch's thread with the container's id; None: events may have been
+            missed, so any container may have changed.
+    """
+
+    def __init__(self, engine: Engine, on_event: Callable[[str | None], None]) -> None:
+        self._on_event = on_event
+        self._closed = threading.Event()
+        self._subscription = engine.events.subscribe(actions=_ACTIONS)
+        self._thread = threading.Thread(
+            target=self._listen, name="dockwright-outside-changes", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the watch."""
+        self._closed.set()
+        self._subscription.close()
+        self._subscription.interrupt()
+        self._thread.join(timeout=2 * _LOOK_S)
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                event = self._subscription.get(_LOOK_S)
+            except EngineError as failure:
+                _log.warning("cannot read the engine's events: %s", failure)
+                return
+            if self._subscription.lost:
+                self._on_event(None)
+            if event is not None:
+                self._on_event(event.id)
 
 
 class Maintenance:

@@ -20,7 +20,6 @@ from functools import partial
 from dockwright.engine import Engine
 from dockwright.errors import (
     CleanupError,
-    EngineError,
     LeaseClosedError,
     PoolClosedError,
     StackBrokenError,
@@ -41,53 +40,12 @@ from dockwright.pool.copies import (
 from dockwright.pool.cores import Cores
 from dockwright.pool.factory import Factory
 from dockwright.pool.lease import Lease, LeaseInfo
-from dockwright.pool.maintenance import Maintenance
+from dockwright.pool.maintenance import Maintenance, OutsideChangeWatch
 from dockwright.pool.sizing import CopyRegistry
 from dockwright.pool.timeline import PoolTimeline, living
 from dockwright.recording import RunningCopy
 
 _log = logging.getLogger(__name__)
-
-_ACTIONS = ("die", "oom", "pause", "start", "destroy", "health_status: unhealthy")
-_LOOK_S = 1.0  # how soon the watching thread notices that it should end
-
-
-class OutsideChangeWatch:
-    """Reports containers that were changed by somebody else, or by their own end.
-
-    Args:
-        engine: its events are watched.
-        on_event: called in the watch's thread with the container's id; None: events may have been
-            missed, so any container may have changed.
-    """
-
-    def __init__(self, engine: Engine, on_event: Callable[[str | None], None]) -> None:
-        self._on_event = on_event
-        self._closed = threading.Event()
-        self._subscription = engine.events.subscribe(actions=_ACTIONS)
-        self._thread = threading.Thread(
-            target=self._listen, name="dockwright-outside-changes", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the watch."""
-        self._closed.set()
-        self._subscription.close()
-        self._subscription.interrupt()
-        self._thread.join(timeout=2 * _LOOK_S)
-
-    def _listen(self) -> None:
-        while not self._closed.is_set():
-            try:
-                event = self._subscription.get(_LOOK_S)
-            except EngineError as failure:
-                _log.warning("cannot read the engine's events: %s", failure)
-                return
-            if self._subscription.lost:
-                self._on_event(None)
-            if event is not None:
-                self._on_event(event.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +198,7 @@ class Pool:
             PoolClosedError: the pool was closed, or the wait was abandoned.
         """
         client = client_of(requirement.holder)
-        waiter = Waiter(
-            requirement.stack,
-            requirement.alone,
-            client,
-            sticky=requirement.sticky,
-            repeatable=requirement.repeatable,
-        )
+        waiter = Waiter.of(requirement, client)
         with self._changed:
             self._check_declared(requirement.stack)
             factory = self._registry.factories[requirement.stack]
@@ -260,22 +212,12 @@ class Pool:
                 copy.become(State.SEEDING)
                 copy.holders.add(requirement.holder)
                 return _lease(requirement, copy, 0.0, seeding=True)
-            copy.enter(
-                requirement.holder,
-                exclusive=requirement.alone,
-                repeatable=requirement.repeatable,
-            )
-            copy.audited = requirement.audited
+            copy.enter(requirement)
             self._counts["leases"] += 1
             lost, copy.lost = copy.lost if copy.kept_for == client else None, None
             if requirement.sticky:
                 copy.kept_for = client
-            if requirement.alone:
-                self._registry.demand[requirement.stack].note_lease()
-            if requirement.alone and not requirement.sticky:
-                self._registry.keep_spares(requirement.stack)
-            if not requirement.alone and len(copy.shared_by) == 1:
-                self._do(self._prove_when_idle, copy)
+            self._follow_up(requirement, copy)
         lease = _lease(requirement, copy, time.monotonic() - waiter.since_s)
         lease.lost = lost
         return lease
@@ -518,6 +460,15 @@ class Pool:
                 sole = self._registry.factories[requirement.stack].sole
                 raise still_taken(requirement, copies, sole)
             self._changed.wait(min(remaining, _BACKSTOP_S))
+
+    def _follow_up(self, requirement: Requirement, copy: Copy) -> None:
+        """Prepare for what comes after a lease that begins."""
+        if requirement.alone:
+            self._registry.demand[requirement.stack].note_lease()
+        if requirement.alone and not requirement.sticky:
+            self._registry.keep_spares(requirement.stack)
+        if not requirement.alone and len(copy.shared_by) == 1:
+            self._do(self._prove_when_idle, copy)
 
     def _check_open(self) -> None:
         if self._closed:
