@@ -17,6 +17,7 @@ from dockwright.model import Address, ServiceSpec
 from dockwright.reset import STRATEGIES, Detected, choose
 from dockwright.reset.base import Environment
 from dockwright.reset.credentials import Credential, candidates
+from dockwright.reset.postgres.disposable import DisposablePostgres
 from dockwright.reset.recognise import Recognised, greeting, recognise, recognised
 from tests._support.owned import Owned
 from tests._support.reset.services import RealService
@@ -214,6 +215,11 @@ def test_servers_with_an_image_and_users_of_their_own_are_reset_in_place(
         patch.setattr("dockwright.engine.inside.os.geteuid", lambda: 1000)
         assert str(recognise(service)) == "PostgreSQL on port 5432 and Redis on port 6379"
     service.others = [{"CACHE": "redis://:rooms@store/0", "BOOKS": "postgres://clerk:ledger@store"}]
+    for _ in range(2):  # as before a baseline is kept
+        DisposablePostgres().spare_the_disk(service)
+    written = "SELECT count(*) FROM pg_file_settings WHERE name IN ('fsync', 'autovacuum')"
+    assert entries(service, written) == "2"
+    assert entries(service, "SHOW fsync") == "on"  # until its next start
     strategy = choose(service, STRATEGIES)
     strategy.capture()
     assert isinstance(strategy, Detected)

@@ -8,7 +8,7 @@ import os
 import tarfile
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -438,7 +438,8 @@ class CachedStart:
         if not self._stack.spec.services[name].durable:
             service = ServiceOfStack(self._stack, name, self._stack.options.log_directory)
             for server in disposable_servers():
-                server.spare_the_disk(service)
+                with suppress(DockwrightError):  # copies will wait for the disk
+                    server.spare_the_disk(service)
 
     def _check_restorable(self, draft: Draft) -> None:
         """Refuse volumes whose content would differ in a copy that starts from the cache."""
