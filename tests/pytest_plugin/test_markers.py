@@ -385,3 +385,31 @@ def test_each_process_announces_its_share_of_the_leases(
     announced = set((bare.path / "announced").read_text().splitlines())
     announced.discard("{'default': 0}")  # a later process starts ahead what an earlier one needs
     assert announced == {f"{{'default': {share}}}"}
+
+
+def test_selected_services_are_announced_and_started_ahead_by_the_next_run(
+    bare: pytest.Pytester,
+) -> None:
+    bare.makeconftest(
+        f"""
+        from dockwright.pool.session import RunSession
+
+        def prepare(self, demand):
+            with open({str(bare.path / "announced")!r}, "a") as announced:
+                print(demand, file=announced)
+
+        RunSession.prepare = prepare
+        """
+    )
+    bare.makepyfile(
+        """
+        import pytest
+        pytestmark = [pytest.mark.skip, pytest.mark.stack(services=["db"])]
+
+        def test_writer(stack): pass
+        """
+    )
+    for _ in range(2):
+        bare.runpytest_subprocess().assert_outcomes(skipped=1)
+    announced = (bare.path / "announced").read_text().splitlines()
+    assert announced == ["{'default[db]': 1}", "{'default[db]': 0}", "{'default[db]': 1}"]
