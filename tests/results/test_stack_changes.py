@@ -15,7 +15,7 @@ from dockwright.paths import project_hash
 from tests._support.known import KnownSuite
 from tests._support.owned import leftovers, remove_frozen
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 UP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 MAIL = "dockwright-test/results-mail:1"

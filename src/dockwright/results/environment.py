@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dockwright.results.witness import INSTALLED, OWN
 from dockwright.settings import OPTIONS
 
 _OWN_LINES = re.compile(r"^(\.\./.*|[^,]*\.dist-info/.*|[^,]*__pycache__/.*)$", re.MULTILINE)
@@ -38,6 +39,7 @@ def environment_key(told: Mapping[str, object]) -> str:
         told: what else counts beside Python and the installed distributions, by name.
     """
     inputs = {
+        "dockwright": own_source(),
         "python": sys.version,
         "platform": [sys.platform, platform.machine()],
         "distributions": distributions(sys.path),
@@ -45,6 +47,14 @@ def environment_key(told: Mapping[str, object]) -> str:
     }
     text = json.dumps(inputs, sort_keys=True, default=repr)
     return digest(text)[:32]
+
+
+def own_source() -> str:
+    """Return what stands for dockwright's own code, where it is installed from a checkout."""
+    files = sorted(OWN.rglob("*.py"))
+    status = ((file, file.stat()) for file in files)
+    told = [f"{file.relative_to(OWN)} {s.st_size} {s.st_mtime_ns}" for file, s in status]
+    return digest("\n".join(told)) if not str(OWN).startswith(INSTALLED) else ""
 
 
 def distributions(paths: Iterable[str]) -> dict[str, str]:

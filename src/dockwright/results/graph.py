@@ -10,18 +10,20 @@ from pathlib import Path
 from types import ModuleType
 
 from dockwright.results.sources import Import, Sources
-from dockwright.results.witness import INSTALLED
+from dockwright.results.witness import INSTALLED, OWN
 
 
 def loaded_files(root: Path) -> dict[str, str]:
     """Return the project's files that are imported now, by module name.
 
-    Files outside the project that no distribution installed are absolute paths.
+    Files outside the project that no distribution installed are absolute paths. dockwright itself
+    counts as a distribution, unless it is the project.
     """
     inside, found = f"{root}/", {}
+    installed = INSTALLED if OWN.is_relative_to(root) else (*INSTALLED, f"{OWN}/")
     for name, module in list(sys.modules.items()):
         file = _file(module)
-        if file is not None and not file.startswith(INSTALLED):
+        if file is not None and not file.startswith(installed):
             found[name] = file.removeprefix(inside)
     return found
 

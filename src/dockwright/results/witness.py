@@ -38,6 +38,9 @@ INSTALLED = tuple(
 )
 """Where Python and distributions are: their versions count, not their files."""
 
+OWN = Path(__file__).resolve().parents[1]
+"""Where dockwright is, perhaps in a checkout."""
+
 TOOLS = frozenset({"__pycache__", ".pytest_cache", ".git", ".hypothesis", ".mypy_cache"})
 
 
