@@ -24,6 +24,7 @@ from dockwright.compat.container_spec import (
 from dockwright.compat.record import StartedContainers, directory_of
 from dockwright.compose import LoadOptions
 from dockwright.engine import current_owner, ownership_labels
+from dockwright.errors import DockwrightError, explained
 from dockwright.model import Ownership, Requirement
 from dockwright.paths import project_hash
 from dockwright.pool import Lease
@@ -147,8 +148,16 @@ class Adapter:
         return self.host.acquire(Requirement(name, True, "session", holder))  # noqa: FBT003
 
     def own_labels(self, kind: str) -> dict[str, str]:
-        """Return the labels of what this process creates itself, so that it never outlives it."""
-        self.host.session.attend()
+        """Return the labels of what this process creates itself, so that it never outlives it.
+
+        Without a broker there are none: the suite then cleans up as it did before.
+        """
+        try:
+            self.host.session.attend()
+        except DockwrightError as failure:
+            reason = explained(failure).splitlines()[0]
+            self.host.note(f"nothing removes what a killed run of this suite leaves: {reason}")
+            return {}
         name = f"dw-{service_name(kind, kind)}-{secrets.token_hex(4)}"
         ownership = Ownership(
             session=name,
