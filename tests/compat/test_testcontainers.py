@@ -155,18 +155,22 @@ def test_what_cannot_be_leased_is_created_as_before_and_said_once(moved: Suite) 
     moved.write(
         "test_it.py",
         """
+        import os
+
         import pytest
         from web import get, web
 
+        NAME = f"dwtest-named-{os.getpid()}"
+
         @pytest.mark.parametrize("number", range(2))
         def test_it(number):
-            with web(name="dockwright-test-of-compat") as container:
+            with web(name=NAME) as container:
                 assert get(container) == "hello\\n"
-                assert container.get_wrapped_container().name == "dockwright-test-of-compat"
+                assert container.get_wrapped_container().name == NAME
         """,
     )
     text = output(moved.passes(passed=2))
-    assert text.count("it has a name of its own, 'dockwright-test-of-compat'") == 1
+    assert text.count("it has a name of its own, 'dwtest-named-") == 1
 
 
 def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite) -> None:
@@ -308,7 +312,8 @@ def test_nothing_is_left_of_a_killed_run(moved: Suite) -> None:
         from web import web
 
         def test_it():
-            with Network(), RedisContainer("redis:7"), web(name="dockwright-test-killed"):
+            named = web(name=f"dwtest-killed-{os.getpid()}")
+            with Network(), RedisContainer("redis:7"), named:
                 os.kill(os.getpid(), signal.SIGKILL)
         """,
     )
