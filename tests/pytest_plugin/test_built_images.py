@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from dockwright.cli.errors import run
-from dockwright.paths import project_hash
 from dockwright.pool.reaper import BuiltImages
 from tests._support.engine.scratch import SCRATCH
 from tests._support.suite import Suite
@@ -20,6 +19,7 @@ def image(suite: Suite, unique_name: str) -> Iterator[str]:
     """The name of an image that the suite's only service is built as."""
     suite.compose(
         text=f"""
+        name: {unique_name}
         services:
           web:
             image: {unique_name}
@@ -30,7 +30,7 @@ def image(suite: Suite, unique_name: str) -> Iterator[str]:
     )
     suite.write("test_it.py", "def test_it(stack): pass")
     yield unique_name
-    built(suite).remove(suite.engine, named=True)
+    built(suite, unique_name).remove(suite.engine, named=True)
 
 
 def build(suite: Suite, version: int) -> None:
@@ -38,8 +38,8 @@ def build(suite: Suite, version: int) -> None:
     suite.passes(passed=1)
 
 
-def built(suite: Suite) -> BuiltImages:
-    return BuiltImages.find(suite.engine, project_hash(suite.path))
+def built(suite: Suite, project: str) -> BuiltImages:
+    return BuiltImages.find(suite.engine, {project})
 
 
 def test_the_last_one_is_kept_for_the_next_run_until_clean_removes_it(
@@ -48,7 +48,7 @@ def test_the_last_one_is_kept_for_the_next_run_until_clean_removes_it(
     build(suite, 1)
     first = suite.engine.inspect_image(image)["Id"]
     build(suite, 2)
-    found = built(suite)
+    found = built(suite, image)
     assert (found.named, found.superseded) == ((f"{image}:latest",), ())
     assert not suite.engine.has_image(first)
 
@@ -73,14 +73,14 @@ def test_without_a_cache_it_is_removed_with_its_owner(
     monkeypatch.setenv("DOCKWRIGHT_CACHE_BASELINES", "false")
     build(suite, 1)
     assert not suite.engine.has_image(image)
-    assert built(suite).named == ()
+    assert built(suite, image).named == ()
 
 
 def test_an_image_that_a_container_uses_stays(suite: Suite, image: str) -> None:
     build(suite, 1)
     container = suite.engine.create_container(f"{image}-uses-it", {"Image": image, "Cmd": ["true"]})
     try:
-        assert built(suite).remove(suite.engine, named=True) == 0
+        assert built(suite, image).remove(suite.engine, named=True) == 0
         assert suite.engine.has_image(image)
     finally:
         suite.engine.remove_container(container)

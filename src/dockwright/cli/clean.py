@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from dockwright._text import age, counted, format_size
 from dockwright.cache import BaselineStore, FrozenVolumes
-from dockwright.cli.options import current_engine, json_option
+from dockwright.cli.options import current_engine, engine_url, json_option
 from dockwright.cli.output import note, print_json, print_table
-from dockwright.cli.pytest_settings import project_root
+from dockwright.cli.pytest_settings import project_root, project_settings
+from dockwright.compose import locate
 from dockwright.engine import Engine
+from dockwright.errors import DockwrightError
 from dockwright.paths import baselines_directory, project_hash, state_directory
 from dockwright.pool import OwnedResources, RetainedStacks, Workspace, remove, survey
 from dockwright.pool.reaper import BuiltImages
+from dockwright.pool.session import load_options
+from dockwright.settings import DEFAULT_STACK
 
 _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")
 
@@ -54,7 +59,7 @@ def clean(*, dry_run: bool, kept: bool, images: bool, all_projects: bool, as_jso
     here = project_hash(project_root(Path.cwd()))
     shown = [owned for owned in everything if all_projects or owned.ownership.project == here]
     doomed = [owned for owned in shown if owned.removable and (kept or not owned.kept)]
-    built = BuiltImages.find(engine, None if all_projects else here)
+    built = BuiltImages.find(engine, None if all_projects else _compose_projects())
     gone = len(built.superseded) + (len(built.named) if images else 0)
     if not as_json:
         _show(shown, doomed)
@@ -71,6 +76,17 @@ def clean(*, dry_run: bool, kept: bool, images: bool, all_projects: bool, as_jso
         _note_images(built, gone, named=images, dry_run=dry_run)
         _note_kept([owned for owned in shown if owned.removable and owned not in doomed])
         _note_others([owned for owned in everything if owned.removable and owned not in shown])
+
+
+def _compose_projects() -> set[str]:
+    """Return the names of the Compose projects that the suite of this directory declares."""
+    found: set[str] = set()
+    with suppress(DockwrightError):  # settings that are wrong stop a run, not this command
+        settings = project_settings(project_root(Path.cwd()), engine_url())
+        for name in (DEFAULT_STACK, *settings.stacks):
+            with suppress(DockwrightError):  # there is no such file, or it cannot be read
+                found.add(locate(load_options(settings, name, os.environ)).name)
+    return found
 
 
 def _remove_worlds() -> None:

@@ -162,7 +162,7 @@ class Factory:
         self.sole = sole_reason(self.spec)
         if self.ports != "free":
             self.sole = self.sole or "it has the host ports that its Compose file declares"
-        self._images = Images(self.engine, project=self.options.project)
+        self._images = Images(self.engine, disposable=True)
         self._silent_ports = SilentPorts(partial(self.options.advice.silent, self.name))
 
     @property

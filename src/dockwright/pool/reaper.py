@@ -532,9 +532,13 @@ class BuiltImages:
     size_bytes: int
 
     @classmethod
-    def find(cls, engine: Engine, project: str | None) -> BuiltImages:
-        """Return what there is for the project with this hash; None: for all projects."""
-        found = engine.list_images({BUILT: project})
+    def find(cls, engine: Engine, projects: Collection[str] | None) -> BuiltImages:
+        """Return what there is for Compose projects with these names; None: for all."""
+        found = [
+            each
+            for each in engine.list_images({BUILT: None})
+            if projects is None or each["Labels"][BUILT] in projects
+        ]
         names = {str(each["Id"]): _names(each) for each in found}
         return cls(
             named=tuple(sorted(name for some in names.values() for name in some)),

@@ -78,6 +78,7 @@ class PoolService:
         self._pool: Pool | None = None
         self._freshness: Freshness | None = None
         self._keys: dict[tuple[str, str, str], str] = {}
+        self._projects: set[str] = set()  # the names of all Compose projects that were declared
         self._kept_until = 0.0  # on the monotonic clock
         self._drained = False
 
@@ -105,6 +106,7 @@ class PoolService:
         """
         self._drained = False
         spec = load(options)
+        self._projects.add(spec.name)
         with self._lock:
             pool, engine, shared = self._open()
             key = self._key(name, spec, seed, run)
@@ -256,7 +258,7 @@ class PoolService:
     def _remove_images(self, engine: Engine) -> None:
         """Remove images that were built and replaced; without a cache, all that were built."""
         try:
-            built = BuiltImages.find(engine, project_hash(self._settings.root))
+            built = BuiltImages.find(engine, self._projects)
             built.remove(engine, named=not self._settings.cache_baselines)
         except EngineError as failure:  # the stacks are gone, and the next run tries again
             _log.warning("could not remove images that were built: %s", failure)

@@ -12,7 +12,7 @@ from dockwright.errors import ImageMissingError
 from dockwright.model import ServiceSpec, StackSpec
 
 BUILT = f"{PREFIX}built"
-"""The label of images that are built for the disposable stacks of a project: its hash."""
+"""The label of images that are built for disposable stacks: the name of the Compose project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,12 @@ class Images:
 
     Args:
         engine: where they are.
-        project: the hash of the project whose disposable stacks they are built for: a label says
-            it; empty: no label.
+        disposable: whether they are for disposable stacks: what is built gets a label.
     """
 
-    def __init__(self, engine: Engine, *, project: str = "") -> None:
+    def __init__(self, engine: Engine, *, disposable: bool = False) -> None:
         self._engine = engine
-        self._labels = {BUILT: project} if project else {}
+        self._disposable = disposable
         self._lock = threading.Lock()
         self._inspected: dict[tuple[str, str], ReadyImage] = {}
 
@@ -101,12 +100,20 @@ class Images:
         key = (reference, spec.content_hash if service.build else "")
         with self._lock:
             if refresh or key not in self._inspected:
-                details = self._get(reference, service, watch, refresh=refresh)
+                # The same in every directory, so that equal builds are one image.
+                labels = {BUILT: spec.name} if self._disposable else {}
+                details = self._get(reference, service, watch, labels, refresh=refresh)
                 self._inspected[key] = ReadyImage(reference, details)
             return self._inspected[key]
 
     def _get(
-        self, reference: str, service: ServiceSpec, watch: ImageWatch, *, refresh: bool
+        self,
+        reference: str,
+        service: ServiceSpec,
+        watch: ImageWatch,
+        labels: Mapping[str, str],
+        *,
+        refresh: bool,
     ) -> Mapping[str, Any]:
         policy = service.pull_policy
         if refresh and policy == "missing" and service.build is None:
@@ -116,7 +123,7 @@ class Images:
             watch.tell(f"building {reference}")
             request = BuildRequest.of(service.build, reference)
             self._engine.build_image(
-                replace(request, labels={**request.labels, **self._labels}),
+                replace(request, labels={**request.labels, **labels}),
                 on_progress=watch.tell,
                 unwanted=watch.unwanted,
             )
