@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dockwright.cli.app import dockwright
 from dockwright.cli.errors import run
-from dockwright.cli.init import init
 from dockwright.compat.container_spec import Request
 from dockwright.compat.record import StartedContainers
 from dockwright.compose import LoadOptions, load
@@ -35,7 +35,7 @@ def test_it_writes_what_the_last_run_started(root: Path) -> None:
     start(root, "last", "app:1")
     start(root, "last", "app:1")
     start(root, "last", "app:1", ports={"80": 8080})
-    done = CliRunner().invoke(init, ["--from-testcontainers", "--root", str(root)])
+    done = CliRunner().invoke(dockwright, ["init", "--from-testcontainers", "--root", str(root)])
     assert done.exit_code == 0, done.output
     spec = load(LoadOptions(files=(root / "compose.yaml",), environ={}))
     assert set(spec.services) == {"postgres", "app", "app-2"}
@@ -47,7 +47,7 @@ def test_it_writes_what_the_last_run_started(root: Path) -> None:
 def test_it_says_what_a_compose_file_cannot(root: Path) -> None:
     start(root, "last", "app:1", restart_policy={"Name": "always"})
     done = CliRunner().invoke(
-        init, ["--from-testcontainers", "--check", "--json", "--root", str(root)]
+        dockwright, ["init", "--from-testcontainers", "--check", "--json", "--root", str(root)]
     )
     document = json.loads(done.output)
     assert document["missing"] == ["app: restart_policy={'Name': 'always'}"]

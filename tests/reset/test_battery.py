@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests._support import sample
 from tests._support.reset import battery
 from tests._support.reset.battery import Change, combinations, rows
 
@@ -14,12 +15,12 @@ def test_a_sample_is_the_same_for_the_same_seed_and_another_for_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(battery, "FULL", False)
-    monkeypatch.setattr(battery, "SEED", 1)
+    monkeypatch.setattr(sample, "SEED", 1)
     first = rows(TABLE, sample=5)
     assert first == rows(TABLE, sample=5)
     assert len(first) == 6
     assert "row 7" in [each.id for each in first]
-    monkeypatch.setattr(battery, "SEED", 2)
+    monkeypatch.setattr(sample, "SEED", 2)
     assert first != rows(TABLE, sample=5)
 
 

@@ -44,6 +44,7 @@ _COLOURS: Mapping[str, Mapping[str, bool]] = {
 _IN_WORKER = "PYTEST_XDIST_WORKER"
 
 _SET_UP = "be set up, so that no test gets a stack"
+_EARLY = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -94,8 +95,9 @@ class _Order:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Prepare for suites of other tools, if asked for; fires while options can be declared."""
+    given = early_config.known_args_namespace
     with surviving(early_config, _SET_UP), usage_errors():
-        settings = settings_of(early_config, early_config.known_args_namespace)
+        settings = early_config.stash[_EARLY] = settings_of(early_config, given)
         if "pytest-docker" in settings.compat:
             early_config.pluginmanager.import_plugin("dockwright.pytest_plugin.pytest_docker")
         tools = [name for name in settings.compat if name != "pytest-docker"]
@@ -104,7 +106,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
             early_config.stash[RUN] = _run(early_config, settings)
             register(early_config, tools)
-    given = early_config.known_args_namespace
+    if _EARLY not in early_config.stash:  # tests with a stack say why
+        return
+    settings = early_config.stash[_EARLY]
     if settings.isolate and not (given.help or getattr(given, "collectonly", False)):
         from dockwright.pytest_plugin.isolated import isolate
 
