@@ -162,6 +162,7 @@ def test_what_cannot_be_leased_is_created_as_before_and_said_once(moved: Suite) 
 
         NAME = f"dwtest-named-{os.getpid()}"
 
+@pytest.mark.soak
         @pytest.mark.parametrize("number", range(2))
         def test_it(number):
             with web(name=NAME) as container:
@@ -185,6 +186,7 @@ def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite)
             with RedisContainer("redis:7") as container:
                 yield container
 
+@pytest.mark.soak
         def test_it(cache):
             cache.get_client().bgsave()  # writes to its log
             assert cache.get_client().dbsize() == 1
@@ -204,6 +206,7 @@ def test_the_summary_and_records_know_containers_by_their_class(moved: Suite) ->
         """
         from testcontainers.redis import RedisContainer
 
+@pytest.mark.soak
         def test_it():
             with RedisContainer("redis:7"):
                 pass
@@ -232,6 +235,7 @@ def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: 
         def test_sees_it(cache):
             assert cache.get("a") == b"1"
 
+@pytest.mark.soak
         @pytest.mark.reset_leases
         def test_wants_it_clean(cache):
             assert cache.get("a") is None
@@ -247,6 +251,7 @@ def test_the_next_run_starts_its_containers_while_it_collects(moved: Suite) -> N
         import pytest
         from testcontainers.redis import RedisContainer
 
+@pytest.mark.soak
         def test_it():
             with RedisContainer("redis:7") as container:
                 assert container.get_client().ping()

@@ -64,6 +64,7 @@ def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
     assert "PASSED test_one.py::test_one" in text
 
 
+@pytest.mark.soak
 def test_a_command_without_pytest_is_isolated_as_a_whole(worlds: Worlds) -> None:
     """All but HOME and /tmp, where a command leaves what it makes."""
     report = worlds.suite.parent / "report"
@@ -76,6 +77,7 @@ def test_a_command_without_pytest_is_isolated_as_a_whole(worlds: Worlds) -> None
     assert report.read_text() == "made\n"
 
 
+@pytest.mark.soak
 def test_servers_of_plugins_in_the_main_process_are_reached(worlds: Worlds) -> None:
     """Workers of pytest-rerunfailures ask a server in the main process."""
     (worlds.suite / "test_flaky.py").write_text(
@@ -115,6 +117,7 @@ def test_what_cannot_be_meant_is_refused(
     assert message in text
 
 
+@pytest.mark.soak
 @pytest.mark.engine
 def test_the_engine_can_stay_shared(worlds: Worlds) -> None:
     """Also in workers that have a home directory of their own."""

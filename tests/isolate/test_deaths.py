@@ -88,6 +88,7 @@ ENDS_A_WORLD = (_inner_wrapper, _worker, _engine, _containerd, _keeper)
 CASES = [*ENDS_THE_RUN, *ENDS_A_WORLD] * (8 if FULL else 1)
 
 
+@pytest.mark.soak
 @pytest.mark.soak(sample=2)
 @pytest.mark.parametrize(("number", "victim"), list(enumerate(CASES)))
 def test_nothing_is_left_after_a_kill_at_a_random_moment(
@@ -128,6 +129,7 @@ def test_nothing_is_left_after_the_main_process_of_pytest_is_killed(
     _nothing_is_left(worlds)
 
 
+@pytest.mark.soak
 def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
     worlds: Worlds, engine: Engine
 ) -> None:

@@ -136,6 +136,7 @@ def _attempt(worlds: Worlds, facts: dict[str, object], **changed: object) -> dic
     return worlds.answers(plan, ATTEMPTS, FACTS=json.dumps(facts))
 
 
+@pytest.mark.soak
 def test_nothing_outside_can_be_seen_reached_or_killed(
     worlds: Worlds, outside: dict[str, object]
 ) -> None:
@@ -174,6 +175,7 @@ def test_the_same_attempts_succeed_where_home_and_network_are_shared(
     assert found["home"] == "outside"
 
 
+@pytest.mark.soak
 def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) -> None:
     home = str(outside["home"])
     shown = (*worlds.plan().shown, home)
@@ -183,6 +185,7 @@ def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) 
     assert found["socket in /run"] == "FileNotFoundError"
 
 
+@pytest.mark.soak
 def test_a_way_out_leads_to_other_addresses_but_not_to_the_loopback(worlds: Worlds) -> None:
     program = shutil.which("slirp4netns")
     if program is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from dockwright.engine import Engine
+from dockwright.engine.inside import Process
 from dockwright.stack import Baseline, Stack
+from dockwright.stack.surroundings import _settled
 from dockwright.wait import Continue, Ready, until
 from tests._support.owned import Owned
 from tests.stack.conftest import StackMaker
@@ -198,3 +200,13 @@ def test_the_engines_events_do_not_pile_up_from_reset_to_reset(redis: Watched) -
     )
     redis.reset()
     assert arrived.qsize() < 5  # those of the reset itself may come later
+
+
+def test_a_shell_that_was_about_to_run_another_program_has_its_name() -> None:
+    shell = Process(1, 10, 0, 1, "a", "sh", halted=False)
+    forked = Process(2, 11, 1, 1, "a", "sh", halted=False)
+    asleep = replace(forked, kin="b", name="sleep")
+    reused = replace(forked, started=99, name="cat")
+    assert _settled({1: shell, 2: forked}, {1: shell, 2: asleep}) == {1: shell, 2: asleep}
+    assert _settled({1: shell, 2: forked}, {1: shell, 2: reused}) == {1: shell, 2: forked}
+    assert _settled({1: shell, 2: forked}, {1: shell}) == {1: shell, 2: forked}

@@ -376,7 +376,7 @@ def at_remote_baseline(remote: Bench) -> str:
     return remote.dump()
 
 
-@pytest.mark.parametrize("change", rows(CHANGES, sample=3))
+@pytest.mark.parametrize("change", rows(CHANGES, sample=2))
 def test_nothing_of_a_change_is_left(
     bench: Bench, at_baseline: str, change: Change[Callable[[Bench], object]]
 ) -> None:

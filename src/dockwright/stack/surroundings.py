@@ -137,7 +137,8 @@ class _Known:
         """Return the programs of the baseline that do not run any more."""
         if self.restarted:
             return set()
-        gone = Counter(each.name for each in self.processes.values())
+        # One of the two looks may have met a shell that was about to run another program.
+        gone = self.first.programs & Counter(each.name for each in self.processes.values())
         gone.subtract(each.name for each in own.values())
         return {(f"process {name}", 0) for name, count in gone.items() if count > 0}
 
@@ -241,8 +242,9 @@ class Surroundings:
         details = self._engine.inspect_container(self._stack.container(name))
         view = self._engine.inside(details)
         ground = Ground(view.working_directories(), owned) if owned else Ground()
-        processes = _without_execs(view.processes(), details["State"]["Pid"])
-        now = _Inside(view.files(ground), processes, view.mounts())
+        forked, files = view.processes(), view.files(ground)
+        processes = _without_execs(_settled(forked, view.processes()), details["State"]["Pid"])
+        now = _Inside(files, processes, view.mounts())
         self._known[name] = _Known(
             owned,
             details,
@@ -393,6 +395,14 @@ def _shows_writes(details: Document, inside: _Inside, *, complete: bool) -> bool
         return all(each["Type"] == "volume" and each["Driver"] == "local" for each in mounts)
     # The API shows which paths of the layer differ from the image, and nothing else.
     return not (mounts or details["HostConfig"].get("Tmpfs") or inside.files)
+
+
+def _settled(processes: Mapping[int, Process], later: Mapping[int, Process]) -> dict[int, Process]:
+    """Return processes, with their later names: a shell forks before it runs another program."""
+    return {
+        pid: later[pid] if pid in later and later[pid].started == each.started else each
+        for pid, each in processes.items()
+    }
 
 
 def _lasting(look: Callable[[], set[Difference]]) -> set[Difference]:
