@@ -162,7 +162,6 @@ def test_what_cannot_be_leased_is_created_as_before_and_said_once(moved: Suite) 
 
         NAME = f"dwtest-named-{os.getpid()}"
 
-@pytest.mark.soak
         @pytest.mark.parametrize("number", range(2))
         def test_it(number):
             with web(name=NAME) as container:
@@ -174,6 +173,7 @@ def test_what_cannot_be_leased_is_created_as_before_and_said_once(moved: Suite) 
     assert text.count("it has a name of its own, 'dwtest-named-") == 1
 
 
+@pytest.mark.soak
 def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite) -> None:
     moved.write(
         "test_it.py",
@@ -186,7 +186,6 @@ def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite)
             with RedisContainer("redis:7") as container:
                 yield container
 
-@pytest.mark.soak
         def test_it(cache):
             cache.get_client().bgsave()  # writes to its log
             assert cache.get_client().dbsize() == 1
@@ -200,13 +199,13 @@ def test_a_failed_test_shows_the_log_of_its_container_and_keeps_it(moved: Suite)
     assert any("container" in each for each in moved.left())
 
 
+@pytest.mark.soak
 def test_the_summary_and_records_know_containers_by_their_class(moved: Suite) -> None:
     moved.write(
         "test_it.py",
         """
         from testcontainers.redis import RedisContainer
 
-@pytest.mark.soak
         def test_it():
             with RedisContainer("redis:7"):
                 pass
@@ -217,6 +216,7 @@ def test_the_summary_and_records_know_containers_by_their_class(moved: Suite) ->
     assert re.search(r'"RedisContainer-[0-9a-f]{8}"', report)
 
 
+@pytest.mark.soak
 def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: Suite) -> None:
     moved.write(
         "test_it.py",
@@ -235,7 +235,6 @@ def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: 
         def test_sees_it(cache):
             assert cache.get("a") == b"1"
 
-@pytest.mark.soak
         @pytest.mark.reset_leases
         def test_wants_it_clean(cache):
             assert cache.get("a") is None
@@ -244,6 +243,7 @@ def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: 
     moved.passes(passed=3)
 
 
+@pytest.mark.soak
 def test_the_next_run_starts_its_containers_while_it_collects(moved: Suite) -> None:
     moved.write(
         "test_it.py",
@@ -251,7 +251,6 @@ def test_the_next_run_starts_its_containers_while_it_collects(moved: Suite) -> N
         import pytest
         from testcontainers.redis import RedisContainer
 
-@pytest.mark.soak
         def test_it():
             with RedisContainer("redis:7") as container:
                 assert container.get_client().ping()
@@ -264,6 +263,7 @@ def test_the_next_run_starts_its_containers_while_it_collects(moved: Suite) -> N
     result.stdout.fnmatch_lines(["1 stack started, 0 leases*"])
 
 
+@pytest.mark.soak
 def test_containers_that_start_while_pytest_collects_work(moved: Suite) -> None:
     moved.write(
         "conftest.py",

@@ -64,7 +64,6 @@ def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
     assert "PASSED test_one.py::test_one" in text
 
 
-@pytest.mark.soak
 def test_a_command_without_pytest_is_isolated_as_a_whole(worlds: Worlds) -> None:
     """All but HOME and /tmp, where a command leaves what it makes."""
     report = worlds.suite.parent / "report"
@@ -89,6 +88,7 @@ def test_servers_of_plugins_in_the_main_process_are_reached(worlds: Worlds) -> N
     assert (code, "1 passed, 1 rerun" in text) == (0, True), text
 
 
+@pytest.mark.soak
 def test_what_tests_leave_in_tmp_path_can_be_looked_at(worlds: Worlds) -> None:
     (worlds.suite / "test_one.py").write_text(
         "def test_one(tmp_path): (tmp_path / 'kept').write_text('here')\n"

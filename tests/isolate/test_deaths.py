@@ -88,7 +88,6 @@ ENDS_A_WORLD = (_inner_wrapper, _worker, _engine, _containerd, _keeper)
 CASES = [*ENDS_THE_RUN, *ENDS_A_WORLD] * (8 if FULL else 1)
 
 
-@pytest.mark.soak
 @pytest.mark.soak(sample=2)
 @pytest.mark.parametrize(("number", "victim"), list(enumerate(CASES)))
 def test_nothing_is_left_after_a_kill_at_a_random_moment(
@@ -114,6 +113,7 @@ def test_nothing_is_left_after_a_kill_at_a_random_moment(
     _nothing_is_left(worlds)
 
 
+@pytest.mark.soak
 def test_nothing_is_left_after_the_main_process_of_pytest_is_killed(
     worlds: Worlds, engine: Engine, scratch: str
 ) -> None:
@@ -129,7 +129,6 @@ def test_nothing_is_left_after_the_main_process_of_pytest_is_killed(
     _nothing_is_left(worlds)
 
 
-@pytest.mark.soak
 def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
     worlds: Worlds, engine: Engine
 ) -> None:
@@ -159,6 +158,7 @@ def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
     _nothing_is_left(worlds)
 
 
+@pytest.mark.soak
 def test_nothing_is_left_after_ctrl_c(worlds: Worlds, engine: Engine, scratch: str) -> None:
     """As a terminal sends it: to all processes of the group, inside and outside."""
     (worlds.suite / "test_one.py").write_text(

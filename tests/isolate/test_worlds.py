@@ -136,7 +136,6 @@ def _attempt(worlds: Worlds, facts: dict[str, object], **changed: object) -> dic
     return worlds.answers(plan, ATTEMPTS, FACTS=json.dumps(facts))
 
 
-@pytest.mark.soak
 def test_nothing_outside_can_be_seen_reached_or_killed(
     worlds: Worlds, outside: dict[str, object]
 ) -> None:
@@ -164,6 +163,7 @@ def test_nothing_outside_can_be_seen_reached_or_killed(
     assert not os.path.ismount("/mnt")
 
 
+@pytest.mark.soak
 def test_the_same_attempts_succeed_where_home_and_network_are_shared(
     worlds: Worlds, outside: dict[str, object]
 ) -> None:
@@ -175,7 +175,6 @@ def test_the_same_attempts_succeed_where_home_and_network_are_shared(
     assert found["home"] == "outside"
 
 
-@pytest.mark.soak
 def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) -> None:
     home = str(outside["home"])
     shown = (*worlds.plan().shown, home)
@@ -223,6 +222,7 @@ print(json.dumps({**found, "names": "".join(names)}))
     }
 
 
+@pytest.mark.soak
 def test_changes_to_tools_below_home_stay_in_the_world(worlds: Worlds) -> None:
     tool = Path.home() / f".dwtest-{uuid.uuid4().hex[:10]}"
     tool.mkdir()
