@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -239,9 +240,12 @@ def test_a_credential_helper_that_hangs_is_ended(
     monkeypatch.setattr(credentials, "HELPER_TIMEOUT_S", timeout_s)
     marker = f"6{os.getpid()}"
     write_helper(docker_config, monkeypatch, script.format(marker))
+    zombie = subprocess.Popen(["true"])  # an ended process that nobody waits for
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(EngineError, match="cannot be read: a credential helper did not answer"):
         pull(Pulls({"status": "done"}), "redis:7")
     assert find_processes(f"sleep {marker}") == []
+    zombie.wait()
 
 
 def write_helper(docker_config: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -96,13 +96,14 @@ def _end_helpers() -> None:
     import psutil  # costs 20 ms, and only this needs it
 
     def end(process: psutil.Process) -> None:
-        process.suspend()  # it starts no other process, which would keep its pipes open
-        for child in process.children():
-            end(child)
-        process.kill()
+        with suppress(psutil.Error):  # it may end by itself meanwhile
+            process.suspend()  # it starts no other process, which would keep its pipes open
+            for child in process.children():
+                end(child)
+            process.kill()
 
-    with suppress(psutil.Error):
-        for child in psutil.Process().children():
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
             if any("docker-credential-" in word for word in child.cmdline()):
                 end(child)
 
