@@ -354,10 +354,8 @@ def test_markers_are_registered(bare: pytest.Pytester) -> None:
     )
 
 
-@pytest.mark.parametrize(("processes", "share"), [("0", 5), ("2", 3)])
-def test_each_process_announces_its_share_of_the_leases(
-    bare: pytest.Pytester, processes: str, share: int
-) -> None:
+def note_demands(bare: pytest.Pytester) -> None:
+    """Let each process of a run write what it prepares into the file `announced`."""
     bare.makeconftest(
         f"""
         from dockwright.pool.session import RunSession
@@ -369,6 +367,13 @@ def test_each_process_announces_its_share_of_the_leases(
         RunSession.prepare = prepare
         """
     )
+
+
+@pytest.mark.parametrize(("processes", "share"), [("0", 5), ("2", 3)])
+def test_each_process_announces_its_share_of_the_leases(
+    bare: pytest.Pytester, processes: str, share: int
+) -> None:
+    note_demands(bare)
     bare.makepyfile(
         """
         import pytest
@@ -390,17 +395,7 @@ def test_each_process_announces_its_share_of_the_leases(
 def test_selected_services_are_announced_and_started_ahead_by_the_next_run(
     bare: pytest.Pytester,
 ) -> None:
-    bare.makeconftest(
-        f"""
-        from dockwright.pool.session import RunSession
-
-        def prepare(self, demand):
-            with open({str(bare.path / "announced")!r}, "a") as announced:
-                print(demand, file=announced)
-
-        RunSession.prepare = prepare
-        """
-    )
+    note_demands(bare)
     bare.makepyfile(
         """
         import pytest

@@ -78,7 +78,7 @@ class ProcessState:
         started = [pid for pid in after.pids - self.pids if _belongs(pid, nodeid)]
         deadline = time.monotonic() + _ENDING_S
         while started and time.monotonic() < deadline:
-            time.sleep(_ENDING_S / 5)
+            time.sleep(_ENDING_S / 5)  # the kernel tells only a parent that a process has ended
             started = [pid for pid in started if _belongs(pid, nodeid)]
         return [Trace("process", command, "left running") for command in map(_command, started)]
 

@@ -87,9 +87,7 @@ class CountDeltas:
 _KEEPING_S = 2.0  # a kept baseline saves every later run about as much
 _CALLED_OFF_S = 0.5  # how long a cancelled start or reset may take to end by itself
 _BACKSTOP_S = 1.0  # waiters are notified; they also check this often by themselves
-_WATCHED_S = (
-    1.0  # an audit watches an unused copy once for so long, to learn what it does by itself
-)
+_WATCHED_S = 1.0  # how long an audit watches an unused copy, once, to learn what it does itself
 _OFTEN = 2  # what an unused copy was seen to do so often is its own doing
 _IDLE_S = 0.1  # nobody uses a shared copy for so long: a check disturbs no test
 
@@ -265,7 +263,7 @@ class Pool:
         if before and not copy.watched:  # once, to learn what the stack does by itself
             copy.watched = True
             self._look_at(copy)
-            time.sleep(_WATCHED_S)
+            time.sleep(_WATCHED_S)  # whatever happens meanwhile is the stack's own doing
             copy.habits.update({each.place: _OFTEN for each in self._look_at(copy)})
         traces = self._look_at(copy)
         if before:

@@ -153,7 +153,7 @@ def end(groups: list[Path]) -> bool:
             return True
         if time.monotonic() > deadline:
             return False
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)  # a group can be removed once the kernel has let go of its processes
 
 
 def _processes(groups: Iterable[Path]) -> set[int]:

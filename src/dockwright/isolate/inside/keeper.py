@@ -61,7 +61,7 @@ def remove(world: Path) -> bool:
     while world.exists() and time.monotonic() < deadline:
         shutil.rmtree(world, ignore_errors=True)  # again while a dying process still writes
         if world.exists():
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)  # nothing says when a dying process has closed its last file
     return not world.exists()
 
 
