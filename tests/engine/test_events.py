@@ -17,7 +17,7 @@ from tests._support.owned import Owned
 
 
 def until(
-    subscription: Subscription, action: str, owner: str | None = None, timeout_s: float = 10
+    subscription: Subscription, action: str, owner: str | None = None, timeout_s: float = 30
 ) -> Event:
     """Take events until one of this action comes (of this test's own objects)."""
     deadline = time.monotonic() + timeout_s

@@ -5,14 +5,22 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dockwright.engine import ExecSession
+from dockwright.errors import EngineError
 from dockwright.reset import ResetStrategy
 from dockwright.reset.mysql import MysqlReset
+from dockwright.reset.mysql import session as mysql_sessions
 from dockwright.reset.postgres import PostgresReset
+from dockwright.reset.postgres import session as postgres_sessions
 from dockwright.reset.redis import RedisReset
+from dockwright.reset.redis import session as redis_sessions
+from dockwright.reset.session import ConnectionLostError
 from tests._support.owned import Owned
 from tests._support.reset.services import RealService, start
 
@@ -188,3 +196,41 @@ def assert_named_once(caplog: pytest.LogCaptureFixture, driver: str, reason: str
     [warning] = warnings(caplog)
     assert f"driver={driver}: " in warning
     assert re.search(reason, warning)
+
+
+@pytest.mark.parametrize(
+    ("image", "session"),
+    [
+        ("redis:7", lambda service: redis_sessions.CliSession(redis_sessions.Access.of(service))),
+        (
+            "postgres:15",
+            lambda service: postgres_sessions.PsqlSession(
+                postgres_sessions.Access.of(service), "postgres"
+            ),
+        ),
+        (
+            "mariadb:10.11",
+            lambda service: mysql_sessions.ClientSession(mysql_sessions.Access.of(service)),
+        ),
+    ],
+    ids=["redis", "postgres", "mysql"],
+)
+def test_a_client_that_finds_no_server_is_ended(
+    owned: Owned,
+    monkeypatch: pytest.MonkeyPatch,
+    image: str,
+    session: Callable[[RealService], object],
+) -> None:
+    service = start(owned, image, "sleep", "600", check="true")
+    opened: list[ExecSession] = []
+    begin = service.engine.exec_session
+
+    def noted(*arguments: Any, **options: Any) -> ExecSession:
+        opened.append(begin(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(service.engine, "exec_session", noted)
+    with pytest.raises(ConnectionLostError):
+        session(service)
+    with pytest.raises(EngineError):
+        opened[0].write(b"anybody there?")

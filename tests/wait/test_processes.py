@@ -35,8 +35,11 @@ def start() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(*arguments: str, code: str = "import time; time.sleep(600)") -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-c", code, *arguments]))
-        return started[-1]
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments])
+        started.append(process)
+        while arguments and arguments[0] not in psutil.Process(process.pid).cmdline():
+            pass  # a program that has just begun has no arguments yet
+        return process
 
     yield run
     for process in started:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TypeVar
 
@@ -89,6 +90,17 @@ def with_driver(service: Resettable, driver: str, natively: Callable[[], Native]
     except Exception as failure:  # noqa: BLE001 - any version of the driver may be installed
         _warn_once(driver, f"{type(failure).__name__}: {failure}")
     return None
+
+
+@contextmanager
+def closed_on_failure(close: Callable[[], None]) -> Iterator[None]:
+    """End a session if what follows its beginning fails: nobody else has it yet."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # any version of a driver may be installed
+            close()
+        raise
 
 
 @cache

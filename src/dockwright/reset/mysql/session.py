@@ -16,6 +16,7 @@ from dockwright.reset.session import (
     ConnectionLostError,
     ContainerClient,
     RefusedError,
+    closed_on_failure,
     connect,
 )
 
@@ -130,7 +131,8 @@ class DriverSession:
             if exc.args and exc.args[0] in _DENIED:
                 raise RefusedError(str(exc)) from exc
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
-        self.rows("SELECT 1")  # fails now if this version of the driver cannot be used
+        with closed_on_failure(self.close):
+            self.rows("SELECT 1")  # fails now if this version of the driver cannot be used
 
     def rows(self, statement: str) -> list[Row]:
         """Run one statement; see `MysqlSession`."""
@@ -165,7 +167,8 @@ class ClientSession:
         self._client = ContainerClient(
             access.service, "the client", command, environment, user=access.runs_as
         )
-        self.rows("SELECT 1")  # fails now if the server does not let us in
+        with closed_on_failure(self.close):
+            self.rows("SELECT 1")  # fails now if the server does not let us in
 
     def rows(self, statement: str) -> list[Row]:
         """Run one statement; see `MysqlSession`."""
@@ -238,7 +241,9 @@ def enter(service: Resettable) -> tuple[Access, MysqlSession]:
         except StackError as failure:
             failures.append(failure)
             continue
-        if _may_do_everything(session):
+        with closed_on_failure(session.close):
+            entitled = _may_do_everything(session)
+        if entitled:
             return access, session
         session.close()
         failures.append(StackError(f"{access.user} may not do everything"))

@@ -18,7 +18,7 @@ from dockwright.reset.postgres.history import Blocks, History, Touched
 from dockwright.reset.postgres.session import Access, PostgresSession
 from dockwright.reset.postgres.survey import FullState, QuickState
 from dockwright.reset.postgres.undo import MoreThanRowsError, Relation, Undone, undo
-from dockwright.reset.session import ConnectionLostError
+from dockwright.reset.session import ConnectionLostError, closed_on_failure
 
 _MOST_REMOVED = 10_000
 _MOST_REMOVED_PER_PAGE = 10
@@ -98,7 +98,8 @@ class Visits:
     def _connect(self, name: str, future: Future[PostgresSession]) -> None:
         try:
             session = self._access.connect(name)
-            session.run(_ENDED_BY_SERVER)
+            with closed_on_failure(session.close):
+                session.run(_ENDED_BY_SERVER)
         except BaseException as failure:  # noqa: BLE001 - raised again where it is asked for
             future.set_exception(failure)
         else:

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dockwright.errors import StackError
 from dockwright.model import Address
 from dockwright.reset.base import Environment, Resettable
-from dockwright.reset.session import ConnectionLostError, ContainerClient, connect
+from dockwright.reset.session import (
+    ConnectionLostError,
+    ContainerClient,
+    closed_on_failure,
+    connect,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -193,7 +198,8 @@ class DriverSession:
         except psycopg.Error as exc:
             address = f"{where['host']}:{where['port']}"
             raise ConnectionLostError(f"cannot connect to {address}: {exc}") from exc
-        self.ask("SELECT 1::text")  # fails now if this version of the driver cannot be used
+        with closed_on_failure(self.close):
+            self.ask("SELECT 1::text")  # fails now if this version of the driver cannot be used
 
     def run(self, *statements: str) -> None:
         """Run statements; see `PostgresSession`."""
@@ -250,7 +256,8 @@ class PsqlSession:
         self._client = ContainerClient(
             access.service, "psql", command, environment, user=access.runs_as
         )
-        self.run("SELECT 1")  # fails now if the server does not let us in
+        with closed_on_failure(self.close):
+            self.run("SELECT 1")  # fails now if the server does not let us in
 
     def run(self, *statements: str) -> None:
         """Run statements; see `PostgresSession`."""

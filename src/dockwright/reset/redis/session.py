@@ -15,7 +15,13 @@ from dockwright.reset import session as sessions
 from dockwright.reset.base import Environment, Resettable
 from dockwright.reset.credentials import Credential, candidates
 from dockwright.reset.recognise import Server, server_of
-from dockwright.reset.session import ConnectionLostError, ContainerClient, RefusedError, SilentError
+from dockwright.reset.session import (
+    ConnectionLostError,
+    ContainerClient,
+    RefusedError,
+    SilentError,
+    closed_on_failure,
+)
 
 _ANSWER_S = 5.0
 _GREETING = ("INFO", "server")  # answered while a server loads its keys, too
@@ -153,7 +159,8 @@ class CliSession:
         environment = {"REDISCLI_AUTH": access.password or ""}
         self._client = ContainerClient(access.service, "redis-cli", command, environment)
         self._lines = _lines(self._client)
-        greet(self)
+        with closed_on_failure(self.close):
+            greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
         """Send commands; see `RedisSession`."""
@@ -268,7 +275,8 @@ class DriverSession:
             self._connection = make(protocol=2, **options)
         except TypeError:  # redis-py 4 knows no other protocol
             self._connection = make(**options)
-        greet(self)
+        with closed_on_failure(self.close):
+            greet(self)
 
     def call(self, *commands: Command) -> list[Reply]:
         """Send commands; see `RedisSession`."""
@@ -317,7 +325,8 @@ def connect(access: Access) -> RedisSession:
         access.service, "redis", lambda: DriverSession(access), lambda: CliSession(access)
     )
     # A limit on the memory of clients must not keep us out: only an open connection can lift it.
-    knows(session, ("CLIENT", "NO-EVICT", "on"))
+    with closed_on_failure(session.close):
+        knows(session, ("CLIENT", "NO-EVICT", "on"))
     return session
 
 
