@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from dockwright.engine import (
 from dockwright.model import Owner, Ownership
 from dockwright.pool.reaper import Listing, abandoned, resources_by_owner
 from dockwright.stack import COMPOSE_PROJECT
+from tests._support.owned import Owned
 
 PROJECT = "0123456789ab"
 ALIVE = current_owner()
@@ -50,6 +52,29 @@ def test_living_remote_long_lived_and_kept_stacks_are_spared() -> None:
 def test_a_foreign_container_that_took_our_project_name_is_spared() -> None:
     foreign = {COMPOSE_PROJECT: "dw-a-1"}
     assert chosen(labels_of(DEAD), foreign, labels_of(ALIVE)) == ["0"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("owner", [DEAD, None], ids=["a copy", "a long-lived stack"])
+def test_a_volume_that_the_engine_made_again_goes_with_the_container_of_a_copy(
+    owned: Owned, scratch: str, owner: Owner | None
+) -> None:
+    name = f"dw-{owned.name}"
+    owned.engine.create_volume(f"{name}-other", {"Labels": owned.labels})
+    # The engine makes the first one now, as it does if somebody removes it at this moment.
+    owned.create(
+        scratch,
+        "true",
+        Labels={**owned.labels, **labels_of(owner, name=name)},
+        HostConfig={"Binds": [f"{name}_data:/data", f"{name}-other:/other"]},
+    )
+    documents = owned.engine.list_containers({COMPOSE_PROJECT: name})
+    [found] = resources_by_owner(Listing(containers=documents), kept=())
+    try:
+        assert found.volumes == ([f"{name}_data"] if owner else [])
+    finally:
+        owned.engine.remove_container(documents[0]["Id"])
+        owned.engine.remove_volume(f"{name}_data")
 
 
 OURS = labels_of(DEAD)

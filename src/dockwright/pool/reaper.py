@@ -38,7 +38,13 @@ from dockwright.pool.journal import (
     RetainedStacks,
     TrackedResource,
 )
-from dockwright.stack import COMPOSE_PROJECT, MarkedProcess, kill_processes, marked_processes
+from dockwright.stack import (
+    COMPOSE_PROJECT,
+    MarkedProcess,
+    kill_processes,
+    marked_processes,
+    volumes_of_copy,
+)
 from dockwright.stack.images import BUILT
 
 _HINT = (
@@ -441,8 +447,11 @@ def resources_by_owner(found: Listing, kept: Collection[str]) -> list[OwnedResou
         for document in getattr(found, kind):
             labels = document.get("Labels") or {}
             owned = copy_of(labels.get(COMPOSE_PROJECT), parse_ownership(labels))
-            if owned is not None:
-                getattr(owned, kind).append(document[key])
+            if owned is None:
+                continue
+            getattr(owned, kind).append(document[key])
+            if kind == "containers" and not owned.long_lived:
+                owned.volumes += volumes_of_copy(document, owned.project)
     for marked in found.processes:
         owned = copy_of(marked.project, marked.ownership)
         if owned is not None:
@@ -474,7 +483,7 @@ def remove(engine: Engine, doomed: Iterable[OwnedResources], kept: RetainedStack
     )
     parallel.run(
         [partial(engine.remove_network, each) for owned in doomed for each in owned.networks]
-        + [partial(engine.remove_volume, each) for owned in doomed for each in owned.volumes]
+        + [partial(engine.remove_volume, each) for owned in doomed for each in {*owned.volumes}]
     )
     for owned in doomed:
         kept.forget(owned.project)

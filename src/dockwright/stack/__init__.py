@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dockwright.stack.create import injected_targets, require_runnable, sole_reason
     from dockwright.stack.engine_needs import engine_warnings
     from dockwright.stack.images import Images, ImageWatch
-    from dockwright.stack.naming import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity
+    from dockwright.stack.naming import COMPOSE_PROJECT, COMPOSE_SERVICE, Identity, volumes_of_copy
     from dockwright.stack.native import (
         MarkedProcess,
         NativeProcess,
@@ -50,6 +50,7 @@ __all__ = [
     "sole_reason",
     "start_whole",
     "statuses",
+    "volumes_of_copy",
 ]
 
 __getattr__ = lazily(
@@ -71,6 +72,7 @@ __getattr__ = lazily(
             "COMPOSE_PROJECT",
             "COMPOSE_SERVICE",
             "Identity",
+            "volumes_of_copy",
         ),
         "native": (
             "MarkedProcess",

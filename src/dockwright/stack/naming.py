@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -216,3 +217,20 @@ def _definitions(spec: StackSpec, service: ServiceSpec, kind: str) -> list[Any]:
     names = [file.variable or "" for file in service.files if kind == f"{file.kind}s"]
     made_from = {name: spec.contents[name] for name in names if name in spec.contents}
     return [*definitions, made_from] if made_from else definitions
+
+
+def volumes_of_copy(container: Mapping[str, Any], project: str) -> list[str]:
+    """Return the volumes of a copy that one of its containers mounts.
+
+    The engine makes a volume that is gone again, without labels: when it begins to create a
+    container for a process that dies, and whoever cleans up removes the volume meanwhile.
+
+    Args:
+        container: as the engine lists it.
+        project: the copy's own project name.
+    """
+    return [
+        mount["Name"]
+        for mount in container.get("Mounts") or ()
+        if mount.get("Type") == "volume" and str(mount.get("Name")).startswith(f"{project}_")
+    ]

@@ -20,7 +20,7 @@ from dockwright.stack.graph import creation_waves, entangled
 from dockwright.stack.host_ports import HostPorts
 from dockwright.stack.images import Images, ImageWatch, ReadyImage
 from dockwright.stack.layers import Layers
-from dockwright.stack.naming import COMPOSE_PROJECT, Identity, guests_of
+from dockwright.stack.naming import COMPOSE_PROJECT, Identity, guests_of, volumes_of_copy
 from dockwright.stack.native import kill_processes, marked_processes
 from dockwright.stack.start import Launch, Listener, StartProgress, Units, ignore
 from dockwright.stack.view import StackOptions, StackView
@@ -198,13 +198,13 @@ class Stack(StackView):
         """
         self.cancel()
         labels = self.identity.selector()
-        doomed = [found["Id"] for found in self.engine.list_containers(labels)]
+        doomed = self.engine.list_containers(labels)
         if self.processes:
             kill_processes(each.process for each in marked_processes(self.identity.project))
             for process in self.processes.values():
                 process.kill()
                 process.remove_log()
-        parallel.run([partial(self.engine.remove_container, container) for container in doomed])
+        parallel.run([partial(self.engine.remove_container, found["Id"]) for found in doomed])
         self.containers.clear()
         tasks = [
             # Whatever a test has attached to a copy's network must not keep it from going.
@@ -212,10 +212,10 @@ class Stack(StackView):
             for found in self.engine.list_networks(labels)
         ]
         if volumes:
-            tasks += [
-                partial(self.engine.remove_volume, found["Name"])
-                for found in self.engine.list_volumes(labels)
-            ]
+            names = {found["Name"] for found in self.engine.list_volumes(labels)}
+            if self.identity.isolated:
+                names.update(*(volumes_of_copy(found, self.identity.project) for found in doomed))
+            tasks += [partial(self.engine.remove_volume, name) for name in names]
         parallel.run(tasks)
 
     def cancel(self) -> None:
