@@ -170,8 +170,9 @@ CHANGES: list[Change[Sequence[Step]]] = [
     ),
     _row("lock by name", Held(("SELECT GET_LOCK('x', 1)",)), always=True),
     _row("table lock", Held(("LOCK TABLES shop.customers WRITE",)), always=True),
-    _row("global read lock", Held(("FLUSH TABLES WITH READ LOCK",)), always=True),
-    _row("backup lock", Held(("BACKUP STAGE START",))),
+    # Alone: some statements, such as SET DEFAULT ROLE, wait for these without end.
+    _row("global read lock", Held(("FLUSH TABLES WITH READ LOCK",)), always=True, alone=True),
+    _row("backup lock", Held(("BACKUP STAGE START",)), alone=True),
     _row("open transaction", Held(("BEGIN", "DELETE FROM shop.orders")), always=True),
     _row("open transaction that reads", Held(("BEGIN", "SELECT * FROM shop.orders FOR UPDATE"))),
     _row("open handler", Held(("HANDLER shop.orders OPEN AS h", "HANDLER h READ FIRST"))),
