@@ -9,38 +9,22 @@ import pytest
 from dockwright.errors import StackBrokenError, StackError
 from dockwright.reset.postgres import PostgresReset
 from tests._support.owned import Owned
-from tests._support.reset.postgres_states import IMAGE, psql
-from tests._support.reset.services import RealService, start
+from tests._support.reset.postgres_states import captured, psql, server
+from tests._support.reset.services import RealService
 
 pytestmark = pytest.mark.engine
-ENVIRONMENT = {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"}
-
-
-def server(owned: Owned, *settings: str, **env: str) -> RealService:
-    return start(
-        owned,
-        IMAGE,
-        "postgres",
-        *settings,
-        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
-        env=ENVIRONMENT | env,
-    )
 
 
 @pytest.fixture(scope="module")
 def service(owned_by_module: Owned) -> RealService:
     """One server for all tests; each leaves it so that a new baseline can be captured."""
-    return server(owned_by_module, "-c", "wal_level=logical", "-c", "max_prepared_transactions=2")
+    return server(owned_by_module, "wal_level=logical", "max_prepared_transactions=2")
 
 
 @pytest.fixture
 def strategy(service: RealService) -> Iterator[PostgresReset]:
-    strategy = PostgresReset(service)
-    try:
-        strategy.capture()
+    with captured(service) as strategy:
         yield strategy
-    finally:
-        strategy.close()
 
 
 @pytest.mark.soak(sample=8)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from dockwright.reset.postgres import PostgresReset
 from tests._support.owned import Owned
-from tests._support.reset.postgres_states import IMAGE, psql
-from tests._support.reset.services import RealService, assert_same, start
+from tests._support.reset.postgres_states import captured, psql, server
+from tests._support.reset.services import RealService, assert_same
 from tests._support.sample import FULL
 
 pytestmark = pytest.mark.engine
@@ -83,23 +81,7 @@ def sql(service: RealService, script: str, database: str = "shop") -> str:
 
 @pytest.fixture(scope="module")
 def service(owned_by_module: Owned) -> RealService:
-    return start(
-        owned_by_module,
-        IMAGE,
-        "postgres", "-c", "autovacuum=off",
-        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
-        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"},
-    )  # fmt: skip
-
-
-@contextmanager
-def captured(service: RealService) -> Iterator[PostgresReset]:
-    strategy = PostgresReset(service)
-    try:
-        strategy.capture()
-        yield strategy
-    finally:
-        strategy.close()
+    return server(owned_by_module, "autovacuum=off")
 
 
 @pytest.fixture

@@ -12,33 +12,31 @@ from dockwright.errors import StackError
 from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import PostgresSession
 from tests._support.owned import Owned
-from tests._support.reset.postgres_states import CHANGES, IMAGE, SEED, application_of, dump, psql
-from tests._support.reset.services import RealService, assert_same, start
+from tests._support.reset.postgres_states import (
+    CHANGES,
+    SEED,
+    application_of,
+    captured,
+    dump,
+    psql,
+    server,
+)
+from tests._support.reset.services import RealService, assert_same
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
 def service(owned_by_module: Owned, way: str) -> RealService:
-    service = start(
-        owned_by_module,
-        IMAGE,
-        "postgres", "-c", "wal_level=logical", "-c", "max_prepared_transactions=5",
-        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
-        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"},
-    )  # fmt: skip
+    service = server(owned_by_module, "wal_level=logical", "max_prepared_transactions=5")
     psql(service, SEED)
     return service
 
 
 @pytest.fixture(scope="module")
 def strategy(service: RealService) -> Iterator[PostgresReset]:
-    strategy = PostgresReset(service)
-    try:
-        strategy.capture()
+    with captured(service) as strategy:
         yield strategy
-    finally:
-        strategy.close()
 
 
 def test_everything_that_a_test_can_reach_comes_back(

@@ -12,14 +12,15 @@ from dockwright.reset.postgres.session import PostgresSession
 from tests._support.owned import Owned
 from tests._support.reset.postgres_states import (
     CHANGES,
-    IMAGE,
     LOGGED,
     application_of,
+    captured,
     dump,
     everything,
     psql,
+    server,
 )
-from tests._support.reset.services import RealService, assert_same, start
+from tests._support.reset.services import RealService, assert_same
 
 pytestmark = pytest.mark.engine
 
@@ -59,26 +60,17 @@ MORE_THAN_ROWS = [
 
 @pytest.fixture(scope="module")
 def service(owned_by_module: Owned) -> RealService:
-    service = start(
-        owned_by_module,
-        IMAGE,
-        "postgres", "-c", "max_prepared_transactions=5", "-c", "autovacuum=off",
-        "-c", "wal_level=logical",
-        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
-        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"},
-    )  # fmt: skip
+    service = server(
+        owned_by_module, "max_prepared_transactions=5", "autovacuum=off", "wal_level=logical"
+    )
     psql(service, LOGGED)
     return service
 
 
 @pytest.fixture(scope="module")
 def strategy(service: RealService) -> Iterator[PostgresReset]:
-    strategy = PostgresReset(service)
-    try:
-        strategy.capture()
+    with captured(service) as strategy:
         yield strategy
-    finally:
-        strategy.close()
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import PostgresSession
 from tests._support.owned import Owned
-from tests._support.reset.postgres_states import IMAGE, LOGGED, application_of, psql
-from tests._support.reset.services import RealService, start
+from tests._support.reset.postgres_states import LOGGED, application_of, captured, psql, server
+from tests._support.reset.services import RealService
 
 pytestmark = pytest.mark.engine
 
@@ -63,13 +63,7 @@ HONEST = [
 @pytest.fixture(scope="module")
 def service(owned_by_module: Owned) -> RealService:
     """A server with everything in it."""
-    service = start(
-        owned_by_module,
-        IMAGE,
-        "postgres", "-c", "max_prepared_transactions=5", "-c", "wal_level=logical",
-        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
-        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"},
-    )  # fmt: skip
+    service = server(owned_by_module, "max_prepared_transactions=5", "wal_level=logical")
     psql(service, LOGGED)
     return service
 
@@ -77,13 +71,9 @@ def service(owned_by_module: Owned) -> RealService:
 @pytest.fixture(scope="module")
 def strategy(service: RealService) -> Iterator[PostgresReset]:
     """Its strategy, which finds out names and numbers."""
-    strategy = PostgresReset(service)
-    strategy.curious = True
-    try:
-        strategy.capture()
+    with captured(service) as strategy:
+        strategy.curious = True
         yield strategy
-    finally:
-        strategy.close()
 
 
 @pytest.mark.parametrize("change", TRACES)

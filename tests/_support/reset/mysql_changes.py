@@ -48,8 +48,10 @@ INSERT INTO zero VALUES (0), (5);
 """
 
 
-def _row(name: str, *steps: Step, always: bool = False) -> Change[Sequence[Step]]:
-    return Change(name, steps, always=always)
+def _row(
+    name: str, *steps: Step, always: bool = False, alone: bool = False
+) -> Change[Sequence[Step]]:
+    return Change(name, steps, always=always, alone=alone)
 
 
 def _global(name: str, value: str) -> Change[Sequence[Step]]:

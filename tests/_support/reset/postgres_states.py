@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from dockwright.reset.postgres import PostgresReset
 from dockwright.reset.postgres.session import Access, PostgresSession
-from tests._support.reset.services import RealService
+from tests._support.owned import Owned
+from tests._support.reset.services import RealService, start
 
 IMAGE = "postgres:15"
+
+
+def server(owned: Owned, *settings: str, **env: str) -> RealService:
+    """Start a server with settings such as ``autovacuum=off`` and wait until it answers."""
+    return start(
+        owned,
+        IMAGE,
+        "postgres",
+        *(word for setting in settings for word in ("-c", setting)),
+        check="pg_isready -q -h 127.0.0.1 -U shop -d shop",
+        env={"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "shop"} | env,
+    )
+
+
+@contextmanager
+def captured(service: RealService) -> Iterator[PostgresReset]:
+    """Give the strategy of a server, whose baseline is what the server is now."""
+    strategy = PostgresReset(service)
+    try:
+        strategy.capture()
+        yield strategy
+    finally:
+        strategy.close()
+
 
 SEED = """
 CREATE ROLE app LOGIN PASSWORD 'app' VALID UNTIL '2040-01-01' CONNECTION LIMIT 20;
