@@ -19,14 +19,14 @@ help:  ## show this list
 demo: $(VENV)/ready  ## run the example suite on a real stack and show where the time went
 	@$(WITH_ENGINE) exec $(BIN)/python -m pytest examples/shop
 
-# A failed test runs again, at most twice; the summary counts the reruns. The second pytest runs even if
-# the first one fails.
+# Four workers, however few cores: most tests wait for an engine. A failed test runs again, at most twice; the
+# summary counts the reruns. The second pytest runs even if the first one fails.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
 	scripts/ensure-guides >/dev/null || true; \
 	export DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
-	$(BIN)/python -m pytest -n 2 --reruns 2 tests/integration || failed=1; \
-	$(BIN)/python -m pytest -n 2 --reruns 2 tests || failed=1; \
+	$(BIN)/python -m pytest -n 4 --reruns 2 tests/integration || failed=1; \
+	$(BIN)/python -m pytest -n 4 --reruns 2 tests || failed=1; \
 	test -z "$$failed"
 
 test-engines: $(VENV)/ready  ## run the tests on newer engines (root on Debian), and write docs/reference/engines.md

@@ -142,6 +142,12 @@ class Suite:
         return until(outcome, subject="nothing to be left", timeout_s=timeout_s).elapsed_s
 
 
+def there(suite: Suite, engine: Engine) -> Outcome:
+    """Look whether a container of the checkout runs."""
+    labels = {f"{PREFIX}project": project_hash(suite.root)}
+    return Ready() if engine.list_containers(labels, all=False) else Continue("none runs")
+
+
 def workers_of(process: psutil.Process) -> Sequence[psutil.Process]:
     """Return the xdist workers of a pytest process."""
     return [

@@ -35,6 +35,7 @@ def long(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("command", ["stack config", "cache ls --json"])
 def test_closed_streams_do_not_fail_a_command(long: Path, command: str, closed: str) -> None:

@@ -182,6 +182,7 @@ EDITS = {
 }
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.engine
 @pytest.mark.parametrize("edited", EDITS)
 def test_a_run_after_an_edit_uses_the_edited_files(warm: Warm, engine: Engine, edited: str) -> None:

@@ -103,12 +103,20 @@ def test_each_worker_has_a_stack_of_its_own(moved: Suite) -> None:
         import os
         import pathlib
         import pytest
+        from dockwright.wait import Continue, Ready, until
+
+        SEEN = pathlib.Path(__file__).with_name("seen")
+
+        def both():
+            workers = {line.split()[0] for line in SEEN.read_text().splitlines()}
+            return Ready() if len(workers) == 2 else Continue("one worker only")
 
         @pytest.mark.parametrize("number", range(4))
         def test_it(http_service, docker_compose_project_name, number):
             line = f"{os.environ['PYTEST_XDIST_WORKER']} {docker_compose_project_name}\\n"
-            with pathlib.Path(__file__).with_name("seen").open("a") as file:
+            with SEEN.open("a") as file:
                 file.write(line)
+            until(both, subject="a test in each worker", timeout_s=60)
         """,
     )
     moved.passes("-n", "2", passed=4)

@@ -120,6 +120,7 @@ def reset_after(strategy: ResetStrategy, service: RealService, *change: str) -> 
         strategy.close()
 
 
+@pytest.mark.soak(sample=2)
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -144,6 +145,7 @@ def test_redis_is_reset_without_a_driver_that_fits(
     assert_named_once(caplog, "redis", reason)
 
 
+@pytest.mark.soak(sample=1)
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -168,6 +170,7 @@ def test_postgresql_is_reset_without_a_driver_that_fits(
     assert_named_once(caplog, "psycopg", reason)
 
 
+@pytest.mark.soak(sample=1)
 @pytest.mark.parametrize(
     ("files", "reason"),
     [

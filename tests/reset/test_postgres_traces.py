@@ -76,6 +76,7 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
         yield strategy
 
 
+@pytest.mark.soak(sample=6)
 @pytest.mark.parametrize("change", TRACES)
 def test_what_was_done(service: RealService, strategy: PostgresReset, change: str) -> None:
     psql(service, change)
@@ -85,6 +86,7 @@ def test_what_was_done(service: RealService, strategy: PostgresReset, change: st
     assert strategy.undone == []
 
 
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("statement", HONEST)
 def test_what_nobody_can_see_later_is_not_reported(
     service: RealService, strategy: PostgresReset, statement: str

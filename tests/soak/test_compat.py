@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from dockwright.engine import Engine
+from dockwright.wait import until
 from tests._support.sample import FULL
-from tests._support.soak_suite import Suite, kill_group
+from tests._support.soak_suite import Suite, kill_group, there
 from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
@@ -68,7 +69,8 @@ def test_a_killed_run_of_two_workers_leaves_nothing(
     slowest_s, found = 0.0, 0
     for _ in range(rounds(1, 50)):
         process = containers.start("-n", "2")
-        pause.wait(moments.random() * whole_s)  # the random moment
+        until(lambda: there(containers, engine), subject="a container", timeout_s=100.0)
+        pause.wait(moments.random() * whole_s / 2)  # the random moment
         found += len(containers.left(engine))
         kill_group(process)
         process.communicate(timeout=60)

@@ -12,11 +12,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from dockwright.engine import PREFIX, Engine
-from dockwright.paths import project_hash
-from dockwright.wait import Continue, Outcome, Ready, until
+from dockwright.engine import Engine
+from dockwright.wait import until
 from tests._support.sample import FULL
-from tests._support.soak_suite import Suite, kill_group, workers_of
+from tests._support.soak_suite import Suite, kill_group, there, workers_of
 from tests.soak.conftest import rounds
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200 if FULL else 300)]
@@ -118,12 +117,6 @@ def test_a_start_that_hangs_leaves_nothing(
     name = signal.Signals(number).name
     what = f"{name} while a start hangs, keep_warm {keep_warm}"
     report(f"{what}: gone after {slowest_s:.2f} s at most")
-
-
-def there(suite: Suite, engine: Engine) -> Outcome:
-    """Look whether a container of the checkout runs."""
-    labels = {f"{PREFIX}project": project_hash(suite.root)}
-    return Ready() if engine.list_containers(labels, all=False) else Continue("none runs")
 
 
 def test_a_killed_broker_leaves_nothing_after_the_next_run(
