@@ -43,11 +43,13 @@ class KnownSuite:
         path: the suite's root directory.
         place: where results and state are.
         environ: variables of every run.
+        python: runs pytest.
     """
 
     path: Path
     place: Path
     environ: dict[str, str] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write files, or remove those whose text is empty but for a dash."""
@@ -71,7 +73,14 @@ class KnownSuite:
         """Run the tests, in the order of the files."""
         options = ("-p", "no:randomly", "-v", "--color=no")
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, f"--dockwright-results={mode}", *arguments],
+            [
+                str(self.python),
+                "-m",
+                "pytest",
+                *options,
+                f"--dockwright-results={mode}",
+                *arguments,
+            ],
             cwd=self.path,
             env={**self._variables(), **self.environ, **(environ or {})},
             capture_output=True,

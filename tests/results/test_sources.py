@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.results.environment import distributions, variables_of
+from dockwright.results.environment import names_in, own_names
 from dockwright.results.graph import Graph
 from dockwright.results.sources import Source, Sources
 
@@ -165,21 +165,36 @@ def test_variables_that_code_may_read_count(
 ) -> None:
     file = tmp_path / "module.py"
     file.write_bytes(text)
-    assert bool(variables_of([Source(file).words], {name: "a"})) == counts
+    environ = {name: "a"}
+    assert bool(names_in(Source(file).words, environ) | own_names(environ)) == counts
 
 
-def test_distributions_are_known_by_version_and_content(tmp_path: Path) -> None:
-    def install(version: str, record: str) -> dict[str, str]:
-        directory = tmp_path / f"shop-{version}.dist-info"
-        directory.mkdir(exist_ok=True)
-        (directory / "RECORD").write_text(record)
-        return distributions([str(tmp_path)])
+WORDY = b"""
+A = 1
+def one(name="B"):
+    C
+    def inner():
+        D
+def two(
+    name): E
+@F
+def three():
+    "G"
+    H
+"""
 
-    first = install("1.0", "shop.py,sha256=a,1\n../bin/shop,sha256=b,1\nshop-1.0.dist-info/X,,\n")
-    elsewhere = install(
-        "1.0", "shop.py,sha256=a,1\n../bin/shop,sha256=c,2\nshop-1.0.dist-info/Y,,\n"
-    )
-    assert list(first) == ["shop-1.0"]
-    assert elsewhere == first
-    assert install("1.0", "shop.py,sha256=z,1\n") != first
-    assert "shop-2.0" in install("2.0", "")
+
+def test_words_of_functions_count_where_these_ran(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_bytes(WORDY)
+    source = Source(file)
+
+    def words(*lines: int) -> set[bytes]:
+        parts = source.parts_of(source.checksums_of(lines))
+        return {w for part in parts for w in source.words_of(part) if len(w) == 1}
+
+    assert words() == {b"A", b"B", b"E", b"F"}
+    assert words(4) == {b"A", b"B", b"C", b"D", b"E", b"F"}
+    assert words(12) == {b"A", b"B", b"E", b"F", b"G", b"H"}
+    everything = {w for part in source.parts_of(None) for w in source.words_of(part)}
+    assert source.words == everything

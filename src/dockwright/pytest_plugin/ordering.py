@@ -27,13 +27,19 @@ _WORTH_PART = 0.01
 """Tests keep their order unless another one saves that many seconds and that part of the time."""
 
 
-def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select and order the tests, in the process that collected them."""
+def arrange(config: pytest.Config, items: list[pytest.Item], left: Sequence[pytest.Item]) -> None:
+    """Select and order the tests, in the process that collected them.
+
+    Args:
+        config: of this process.
+        items: the tests.
+        left: those that have to run; if their order changes, the others come first.
+    """
     with surviving(config, "select the tests of a shard"), usage_errors():
         _select_shard(config, items)
     with surviving(config, "order the tests"), usage_errors():
         if config.stash[RUN].settings.schedule == "auto":
-            _order(config, items)
+            _order(config, items, left)
 
 
 def shard_line(config: pytest.Config) -> str | None:
@@ -63,17 +69,22 @@ def _select_shard(config: pytest.Config, items: list[pytest.Item]) -> None:
         config.hook.pytest_deselected(items=others)
 
 
-def _order(config: pytest.Config, items: list[pytest.Item]) -> None:
+def _order(config: pytest.Config, items: list[pytest.Item], left: Sequence[pytest.Item]) -> None:
     worker = getattr(config, "workerinput", None)
     if worker is not None:
         _write_needs(worker, items)
         return
-    tests = tests_of(items, Costs())
-    item_of = {test.name: item for test, item in zip(tests, items, strict=True)}
-    if len(item_of) < len(items):
+    chosen = {*items}
+    left = [item for item in left if item in chosen]
+    tests = tests_of(left, Costs())
+    item_of = {test.name: item for test, item in zip(tests, left, strict=True)}
+    if len(item_of) < len(left):
         return  # a test was collected twice
-    ordered = _planned(config, items) if any(test.stack for test in tests) else in_order(tests)
-    items[:] = [item_of[test.name] for test in ordered]
+    found = _planned(config, left) if any(test.stack for test in tests) else in_order(tests)
+    ordered = [item_of[test.name] for test in found]
+    if ordered != left:
+        others = chosen.difference(left)
+        items[:] = [*(item for item in items if item in others), *ordered]
 
 
 def _planned(config: pytest.Config, items: Sequence[pytest.Item]) -> Sequence[Test]:

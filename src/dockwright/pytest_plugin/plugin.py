@@ -77,10 +77,11 @@ class _Order:
         """Do so after all other plugins; most runs have no test that needs an order."""
         with surviving(config, "look for tests that need an order"):
             chosen = config.stash[RUN].settings.shard or hasattr(config, "workerinput")
-            if chosen or any(map(markers.needs_order, items)):
+            left = items if chosen else _left(config, items)
+            if chosen or any(map(markers.needs_order, left)):
                 from dockwright.pytest_plugin.ordering import arrange
 
-                arrange(config, items)
+                arrange(config, items, left)
 
     def pytest_report_header(self, config: pytest.Config) -> str | None:
         """Say which part of the suite runs."""
@@ -209,7 +210,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     with surviving(config, "start stacks before a test asks for one"), usage_errors():
         run = config.stash[RUN]
-        items = _left(config, session.items)
+        items = _left(config, session.items, final=True)
         workers, audited = workers_of(config), run.settings.audited
         demand = markers.demand(items, workers=workers, audited=audited)
         demand = demand if run.checked else {}
@@ -225,14 +226,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.stash[RUN].collected = time.monotonic()
 
 
-def _left(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests that have to run, because no saved result of theirs can be reused."""
+def _left(
+    config: pytest.Config, items: list[pytest.Item], *, final: bool = False
+) -> list[pytest.Item]:
+    """Return the tests that have to run, because no saved result of theirs can be reused.
+
+    Args:
+        config: of this process.
+        items: the tests.
+        final: whether no other test runs.
+    """
     left = items
     with surviving(config, "reuse the results of tests"):
         if config.stash[RUN].results is not None and config.stash[RUN].checked:
             from dockwright.pytest_plugin.results import decide
 
-            left = decide(config, items)
+            left = decide(config, items, final=final)
     return left
 
 

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,9 @@ from dockwright.results import (
     ResultStore,
     StackStates,
     Trial,
+    base_key,
     environment_key,
+    installed,
 )
 from dockwright.results.stacks import UNKNOWN
 from dockwright.results.witness import address_text
@@ -38,10 +40,14 @@ if TYPE_CHECKING:
 
     from dockwright.engine import Engine
     from dockwright.pool import Lease
+    from dockwright.results import Change, Distribution
     from dockwright.settings import Settings
 
 _SHARE = 0.05
 """How many of the tests that it would reuse ``verify`` runs."""
+
+_MOST_ENVIRONMENTS = 5
+"""So many other environments are looked through for results."""
 
 _FIXTURES = ("docker_client", "artifacts")
 """Fixtures with which a test does to the engine what no key can stand for."""
@@ -149,6 +155,9 @@ class ResultsRun:
         self._engine: Engine | None = None
         self._stacks: StackStates | None = None
         self._environment = ""
+        self._base = ""
+        self._installed: dict[str, Distribution] = {}
+        self._others: list[tuple[str, Change]] | None = None
         self.verify = run.settings.results == "verify"
         self.reused = 0
         self.saved_s = 0.0
@@ -157,37 +166,63 @@ class ResultsRun:
         self.differs: list[str] = []
         self.not_saved: Counter[str] = Counter()
 
-    def decide(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
-        """Find out which results hold, and return the tests that are left."""
+    def decide(self, items: Iterable[pytest.Item]) -> None:
+        """Find out which results of tests hold."""
         present = Present(self.root, self._environ, self.stacks)
-        left, known = [], []
         for item in items:
             result, why = self._result_of(item, present)
             if result is not None:
                 item.stash[RESULT] = result
-                known.append(item)
             else:
                 item.stash[WHY_RUN] = why
-                left.append(item)
-        if self.verify and known:
-            chosen = random.sample(known, max(1, round(_SHARE * len(known))))
-            for item in chosen:
-                item.stash[VERIFIED] = item.stash[RESULT]
-                item.stash[WHY_RUN] = "verified"
-                del item.stash[RESULT]
-            left += chosen
-        return left
+
+    def choose(self, known: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Return the tests of which ``verify`` compares the result, and let them run."""
+        if not self.verify or not known:
+            return []
+        chosen = random.sample(known, max(1, round(_SHARE * len(known))))
+        for item in chosen:
+            item.stash[VERIFIED] = item.stash[RESULT]
+            item.stash[WHY_RUN] = "verified"
+            del item.stash[RESULT]
+        return chosen
 
     def _result_of(self, item: pytest.Item, present: Present) -> tuple[Result | None, str]:
         result = self.store.get(item.nodeid, self.environment)
         if result is None:
-            return None, NEW
+            result, why = self._result_elsewhere(item, present)
+            if result is None:
+                return None, why
         if declared(item) is not None and not {*(declared(item) or ())} <= result.patterns.keys():
             return None, "its declared inputs changed"
         if not {*self.patterns} <= result.patterns.keys():
             return None, "dockwright_results_inputs changed"
         why = present.why_not(result, self._directory_of(item))
         return (None, why) if why else (result, "")
+
+    def _result_elsewhere(self, item: pytest.Item, present: Present) -> tuple[Result | None, str]:
+        """Return a result saved with other distributions, if the test uses none of these."""
+        why = NEW
+        for environment, change in self._other_environments():
+            result = self.store.get(item.nodeid, environment)
+            if result is None:
+                continue
+            counting = change.everywhere or present.names_any(result.code, change.words)
+            if not counting:
+                return result, ""
+            why = f"the distribution {counting} changed" if why == NEW else why
+        return None, why
+
+    def _other_environments(self) -> list[tuple[str, Change]]:
+        """Return the latest environments that differ by distributions alone, with what differs."""
+        if self._others is None:
+            self._others = []
+            names = [name for name in self.store.environments() if name != self.environment]
+            for name in names[:_MOST_ENVIRONMENTS]:
+                uses = self.store.uses(name)
+                if uses is not None and uses.base == self._base:
+                    self._others.append((name, uses.changed(self._installed)))
+        return self._others
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -224,7 +259,7 @@ class ResultsRun:
         if not self._environment:
             config, settings = self._config, self.run.settings
             counted_settings = settings.changed().items()
-            self._environment = environment_key(
+            self._base = base_key(
                 {
                     "options": _plain_options(config),
                     "ini": _ini(config.inipath),
@@ -232,6 +267,8 @@ class ResultsRun:
                     "directory": os.path.relpath(config.invocation_params.dir, config.rootpath),
                 }
             )
+            self._installed = installed(sys.path)
+            self._environment = environment_key(self._base, self._installed)
         return self._environment
 
     def trial_of(self, item: pytest.Item) -> Trial:
@@ -264,7 +301,11 @@ class ResultsRun:
         if self.recorder is None:
             return
         present = Present(self.root, self._environ, self._states())
-        for result in self.recorder.take(self.stacks, present, self.environment, self.patterns):
+        taken = self.recorder.take(self.stacks, present, self.environment, self.patterns)
+        if taken:
+            uses = self.recorder.distributions(self._base, self._installed, present)
+            self.store.put_uses(self.environment, uses)
+        for result in taken:
             self.store.put(result)
         self.not_saved.update(self.recorder.skipped.values())
         self.recorder.skipped.clear()
@@ -367,23 +408,37 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, str | int | float | bool)
 
 
-def decide(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests that are left to run, after their markers were checked."""
+def decide(config: pytest.Config, items: list[pytest.Item], *, final: bool) -> list[pytest.Item]:
+    """Return the tests that are left to run, after their markers were checked.
+
+    Args:
+        config: of this process.
+        items: the tests.
+        final: whether these are the tests of the run, and no other ones.
+    """
     results = config.stash[RUN].results
     if results is None or results.recorder is None:
         return items
+    new = [item for item in items if not (RESULT in item.stash or WHY_RUN in item.stash)]
+    if new:
+        _decide(results, results.recorder, new)
+    left = [item for item in items if RESULT not in item.stash]
+    if final:
+        left += results.choose([item for item in items if RESULT in item.stash])
+        if left:
+            results.recorder.collected |= {results.file_of(item) for item in items}
+        else:
+            results.close()
+    return left
+
+
+def _decide(results: ResultsRun, recorder: Recorder, items: list[pytest.Item]) -> None:
     with usage_errors():
         for item in items:
             declared(item)
-    recorder = results.recorder
     recorder.switch(OUTSIDE)
     recorder.trace.pause()
     try:
-        left = results.decide(items)
+        results.decide(items)
     finally:
         recorder.trace.resume()
-    if left:
-        recorder.collected |= {results.file_of(item) for item in items}
-    else:
-        results.close()
-    return left

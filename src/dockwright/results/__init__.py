@@ -6,7 +6,8 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.results.check import Present
-    from dockwright.results.environment import environment_key
+    from dockwright.results.distributions import Change, Distribution, Uses, installed
+    from dockwright.results.environment import base_key, environment_key
     from dockwright.results.record import Recorder, Trial
     from dockwright.results.stacks import StackState, StackStates
     from dockwright.results.store import Result, ResultStore
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OUTSIDE",
+    "Change",
+    "Distribution",
     "Present",
     "Recorder",
     "Result",
@@ -21,14 +24,18 @@ __all__ = [
     "StackState",
     "StackStates",
     "Trial",
+    "Uses",
+    "base_key",
     "environment_key",
+    "installed",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
         "check": ("Present",),
-        "environment": ("environment_key",),
+        "distributions": ("Change", "Distribution", "Uses", "installed"),
+        "environment": ("base_key", "environment_key"),
         "record": ("Recorder", "Trial"),
         "stacks": ("StackState", "StackStates"),
         "store": ("Result", "ResultStore"),

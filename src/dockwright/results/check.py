@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from dockwright.results.environment import digest, variables_of
-from dockwright.results.sources import Sources
+from dockwright.results.environment import digest, names_in, own_names
+from dockwright.results.sources import Source, Sources
 from dockwright.results.stacks import StackStates
 from dockwright.results.store import Result
 from dockwright.results.witness import TOOLS
@@ -35,7 +35,9 @@ class Present:
         self._patterns: dict[str, str] = {}
         self._modules: dict[str, str | None] = {}
         self._conftests: dict[Path, tuple[str, ...]] = {}
-        self._variables: dict[frozenset[str], dict[str, str]] = {}
+        self._own_names = own_names(environ)
+        self._names: dict[tuple[str, int], frozenset[str]] = {}
+        self._hashes = {name: digest(value) for name, value in environ.items()}
 
     def why_not(self, result: Result, directory: Path) -> str:
         """Return the first change that a result does not allow; empty: it still holds.
@@ -144,14 +146,37 @@ class Present:
         ]
         return digest("\0".join(told))
 
-    def variables(self, code: Iterable[str]) -> dict[str, str]:
-        """Return hashes of the environment variables that files may read."""
-        key = frozenset(code)
-        if key not in self._variables:
-            found = [source for name in key if (source := self.sources.get(name)) is not None]
-            words = (each.words for each in found)
-            self._variables[key] = variables_of(words, self._environ)
-        return self._variables[key]
+    def variables(self, code: Mapping[str, tuple[str, list[int] | None]]) -> dict[str, str]:
+        """Return hashes of the environment variables that code may read.
+
+        Args:
+            code: the blocks that count, by file, as a `Result` has them.
+        """
+        names = set(self._own_names)
+        for file, (_, blocks) in code.items():
+            source = self.sources.get(file)
+            if source is not None:
+                names.update(*(self._names_of(source, file, p) for p in source.parts_of(blocks)))
+        return {name: self._hashes[name] for name in names}
+
+    def names_any(self, code: Iterable[str], words: Mapping[str, frozenset[str]]) -> str:
+        """Return a distribution that files name, or may load by a name that they do not say.
+
+        Args:
+            code: the files.
+            words: what names each distribution.
+        """
+        for file in code if words else ():
+            source = self.sources.get(file)
+            for name, found in words.items():
+                if source is None or source.imports_by_name or source.mentions(found):
+                    return name
+        return ""
+
+    def _names_of(self, source: Source, file: str, part: int) -> frozenset[str]:
+        if (file, part) not in self._names:
+            self._names[file, part] = names_in(source.words_of(part), self._environ)
+        return self._names[file, part]
 
 
 def _differences(before: Mapping[str, str], now: object) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockwright.results.check import Present
+from dockwright.results.distributions import Distribution, Uses, loaded_names, uses_of
 from dockwright.results.graph import Graph, loaded_files
 from dockwright.results.stacks import StackStates
 from dockwright.results.store import Result
@@ -70,6 +71,8 @@ class Recorder:
         self.seeds: set[str] = set()
         """The files with hooks that seed stacks."""
         self.began_ns = time.time_ns() - _CLOCK_NS
+        self.loaded_before: frozenset[str] = frozenset()
+        """The names of distributions' modules that were loaded before anything of the suite."""
         self.skipped: dict[str, str] = {}
         """Why the result of a test was not saved."""
         self._pending: list[Trial] = []
@@ -82,6 +85,7 @@ class Recorder:
 
     def start(self) -> None:
         """Start to trace and to watch; as early as possible."""
+        self.loaded_before = loaded_names()
         self._note_imports(OUTSIDE)
         self.trace.start()
         self.witness.start()
@@ -138,6 +142,19 @@ class Recorder:
                 results.append(made.result(environment, patterns))
         self._pending.clear()
         return results
+
+    def distributions(self, base: str, now: Mapping[str, Distribution], present: Present) -> Uses:
+        """Return what the tests of this process used of the installed distributions.
+
+        Args:
+            base: the key of the environment without them.
+            now: the installed distributions.
+            present: the project.
+        """
+        files = {*loaded_files(self.root).values(), *self.collected}
+        sources = [found for each in files if (found := present.sources.get(each)) is not None]
+        words = frozenset(word for each in sources for word in each.words)
+        return uses_of(base, now, self.loaded_before, self.witness.metadata, words)
 
     def _keep(self, lines: Mapping[str, Lines], present: Present) -> None:
         """Keep the lines of contexts whose effects later tests may use."""

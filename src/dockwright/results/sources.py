@@ -136,6 +136,53 @@ class Source:
         """The words in it."""
         return frozenset(_WORD.findall(self.content))
 
+    def mentions(self, names: Iterable[str]) -> bool:
+        """Return whether one of these names is a word in it."""
+        return any(name.encode() in self.words for name in names)
+
+    def parts_of(self, blocks: Iterable[int] | None) -> frozenset[int]:
+        """Return the parts with the words that count: 0 for the module, else lines of functions.
+
+        Args:
+            blocks: the checksums of the blocks that count; None: all of the file does.
+        """
+        if blocks is None:
+            return frozenset({0, *self._texts})
+        starts = (self._starts.get(each) for each in blocks)
+        return frozenset({0, *(start for start in starts if start in self._texts)})
+
+    def words_of(self, part: int) -> frozenset[bytes]:
+        """Return the words of a part: of the module without functions, or of one function."""
+        text = self._texts[part] if part else self._module_text
+        return frozenset(_WORD.findall(text))
+
+    @cached_property
+    def _starts(self) -> dict[int, int]:
+        """The first lines of blocks, by their checksums."""
+        found = zip(self._module.checksums, self._module.blocks, strict=True)
+        return {checksum: block.start for checksum, block in found}
+
+    @cached_property
+    def _texts(self) -> dict[int, bytes]:
+        """The bodies of functions by their first lines, nested functions included."""
+        lines = self.content.splitlines()
+        return {
+            range_[0]: b"\n".join(lines[range_[0] - 1 : range_[-1]])
+            for node in ast.walk(self._tree)
+            if _is_function(node) and (range_ := _lines(node))[0] > _header_end(node)
+        }
+
+    @cached_property
+    def _module_text(self) -> bytes:
+        inside = {
+            line
+            for node in ast.walk(self._tree)
+            if _is_function(node) and node.body[0].lineno in self._texts
+            for line in _lines(node)
+        }
+        lines = enumerate(self.content.splitlines(), 1)
+        return b"\n".join(line for number, line in lines if number not in inside)
+
 
 class Sources:
     """The files of a project, each read once.
@@ -168,6 +215,12 @@ def _is_function(node: ast.AST) -> TypeGuard[_Function]:
 def _lines(function: _Function) -> range:
     """Return the lines of a function's body."""
     return range(function.body[0].lineno, (function.end_lineno or function.lineno) + 1)
+
+
+def _header_end(function: _Function) -> int:
+    """Return the last line of what stands before a function's body."""
+    header = [*ast.walk(function.args), *([function.returns] if function.returns else [])]
+    return max(function.lineno, *(getattr(each, "end_lineno", 0) or 0 for each in header))
 
 
 def _is_constant(node: ast.stmt) -> bool:

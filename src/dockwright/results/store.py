@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from dockwright._files import locked, write_file
+from dockwright.results.distributions import Uses
 
-FORMAT = 1
+FORMAT = 2
 """Of an entry; entries of another one are not read."""
 
 MOST_BYTES = 200 << 20
@@ -88,10 +89,49 @@ class ResultStore:
 
     def put(self, result: Result) -> None:
         """Save a result, in place of an earlier one of the same test and environment."""
-        file = self._file(result.test, result.environment)
+        self._write(self._file(result.test, result.environment), _encoded(result))
+
+    def _write(self, file: Path, content: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(file.parent / ".lock", create=True):
-            write_file(file, _encoded(result))
+            write_file(file, content)
+
+    def put_uses(self, environment: str, uses: Uses) -> None:
+        """Save what the tests of an environment used of its distributions, beside what is known."""
+        known = self.uses(environment)
+        merged = known.added(uses) if known else uses
+        if merged != known:
+            told = {
+                "base": merged.base,
+                "contents": dict(merged.contents),
+                "loaded": sorted(merged.loaded),
+                "everywhere": sorted(merged.everywhere),
+                "words": {name: sorted(words) for name, words in merged.words.items()},
+            }
+            self._write(self._uses_file(environment), _wrapped(told))
+
+    def uses(self, environment: str) -> Uses | None:
+        """Return what the tests of an environment used; None: it is unknown."""
+        try:
+            found = _unwrapped(self._uses_file(environment).read_bytes())
+            if found is None:
+                return None
+            words = {name: frozenset(each) for name, each in found["words"].items()}
+            loaded, everywhere = frozenset(found["loaded"]), frozenset(found["everywhere"])
+            return Uses(found["base"], found["contents"], loaded, everywhere, words)
+        except (OSError, KeyError, TypeError, AttributeError):
+            return None
+
+    def environments(self) -> list[str]:
+        """Return the environments with results, the latest first."""
+        files = [(file.stat().st_mtime, file.stem) for file in self._environments()]
+        return [name for _, name in sorted(files, reverse=True)]
+
+    def _environments(self) -> list[Path]:
+        return list((self.directory / "environments").glob("*.json"))
+
+    def _uses_file(self, environment: str) -> Path:
+        return self.directory / "environments" / f"{environment}.json"
 
     def forget(self, test: str, environment: str) -> None:
         """Remove the result of a test that did not pass now."""
@@ -137,6 +177,10 @@ class ResultStore:
             if used > MOST_BYTES or now - status.st_mtime > LONGEST_UNUSED_S:
                 with suppress(OSError):
                     file.unlink()
+        for file in self._environments():
+            with suppress(OSError):
+                if now - file.stat().st_mtime > LONGEST_UNUSED_S:
+                    file.unlink()
 
     def _file(self, test: str, environment: str) -> Path:
         name = hashlib.sha256(f"{environment}\0{test}".encode(errors="surrogateescape"))
@@ -145,17 +189,25 @@ class ResultStore:
 
 
 def _encoded(result: Result) -> bytes:
-    told = {each.name: getattr(result, each.name) for each in fields(result)}
-    body = json.dumps({"format": FORMAT, **told}, sort_keys=True).encode()
+    return _wrapped({each.name: getattr(result, each.name) for each in fields(result)})
+
+
+def _wrapped(values: Mapping[str, object]) -> bytes:
+    body = json.dumps({"format": FORMAT, **values}, sort_keys=True).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def _decoded(content: bytes) -> Result | None:
+def _unwrapped(content: bytes) -> dict[str, Any] | None:
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
     found: dict[str, Any] = json.loads(body)
-    if found.pop("format", None) != FORMAT:
+    return found if found.pop("format", None) == FORMAT else None
+
+
+def _decoded(content: bytes) -> Result | None:
+    found = _unwrapped(content)
+    if found is None:
         return None
     try:
         code = {name: (digest, blocks) for name, (digest, blocks) in found.pop("code").items()}

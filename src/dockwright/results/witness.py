@@ -28,13 +28,26 @@ _SOURCE_READERS = ("importlib", "_frozen_importlib", "linecache", "tokenize", "i
 """Modules that read Python files to run or show them; the trace covers what they read."""
 
 _OURS = ("dockwright", "testmon", "coverage", "_pytest", "pluggy", "xdist", "execnet")
-_PLACES = ("stdlib", "platstdlib", "purelib", "platlib")
-INSTALLED = tuple(
+SITES = tuple(
     f"{os.path.realpath(path)}/"
-    for path in {
-        *(sysconfig.get_path(name) for name in _PLACES),
-        *([sys.prefix] if sys.prefix != sys.base_prefix else []),
-    }
+    for path in dict.fromkeys(
+        [
+            *(sysconfig.get_path(name) for name in ("purelib", "platlib")),
+            *(each for each in sys.path if each.endswith(("site-packages", "dist-packages"))),
+        ]
+    )
+)
+"""Where distributions are installed."""
+
+INSTALLED = (
+    *SITES,
+    *(
+        f"{os.path.realpath(path)}/"
+        for path in {
+            *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")),
+            *([sys.prefix] if sys.prefix != sys.base_prefix else []),
+        }
+    ),
 )
 """Where Python and distributions are: their versions count, not their files."""
 
@@ -78,6 +91,8 @@ class Witness:
         self.root = str(root)
         self.context = OUTSIDE
         self.observed: dict[str, Observed] = {}
+        self.metadata: set[str] = set()
+        """The installed distributions whose metadata was read, by name and version."""
         self._active = False
         self._servers: WeakSet[Any] = WeakSet()
         self._temporary = f"{os.path.realpath(tempfile.gettempdir())}/"
@@ -146,6 +161,8 @@ class Witness:
             return None
         path = _absolute(given)
         inside = path.startswith(f"{self.root}/")
+        if ".dist-info/" in path and not self._callers()[0].startswith("dockwright"):
+            self.metadata.add(Path(path).parent.stem)
         if path.startswith(INSTALLED) or not TOOLS.isdisjoint(path.split("/")):
             return None
         if not inside and f"{path}/".startswith(("/dev/", "/proc/", "/sys/", self._temporary)):
