@@ -79,6 +79,11 @@ def baselines_directory(environ: Mapping[str, str]) -> Path:
     return cache_directory(environ) / "baselines"
 
 
+def builds_directory(environ: Mapping[str, str]) -> Path:
+    """Return the directory that says which image each build gave."""
+    return cache_directory(environ) / "builds"
+
+
 def results_directory(environ: Mapping[str, str], project: str) -> Path:
     """Return the directory with the saved results of a project, given by its hash."""
     return cache_directory(environ) / "results" / project

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.cache import BaselineStore
+from dockwright.cache import BaselineStore, Builds, FileDigests, Savings
 from dockwright.cache.store import FROZEN
 from dockwright.cli.errors import run
 from dockwright.results import Result, ResultStore
@@ -154,7 +154,7 @@ def results(kept: BaselineStore) -> ResultStore:
     found = ResultStore(kept.directory.parent / "results" / "0123456789ab")
     for number in range(2):
         found.put(Result(f"test_{number}", "linux", 1.0, 0.5, {}))
-    found.count_use(3, 4.5)
+    found.savings.add(3, 4.5)
     old, _ = sorted(file for file, _ in found.files())
     os.utime(old, (time.time() - 10 * DAY_S,) * 2)
     return found
@@ -192,3 +192,42 @@ def test_clear_removes_results_unless_it_names_baselines(
     assert run(["cache", "clear", *arguments]) == 0
     assert len(list(results.files())) == left
     assert ("of tests" in capsys.readouterr().err) == (left < 2)
+
+
+def test_ls_says_what_each_kind_saved(
+    kept: BaselineStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builds = Builds(kept.directory.parent / "builds", FileDigests())
+    builds.put("a" * 64, "sha256:b", 2.0)
+    Savings(builds.directory).add(1, 2.0)
+    kept.count_use(1.5)
+    kept.count_use(-0.5)  # it took longer than the start that made it
+    assert run(["cache", "ls"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert f" B, used 2 times, 1.5 s saved, in {kept.directory}" in first
+    assert second == f"1 build, skipped 1 time, 2.0 s saved, in {builds.directory}"
+    assert run(["cache", "ls", "--json"]) == 0
+    found = [each for each in json.loads(capsys.readouterr().out) if each["kind"] != "baseline"]
+    assert [(each["kind"], each["hits"], each["saved_s"]) for each in found] == [
+        ("baselines", 2, 1.5),
+        ("builds", 1, 2.0),
+    ]
+    assert run(["cache", "clear", "1"]) == 0
+    assert builds.count() == 1
+    assert run(["cache", "clear"]) == 0
+    assert builds.count() == 0
+    assert "removed 1 build\n" in capsys.readouterr().err
+
+
+def test_export_and_import_move_results(
+    results: ResultStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "results.tar.gz"
+    assert run(["cache", "export", str(archive), "--root", str(tmp_path)]) == 0
+    assert re.search(r"wrote 0 results to .*results.tar.gz, \d+ B", capsys.readouterr().err)
+    assert run(["cache", "import", str(archive), "--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "added 0 results\n"
+    archive.write_text("something else")
+    assert run(["cache", "import", str(archive)]) == 2
+    assert "not an archive of results: " in capsys.readouterr().err
+    assert run(["cache", "import", str(tmp_path / "none")]) == 2

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from tests._support.known import KnownSuite
+from tests._support.project import COMMAND
 
 TESTS = {
     "conftest.py": """
@@ -311,6 +315,29 @@ def test_a_file_that_changes_during_the_run_is_no_input_to_trust(suite: KnownSui
     first = suite.run("test_a.py")
     assert "helper.py changed during the run" in first.text
     assert "test_it" in suite.run("test_a.py").ran
+
+
+def test_results_travel_to_another_checkout_and_cache(suite: KnownSuite, tmp_path: Path) -> None:
+    suite.run()
+    archive = tmp_path / "results.tar.gz"
+    environ = {**os.environ, "DOCKWRIGHT_CACHE_DIR": str(suite.place / "cache")}
+    there = KnownSuite(tmp_path / "elsewhere" / "deeper", tmp_path / "another place")
+    shutil.copytree(suite.path, there.path, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def command(*arguments: str, cwd: Path) -> str:
+        words = [*COMMAND, "cache", *arguments, str(archive)]
+        done = subprocess.run(
+            words, cwd=cwd, env=environ, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout + done.stderr
+
+    assert "wrote 3 results to " in command("export", cwd=suite.path)
+    environ["DOCKWRIGHT_CACHE_DIR"] = str(there.place / "cache")
+    assert "added 3 results" in command("import", cwd=there.path)
+    there.replace("test_a.py", "log.append(1)", "log.append(2)")
+    done = there.run()
+    assert done.reused == {"test_two", "test_three"}, done.text
+    assert done.ran == {"test_one"}
 
 
 @pytest.mark.soak

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
 import shutil
+import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dockwright.results import Result, ResultStore, store
+from dockwright.errors import UsageError
+from dockwright.results import Result, ResultStore, Uses, store
 
+LINUX = "0123456789abcdef" * 2
 RESULT = Result(
     test="test_a.py::test_it",
-    environment="linux",
+    environment=LINUX,
     made=1000.0,
     seconds=0.5,
     code={"test_a.py": ("1234", [1, -2]), "data.bin": ("5678", None)},
@@ -44,7 +48,7 @@ def test_a_result_comes_back_as_it_was(saved: ResultStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "environment"), [("test_a.py::test_other", "linux"), (RESULT.test, "macos")]
+    ("test", "environment"), [("test_a.py::test_other", LINUX), (RESULT.test, "macos")]
 )
 def test_results_of_other_tests_and_environments_do_not_count(
     saved: ResultStore, test: str, environment: str
@@ -124,7 +128,7 @@ def _write(directory: Path, number: int) -> None:
     mine = ResultStore(directory)
     for round_ in range(50):
         mine.put(replace(RESULT, seconds=float(number), made=float(round_)))
-        mine.count_use(1, 0.5)
+        mine.savings.add(1, 0.5)
 
 
 def test_writers_at_the_same_time_leave_whole_results(tmp_path: Path) -> None:
@@ -140,14 +144,110 @@ def test_writers_at_the_same_time_leave_whole_results(tmp_path: Path) -> None:
     found = ResultStore(tmp_path).get(RESULT.test, RESULT.environment)
     assert found is not None
     assert found.made == 49.0
-    assert ResultStore(tmp_path).use() == (150, 75.0)
+    assert ResultStore(tmp_path).savings.total() == (150, 75.0)
     assert [file.name for file in tmp_path.rglob("*.new")] == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"hits": "x"}', json.dumps({"hits": 3})])
 def test_damaged_counts_begin_again(saved: ResultStore, text: str) -> None:
-    saved.count_use(2, 1.0)
+    saved.savings.add(2, 1.0)
     (saved.directory / "use.json").write_text(text)
-    assert saved.use() == (0, 0.0)
-    saved.count_use(1, 0.5)
-    assert saved.use() == (1, 0.5)
+    assert saved.savings.total() == (0, 0.0)
+    saved.savings.add(1, 0.5)
+    assert saved.savings.total() == (1, 0.5)
+
+
+USES = Uses(
+    "base",
+    {"shop-1": "a", "driver-1": "b"},
+    frozenset({"shop", "driver"}),
+    frozenset({"shop-1"}),
+    {"driver-1": frozenset({"driver"})},
+)
+
+
+def test_what_an_environment_used_comes_back_and_grows(saved: ResultStore) -> None:
+    saved.put_uses(LINUX, USES)
+    assert saved.uses(LINUX) == USES
+    more = replace(USES, everywhere=frozenset({"driver-1"}), loaded=frozenset({"more"}))
+    saved.put_uses(LINUX, more)
+    assert saved.uses(LINUX) == USES.added(more)
+    assert saved.environments() == [LINUX]
+    assert len(list(saved.files())) == 1
+
+
+@pytest.mark.parametrize("position", range(0, 200, 7))
+def test_a_damaged_environment_is_none(saved: ResultStore, position: int) -> None:
+    saved.put_uses(LINUX, USES)
+    file = saved.directory / "environments" / f"{LINUX}.json"
+    content = bytearray(file.read_bytes())
+    content[position] ^= 1
+    file.write_bytes(content)
+    assert saved.uses(LINUX) is None
+
+
+def exported(store: ResultStore) -> io.BytesIO:
+    archive = io.BytesIO()
+    store.export(archive)
+    archive.seek(0)
+    return archive
+
+
+def test_results_of_another_machine_are_added(saved: ResultStore, tmp_path: Path) -> None:
+    saved.put_uses(LINUX, USES)
+    there = ResultStore(tmp_path / "there")
+    assert there.merge(exported(saved)) == (1, 0)
+    assert there.get(RESULT.test, LINUX) == RESULT
+    assert there.uses(LINUX) == USES
+    assert there.merge(exported(saved)) == (0, 0)
+
+
+def test_of_two_results_the_later_one_stays(saved: ResultStore, tmp_path: Path) -> None:
+    saved.put_uses(LINUX, USES)
+    there = ResultStore(tmp_path / "there")
+    there.put(replace(RESULT, made=2000.0))
+    assert there.merge(exported(saved)) == (0, 0)
+    found = there.get(RESULT.test, LINUX)
+    assert found is not None
+    assert found.made == 2000.0
+    saved.put(replace(RESULT, made=3000.0))
+    assert there.merge(exported(saved)) == (1, 0)
+
+
+def test_damaged_entries_of_an_archive_are_left_out(saved: ResultStore, tmp_path: Path) -> None:
+    saved.put_uses(LINUX, USES)
+    saved.put(replace(RESULT, test="test_b.py::test_it"))
+    file = only_file_of(saved, RESULT.test)
+    file.write_bytes(file.read_bytes()[:-3])
+    assert ResultStore(tmp_path / "there").merge(exported(saved)) == (1, 1)
+
+
+def test_results_without_their_environment_are_left_out(saved: ResultStore, tmp_path: Path) -> None:
+    assert ResultStore(tmp_path / "there").merge(exported(saved)) == (0, 1)
+
+
+def test_an_archive_writes_nowhere_else(saved: ResultStore, tmp_path: Path) -> None:
+    saved.put_uses(LINUX, USES)
+    file = only_file_of(saved, RESULT.test)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        tar.add(saved.directory / "environments" / f"{LINUX}.json", f"environments/{LINUX}.json")
+        tar.add(file, "../../outside.json")
+        tar.add(file, "/tmp/outside.json")
+        tar.add(saved.directory / "environments" / f"{LINUX}.json", "environments/../a.json")
+    archive.seek(0)
+    there = ResultStore(tmp_path / "there")
+    assert there.merge(archive) == (1, 1)
+    names = {str(each.relative_to(there.directory)) for each in there.directory.rglob("*.json")}
+    assert names == {f"environments/{LINUX}.json", str(file.relative_to(saved.directory))}
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x1f\x8b\x08\x00 half"])
+def test_another_file_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UsageError, match="not an archive of results"):
+        ResultStore(tmp_path).merge(io.BytesIO(content))
+
+
+def only_file_of(store: ResultStore, test: str) -> Path:
+    [found] = [f for f, _ in store.files() if test.encode() in f.read_bytes()]
+    return found

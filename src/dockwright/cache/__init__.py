@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
+    from dockwright.cache.builds import MISSING, Builds, build_key, image_id
     from dockwright.cache.files import FileDigests
     from dockwright.cache.frozen import FrozenPart, FrozenVolumes
     from dockwright.cache.keys import Key, Surroundings, content_key, left_out, start_key
+    from dockwright.cache.savings import Savings, Total
     from dockwright.cache.store import (
         BaselineStore,
         Bounds,
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "MISSING",
     "BaselineStore",
     "Bounds",
+    "Builds",
     "CorruptEntryError",
     "Draft",
     "FileDigests",
@@ -31,9 +35,13 @@ __all__ = [
     "Manifest",
     "NotCacheableError",
     "Part",
+    "Savings",
     "Stored",
     "Surroundings",
+    "Total",
+    "build_key",
     "content_key",
+    "image_id",
     "left_out",
     "start_key",
 ]
@@ -41,6 +49,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "builds": ("MISSING", "Builds", "build_key", "image_id"),
         "files": ("FileDigests",),
         "frozen": (
             "FrozenPart",
@@ -53,6 +62,7 @@ __getattr__ = lazily(
             "left_out",
             "start_key",
         ),
+        "savings": ("Savings", "Total"),
         "store": (
             "BaselineStore",
             "Bounds",

@@ -1,20 +1,34 @@
-"""``dockwright cache``: list and remove cached baselines and saved results of tests."""
+"""``dockwright cache``: list, remove and move baselines, builds and results of tests."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dockwright._text import age, counted, duration, format_size
-from dockwright.cache import BaselineStore, FrozenVolumes, Stored
-from dockwright.cli.options import current_engine, json_option, older_than_s
+from dockwright.cache import (
+    BaselineStore,
+    Builds,
+    FileDigests,
+    FrozenVolumes,
+    Savings,
+    Stored,
+    Total,
+)
+from dockwright.cli.options import current_engine, json_option, older_than_s, root_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.errors import DockwrightError, UsageError
-from dockwright.paths import baselines_directory, results_directory
+from dockwright.paths import (
+    baselines_directory,
+    builds_directory,
+    project_hash,
+    results_directory,
+)
 
 if TYPE_CHECKING:
     from dockwright.results import ResultStore
@@ -24,7 +38,7 @@ _SHOWN_KEY = 12
 
 @click.group()
 def cache() -> None:
-    """List and remove what is cached for later runs: baselines, and results of tests.
+    """List, remove and move what is cached for later runs: baselines, builds, results of tests.
 
     The data that a stack's first start initialises (initdb, init files, migrations) is stored under
     a key of its inputs. Later copies start from it: the volumes of a copy are thin layers above
@@ -32,25 +46,30 @@ def cache() -> None:
     were not used for 30 days are removed automatically, and so are the least recently used ones
     beyond 5 GB, frozen volumes included. Set DOCKWRIGHT_CACHE_DIR to store them elsewhere.
 
-    The results of tests that --dockwright-results=use reuses are stored beside them, at most 200 MB
-    of each project.
+    Beside them is noted which image each build gave, so that it is not repeated while nothing that
+    the image is made from has changed; and the results of tests that --dockwright-results=use
+    reuses, at most 200 MB of each project.
     """
 
 
 @cache.command(
     epilog="""\b
 Examples:
-  dockwright cache ls          one line for each baseline, most recently used first
+  dockwright cache ls          one line for each baseline, most recently used first, and for
+                               each kind how often it was used and what that saved
   dockwright cache ls --json   with all inputs of each key
 """
 )
 @json_option
 def ls(*, as_json: bool) -> None:
-    """List the cached baselines, and how often saved results of tests were reused."""
-    store = _store()
+    """List the cached baselines, and what they, builds and results of tests have saved."""
+    store, builds = _store(), _builds()
     entries, results = store.entries(), _results()
+    used, skipped = Savings(store.directory).total(), Savings(builds.directory).total()
     if as_json:
-        print_json([*map(_document, entries), *map(_results_document, results)])
+        kinds = (("baselines", used, store.directory), ("builds", skipped, builds.directory))
+        totals = [_total_document(*each) for each in kinds if each[1].hits]
+        print_json([*map(_document, entries), *totals, *map(_results_document, results)])
         return
     if entries:
         print_table(("KEY", "STACK", "SIZE", "VOLUMES", "START", "AGE", "USED"), _rows(entries))
@@ -59,15 +78,23 @@ def ls(*, as_json: bool) -> None:
     on_engine = f" ({format_size(frozen)} of it in volumes on the engine)" if frozen else ""
     note(
         f"{counted(len(entries), 'baseline')}, {format_size(total)}{on_engine}, "
-        f"in {store.directory}"
+        f"{_saved('used', used)}in {store.directory}"
     )
+    if known := builds.count():
+        note(f"{counted(known, 'build')}, {_saved('skipped', skipped)}in {builds.directory}")
     for found in results:
-        hits, saved_s = found.use()
         sizes = [status.st_size for _, status in found.files()]
         note(
-            f"{counted(len(sizes), 'result')} of tests, {format_size(sum(sizes))}, reused "
-            f"{counted(hits, 'time')}, {duration(saved_s)} saved, in {found.directory}"
+            f"{counted(len(sizes), 'result')} of tests, {format_size(sum(sizes))}, "
+            f"{_saved('reused', found.savings.total())}in {found.directory}"
         )
+
+
+def _saved(word: str, total: Total) -> str:
+    """Return how often something was used and what that saved; empty: it was never used."""
+    if not total.hits:
+        return ""
+    return f"{word} {counted(total.hits, 'time')}, {duration(total.saved_s)} saved, "
 
 
 @cache.command(
@@ -85,8 +112,9 @@ Examples:
 def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
     """Remove cached baselines: all of them, or those whose key starts with KEY.
 
-    The next run initialises its stacks again and caches the result. Without KEY, the saved results
-    of tests are removed as well, and the next run runs these tests.
+    The next run initialises its stacks again and caches the result. Without KEY, the notes about
+    builds and the saved results of tests are removed as well, and the next run builds these images
+    and runs these tests.
     """
     store = _store()
     unused_s = older_than_s(older_than) if older_than else 0.0
@@ -103,8 +131,50 @@ def clear(*, keys: tuple[str, ...], older_than: str | None) -> None:
         note(f"kept {counted(len(in_use), 'baseline')}: in use by the start of a stack")
     if frozen:
         _remove_frozen(store)
+    if not keys and (removed := _builds().clear(unused_s)):
+        note(f"removed {counted(removed, 'build')}")
     if not keys and (removed := sum(each.clear(unused_s) for each in _results())):
         note(f"removed {counted(removed, 'result')} of tests")
+
+
+@cache.command(
+    epilog="""\b
+Examples:
+  dockwright cache export results.tar.gz                     on the machine where the tests ran
+  dockwright cache import results.tar.gz                     on another one
+  pytest --dockwright-results=use                            reuses what holds there as well
+"""
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@root_option
+def export(file: Path, root: Path) -> None:
+    """Write the saved results of this project's tests into FILE, a tar.gz, for another machine."""
+    store = _results_of(root)
+    with file.open("wb") as stream:
+        count = store.export(stream)
+    note(f"wrote {counted(count, 'result')} to {file}, {format_size(file.stat().st_size)}")
+
+
+@cache.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@root_option
+def import_(file: Path, root: Path) -> None:
+    """Add the results in FILE to those of this project's tests.
+
+    Of two results of a test the later one stays. A result is reused only where all that the test
+    depends on is the same: code, stacks, the engine's version, Python, distributions. It says that
+    a test passed: import only files of machines that you trust.
+    """
+    with file.open("rb") as stream:
+        new, bad = _results_of(root).merge(stream)
+    left_out = f"; {counted(bad, 'damaged entry', 'damaged entries')} left out" if bad else ""
+    note(f"added {counted(new, 'result')}{left_out}")
+
+
+def _results_of(root: Path) -> ResultStore:
+    from dockwright.results import ResultStore
+
+    return ResultStore(results_directory(os.environ, project_hash(root)))
 
 
 def _remove_frozen(store: BaselineStore) -> None:
@@ -120,6 +190,10 @@ def _remove_frozen(store: BaselineStore) -> None:
 
 def _store() -> BaselineStore:
     return BaselineStore(baselines_directory(os.environ))
+
+
+def _builds() -> Builds:
+    return Builds(builds_directory(os.environ), FileDigests())
 
 
 def _results() -> list[ResultStore]:
@@ -158,7 +232,7 @@ def _rows(entries: Sequence[Stored]) -> list[tuple[str, ...]]:
 
 
 def _results_document(store: ResultStore) -> dict[str, object]:
-    hits, saved_s = store.use()
+    hits, saved_s = store.savings.total()
     found = [status for _, status in store.files()]
     return {
         "kind": "results",
@@ -169,6 +243,15 @@ def _results_document(store: ResultStore) -> dict[str, object]:
         "hits": hits,
         "saved_s": round(saved_s, 3),
         "directory": str(store.directory),
+    }
+
+
+def _total_document(kind: str, total: Total, directory: Path) -> dict[str, object]:
+    return {
+        "kind": kind,
+        "hits": total.hits,
+        "saved_s": round(total.saved_s, 3),
+        "directory": str(directory),
     }
 
 

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from dockwright.compose.dotenv import read_env_file
     from dockwright.compose.loading import LoadOptions, check_name, discover, load, locate
     from dockwright.compose.output import service_hashes, to_json, to_yaml
-    from dockwright.compose.spec import ProjectPlace
+    from dockwright.compose.spec import ProjectPlace, hash_below
 
 __all__ = [
     "LoadOptions",
     "ProjectPlace",
     "check_name",
     "discover",
+    "hash_below",
     "load",
     "locate",
     "read_env_file",
@@ -42,6 +43,6 @@ __getattr__ = lazily(
             "to_json",
             "to_yaml",
         ),
-        "spec": ("ProjectPlace",),
+        "spec": ("ProjectPlace", "hash_below"),
     },
 )

@@ -33,6 +33,9 @@ from dockwright.untrusted import UnreadableError, read_plain
 
 _MAX_BYTES = 64 << 20  # of a secret or config
 _NAMED = ("networks", "volumes", "secrets", "configs")
+_PATHS = ("source", "context", "file", "path")
+_FREE = ("environment", "labels", "args", "annotations", "sysctls", "driver_opts", "options")
+"""Where a file has names of its own, which are no keys of paths."""
 
 
 def content_hash(
@@ -46,6 +49,42 @@ def content_hash(
     The content of files and variables behind secrets and configs counts; that of bind mounts and
     build contexts does not.
     """
+    files = _file_digests(tree)
+    text = json.dumps(
+        [*_content(document, services, processes), files], sort_keys=True, default=str
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_below(spec: StackSpec, root: Path) -> str:
+    """Return a hash like `content_hash` that is the same wherever the project lies.
+
+    Args:
+        spec: the stack.
+        root: the project's directory: paths below it count relative to it.
+    """
+    content = _content(spec.document, spec.services, spec.processes)
+    parts = [_below(content, f"{root}/"), _file_digests(spec.document), dict(spec.contents)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _below(value: Any, root: str, key: str = "") -> Any:
+    """Return a value in which paths below a directory are relative to it."""
+    if isinstance(value, Mapping):
+        return {k: v if k in _FREE else _below(v, root, k) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_below(each, root, key) for each in value]
+    if key in _PATHS and isinstance(value, str) and f"{value}/".startswith(root):
+        return f"./{value[len(root) :]}"
+    return value
+
+
+def _content(
+    document: Mapping[str, Any],
+    services: Mapping[str, ServiceSpec],
+    processes: Mapping[str, ProcessSpec],
+) -> list[Any]:
+    """Return all that decides what a stack is, beside the files of secrets and configs."""
     project = document.get("name")
     content: dict[str, Any] = {key: value for key, value in document.items() if key != "name"}
     for section in _NAMED:
@@ -53,19 +92,20 @@ def content_hash(
             key: _without_derived_name(resource, f"{project}_{key}")
             for key, resource in (document.get(section) or {}).items()
         }
-    files = [
-        (section, key, _digest(Path(resource["file"])))
-        for section in ("secrets", "configs")
-        for key, resource in (tree.get(section) or {}).items()
-        if resource.get("file")
-    ]
     options = {
         name: [service.reset, service.options, service.durable, service.ready]
         for name, service in services.items()
     }
-    native = {name: asdict(process) for name, process in processes.items()}
-    text = json.dumps([content, files, options, native], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return [content, options, {name: asdict(process) for name, process in processes.items()}]
+
+
+def _file_digests(sections: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+    return [
+        (section, key, _digest(Path(resource["file"])))
+        for section in ("secrets", "configs")
+        for key, resource in (sections.get(section) or {}).items()
+        if resource.get("file")
+    ]
 
 
 def _without_derived_name(resource: Any, derived: str) -> Any:

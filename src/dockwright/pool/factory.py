@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from dockwright.cache import BaselineStore, FileDigests
+from dockwright.cache import BaselineStore, Builds, FileDigests
 from dockwright.engine import Engine, current_owner, parallel
 from dockwright.model import Ownership, StackSpec
 from dockwright.pool.lease import SeedKey
@@ -114,6 +114,7 @@ class FactoryOptions:
         advice: takes what a Compose file could say better.
         store: where baselines are kept for later sessions; None: nowhere.
         files: reads the files that starts read.
+        builds: knows which images need not be built again; None: all are built.
         free_ports: chooses the host ports of the copies.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
@@ -126,6 +127,7 @@ class FactoryOptions:
     advice: Advice = field(default_factory=Advice)
     store: BaselineStore | None = None
     files: FileDigests = field(default_factory=FileDigests)
+    builds: Builds | None = None
     free_ports: FreePorts = field(default_factory=FreePorts)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -162,7 +164,7 @@ class Factory:
         self.sole = sole_reason(self.spec)
         if self.ports != "free":
             self.sole = self.sole or "it has the host ports that its Compose file declares"
-        self._images = Images(self.engine, disposable=True)
+        self._images = Images(self.engine, disposable=True, builds=self.options.builds)
         self._silent_ports = SilentPorts(partial(self.options.advice.silent, self.name))
 
     @property

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
-from dockwright.cache import FileDigests, Key, Surroundings, start_key
+from dockwright.cache import FileDigests, Key, Surroundings, build_key, image_id, start_key
 from dockwright.engine import BuildRequest, Engine
-from dockwright.engine.build import base_images
-from dockwright.errors import ImageBuildError, ImageMissingError, NoSuchObjectError
+from dockwright.errors import ImageBuildError
 from dockwright.model import ServiceSpec, StackSpec
-
-MISSING = "not there yet"
-"""Stands for an image that the engine does not have."""
 
 
 class Freshness:
@@ -63,24 +57,13 @@ class Freshness:
 
     def _build(self, request: BuildRequest, ids: dict[str, str]) -> str:
         """Return what stands for an image that is built from a context."""
-        from dockwright.engine.build import context_files
-
         try:
-            text = request.dockerfile_text()
+            return f"built from {build_key(request, self.files, partial(self._id, ids=ids))}"
         except ImageBuildError as failure:
             return f"cannot be built: {failure.message}"
-        contexts = [self.files.listed(request.context, context_files(request))]
-        paths = [*map(Path, request.additional_contexts.values()), *request.secret_files.values()]
-        contexts += [self.files.state(path) for path in paths if path.exists()]
-        bases = [self._id(name, ids) for name in base_images(text, request.args)]
-        inputs = json.dumps([text, contexts, bases])
-        return f"built from {hashlib.sha256(inputs.encode(errors='surrogateescape')).hexdigest()}"
 
     def _id(self, reference: str, ids: dict[str, str]) -> str:
         """Return the id of an image, looked up once."""
         if reference not in ids:
-            try:
-                ids[reference] = str(self._engine.inspect_image(reference)["Id"])
-            except (ImageMissingError, NoSuchObjectError):
-                ids[reference] = MISSING
+            ids[reference] = image_id(self._engine, reference)
         return ids[reference]

@@ -12,12 +12,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from dockwright import __version__
-from dockwright.cache import BaselineStore
+from dockwright.cache import BaselineStore, Builds, FileDigests
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError, EngineError
 from dockwright.model import Requirement, StackSpec, Trace
-from dockwright.paths import baselines_directory, home_directory, project_hash, state_directory
+from dockwright.paths import (
+    baselines_directory,
+    builds_directory,
+    home_directory,
+    project_hash,
+    state_directory,
+)
 from dockwright.pool.factory import Factory, FactoryOptions
 from dockwright.pool.freshness import Freshness
 from dockwright.pool.journal import RetainedStacks, Workspace
@@ -303,6 +309,7 @@ class PoolService:
                 advice=self._advice,
                 files=self._freshness.files,
                 store=self._store(),
+                builds=self._builds(self._freshness.files),
             )
             timeline = PoolTimeline(self._journal, self._sampler.look, self._advice)
             self._pool = Pool(engine, max_stacks=self._settings.max_stacks, timeline=timeline)
@@ -314,6 +321,11 @@ class PoolService:
         if not self._settings.cache_baselines:
             return None
         return BaselineStore(baselines_directory(os.environ))
+
+    def _builds(self, files: FileDigests) -> Builds | None:
+        if not self._settings.cache_baselines:
+            return None
+        return Builds(builds_directory(os.environ), files)
 
     def _reap(self, engine: Engine) -> None:
         try:

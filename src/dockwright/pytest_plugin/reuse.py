@@ -235,7 +235,7 @@ class Count:
             results.run.failed_by = results.differs[0]
         with surviving(session.config, "count reused results"):
             if results.reused:
-                results.store.count_use(results.reused, results.saved_s)
+                results.store.savings.add(results.reused, results.saved_s)
             results.store.tidy()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -89,8 +90,12 @@ def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) ->
     if not sources:
         return None
     digest = hashlib.sha256()
-    for file in [*sorted({Path(source) for source in sources if source}), *_files(inputs)]:
-        digest.update(f"{file}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    hooks = sorted({Path(source).absolute() for source in sources if source})
+    files = [*hooks, *(file.absolute() for file in _files(inputs))]
+    place = os.path.commonpath([file.parent for file in files])  # checkouts may be anywhere
+    for file in files:
+        name = os.path.relpath(file, place)
+        digest.update(f"{name}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
     if not inputs:  # what else the hooks read is unknown: nothing may outlive the run
         digest.update(run_id.encode())
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.cache import FileDigests
-from dockwright.compose import load
+from dockwright.cache import MISSING, FileDigests
+from dockwright.compose import hash_below, load
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError, explained
 from dockwright.model import ServiceSpec, StackSpec
-from dockwright.pool.freshness import MISSING, Freshness
+from dockwright.pool.freshness import Freshness
 from dockwright.pool.session import load_options
 from dockwright.settings import DEFAULT_STACK, Settings, selected
 
@@ -92,8 +92,10 @@ class StackStates:
             self._freshness = Freshness(engine, self._environ, FileDigests(tests=True))
         spec = load(load_options(self._settings, name, self._environ))
         version = engine.version()
+        root = self._settings.root
         inputs = {
-            **self._freshness.state(spec).inputs,
+            **_below(root, self._freshness.state(spec).inputs),
+            "spec": hash_below(spec, root),
             "engine": f"{version.kind} {version.server} {version.os}/{version.arch}",
             "ports": self._settings.ports_of(name),
             "seed": self._seed,
@@ -101,6 +103,11 @@ class StackStates:
         missing = [each for each, value in inputs.items() if value == MISSING]
         unknown = f"stack {name}: the {missing[0]} is not on the engine" if missing else ""
         return StackState(inputs, next(_obstacles(name, spec, self._settings.root), ""), unknown)
+
+
+def _below(root: Path, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return inputs whose names have paths below a directory relative to it."""
+    return {name.replace(f"file {root}/", "file "): value for name, value in inputs.items()}
 
 
 def _obstacles(name: str, spec: StackSpec, root: Path) -> Iterator[str]:

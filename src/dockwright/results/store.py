@@ -6,14 +6,19 @@ import hashlib
 import json
 import logging
 import os
+import re
+import tarfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dockwright._files import locked, write_file
+from dockwright.cache import Savings
+from dockwright.errors import UsageError
 from dockwright.results.distributions import Uses
 
 FORMAT = 2
@@ -24,6 +29,9 @@ MOST_BYTES = 200 << 20
 
 LONGEST_UNUSED_S = 30 * 86400.0
 """A result that was not used for so long is removed."""
+
+_MOST_ENTRY_BYTES = 4 << 20
+_ENVIRONMENT = re.compile("[0-9a-f]{32}")
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +79,8 @@ class ResultStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.savings = Savings(directory)
+        """How often results were reused, and how much time that saved."""
 
     def get(self, test: str, environment: str) -> Result | None:
         """Return the result of a test; None: there is none, or it is damaged."""
@@ -113,13 +123,8 @@ class ResultStore:
     def uses(self, environment: str) -> Uses | None:
         """Return what the tests of an environment used; None: it is unknown."""
         try:
-            found = _unwrapped(self._uses_file(environment).read_bytes())
-            if found is None:
-                return None
-            words = {name: frozenset(each) for name, each in found["words"].items()}
-            loaded, everywhere = frozenset(found["loaded"]), frozenset(found["everywhere"])
-            return Uses(found["base"], found["contents"], loaded, everywhere, words)
-        except (OSError, KeyError, TypeError, AttributeError):
+            return _decoded_uses(self._uses_file(environment).read_bytes())
+        except OSError:
             return None
 
     def environments(self) -> list[str]:
@@ -138,27 +143,71 @@ class ResultStore:
         with suppress(OSError):
             self._file(test, environment).unlink()
 
-    def count_use(self, hits: int, saved_s: float) -> None:
-        """Add to the number of results that were reused, and to the time that this saved."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(self.directory / ".lock", create=True):
-            before_hits, before_s = self.use()
-            told = {"hits": before_hits + hits, "saved_s": before_s + saved_s}
-            write_file(self.directory / "use.json", json.dumps(told).encode())
-
-    def use(self) -> tuple[int, float]:
-        """Return how many results were reused so far, and how many seconds that saved."""
-        try:
-            found = json.loads((self.directory / "use.json").read_bytes())
-            return int(found["hits"]), float(found["saved_s"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0.0
-
     def files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield the files of all results."""
         for file in self.directory.glob("??/*.json"):
             with suppress(OSError):
                 yield file, file.stat()
+
+    def export(self, archive: IO[bytes]) -> int:
+        """Write all results into an archive, for another machine; return how many."""
+        found = sorted(file for file, _ in self.files())
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for file in [*sorted(self._environments()), *found]:
+                with suppress(FileNotFoundError):  # another process removed it
+                    tar.add(file, str(file.relative_to(self.directory)), recursive=False)
+        return len(found)
+
+    def merge(self, archive: IO[bytes]) -> tuple[int, int]:
+        """Add the results of an archive; of two results of a test, the later one stays.
+
+        Returns:
+            How many were new, and how many entries were none and were left out.
+
+        Raises:
+            UsageError: it is no archive of `export`.
+        """
+        new = bad = 0
+        environments: set[str] = set()
+        try:
+            with tarfile.open(fileobj=archive, mode="r|gz") as tar:
+                for member in tar:
+                    whole = member.isreg() and member.size <= _MOST_ENTRY_BYTES
+                    stream = tar.extractfile(member) if whole else None
+                    added = self._add(member.name, stream.read() if stream else b"", environments)
+                    new, bad = new + (added is True), bad + (added is None)
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as failure:
+            raise UsageError(
+                f"not an archive of results: {failure}",
+                hint="write one with `dockwright cache export FILE`",
+            ) from failure
+        self.tidy()
+        return new, bad
+
+    def _add(self, name: str, content: bytes, environments: set[str]) -> bool | None:
+        """Add an entry; return whether it is a new result; None: it is damaged.
+
+        Args:
+            name: its name; only that of an environment counts.
+            content: what it holds.
+            environments: those that came before it.
+        """
+        directory, _, file = name.rpartition("/")
+        if directory == "environments":
+            uses, environment = _decoded_uses(content), file.removesuffix(".json")
+            if uses is None or not _ENVIRONMENT.fullmatch(environment):
+                return None
+            self.put_uses(environment, uses)
+            environments.add(environment)
+            return False
+        result = _decoded(content)
+        if result is None or result.environment not in environments:
+            return None
+        known = self.get(result.test, result.environment)
+        if known is not None and known.made >= result.made:
+            return False
+        self.put(result)
+        return True
 
     def clear(self, unused_s: float = 0.0) -> int:
         """Remove the results that were not used for so long; return how many."""
@@ -201,8 +250,12 @@ def _unwrapped(content: bytes) -> dict[str, Any] | None:
     digest, _, body = content.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
-    found: dict[str, Any] = json.loads(body)
-    return found if found.pop("format", None) == FORMAT else None
+    try:
+        found = json.loads(body)
+        known = isinstance(found, dict) and found.pop("format", None) == FORMAT
+    except (ValueError, RecursionError):
+        return None
+    return found if known else None
 
 
 def _decoded(content: bytes) -> Result | None:
@@ -213,4 +266,16 @@ def _decoded(content: bytes) -> Result | None:
         code = {name: (digest, blocks) for name, (digest, blocks) in found.pop("code").items()}
         return Result(code=code, conftests=tuple(found.pop("conftests")), **found)
     except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _decoded_uses(content: bytes) -> Uses | None:
+    found = _unwrapped(content)
+    if found is None:
+        return None
+    try:
+        words = {name: frozenset(each) for name, each in found["words"].items()}
+        loaded, everywhere = frozenset(found["loaded"]), frozenset(found["everywhere"])
+        return Uses(found["base"], found["contents"], loaded, everywhere, words)
+    except (KeyError, TypeError, AttributeError):
         return None

@@ -242,6 +242,8 @@ class CachedStart:
         if not self._whole:
             self._use_no_more()
         self._start_s = time.monotonic() - began
+        if self.from_cache and self._stored is not None:
+            self._store.count_use(self._stored.manifest.start_s - self._start_s)
 
     def read(self) -> None:
         """Read the volumes of the copy. It is ready, not used yet, and paused meanwhile.

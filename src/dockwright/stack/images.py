@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dockwright.cache import Builds
 from dockwright.engine import PREFIX, BuildRequest, Engine, PullProgress
 from dockwright.errors import ImageMissingError
 from dockwright.model import ServiceSpec, StackSpec
@@ -62,10 +64,14 @@ class Images:
     Args:
         engine: where they are.
         disposable: whether they are for disposable stacks: what is built gets a label.
+        builds: knows builds that need not be repeated; None: all are done.
     """
 
-    def __init__(self, engine: Engine, *, disposable: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, *, disposable: bool = False, builds: Builds | None = None
+    ) -> None:
         self._engine = engine
+        self._builds = builds
         self._disposable = disposable
         self._lock = threading.Lock()
         self._inspected: dict[tuple[str, str], ReadyImage] = {}
@@ -119,15 +125,10 @@ class Images:
         if refresh and policy == "missing" and service.build is None:
             policy = "always"
         if service.build is not None and service.is_built:
-            # The engine's layer cache makes an unchanged build cheap; a stale image would mislead.
-            watch.tell(f"building {reference}")
             request = BuildRequest.of(service.build, reference)
-            self._engine.build_image(
-                replace(request, labels={**request.labels, **labels}),
-                on_progress=watch.tell,
-                unwanted=watch.unwanted,
-            )
-        elif policy == "always" or (policy != "never" and not self._engine.has_image(reference)):
+            request = replace(request, labels={**request.labels, **labels})
+            return self._built(request, watch, always=refresh or policy == "build")
+        if policy == "always" or (policy != "never" and not self._engine.has_image(reference)):
             self._pull(reference, service, watch)
         try:
             return self._engine.inspect_image(reference)
@@ -136,6 +137,20 @@ class Images:
                 f"service {service.name}: {exc.message}",
                 hint=exc.hint or f"pull or build {reference} first (pull_policy is {policy})",
             ) from exc
+
+    def _built(
+        self, request: BuildRequest, watch: ImageWatch, *, always: bool
+    ) -> Mapping[str, Any]:
+        """Build an image, unless nothing that it is made from has changed."""
+        key = self._builds.key(self._engine, request) if self._builds and not always else ""
+        if self._builds and key and (known := self._builds.find(self._engine, key, request)):
+            return known
+        watch.tell(f"building {request.name}")
+        began = time.monotonic()
+        image = self._engine.build_image(request, on_progress=watch.tell, unwanted=watch.unwanted)
+        if self._builds and key and self._builds.key(self._engine, request) == key:
+            self._builds.put(key, image, time.monotonic() - began)
+        return self._engine.inspect_image(request.tags[0])
 
     def _pull(self, reference: str, service: ServiceSpec, watch: ImageWatch) -> None:
         watch.tell(f"pulling {reference}")
