@@ -317,6 +317,57 @@ def test_a_file_that_changes_during_the_run_is_no_input_to_trust(suite: KnownSui
     assert "test_it" in suite.run("test_a.py").ran
 
 
+def test_a_test_that_others_depend_on_runs_with_them(suite: KnownSuite) -> None:
+    suite.write(
+        {
+            "dependency.py": """
+            import pytest
+
+            ENDED = set()
+
+            def pytest_configure(config):
+                config.addinivalue_line("markers", "dependency: as in pytest-dependency")
+
+            def pytest_runtest_makereport(item, call):
+                if call.when == "call" and item.get_closest_marker("dependency"):
+                    ENDED.add(item.name)
+
+            def pytest_runtest_setup(item):
+                for mark in item.iter_markers("dependency"):
+                    if not ENDED.issuperset(mark.kwargs.get("depends", ())):
+                        pytest.skip("what it depends on did not pass")
+            """,
+            "test_a.py": """
+            import pytest
+
+            @pytest.mark.dependency
+            def test_first():
+                assert True
+
+            @pytest.mark.dependency(depends=["test_first"])
+            def test_second():
+                assert 1
+
+            def test_other():
+                pass
+            """,
+        }
+    )
+    options = ("-p", "dependency", "test_a.py")
+    environ = {"PYTHONPATH": str(suite.path)}
+    suite.run(*options, environ=environ)
+    assert suite.run(*options, environ=environ).reused == {
+        "test_first",
+        "test_second",
+        "test_other",
+    }
+    suite.replace("test_a.py", "assert 1", "assert 2")
+    done = suite.run(*options, environ=environ)
+    assert done.ran == {"test_first", "test_second"}, done.text
+    assert "2 passed, 1 reused" in done.text
+    assert "1 test ran: a test that runs may depend on it" in done.text
+
+
 def test_results_travel_to_another_checkout_and_cache(suite: KnownSuite, tmp_path: Path) -> None:
     suite.run()
     archive = tmp_path / "results.tar.gz"

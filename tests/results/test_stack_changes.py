@@ -245,3 +245,22 @@ def test_an_image_that_is_gone_is_a_doubt(built: Built) -> None:
         built.engine.tag_image("busybox:1", built.tag)
     assert done.ran == SHOP
     assert "stack shop: the image of box is not on the engine" in done.text
+
+
+def test_a_file_of_a_stack_that_changes_during_the_run_is_no_input_to_trust(
+    built: Built,
+) -> None:
+    built.suite.write(
+        {
+            "test_edit.py": """
+            import pathlib, pytest
+
+            @pytest.mark.stack("shop")
+            def test_edit(stack):
+                pathlib.Path("shop/page/index.html").write_text("edited")
+            """
+        }
+    )
+    done = built.suite.run("test_edit.py")
+    assert "changed during the run" in done.text
+    assert built.suite.run("test_edit.py").ran == {"test_edit"}

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ import pytest
 from dockwright._text import age, counted, duration
 from dockwright.errors import UsageError
 from dockwright.paths import project_hash, results_directory
-from dockwright.pool.session import connect_engine
 from dockwright.pytest_plugin.markers import gets_ours, requirement_of, uses_stack
 from dockwright.pytest_plugin.run import RUN, Run, usage_errors
 from dockwright.results import (
@@ -26,13 +26,11 @@ from dockwright.results import (
     Recorder,
     Result,
     ResultStore,
-    StackStates,
     Trial,
     base_key,
     environment_key,
     installed,
 )
-from dockwright.results.stacks import UNKNOWN
 from dockwright.results.witness import address_text
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 
     from dockwright.engine import Engine
     from dockwright.pool import Lease
-    from dockwright.results import Change, Distribution
+    from dockwright.results import Change, Distribution, StackStates
     from dockwright.settings import Settings
 
 _SHARE = 0.05
@@ -166,15 +164,27 @@ class ResultsRun:
         self.differs: list[str] = []
         self.not_saved: Counter[str] = Counter()
 
-    def decide(self, items: Iterable[pytest.Item]) -> None:
+    def decide(self, items: Sequence[pytest.Item]) -> None:
         """Find out which results of tests hold."""
-        present = Present(self.root, self._environ, self.stacks)
+        present = Present(self.root, self._environ, lambda: self.stacks)
         for item in items:
             result, why = self._result_of(item, present)
             if result is not None:
                 item.stash[RESULT] = result
             else:
                 item.stash[WHY_RUN] = why
+        self._free_dependencies(items)
+
+    def _free_dependencies(self, items: Sequence[pytest.Item]) -> None:
+        """Let the tests run on which others depend: pytest-dependency asks how these ended."""
+        if not self._config.pluginmanager.hasplugin("dependency"):
+            return
+        marked = [item for item in items if item.get_closest_marker("dependency")]
+        if any(WHY_RUN in item.stash for item in marked):
+            for item in marked:
+                if RESULT in item.stash:
+                    del item.stash[RESULT]
+                    item.stash[WHY_RUN] = "a test that runs may depend on it"
 
     def choose(self, known: Sequence[pytest.Item]) -> list[pytest.Item]:
         """Return the tests of which ``verify`` compares the result, and let them run."""
@@ -237,6 +247,8 @@ class ResultsRun:
         return self._stacks
 
     def _states(self) -> StackStates:
+        from dockwright.results.stacks import UNKNOWN, StackStates  # it loads what reads stacks
+
         seed = self.run.find_seed()
         if self.recorder is not None and seed is not None:
             for plugin in self._config.pluginmanager.get_plugins():
@@ -249,6 +261,8 @@ class ResultsRun:
 
     def _connected(self) -> Engine:
         if self._engine is None:
+            from dockwright.pool.session import connect_engine
+
             engine = connect_engine(self.run.settings.engine, self._environ)
             self._engine = self._ending.enter_context(closing(engine))
         return self._engine
@@ -295,13 +309,20 @@ class ResultsRun:
             observed = self.recorder.witness.of(self.recorder.witness.context)
             observed.stacks.add(lease.facts.name)
             observed.reachable |= addresses_of(lease)
+            self.stacks.of(lease.facts.name)
+
+    def look_at_stacks(self, items: Iterable[pytest.Item]) -> None:
+        """Note what the stacks of tests contain before these run."""
+        for name in {requirement_of(item).stack for item in items if uses_stack(item)}:
+            self.stacks.of(name)
 
     def save(self) -> None:
         """Save the results of the tests that passed since the last call."""
         if self.recorder is None:
             return
-        present = Present(self.root, self._environ, self._states())
-        taken = self.recorder.take(self.stacks, present, self.environment, self.patterns)
+        now = cache(self._states)
+        present = Present(self.root, self._environ, now)
+        taken = self.recorder.take(lambda: self.stacks, present, self.environment, self.patterns)
         if taken:
             uses = self.recorder.distributions(self._base, self._installed, present)
             self.store.put_uses(self.environment, uses)
@@ -427,6 +448,7 @@ def decide(config: pytest.Config, items: list[pytest.Item], *, final: bool) -> l
         left += results.choose([item for item in items if RESULT in item.stash])
         if left:
             results.recorder.collected |= {results.file_of(item) for item in items}
+            results.look_at_stacks(left)
         else:
             results.close()
     return left

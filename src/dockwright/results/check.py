@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockwright.results.environment import digest, names_in, own_names
 from dockwright.results.sources import Source, Sources
-from dockwright.results.stacks import StackStates
 from dockwright.results.store import Result
 from dockwright.results.witness import TOOLS
+
+if TYPE_CHECKING:
+    from dockwright.results.stacks import StackStates
 
 
 class Present:
@@ -21,10 +24,12 @@ class Present:
     Args:
         root: the project's root directory.
         environ: the environment of the run.
-        stacks: finds out what stacks would contain.
+        stacks: returns what finds out what stacks would contain; called if a test uses one.
     """
 
-    def __init__(self, root: Path, environ: Mapping[str, str], stacks: StackStates) -> None:
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], stacks: Callable[[], StackStates]
+    ) -> None:
         self.root = root
         self.sources = Sources(root)
         self.stacks = stacks
@@ -36,7 +41,7 @@ class Present:
         self._modules: dict[str, str | None] = {}
         self._conftests: dict[Path, tuple[str, ...]] = {}
         self._own_names = own_names(environ)
-        self._names: dict[tuple[str, int], frozenset[str]] = {}
+        self._names: dict[tuple[str, int | None], frozenset[str]] = {}
         self._hashes = {name: digest(value) for name, value in environ.items()}
 
     def why_not(self, result: Result, directory: Path) -> str:
@@ -65,7 +70,7 @@ class Present:
             if now.get(name) != result.variables.get(name):
                 yield f"the variable {name} changed"
         for name, inputs in result.stacks.items():
-            state = self.stacks.of(name)
+            state = self.stacks().of(name)
             if state.unknown:
                 yield state.unknown
             for key in sorted({*inputs, *state.inputs}):
@@ -155,7 +160,7 @@ class Present:
         names = set(self._own_names)
         for file, (_, blocks) in code.items():
             source = self.sources.get(file)
-            if source is not None:
+            if source is not None and self._names_of(source, file, None):
                 names.update(*(self._names_of(source, file, p) for p in source.parts_of(blocks)))
         return {name: self._hashes[name] for name in names}
 
@@ -173,9 +178,11 @@ class Present:
                     return name
         return ""
 
-    def _names_of(self, source: Source, file: str, part: int) -> frozenset[str]:
+    def _names_of(self, source: Source, file: str, part: int | None) -> frozenset[str]:
+        """Return the variables that a part of a file names, or all of it."""
         if (file, part) not in self._names:
-            self._names[file, part] = names_in(source.words_of(part), self._environ)
+            words = source.words if part is None else source.words_of(part)
+            self._names[file, part] = names_in(words, self._environ)
         return self._names[file, part]
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockwright.results.check import Present
 from dockwright.results.distributions import Distribution, Uses, loaded_names, uses_of
 from dockwright.results.graph import Graph, loaded_files
-from dockwright.results.stacks import StackStates
 from dockwright.results.store import Result
 from dockwright.results.trace import OUTSIDE, CodeTrace, Lines
 from dockwright.results.witness import Observed, Witness
+
+if TYPE_CHECKING:
+    from dockwright.results.stacks import StackStates
 
 _MOST_PENDING = 200
 """So many tests are traced before their results are saved."""
@@ -119,12 +122,16 @@ class Recorder:
             self._importers[file] = context
 
     def take(
-        self, before: StackStates, present: Present, environment: str, patterns: Collection[str]
+        self,
+        before: Callable[[], StackStates],
+        present: Present,
+        environment: str,
+        patterns: Collection[str],
     ) -> list[Result]:
         """Return the results of the tests that ended since the last call.
 
         Args:
-            before: the stacks as they were before the tests ran.
+            before: returns the stacks as they were before the tests ran.
             present: the project as it is now.
             environment: the key of the run.
             patterns: the inputs that the suite declares for all tests.
@@ -266,16 +273,16 @@ class _Making:
             found.writes |= seen.writes
         return found
 
-    def why_not(self, before: StackStates) -> str:
+    def why_not(self, before: Callable[[], StackStates]) -> str:
         """Return why the result cannot be saved; empty: it can be."""
         for name in (*self._code, *(path for path, _ in self._observed.reads)):
             if self._changed(name):
                 return f"{name} changed during the run"
         for name in sorted(self._stacks):
-            state = self._present.stacks.of(name)
+            state = self._present.stacks().of(name)
             if state.unknown:
                 return state.unknown
-            if changed := state.changed_since(before.of(name)):
+            if changed := state.changed_since(before().of(name)):
                 return f"stack {name}: {changed} changed during the run"
             if state.obstacle and self._trial.patterns is None:
                 return state.obstacle
@@ -328,5 +335,5 @@ class _Making:
             },
             conftests=present.conftests(self._trial.directory),
             variables=present.variables(code),
-            stacks={name: present.stacks.of(name).inputs for name in sorted(self._stacks)},
+            stacks={name: present.stacks().of(name).inputs for name in sorted(self._stacks)},
         )
