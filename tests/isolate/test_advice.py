@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockwright.isolate.inside.hooks.dockwright_isolate import advice
+from dockwright.isolate.inside.busy import Busy
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ from dockwright.isolate.inside.hooks.dockwright_isolate import advice
 def test_more_workers_are_proposed_where_the_processor_is_idle(
     workers: int, wall_s: float, used_s: float, cores: int, most: int, text: str
 ) -> None:
-    assert advice(workers, wall_s, used_s, cores, most) == text
+    assert str(Busy(workers, wall_s, used_s, cores, most)) == text

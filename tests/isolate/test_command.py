@@ -106,7 +106,8 @@ def test_what_tests_leave_in_tmp_path_can_be_looked_at(worlds: Worlds) -> None:
         (("--dockerd", "/no/dockerd", "--", "true"), "--dockerd /no/dockerd: no such program"),
         (("--", "no-such-command"), "cannot run 'no-such-command': no such command"),
         (("--home",), "Missing argument 'COMMAND...'"),
-        (("--workers", "0", "--", "true"), "0 is not in the range x>=1"),
+        (("--workers", "0", "--", "true"), "'0' is neither a number from 1 on nor auto"),
+        (("--workers", "two", "--", "true"), "'two' is neither a number from 1 on nor auto"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

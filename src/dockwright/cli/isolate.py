@@ -14,6 +14,15 @@ from dockwright.cli.pytest_settings import project_root
 from dockwright.errors import UsageError
 
 
+def _check_workers(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse what is neither a number of workers nor ``auto``."""
+    if value is None or value == "auto" or (value.isdecimal() and int(value) > 0):
+        return value
+    raise click.BadParameter(f"{value!r} is neither a number from 1 on nor auto")
+
+
 @click.command(
     context_settings={"allow_interspersed_args": False},
     epilog="""\b
@@ -21,14 +30,16 @@ Examples:
   dockwright isolate -- pytest -n 4            each of four workers has its own engine
   dockwright isolate -- pytest                 one throw-away engine for a suite that prunes
   dockwright isolate --workers 8 -- make test  pass -n 8 to the pytest that make runs
+  dockwright isolate -- pytest -n auto         as many as the last isolated run proposes
   dockwright isolate --image redis:7 --show ~/.aws -- pytest -n 4
 """,
 )
 @click.option(
     "--workers",
     metavar="N",
-    type=click.IntRange(min=1),
-    help="Pass -n N to pytest.  [default: as the command says; without -n, one worker]",
+    callback=_check_workers,
+    help="Pass -n N to pytest; auto: as many as the last isolated run proposes, or one per core.  "
+    "[default: as the command says; without -n, one worker]",
 )
 @click.option("--engine", is_flag=True, help="Give each worker its own engine (and network).")
 @click.option("--home", is_flag=True, help="Give each worker its own HOME, /tmp and /var/tmp.")
@@ -72,7 +83,7 @@ Examples:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def isolate(
     *,
-    workers: int | None,
+    workers: str | None,
     engine: bool,
     home: bool,
     net: bool,

@@ -87,6 +87,12 @@ def named(images: Iterable[Image], references: Iterable[str]) -> list[Image]:
     return found
 
 
+def remembered(images: Iterable[Image], references: Iterable[str]) -> list[Image]:
+    """Return the images that are meant by names or ids, without those that are gone."""
+    known = list(images)
+    return [each for name in references for each in known if _is_called(each, name)]
+
+
 def _is_called(image: Image, reference: str) -> bool:
     digest = image.id.partition(":")[2]
     wanted = reference.removeprefix("sha256:")

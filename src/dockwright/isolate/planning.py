@@ -17,7 +17,7 @@ from dockwright._files import write_file
 from dockwright._text import listed
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError, EngineError, UsageError
-from dockwright.isolate.images import Image, PreparedImages, all_images, named
+from dockwright.isolate.images import Image, PreparedImages, all_images, named, remembered
 from dockwright.isolate.inside import view
 from dockwright.isolate.inside.keeper import sweep
 from dockwright.isolate.inside.plan import (
@@ -30,8 +30,9 @@ from dockwright.isolate.inside.plan import (
     SUMMARY,
     Plan,
 )
+from dockwright.isolate.notes import Notes
 from dockwright.isolate.usage import used_images
-from dockwright.paths import cache_directory
+from dockwright.paths import cache_directory, project_hash
 from dockwright.untrusted import json_value, read_plain
 
 PARTS: Mapping[str, str] = {
@@ -153,17 +154,28 @@ def prepare(
         reached=request.reached,
         shown=(str(request.root), *request.shown),
         tools=tuple(_tools(os.environ)),
+        notes=str(_notes_file(request.root)),
     )
     _check_home(plan, request.root)
+    known = Notes.read(Path(plan.notes))
+    plan = replace(plan, workers=known.busy.proposed if known.busy else 0)
     if not plan.engine:
         return Prepared(plan, _summary(parts, None), None)
     _require_engine(plan)
-    images = choose_images(request, connect, tell)
+    images = choose_images(request, known, connect, tell)
     if not images:
         return Prepared(plan, _summary(parts, images), None)
     store = PreparedImages(cache_directory(os.environ) / "world-images")
     place, lock = store.get(connect(), images, plan, tell)
     return Prepared(replace(plan, images=str(place)), _summary(parts, images), lock)
+
+
+def _notes_file(root: Path) -> Path:
+    """Return the file with the notes of a project's runs; its directory exists."""
+    file = cache_directory(os.environ) / "isolated-runs" / f"{project_hash(root)}.jsonl"
+    with suppress(OSError):  # then nothing is noted
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return file
 
 
 def worlds_directory() -> Path:
@@ -243,9 +255,11 @@ def find_way_out() -> str:
 
 
 def choose_images(
-    request: Request, connect: Callable[[], Engine], tell: Callable[[str], None]
+    request: Request, notes: Notes, connect: Callable[[], Engine], tell: Callable[[str], None]
 ) -> list[Image]:
     """Return the images that the engines of worlds start with.
+
+    Those that were asked for, that the project's files name, and that earlier runs used or missed.
 
     Raises:
         UsageError: one that was asked for is not on the engine.
@@ -257,7 +271,11 @@ def choose_images(
             raise
         tell(f"the engines of the workers start without images: {failure.message}")
         return []
-    chosen = [*named(known, request.images), *used_images(request.root, known)]
+    chosen = [
+        *named(known, request.images),
+        *used_images(request.root, known),
+        *remembered(known, notes.images),
+    ]
     return list({each.id: each for each in chosen}.values())
 
 
@@ -329,7 +347,7 @@ def enter(
     command: Sequence[str],
     environ: Mapping[str, str],
     *,
-    workers: int | None = None,
+    workers: str | None = None,
 ) -> NoReturn:
     """Become a command in a world, from which its workers get theirs.
 
@@ -337,7 +355,7 @@ def enter(
         prepared: the plan.
         command: its words.
         environ: its environment without the plan.
-        workers: how many workers pytest has; None: as the command says.
+        workers: what pytest's ``-n`` is; None: as the command says.
     """
     if prepared.lock is not None:
         os.set_inheritable(prepared.lock, True)  # noqa: FBT003 - Python's own

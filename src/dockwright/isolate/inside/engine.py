@@ -6,7 +6,8 @@ import os
 import socket
 from pathlib import Path
 
-from dockwright.isolate.inside import kernel
+from dockwright.isolate.inside import kernel, watch
+from dockwright.isolate.inside.plan import Plan
 
 SOCKET = "/run/docker.sock"
 _CONFIG = "/run/dockwright/daemon.json"
@@ -20,29 +21,32 @@ class WorldEngine:
     """An engine that listens before it runs: who connects early waits, and nobody has to poll.
 
     Args:
-        dockerd: the daemon's program.
-        settings: the content of its settings file.
+        plan: of the world: which daemon, and its settings.
         log: the descriptor of the file that its messages go to.
+        notes: the descriptor of the file for the images that are used; None: there is none.
 
     Attributes:
         pid: its process; 0: it was not started yet.
         listening: the socket that its clients connect to.
     """
 
-    def __init__(self, dockerd: str, settings: str, log: int) -> None:
+    def __init__(self, plan: Plan, log: int, notes: int | None) -> None:
         self.pid = 0
-        self._dockerd = dockerd
+        self._dockerd = plan.dockerd
         self._log = log
+        self._notes = notes
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listening.bind(SOCKET)
         Path(SOCKET).chmod(0o660)
         self.listening.listen(_BACKLOG)
-        Path(_CONFIG).write_text(settings)
+        Path(_CONFIG).write_text(plan.settings)
 
     def start(self) -> None:
         """Start the daemon, in a session of its own: Ctrl-C is not for it."""
         self.pid = os.fork()
         if self.pid:
+            if self._notes is not None:
+                watch.start(SOCKET, self._notes)
             return
         try:
             os.setsid()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -61,6 +63,8 @@ class Plan:
         outside: the program that makes a way out of its network; empty: there is none.
         reached: ports of the machine's loopback that a world reaches at its own.
         usage: the file that gets a line with the processor time of each world; empty: none.
+        notes: the file in which runs note what later ones should know; empty: none.
+        workers: how many workers earlier runs propose; 0: they propose nothing.
         shown: what stays visible and writable below the directories that `home` replaces.
         tools: what stays visible there too; changes to it stay in the world.
     """
@@ -77,6 +81,8 @@ class Plan:
     outside: str = ""
     reached: tuple[int, ...] = ()
     usage: str = ""
+    notes: str = ""
+    workers: int = 0
     shown: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
 
@@ -112,6 +118,24 @@ class Plan:
         report, is there when it has ended: only the worlds of workers have their own.
         """
         return replace(self, home=False)
+
+
+def note(file: str | int, **facts: object) -> None:
+    """Add a line to a file of notes, if that is possible; short lines arrive in one piece.
+
+    Args:
+        file: its path, or a descriptor; empty: there is none.
+        facts: what to note; the time is added.
+    """
+    if file == "":
+        return
+    line = json.dumps({**facts, "at": int(time.time())}) + "\n"
+    with suppress(OSError):
+        if isinstance(file, int):
+            os.write(file, line.encode())
+        else:
+            with Path(file).open("a") as notes:
+                notes.write(line)
 
 
 def leave_outside(environ: MutableMapping[str, str], plan: Plan) -> None:

@@ -207,15 +207,14 @@ def first_process(
         if select.select([wrapper], [], [], 0)[0]:
             os._exit(code)
         log = os.open(world.directory / "engine.log", os.O_CREAT | os.O_RDWR, 0o600)
+        notes = _opened_notes(world.plan.notes)
         directory = _separate(world, groups)
         if ways.ports is not None:
             relay.listen(world.reached, ways.ports)
         if ways.out is not None:
             ways.out.wait(directory)
         os.close(directory)
-        engine = (
-            WorldEngine(world.plan.dockerd, world.plan.settings, log) if world.plan.engine else None
-        )
+        engine = WorldEngine(world.plan, log, notes) if world.plan.engine else None
         if engine and world.level == WORKER:
             engine.start()
         code = _Inside(engine).run(_start(world, interrupted))
@@ -223,6 +222,13 @@ def first_process(
         code = cannot_begin(failure)
     finally:
         os._exit(code)
+
+
+def _opened_notes(path: str) -> int | None:
+    """Open the file for notes while it is in sight."""
+    with suppress(OSError):
+        return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600) if path else None
+    return None
 
 
 def _separate(world: World, groups: list[Path]) -> int:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import re
 import shlex
 import sys
 import time
@@ -19,24 +20,34 @@ from typing import Any
 import pytest
 
 _LISTENING = "0A"
-_ENOUGH = 0.8  # of the processor time; beyond that, workers wait for each other
-_MOST_TIMES, _MANY = 4, 1_000
-_SHORT_S = 5.0
+_MANY = 1_000
 _PROFILE = "DOCKWRIGHT_PROFILE_DIR"  # where `dockwright profile` collects what workers did
-_PLAN_FILE = Path(__file__).resolve().parents[1] / "plan.py"
+_MISSED = re.compile(
+    r"""Unable to find image '([^'\s]+)' locally|No such image: ([^\s"',)\\]+)"""
+    r"""|pull access denied for ([^\s,"']+)|failed to resolve reference "([^"\s]+)\""""
+)
+"""What the docker command, SDKs, engines and Compose say about an image that is missing."""
+
+_HUB = ("docker.io/library/", "docker.io/")
+_MISSED_KEY = "_dockwright_missed_images"
 
 
-def _load_plan_module() -> Any:
-    name = "_dockwright_isolate_plan"
-    spec = importlib.util.spec_from_file_location(name, _PLAN_FILE)
+def _load(name: str) -> Any:
+    """Return a module beside this one's package, which may not be installed here."""
+    known = sys.modules.get(f"dockwright.isolate.inside.{name}")
+    if known is not None:
+        return known
+    unique = f"_dockwright_isolate_{name}"
+    file = Path(__file__).resolve().parents[1] / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(unique, file)
     assert spec is not None
     assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module = sys.modules[unique] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-plan = sys.modules.get("dockwright.isolate.inside.plan") or _load_plan_module()
+plan, busy = _load("plan"), _load("busy")
 
 
 def _applies(config: Any) -> bool:
@@ -83,10 +94,63 @@ def pytest_report_header(config: Any) -> str | None:
     return f"dockwright: {os.environ.get(plan.SUMMARY)}" if _applies(config) else None
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: Any) -> Any:
+    """Return how many workers ``-n auto`` means: what the last run proposes, if it is known."""
+    if not _applies(config) or os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    return plan.Plan.from_json(os.environ[plan.PLAN]).workers or None
+
+
+class MissedImages:
+    """Finds the images in the reports of failed tests that their engine did not have."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Look at what a failed test printed and raised."""
+        if report.failed:
+            texts = [str(report.longrepr), *(text for _, text in report.sections)]
+            self.names.update(dict.fromkeys(missed("\n".join(texts))))
+
+
+def missed(text: str) -> list[str]:
+    """Return the names of the images that a text says are missing."""
+    names = ["".join(filter(None, found.groups())) for found in _MISSED.finditer(text)]
+    for hub in _HUB:
+        names = [name[len(hub) :] if name.startswith(hub) else name for name in names]
+    names = [name if re.search(r"[:@][^/]*$", name) else f"{name}:latest" for name in names]
+    return list(dict.fromkeys(names))
+
+
+def pytest_configure(config: Any) -> None:
+    """Listen to the reports of tests."""
+    if _applies(config):
+        config.pluginmanager.register(MissedImages(), _MISSED_KEY)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
+    """Say which images were missing, and whether more workers would help."""
+    if not _applies(config):
+        return
+    notes = plan.Plan.from_json(os.environ[plan.PLAN]).notes
+    listener = config.pluginmanager.getplugin(_MISSED_KEY)
+    names = list(listener.names) if listener else []
+    for name in names:
+        plan.note(notes, image=name)
+    if names:
+        terminalreporter.write_line(
+            f"dockwright: the engines of workers did not have {', '.join(names)}: the next run "
+            "starts with them if your engine has them"
+        )
+    _say_how_busy(terminalreporter, config, notes)
+
+
+def _say_how_busy(terminalreporter: Any, config: Any, notes: str) -> None:
     """Say whether more workers would help: a suite that waits leaves the processor idle."""
     usage = _usage_file(config)
-    if not _applies(config) or usage is None or not usage.exists():
+    if usage is None or not usage.exists():
         return
     workers, began, *used = usage.read_text().split()
     wall_s = time.monotonic() - float(began)
@@ -94,29 +158,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     reports = (each for kind in terminalreporter.stats.values() for each in kind)
     files = {each.nodeid.partition("::")[0] for each in reports if hasattr(each, "nodeid")}
     most = len(files) if config.option.dist == "loadfile" else _MANY
-    text = advice(int(workers), wall_s, sum(map(float, used)), cores, most)
-    terminalreporter.write_line(f"dockwright: {text}")
-
-
-def advice(workers: int, wall_s: float, used_s: float, cores: int, most: int) -> str:
-    """Return how busy isolated workers kept the machine, and how many may be faster.
-
-    Args:
-        workers: how many there were.
-        wall_s: how long they took, in seconds.
-        used_s: the processor time of their worlds together, in seconds.
-        cores: how many the machine has.
-        most: how many workers the suite can be divided among.
-    """
-    busy = used_s / (wall_s * cores)
-    text = (
-        f"{workers} isolated worker{'s' * (workers > 1)} kept {cores} "
-        f"core{'s' * (cores > 1)} busy for {busy:.0%} of {wall_s:.0f} s"
-    )
-    more = min(int(workers * _ENOUGH / max(busy, 0.01)), _MOST_TIMES * workers, most)
-    if more <= workers or wall_s < _SHORT_S:
-        return text
-    return f"{text}; up to {more} workers may be faster"
+    run = busy.Busy(int(workers), wall_s, sum(map(float, used)), cores, most)
+    if run.used_s:  # without control groups, nobody counts
+        plan.note(notes, busy=run.to_facts())
+        terminalreporter.write_line(f"dockwright: {run}")
 
 
 def _usage_file(config: Any) -> Path | None:
