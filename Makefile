@@ -23,7 +23,7 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 # summary counts the reruns. The second pytest runs even if the first one fails.
 test: $(VENV)/ready  ## run all tests of the project
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
-	scripts/ensure-guides >/dev/null || true; \
+	scripts/ensure-guides >/dev/null || true; scripts/ensure-isolation || true; \
 	export DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
 	$(BIN)/python -m pytest -n 4 --reruns 2 tests/integration || failed=1; \
 	$(BIN)/python -m pytest -n 4 --reruns 2 tests || failed=1; \
@@ -37,7 +37,7 @@ test-lowest: $(VENV)/ready  ## run the example suite with the oldest versions of
 
 soak: $(VENV)/ready  ## run the long tests completely: crashes, parallel runs, leaks
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
-	scripts/ensure-guides >/dev/null || true; \
+	scripts/ensure-guides >/dev/null || true; scripts/ensure-isolation || true; \
 	export DOCKWRIGHT_SOAK=1 DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
 	$(BIN)/python -m pytest tests/soak tests/reset/test_*_battery.py tests/stack/test_surroundings_battery.py \
 	tests/profile/test_waste.py tests/pool/test_deaths.py tests/history/test_regressions.py \

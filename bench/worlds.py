@@ -16,7 +16,8 @@ from bench.results import Row, speedup, value
 from dockwright.errors import DockwrightError
 from dockwright.isolate.images import PreparedImages, all_images, named
 from dockwright.isolate.inside.plan import ALONE, PLAN, Plan
-from dockwright.isolate.planning import find_dockerd, require_possible
+from dockwright.isolate.planning import find_dockerd
+from dockwright.isolate.rights import require_possible
 
 _NAME = "worlds"
 _IMAGES = ("postgres:15", "mariadb:10.11", "python:3.11-slim", "redis:7")
@@ -34,7 +35,7 @@ _FILES = 16
 def measure(bench: Bench) -> Iterator[Row]:
     """Start worlds with and without images, and run a suite with more and more workers."""
     try:
-        require_possible()
+        require_possible(engine=True)
         dockerd = find_dockerd("")
     except DockwrightError as failure:
         bench.skip(f"worlds: {failure.message}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -154,25 +153,6 @@ def test_a_daemon_that_does_not_start_is_refused_with_its_log(worlds: Worlds) ->
         "no iptables here",
         "  hint: leave out the engine (--home --net --pid), or name another one with --dockerd",
     ]
-
-
-def test_other_users_than_root_get_one_sentence(worlds: Worlds) -> None:
-    script = "import os; os.geteuid = lambda: 65534; from dockwright.cli import main; main()"
-    code, text = worlds.run(sys.executable, "-c", script, "isolate", "--", "true")
-    assert code == 2
-    assert text.startswith(
-        "error: only root can give workers a world of their own (this is user 65534)\n  hint: "
-    )
-
-
-def test_a_run_that_cannot_be_isolated_does_not_start(worlds: Worlds) -> None:
-    (worlds.suite / "test_one.py").write_text("def test_one(): raise SystemExit('it ran')\n")
-    (worlds.suite / "as_nobody.py").write_text("import os; os.geteuid = lambda: 65534\n")
-    command = worlds.pytest("-p", "as_nobody", "--dockwright-isolate")
-    code, text = worlds.run(*command, PYTHONPATH=str(worlds.suite))
-    assert code == 4
-    assert "only root can give workers a world of their own" in text
-    assert "it ran" not in text
 
 
 def test_a_project_that_is_the_home_directory_is_refused(worlds: Worlds) -> None:

@@ -102,11 +102,20 @@ def isolate(
     use dockwright. The tests of one file stay in one worker, unless --dist says otherwise.
 
     Without --engine, --home, --net or --pid, everything is separated. COMMAND itself runs in such a
-    world as well, but with your home directory. Needs Linux and root.
+    world as well, but with your home directory.
+
+    Needs Linux, and root or a user who may make user namespaces. Such a user is root in the worlds.
 
     The exit code is that of the command, or 2 if it cannot be run.
     """
-    from dockwright.isolate import Request, enter, prepare
+    from dockwright.isolate import (
+        Request,
+        become_root,
+        enter,
+        is_root,
+        prepare,
+        require_possible,
+    )
 
     if shutil.which(command[0]) is None:
         raise UsageError(
@@ -123,5 +132,8 @@ def isolate(
         reached=reached,
         dockerd=dockerd,
     )
+    if not is_root():
+        require_possible(engine="engine" in request.separated)
+        become_root()
     prepared = prepare(request, current_engine, lambda text: note(f"dockwright: {text}"))
     enter(prepared, command, os.environ, workers=workers)

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
         remove_dead_worlds,
         require_world,
     )
+    from dockwright.isolate.rights import become_root, is_root, require_possible
 
 __all__ = [
     "Check",
     "Prepared",
     "Request",
+    "become_root",
     "checks",
     "enter",
     "in_world",
+    "is_root",
     "prepare",
     "remove_dead_worlds",
+    "require_possible",
     "require_world",
 ]
 
@@ -41,5 +45,6 @@ __getattr__ = lazily(
             "remove_dead_worlds",
             "require_world",
         ),
+        "rights": ("become_root", "is_root", "require_possible"),
     },
 )

@@ -14,16 +14,18 @@ from dockwright._text import duration
 from dockwright.errors import UsageError
 from dockwright.isolate.inside import control_groups
 from dockwright.isolate.inside.plan import Plan
+from dockwright.isolate.inside.users import is_rootless, lacking
 from dockwright.isolate.planning import (
     find_dockerd,
-    require_possible,
     try_engine,
     try_world,
     worlds_directory,
 )
+from dockwright.isolate.rights import is_root, require_possible
 
 _VERSION_S = 10.0
 _TRY = "dockwright-try"
+_ROOTLESS = "Linux, root in a user namespace"
 _FIREWALL = "docs/how-to/isolate-a-suite.md lists what the machine must allow"
 
 
@@ -46,21 +48,33 @@ class Check(NamedTuple):
 def checks() -> Iterator[Check]:
     """Check one thing after the other, until one that the others depend on fails."""
     try:
-        require_possible()
+        require_possible(engine=False)
     except UsageError as failure:
         yield Check("isolate: rights", "fail", failure.message, failure.hint or "")
         return
-    yield Check("isolate: rights", "ok", "Linux, root")
-    yield _control_groups()
-    plan = Plan(str(worlds_directory()), sys.executable, engine=False)
+    rootless = is_rootless() or not is_root()
+    yield Check("isolate: rights", "ok", _ROOTLESS if rootless else "Linux, root")
+    yield _control_groups(rootless=rootless)
+    plan = Plan(str(worlds_directory()), sys.executable, engine=False, rootless=rootless)
     if reason := try_world(plan):
         yield Check("isolate: namespaces", "fail", reason, "run in a VM or a privileged container")
         return
     yield Check("isolate: namespaces", "ok", "mounts, network, processes, IPC, host name")
+    if not is_root() and (lack := lacking()):
+        yield Check("isolate: user ids", "fail", "this user has one only", lack)
+        return
     yield from _engine(replace(plan, engine=True))
 
 
-def _control_groups() -> Check:
+def _control_groups(*, rootless: bool) -> Check:
+    if rootless:
+        return Check(
+            "isolate: control groups",
+            "warn",
+            "none without root: limits of containers have no effect, and nobody counts what "
+            "workers use",
+            "run as root (`sudo`) where that matters",
+        )
     groups = control_groups.create(control_groups.places(_TRY))
     control_groups.end(groups)
     kinds = {each.kind for each in control_groups.hierarchies()}

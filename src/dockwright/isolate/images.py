@@ -109,13 +109,13 @@ class KeptSet:
 
     Attributes:
         directory: where it is.
-        dockerd: the program of the engine that wrote it.
+        writer: the program of the engine that wrote it.
         images: what it contains.
         used: when it was last used, in seconds since the epoch.
     """
 
     directory: Path
-    dockerd: str
+    writer: str
     images: tuple[Image, ...]
     used: float
 
@@ -166,25 +166,25 @@ class PreparedImages:
         Raises:
             StoreError: it cannot be made; says why.
         """
-        key = _key(images, plan.dockerd)
+        key = _key(images, _writer(plan))
         found = self.directory / key
         if (held := _held(found)) is not None:
             return found, held
         with locked(self.directory / ".lock", create=True):
             if (held := _held(found)) is None:
                 self._make_room(sum(each.size_bytes for each in images))
-                _make(found, self._nearest(images, plan.dockerd), engine, images, plan, tell)
+                _make(found, self._nearest(images, _writer(plan)), engine, images, plan, tell)
                 held = _held(found)
         if held is None:
             raise StoreError(f"{found}: the prepared images are gone again")
         return found, held
 
-    def _nearest(self, images: Sequence[Image], dockerd: str) -> KeptSet | None:
+    def _nearest(self, images: Sequence[Image], writer: str) -> KeptSet | None:
         """Return the largest set that contains nothing but these images."""
         fitting = [
             each
             for each in self._sets()
-            if each.dockerd == dockerd and set(each.images) <= set(images)
+            if each.writer == writer and set(each.images) <= set(images)
         ]
         return max(fitting, key=lambda each: len(each.images), default=None)
 
@@ -240,9 +240,14 @@ def _held(place: Path) -> int | None:
     return descriptor
 
 
-def _key(images: Iterable[Image], dockerd: str) -> str:
+def _writer(plan: Plan) -> str:
+    """Return whose data root it is: that of one daemon, and of one range of user ids."""
+    return f"{plan.dockerd} (rootless)" if plan.rootless else plan.dockerd
+
+
+def _key(images: Iterable[Image], writer: str) -> str:
     content = sorted((each.id, each.names) for each in images)
-    return hashlib.sha256(json.dumps([_FORMAT, dockerd, content]).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps([_FORMAT, writer, content]).encode()).hexdigest()[:24]
 
 
 def _make(
@@ -287,7 +292,7 @@ def _write(
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     manifest = {
         "format": _FORMAT,
-        "dockerd": plan.dockerd,
+        "dockerd": _writer(plan),
         "images": [asdict(each) for each in images],
     }
     write_file(draft / _MANIFEST, json.dumps(manifest).encode())

@@ -28,9 +28,13 @@ from dockwright.isolate.inside.plan import (
     PLAN,
     RUN,
     SUMMARY,
+    SWEEP,
     Plan,
+    start,
 )
+from dockwright.isolate.inside.users import is_rootless
 from dockwright.isolate.notes import Notes
+from dockwright.isolate.rights import is_root, require_possible, with_rights
 from dockwright.isolate.usage import used_images
 from dockwright.paths import cache_directory, project_hash
 from dockwright.untrusted import json_value, read_plain
@@ -43,11 +47,6 @@ PARTS: Mapping[str, str] = {
 }
 """What can be separated, in the words that users read."""
 
-_ROOT_ONLY = (
-    "run as root (`sudo`), in a VM or in a privileged container; without, several engines by "
-    "docker contexts can be shared among workers"
-)
-_LINUX_ONLY = "run the suite in a Linux VM, or in a privileged Linux container"
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_HOME = (".local/bin", ".local/lib", ".docker/cli-plugins")
 _DAEMON_SETTINGS = Path("/etc/docker/daemon.json")
@@ -102,6 +101,13 @@ class Request:
     reached: tuple[int, ...] = ()
     dockerd: str = ""
 
+    @property
+    def separated(self) -> frozenset[str]:
+        """What is separated in the end."""
+        parts = self.parts or frozenset(PARTS)
+        # Two engines in one network would undo each other's rules.
+        return parts | {"net"} if "engine" in parts else parts
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -126,7 +132,7 @@ class Prepared:
 def prepare(
     request: Request, connect: Callable[[], Engine], tell: Callable[[str], None]
 ) -> Prepared:
-    """Plan the worlds of a run and prepare their images.
+    """Plan the worlds of a run and prepare their images; needs root's rights, see `rights`.
 
     Args:
         request: what is asked for.
@@ -137,11 +143,9 @@ def prepare(
         UsageError: worlds cannot be made here, or what is asked for contradicts itself.
         StoreError: the images cannot be prepared.
     """
-    require_possible()
+    parts = request.separated
+    require_possible(engine="engine" in parts)
     remove_dead_worlds()
-    parts = request.parts or frozenset(PARTS)
-    if "engine" in parts:
-        parts |= {"net"}  # two engines in one network would undo each other's rules
     plan = Plan(
         worlds=str(worlds_directory()),
         python=sys.executable,
@@ -149,6 +153,7 @@ def prepare(
         home="home" in parts,
         net="net" in parts,
         dockerd=find_dockerd(request.dockerd) if "engine" in parts else "",
+        rootless=is_rootless(),
         settings=daemon_settings(_DAEMON_SETTINGS),
         outside=find_way_out() if request.outside and "net" in parts else "",
         reached=request.reached,
@@ -185,23 +190,13 @@ def worlds_directory() -> Path:
 
 def remove_dead_worlds() -> int:
     """Remove what worlds left whose processes were all killed at once; return how many."""
-    return len(sweep(worlds_directory()))
-
-
-def require_possible() -> None:
-    """Check what no world can be without.
-
-    Raises:
-        UsageError: the system or this user's rights do not allow worlds; says what to do.
-    """
-    if not sys.platform.startswith("linux"):
-        raise UsageError("worlds are made of Linux namespaces, and this is not Linux",
-                         hint=_LINUX_ONLY)  # fmt: skip
-    if os.geteuid() != 0:
-        raise UsageError(
-            f"only root can give workers a world of their own (this is user {os.geteuid()})",
-            hint=_ROOT_ONLY,
-        )
+    worlds = worlds_directory()
+    if is_root() or not worlds.is_dir() or not any(worlds.iterdir()):
+        return len(sweep(worlds))
+    # Files of containers belong to other ids of this user.
+    command = with_rights(start(sys.executable, SWEEP, str(worlds)))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TRIAL_S, check=False)
+    return len(done.stdout.splitlines())
 
 
 def find_dockerd(chosen: str) -> str:
@@ -298,7 +293,7 @@ def require_world(plan: Plan) -> None:
 
 def try_world(plan: Plan, *words: str) -> str:
     """Run a command in a world of a plan; return what went wrong, or an empty text."""
-    command = plan.command(ALONE, *(words or ("true",)))
+    command = with_rights(plan.command(ALONE, *(words or ("true",))))
     environ = {name: text for name, text in os.environ.items() if name != LEVEL}
     try:
         done = subprocess.run(
@@ -327,6 +322,7 @@ def _require_engine(plan: Plan) -> None:
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "dockerd": plan.dockerd,
         "changed": Path(plan.dockerd).stat().st_mtime,
+        "rootless": plan.rootless,
     }
     text = json.dumps(facts).encode()
     checked = worlds_directory().with_name("worlds-checked.json")

@@ -8,7 +8,15 @@ import sys
 import pytest
 
 from dockwright.errors import DockwrightError
-from dockwright.isolate import Request, in_world, prepare, require_world
+from dockwright.isolate import (
+    Request,
+    become_root,
+    in_world,
+    is_root,
+    prepare,
+    require_possible,
+    require_world,
+)
 from dockwright.isolate.inside.hooks import dockwright_isolate
 from dockwright.isolate.inside.plan import HOOKS
 from dockwright.pool.session import connect_engine
@@ -25,6 +33,10 @@ def isolate(config: pytest.Config, settings: Settings) -> None:
         return
     request = Request(root=settings.root, images=settings.isolate_images)
     try:
+        if not is_root():
+            require_possible(engine=True)
+            _give_streams_back(config)
+            become_root()
         prepared = prepare(request, lambda: connect_engine(settings.engine, os.environ), _tell)
         require_world(prepared.plan)
     except DockwrightError as failure:
@@ -33,6 +45,13 @@ def isolate(config: pytest.Config, settings: Settings) -> None:
     os.environ.update(prepared.environment)
     config.add_cleanup(lambda: _restore(before))
     config.pluginmanager.register(dockwright_isolate, HOOKS)
+
+
+def _give_streams_back(config: pytest.Config) -> None:
+    """Stop capturing before another program takes this process."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
 
 
 def _restore(before: dict[str, str | None]) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockwright.isolate.inside import kernel
+from dockwright.isolate.inside import kernel, users
 
 _UNIFIED = "cgroup2"
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
@@ -73,8 +73,11 @@ def _parsed(line: str, paths: dict[frozenset[str], str]) -> Hierarchy | None:
 
 
 def places(name: str) -> list[Path]:
-    """Return where the group `name` of a world belongs, in each hierarchy."""
-    return [_parent(each) / name for each in hierarchies()]
+    """Return where the group `name` of a world belongs, in each hierarchy.
+
+    Nowhere without the machine's root: its administrator gives groups to nobody else, as a rule.
+    """
+    return [] if users.is_rootless() else [_parent(each) / name for each in hierarchies()]
 
 
 def create(groups: Iterable[Path]) -> list[Path]:
@@ -102,12 +105,14 @@ def _parent(hierarchy: Hierarchy) -> Path:
     return here
 
 
-def enter(groups: Iterable[Path]) -> None:
+def enter(groups: Collection[Path]) -> None:
     """Move this process into a world's groups, and make them the roots that it sees.
 
     Raises:
         OSError: this machine does not allow it.
     """
+    if not groups:
+        return
     mounts = hierarchies()
     for group in groups:
         (group / "cgroup.procs").write_text("0")

@@ -33,6 +33,7 @@ class WorldEngine:
     def __init__(self, plan: Plan, log: int, notes: int | None) -> None:
         self.pid = 0
         self._dockerd = plan.dockerd
+        self._rootless = plan.rootless
         self._log = log
         self._notes = notes
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -79,6 +80,7 @@ class WorldEngine:
             "--data-root", str(data_root()),
             "--storage-driver", "overlay2",
             "--log-level", "warn",
+            *(["--rootless"] if self._rootless else []),
         ]  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
@@ -86,4 +88,6 @@ class WorldEngine:
         path = os.pathsep.join((beside, os.environ.get("PATH", ""), _SYSTEM))
         kept = {name: text for name, text in os.environ.items() if "proxy" in name.lower()}
         passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+        if self._rootless:  # where it keeps what it otherwise keeps in /run and /etc
+            passed |= {"XDG_RUNTIME_DIR": "/run", "XDG_CONFIG_HOME": "/run/dockwright"}
         return {**kept, **passed, "PATH": path, "HOME": "/root"}

@@ -13,6 +13,7 @@ NEW_MOUNTS = 0x00020000
 NEW_CGROUPS = 0x02000000
 NEW_UTS = 0x04000000
 NEW_IPC = 0x08000000
+NEW_USERS = 0x10000000
 NEW_PIDS = 0x20000000
 NEW_NETWORK = 0x40000000
 
@@ -21,6 +22,7 @@ _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS = 0x2, 0x4, 0x8
 PLAIN = _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS
 """Mount flags of file systems that hold no programs and no devices."""
 
+_CLONE3 = 435  # the same number on all processors
 _DETACH = 2
 _SET_DEATH_SIGNAL = 1
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 0x1
@@ -35,13 +37,27 @@ def unshare(flags: int) -> None:
     _checked(_libc().unshare(flags), "unshare")
 
 
-def join_processes(descriptor: int) -> None:
-    """Let later children be in the process namespace that `descriptor` stands for.
+def fork_into_processes() -> int:
+    """Fork so that the child is the first process of a new process namespace.
+
+    `unshare` would put all later children of this process there, and only root can go back.
+
+    Returns:
+        The child's process id; 0 in the child.
 
     Raises:
         OSError: this user or machine does not allow it.
     """
-    _checked(_libc().setns(descriptor, NEW_PIDS), "setns")
+    arguments = struct.pack("11Q", NEW_PIDS, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0)
+    python, libc = ctypes.pythonapi, ctypes.PyDLL(None, use_errno=True)
+    python.PyOS_BeforeFork()
+    pid = libc.syscall(_CLONE3, arguments, ctypes.c_size_t(len(arguments)))
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+        return 0
+    python.PyOS_AfterFork_Parent()
+    _checked(int(pid < 0), "clone")
+    return int(pid)
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -68,7 +84,8 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
     """Show what is at `source` also at `target`."""
     mount(source, target, flags=BIND | RECURSIVE)
     if read_only:
-        mount("", target, flags=BIND | REMOUNT | READ_ONLY)
+        kept = os.statvfs(target).f_flag & PLAIN  # must not be lost in a user namespace
+        mount("", target, flags=BIND | REMOUNT | READ_ONLY | kept)
 
 
 def end_with_parent() -> None:

@@ -21,6 +21,9 @@ LEVEL = "DOCKWRIGHT_WORLD_LEVEL"
 
 RUN, WORKER, ALONE = "run", "worker", "alone"
 
+AS_ROOT, SWEEP = "as-root", "sweep"
+"""What else can be started in the place of a world: see `start.py`."""
+
 FOR_TESTS = (WORKER, ALONE)
 """The levels of worlds that tests run in."""
 
@@ -57,6 +60,7 @@ class Plan:
         home: whether it has a home directory and temporary directories of its own.
         net: whether it has a network of its own.
         dockerd: the daemon's program; empty without an engine.
+        rootless: whether its root is another user outside.
         settings: the content of the daemon's settings file.
         data_root: an existing directory for the engine's data, instead of one that is removed.
         images: the directory with the images that engines start with; empty: none.
@@ -75,6 +79,7 @@ class Plan:
     home: bool = True
     net: bool = True
     dockerd: str = ""
+    rootless: bool = False
     settings: str = '{"features": {"containerd-snapshotter": false}}'
     data_root: str = ""
     images: str = ""
@@ -108,8 +113,7 @@ class Plan:
 
     def command(self, level: str, *words: str) -> list[str]:
         """Return the command that runs `words` in a world of this plan."""
-        start = str(Path(__file__).with_name("start.py"))
-        return [self.python, "-I", "-S", start, level, *words]
+        return start(self.python, level, *words)
 
     def for_run(self) -> Plan:
         """Return the plan of the world around a whole command.
@@ -118,6 +122,11 @@ class Plan:
         report, is there when it has ended: only the worlds of workers have their own.
         """
         return replace(self, home=False)
+
+
+def start(python: str, level: str, *words: str) -> list[str]:
+    """Return the command that an interpreter begins a world with, or what else `level` names."""
+    return [python, "-I", "-S", str(Path(__file__).with_name("start.py")), level, *words]
 
 
 def note(file: str | int, **facts: object) -> None:

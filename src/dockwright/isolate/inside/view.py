@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from dockwright.isolate.inside import kernel
+from dockwright.isolate.inside import kernel, users
 from dockwright.isolate.inside.plan import Plan
 
 RUNTIME = Path("/run/dockwright")
@@ -22,8 +22,9 @@ _SMALL_FILES = ("link", "lower", "committed")
 def homes() -> list[Path]:
     """Return the home directories of this user: that of HOME, and that of the system's list."""
     found = [Path(os.environ["HOME"])] if os.environ.get("HOME") else []
-    with suppress(KeyError):  # a user without an entry
-        found.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    for user in dict.fromkeys((os.getuid(), users.outside_user())):
+        with suppress(KeyError):  # a user without an entry
+            found.append(Path(pwd.getpwuid(user).pw_dir))
     real = (path.resolve() for path in found)
     return list(dict.fromkeys(path for path in real if path.is_dir() and path != Path("/")))
 
@@ -142,7 +143,7 @@ def data_root() -> Path:
 
 def _outermost(paths: Iterable[str], hidden: Iterable[Path]) -> list[Path]:
     """Return the existing paths below hidden directories, without those inside another one."""
-    existing = sorted({Path(path).resolve() for path in paths if Path(path).exists()})
+    existing = sorted({Path(path).resolve() for path in paths if os.access(path, os.F_OK)})
     covered = [path for path in existing if _is_below(path, hidden)]
     return [path for path in covered if not any(each in path.parents for each in covered)]
 
@@ -172,6 +173,8 @@ def _show_tool(path: Path, descriptor: int, world: Path) -> None:
         "workdir": layer / "work",
     }
     options = ",".join(f"{name}={place}" for name, place in parts.items())
+    if users.is_rootless():
+        options += ",userxattr"
     try:
         kernel.mount("overlay", str(path), "overlay", options=options)
     except OSError:  # a file, or a file system that cannot be a layer

@@ -142,14 +142,10 @@ class _Wrapper:
         view.fill(self._world.plan, self._world.directory)
         passed = relay.start(lambda: os.close(self._open)) if self._world.reached else None
         way_out = WayOut(self._world.plan.outside) if self._world.plan.outside else None
-        ours = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        kernel.unshare(kernel.NEW_PIDS)
-        pid = os.fork()
+        pid = kernel.fork_into_processes()  # a later keeper has to be outside
         if not pid:
             os.close(self._open)
             first_process(self._world, made, self._me, Ways(passed, way_out), interrupted)
-        kernel.join_processes(ours)  # a later keeper has to be outside
-        os.close(ours)
         if passed is not None:
             passed.close()
         if way_out is not None:
