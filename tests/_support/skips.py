@@ -27,13 +27,13 @@ ALLOWED: Mapping[str, str] = {
     r"another engine than that of the default socket is used": "the engine was chosen",
     r"this host does not see the container's processes": "the engine runs in a virtual machine",
     r"the control groups of this engine's containers cannot be read here": "the same",
+    r"no Python here that other users than root may run": "it is in root's home directory",
     r"the far end of ssh runs the docker command": "the engine is reached by ssh",
     r"the file system has no attributes: .*": "the temporary directory is on such a file system",
     r"(no file system|nothing) can be mounted.*": "an unprivileged container",
     r"needs the base of the equivalents: .*": "the images came from a registry",
     r"this engine('s)? .*": "another product lacks it; see engine/capabilities.py",
     # What no script of ours can install, or installs.
-    r"needs slirp4netns": "a program for one option of dockwright isolate",
     r"the docker command has no buildx plugin here": "Debian 12 has no package of it",
     # Long checks.
     r"make test has a sample in tests/compose": "make soak runs it whole",
@@ -42,7 +42,7 @@ ALLOWED: Mapping[str, str] = {
 
 
 WITHOUT_APT: Mapping[str, str] = {
-    r"needs (chromium|Compose).*|no Compose .*|scripts/ensure-compose .*": "see scripts/ensure-...",
+    r"needs (chromium|Compose).*|no Compose .*|scripts/ensure-\w+ .*": "see scripts/ensure-...",
 }
 """The same where the scripts that fetch Debian's packages cannot work."""
 

@@ -59,6 +59,30 @@ def host_name():
     return socket.gethostname()
 
 
+def trace():
+    return ctypes.CDLL(None).ptrace(16, facts["pid"], 0, 0)
+
+
+def leaks():
+    found = set()
+    for link in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            place = os.readlink(link)
+            if os.path.isdir(link) and facts["cache"] in place:
+                found.add(place)
+        except OSError:
+            pass
+    return sorted(found)
+
+
+def through(root):
+    return pathlib.Path(root + facts["home"]).read_text()
+
+
+def listening():
+    return any(line.split()[3] == "0A" for line in open("/proc/net/tcp").readlines()[1:])
+
+
 def shared_memory():
     return ctypes.CDLL(None).shmget(facts["key"], 1, 0)
 
@@ -71,6 +95,17 @@ print(json.dumps({
     "socket in /run": attempt(lambda: connect(socket.AF_UNIX, facts["run"])),
     "socket in /tmp": attempt(lambda: connect(socket.AF_UNIX, facts["temporary"])),
     "abstract socket": attempt(lambda: connect(socket.AF_UNIX, "\\0" + facts["token"])),
+    "ptrace": attempt(trace),
+    "open files": attempt(leaks),
+    "home by /proc/1/root": attempt(lambda: through("/proc/1/root")),
+    "home by /proc/1/cwd": attempt(lambda: through("/proc/1/cwd/../../../../../..")),
+    "home by the project": attempt(lambda: through(os.getcwd() + "/../../../../../../..")),
+    "home by a link": attempt(lambda: pathlib.Path(facts["link"]).read_text()),
+    "ports": attempt(listening),
+    "other address": attempt(lambda: connect(socket.AF_INET, (facts["address"], facts["open"]))),
+    "IPv6 loopback": attempt(lambda: connect(socket.AF_INET6, ("::1", facts["port6"]))),
+    "sockets of engines": attempt(lambda: glob.glob("/run/*.sock") + glob.glob("/run/*/*.sock")),
+    "message queues": attempt(lambda: open("/proc/sysvipc/msg").read().count(chr(10))),
     "home": attempt(lambda: pathlib.Path(facts["home"]).read_text()),
     "write home": attempt(lambda: (pathlib.Path.home() / facts["token"]).write_text("inside")),
     "write /tmp": attempt(lambda: pathlib.Path("/tmp", facts["token"]).write_text("inside")),
@@ -99,7 +134,14 @@ def outside(worlds: Worlds) -> Iterator[dict[str, object]]:
         for path in (home, shared):
             path.write_text("outside")
             stack.callback(path.unlink)
-        servers = [socket.create_server(("127.0.0.1", 0))]
+        link = worlds.suite / "link"
+        link.symlink_to(home)
+        own_address = _own_address()
+        servers = [
+            socket.create_server(("127.0.0.1", 0)),
+            socket.create_server((own_address, 0)),
+            socket.create_server(("::1", 0), family=socket.AF_INET6),
+        ]
         for address in (str(run), str(temporary), f"\0{token}"):
             server = socket.socket(socket.AF_UNIX)
             server.bind(address)
@@ -114,6 +156,11 @@ def outside(worlds: Worlds) -> Iterator[dict[str, object]]:
             "token": token,
             "pid": process.pid,
             "port": servers[0].getsockname()[1],
+            "address": own_address,
+            "open": servers[1].getsockname()[1],
+            "port6": servers[2].getsockname()[1],
+            "link": str(link),
+            "cache": str(worlds.cache),
             "run": str(run),
             "temporary": str(temporary),
             "home": str(home),
@@ -121,6 +168,16 @@ def outside(worlds: Worlds) -> Iterator[dict[str, object]]:
             "key": 0x5EED,
         }
         assert process.poll() is None, "what runs outside was killed"
+
+
+def _own_address() -> str:
+    """Return an address of this machine that is not of its loopback."""
+    return next(
+        each.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for each in addresses
+        if each.family == socket.AF_INET and name != "lo"
+    )
 
 
 def _greet(server: socket.socket) -> None:
@@ -153,6 +210,17 @@ def test_nothing_outside_can_be_seen_reached_or_killed(
         "/dev/shm": "FileNotFoundError",
         "shared memory": "-1",
         "control groups": "False",
+        "ptrace": "-1",
+        "open files": "[]",
+        "home by /proc/1/root": "FileNotFoundError",
+        "home by /proc/1/cwd": "FileNotFoundError",
+        "home by the project": "FileNotFoundError",
+        "home by a link": "FileNotFoundError",
+        "ports": "False",
+        "other address": "OSError",
+        "IPv6 loopback": "ConnectionRefusedError",
+        "sockets of engines": "[]",
+        "message queues": "1",
         "host name": "renamed",
         "mount": "0",
     }
@@ -188,13 +256,8 @@ def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) 
 def test_a_way_out_leads_to_other_addresses_but_not_to_the_loopback(worlds: Worlds) -> None:
     program = shutil.which("slirp4netns")
     if program is None:
-        pytest.skip("needs slirp4netns")
-    address = next(
-        each.address
-        for name, addresses in psutil.net_if_addrs().items()
-        for each in addresses
-        if each.family == socket.AF_INET and name.startswith(("e", "w"))
-    )
+        pytest.skip("scripts/ensure-isolation installs slirp4netns")
+    address = _own_address()
     script = """
 import json, socket
 found = {}

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,12 +160,14 @@ def prepare(
         shown=(str(request.root), *request.shown),
         tools=tuple(_tools(os.environ)),
         notes=str(_notes_file(request.root)),
+        plugins=_plugins(os.environ),
     )
     _check_home(plan, request.root)
     known = Notes.read(Path(plan.notes))
     plan = replace(plan, workers=known.busy.proposed if known.busy else 0)
     if not plan.engine:
         return Prepared(plan, _summary(parts, None), None)
+    plan = replace(plan, masked=tuple(_files_of_engine(connect)))
     _require_engine(plan)
     images = choose_images(request, known, connect, tell)
     if not images:
@@ -173,6 +175,19 @@ def prepare(
     store = PreparedImages(cache_directory(os.environ) / "world-images")
     place, lock = store.get(connect(), images, plan, tell)
     return Prepared(replace(plan, images=str(place)), _summary(parts, images), lock)
+
+
+def _files_of_engine(connect: Callable[[], Engine]) -> Iterator[str]:
+    """Yield the socket and the data directory of the user's engine, if it is on this machine."""
+    sockets = [os.environ.get(name, "") for name in ("DOCKER_HOST", "CONTAINER_HOST")]
+    with suppress(DockwrightError):  # there is none: then there are no images either
+        engine = connect()
+        sockets.append(engine.endpoint.url)
+        if engine.endpoint.is_local and (data := engine.info().get("DockerRootDir")):
+            yield str(data)
+    for socket in dict.fromkeys(sockets):
+        if socket.startswith("unix://"):
+            yield socket.removeprefix("unix://")
 
 
 def _notes_file(root: Path) -> Path:
@@ -355,6 +370,7 @@ def enter(
     """
     if prepared.lock is not None:
         os.set_inheritable(prepared.lock, True)  # noqa: FBT003 - Python's own
+        prepared = replace(prepared, plan=replace(prepared.plan, lock=prepared.lock))
     changed = {**environ, **prepared.environment}
     _prepend(changed, "PYTHONPATH", str(HOOKS_DIRECTORY), os.pathsep)
     _prepend(changed, "PYTEST_PLUGINS", HOOKS, ",")
@@ -386,7 +402,15 @@ def _tools(environ: Mapping[str, str]) -> list[str]:
         parent = Path(entry).parent
         shared = parent in homes or parent.name == ".local"
         found.append(entry if shared else str(parent))
+    found += filter(None, [_plugins(environ)])
     return [path for path in found if Path(path) != Path("/")]
+
+
+def _plugins(environ: Mapping[str, str]) -> str:
+    """Return the directory of the docker command's plugins that a ``DOCKER_CONFIG`` has."""
+    config = environ.get("DOCKER_CONFIG", "")
+    plugins = Path(config, "cli-plugins")
+    return str(plugins.absolute()) if config and plugins.is_dir() else ""
 
 
 def _summary(parts: frozenset[str], images: Sequence[Image] | None) -> str:

@@ -71,6 +71,9 @@ class Plan:
         workers: how many workers earlier runs propose; 0: they propose nothing.
         shown: what stays visible and writable below the directories that `home` replaces.
         tools: what stays visible there too; changes to it stay in the world.
+        masked: files and directories of the user's engine that an engine of its own replaces.
+        plugins: the directory with plugins of the docker command that ``DOCKER_CONFIG`` has.
+        lock: the descriptor that keeps the images, if this process got one.
     """
 
     worlds: str
@@ -90,6 +93,9 @@ class Plan:
     workers: int = 0
     shown: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
+    plugins: str = ""
+    lock: int = -1
 
     def to_json(self) -> str:
         """Return the plan as text."""
@@ -99,7 +105,7 @@ class Plan:
     def from_json(cls, text: str) -> Plan:
         """Read what `to_json` wrote."""
         known = json.loads(text)
-        listed = {name: tuple(known[name]) for name in ("shown", "tools", "reached")}
+        listed = {name: tuple(known[name]) for name in ("shown", "tools", "reached", "masked")}
         return cls(**{**known, **listed})
 
     def also(self, *, shown: list[str], tools: list[str], reached: list[int]) -> Plan:

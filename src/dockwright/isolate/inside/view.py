@@ -22,7 +22,9 @@ _SMALL_FILES = ("link", "lower", "committed")
 def homes() -> list[Path]:
     """Return the home directories of this user: that of HOME, and that of the system's list."""
     found = [Path(os.environ["HOME"])] if os.environ.get("HOME") else []
-    for user in dict.fromkeys((os.getuid(), users.outside_user())):
+    behind_sudo = os.environ.get("SUDO_UID", "")
+    others = [int(behind_sudo)] if behind_sudo.isdecimal() else []
+    for user in dict.fromkeys((os.getuid(), users.outside_user(), *others)):
         with suppress(KeyError):  # a user without an entry
             found.append(Path(pwd.getpwuid(user).pw_dir))
     real = (path.resolve() for path in found)
@@ -55,7 +57,7 @@ def arrange(plan: Plan, world: Path) -> None:
     sources = {place.name: os.open(place, os.O_PATH) for place in world.iterdir()}
     own = os.open(world, os.O_PATH)
     images = os.open(plan.images, os.O_PATH) if plan.images else None
-    data = os.open(plan.data_root or world / "docker", os.O_PATH) if plan.engine else -1
+    data = os.open(plan.data_root or world / "docker", os.O_PATH) if plan.engine else None
     kernel.mount("proc", "/proc", "proc", kernel.PLAIN)
     for number, directory in sorted(enumerate(hidden), key=lambda each: len(each[1].parts)):
         directory.mkdir(parents=True, exist_ok=True)  # it may be below one that was just replaced
@@ -66,9 +68,14 @@ def arrange(plan: Plan, world: Path) -> None:
             kernel.bind(_opened(descriptor), str(path))
         else:
             _show_tool(path, descriptor, Path(_opened(own)))
+    _show_plugins(plan)
     _own_runtime(plan)
     if plan.engine:
+        _mask(plan.masked)
         _engine_data(data, images)
+    for each in (*opened.values(), *sources.values(), own, images, data):
+        if each is not None:
+            os.close(each)
 
 
 def fill(plan: Plan, world: Path) -> None:
@@ -124,7 +131,25 @@ def _own_runtime(plan: Plan) -> None:
             Path(own).mkdir(parents=True, mode=0o700, exist_ok=True)
 
 
-def _engine_data(own: int, images: int | None) -> None:
+def _show_plugins(plan: Plan) -> None:
+    """Have the docker command find the plugins of a ``DOCKER_CONFIG`` that is not passed on."""
+    link = Path(os.environ.get("HOME", "/root"), ".docker", "cli-plugins")
+    if plan.home and plan.plugins and not link.exists():
+        link.parent.mkdir(exist_ok=True, parents=True)
+        link.symlink_to(plan.plugins)
+
+
+def _mask(paths: Iterable[str]) -> None:
+    """Cover what belongs to the user's engine, wherever that keeps it."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            kernel.mount("tmpfs", str(path), "tmpfs", kernel.PLAIN, "mode=711")
+        elif os.access(path, os.F_OK):
+            kernel.bind(os.devnull, str(path))
+
+
+def _engine_data(own: int | None, images: int | None) -> None:
+    assert own is not None
     RUNTIME.mkdir(mode=0o711)
     data_root().mkdir(exist_ok=True)
     kernel.bind(_opened(own), str(data_root()))

@@ -76,6 +76,8 @@ def main(arguments: list[str]) -> NoReturn:
     plan = plan.for_run() if level == RUN else plan
     try:
         worlds.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if level == RUN and plan.lock >= 0:
+            os.set_inheritable(plan.lock, False)  # noqa: FBT003 - held here, not by the command
         wrapper = _Wrapper(World(directory, plan, level, command))
     except OSError as failure:
         os._exit(cannot_begin(failure))
@@ -209,7 +211,7 @@ def first_process(
             relay.listen(world.reached, ways.ports)
         if ways.out is not None:
             ways.out.wait(directory)
-        os.close(directory)
+        _close_what_leads_out({log, notes})
         engine = WorldEngine(world.plan, log, notes) if world.plan.engine else None
         if engine and world.level == WORKER:
             engine.start()
@@ -218,6 +220,17 @@ def first_process(
         code = cannot_begin(failure)
     finally:
         os._exit(code)
+
+
+def _close_what_leads_out(kept: set[int | None]) -> None:
+    """Close what the first process opened outside: all processes inside can use it by ``/proc``.
+
+    What was passed to the command by whoever started it, such as pipes of ``make``, stays.
+    """
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        with suppress(OSError):  # the one with which the list was read
+            if number > 2 and number not in kept and not os.get_inheritable(number):
+                os.close(number)
 
 
 def _opened_notes(path: str) -> int | None:
