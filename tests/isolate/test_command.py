@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dockwright.engine import Engine
+from dockwright.isolate.inside.busy import Busy
+from dockwright.isolate.inside.plan import note
+from dockwright.paths import project_hash
 from tests._support.isolate.runs import COMMAND, Worlds
 
 WITHOUT_ENGINE = ("--home", "--net")
@@ -61,6 +65,46 @@ def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
     assert code == 0, text
     assert "2 workers" in text
     assert "PASSED test_one.py::test_one" in text
+
+
+def test_auto_means_as_many_workers_as_the_last_run_proposes(worlds: Worlds) -> None:
+    notes = worlds.cache / "isolated-runs" / f"{project_hash(worlds.suite)}.jsonl"
+    notes.parent.mkdir()
+    busy = Busy(workers=1, wall_s=100, used_s=80, cores=2, most=99)
+    note(str(notes), busy=busy.to_facts())
+    for number in range(2):
+        (worlds.suite / f"test_{number}.py").write_text("def test_one(): pass\n")
+    (worlds.suite / "pytest.ini").write_text("[pytest]\n")
+    words = worlds.pytest("-vv")
+    code, text = worlds.isolate(*WITHOUT_ENGINE, "--workers", "auto", "--", *words)
+    assert (code, "created: 2/2 workers" in text) == (0, True), text
+
+
+_ASKING = """
+import subprocess
+
+def test_image():
+    subprocess.run(["docker", "run", "--rm", "IMAGE", "true"], check=True)
+
+def test_other():
+    subprocess.run(["docker", "run", "--rm", "no/such:image", "true"], check=True)
+"""
+
+
+@pytest.mark.engine
+def test_images_that_tests_missed_are_there_in_the_next_run(
+    worlds: Worlds, engine: Engine, scratch: str
+) -> None:
+    """Also those that the project's files do not name as a whole."""
+    name, _, tag = scratch.rpartition(":")
+    (worlds.suite / "test_one.py").write_text(_ASKING.replace('"IMAGE"', f"'{name}' ':{tag}'"))
+    (worlds.suite / "pytest.ini").write_text("[pytest]\n")
+    _, text = worlds.isolate("--", *worlds.pytest("-n", "1"))
+    assert "2 failed" in text, text
+    assert f"the engines of workers did not have {scratch}, no/such:image: the next run" in text
+    for _ in range(2):  # missed by the run before, and used by it
+        _, text = worlds.isolate("--", *worlds.pytest("-n", "1"))
+        assert "1 failed, 1 passed" in text, text
 
 
 def test_a_command_without_pytest_is_isolated_as_a_whole(worlds: Worlds) -> None:

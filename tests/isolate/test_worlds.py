@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dockwright.isolate.inside import view
 from dockwright.isolate.inside.plan import PLAN
 from tests._support.isolate.runs import Worlds
 
@@ -394,3 +396,60 @@ def test_commands_get_the_signals_that_the_wrapper_gets(worlds: Worlds) -> None:
         process.terminate()
         assert process.stdout.read() == "asked to end\n"
     assert process.returncode == 5
+
+
+def test_a_signal_to_all_processes_ends_those_of_the_world_only(
+    worlds: Worlds, outside: dict[str, object]
+) -> None:
+    plan = replace(worlds.plan(), engine=False)
+    script = """
+import os, signal, subprocess
+other = subprocess.Popen(["sleep", "600"])
+os.kill(-1, signal.SIGKILL)
+print(other.wait())
+"""
+    assert worlds.inside(plan, sys.executable, "-c", script) == (0, "-9\n")
+
+
+def test_sockets_and_data_of_an_engine_anywhere_are_covered(worlds: Worlds) -> None:
+    """Outside of the directories that a world replaces anyway."""
+    data = Path("/var/lib", f"dwtest-{uuid.uuid4().hex[:10]}")
+    data.mkdir()
+    address = data.with_suffix(".sock")
+    script = f"""
+import json, os, socket
+with socket.socket(socket.AF_UNIX) as engine:
+    try:
+        engine.connect({str(address)!r})
+        reached = "reached"
+    except OSError as failure:
+        reached = type(failure).__name__
+print(json.dumps({{"socket": reached, "data": str(os.listdir({str(data)!r}))}}))
+"""
+    try:
+        (data / "containers").mkdir()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(address))
+            server.listen()
+            plan = worlds.plan(masked=(str(data), str(address), "/run/no.sock"))
+            found = worlds.answers(plan, script)
+    finally:
+        address.unlink()
+        shutil.rmtree(data)
+    assert found == {"socket": "ConnectionRefusedError", "data": "[]"}
+
+
+def test_plugins_of_a_docker_config_are_found(worlds: Worlds) -> None:
+    """The rest of it could lead to an engine outside."""
+    plugins = worlds.suite / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-hello").touch()
+    plan = worlds.plan(engine=False, plugins=str(plugins))
+    script = "ls ~/.docker/cli-plugins; ls ~/.docker"
+    assert worlds.inside(plan, "sh", "-c", script) == (0, "docker-hello\ncli-plugins\n")
+
+
+def test_the_home_of_the_user_before_sudo_is_replaced_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = next(each for each in pwd.getpwall() if Path(each.pw_dir).is_dir() and each.pw_uid)
+    monkeypatch.setenv("SUDO_UID", str(user.pw_uid))
+    assert Path(user.pw_dir).resolve() in view.homes()

@@ -134,17 +134,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     """Say which images were missing, and whether more workers would help."""
     if not _applies(config):
         return
-    notes = plan.Plan.from_json(os.environ[plan.PLAN]).notes
+    own = plan.Plan.from_json(os.environ[plan.PLAN])
     listener = config.pluginmanager.getplugin(_MISSED_KEY)
-    names = list(listener.names) if listener else []
+    names = list(listener.names) if listener and own.engine else []
     for name in names:
-        plan.note(notes, image=name)
+        plan.note(own.notes, image=name)
     if names:
         terminalreporter.write_line(
             f"dockwright: the engines of workers did not have {', '.join(names)}: the next run "
             "starts with them if your engine has them"
         )
-    _say_how_busy(terminalreporter, config, notes)
+    _say_how_busy(terminalreporter, config, own.notes)
 
 
 def _say_how_busy(terminalreporter: Any, config: Any, notes: str) -> None:
