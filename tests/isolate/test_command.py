@@ -236,3 +236,34 @@ def test_paths_relative_to_the_project_do_not_lead_out(worlds: Worlds) -> None:
         *WITHOUT_ENGINE, "--show", str(worlds.cache), "--", *worlds.pytest("-n", "1")
     )
     assert code == 0, text
+
+
+ENSURE = Path(__file__).parents[2] / "scripts" / "ensure-isolation"
+
+
+def _ensure(*words: str, path: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [ENSURE, *words], env={"PATH": path}, capture_output=True, text=True, timeout=100
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_script_for_all_options_says_what_it_does(tmp_path: Path) -> None:
+    code, text = _ensure("--help", path="/usr/bin:/bin")
+    assert (code, "usage: scripts/ensure-isolation [--help]" in text) == (0, True)
+    assert _ensure("--what", path="/usr/bin:/bin")[0] == 2
+
+
+def test_the_script_for_all_options_names_what_it_cannot_install(tmp_path: Path) -> None:
+    """And does nothing where everything is installed."""
+    for name in ("bash", "id", "cat"):
+        (tmp_path / name).symlink_to(f"/bin/{name}" if name != "id" else "/usr/bin/id")
+    code, text = _ensure(path=str(tmp_path))
+    assert (code, text) == (
+        1,
+        "ensure-isolation: install slirp4netns uidmap (names of packages on Debian) to test all "
+        "options of dockwright isolate.\n",
+    )
+    for name in ("slirp4netns", "newuidmap"):
+        (tmp_path / name).touch(0o755)
+    assert _ensure(path=str(tmp_path)) == (0, "")
