@@ -156,9 +156,11 @@ def test_doctor_and_clean_work_for_a_user_with_ids() -> None:
         code, text = user.run(*user.dockwright("doctor", "--isolate"))
         assert code == 0, text
         assert "one in a world of its own started and ended in" in text
-        script = f"mkdir -p {user.cache}/worlds/dockwright-dead/docker && chown 7:7 $_"
-        script += f" && echo [] > {user.cache}/worlds/dockwright-dead/groups.json"
-        made = user.dockwright("isolate", "--image", "busybox:1", "--", "sh", "-c", script)
-        assert user.run(*made)[0] == 0
+        dead = user.cache / "worlds" / "dockwright-dead"
+        script = (
+            f"mkdir -p {dead}/docker && chown 7:7 {dead}/docker && echo [] > {dead}/groups.json"
+        )
+        made = user.dockwright("isolate", "--home", "--", "sh", "-c", script)
+        assert user.run(*made) == (0, "")
         code, text = user.run(user.python, "-c", MAIN, "clean")
         assert (code, "removed 1 world of killed workers" in text) == (0, True), text
