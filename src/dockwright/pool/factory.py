@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -116,6 +116,8 @@ class FactoryOptions:
         files: reads the files that starts read.
         builds: knows which images need not be built again; None: all are built.
         free_ports: chooses the host ports of the copies.
+        peak_of: returns how much memory a copy of a stack with this name took at most in earlier
+            runs, in bytes; 0: unknown.
         numbers: counts the copies of the session: two stacks may come from one Compose project.
     """
 
@@ -129,6 +131,7 @@ class FactoryOptions:
     files: FileDigests = field(default_factory=FileDigests)
     builds: Builds | None = None
     free_ports: FreePorts = field(default_factory=FreePorts)
+    peak_of: Callable[[str], int] = lambda _: 0
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -143,7 +146,7 @@ class Factory:
         options: what they have in common.
         seed: what a client does to each copy before its baseline is captured, if anything.
         ports: which host ports a copy has.
-        measured: the memory that a running copy takes, in bytes; 0: none was measured yet.
+        measured: how much memory a copy took, at most, in bytes; 0: unknown.
         busy: how many cores a start kept busy; 0: none was measured yet.
         sole: why there can be one copy only; empty: there can be more.
     """

@@ -158,6 +158,21 @@ class Maintenance:
         failure = _attempt(lambda: traces.extend(copy.baseline.disturbed()))
         return traces, failure or StackBrokenError("its containers do not run as they did")
 
+    def killed_for_memory(self, copy: Copy) -> bool:
+        """Return whether the kernel killed a service of a copy because the host ran out of memory.
+
+        A service that reached a limit of its own does not count.
+        """
+        engine, killed = copy.stack.engine, False
+        for container in copy.stack.containers.values():
+            try:
+                found = engine.inspect_container(container)
+            except EngineError:  # it was removed
+                continue
+            state, limit = found["State"], found["HostConfig"].get("Memory")
+            killed |= bool(state.get("OOMKilled") and not state.get("Running") and not limit)
+        return killed
+
     def renew(self, copy: Copy) -> Exception | None:
         """Give new containers to the services in doubt."""
 
@@ -215,7 +230,8 @@ def _all_reasons(failure: BaseException) -> str:
 
 def _measure(factory: Factory, containers: Iterable[str], took_s: float) -> None:
     def measure() -> None:
-        factory.measured, cpu_s = measured(factory.engine, containers)
+        memory, cpu_s = measured(factory.engine, containers)
+        factory.measured = max(memory, factory.options.peak_of(factory.name))
         factory.busy = cpu_s / took_s
 
     failure = _attempt(measure)

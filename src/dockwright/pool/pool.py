@@ -613,6 +613,12 @@ class Pool:
             self._replace(copy, failure)
 
     def _reset(self, copy: Copy) -> None:
+        if copy.changed_outside and self._maintenance.killed_for_memory(copy):
+            with self._changed:
+                goes = self._registry.shrink(copy)
+            if goes:
+                self._replace(copy, StackBrokenError("the host ran out of memory"))
+                return
         factory = self._registry.factories[copy.key]
         with self._cores.taking(0.0 if copy.baseline.stays else factory.busy):
             began = time.monotonic()

@@ -39,6 +39,9 @@ from dockwright.recording import (
     StackTimeline,
     Summary,
     calls_between,
+    recorded_costs,
+    store_of,
+    this_machine,
 )
 from dockwright.settings import Settings
 from dockwright.stack import engine_warnings
@@ -310,12 +313,21 @@ class PoolService:
                 files=self._freshness.files,
                 store=self._store(),
                 builds=self._builds(self._freshness.files),
+                peak_of=self._recorded_peak,
             )
             timeline = PoolTimeline(self._journal, self._sampler.look, self._advice)
             self._pool = Pool(engine, max_stacks=self._settings.max_stacks, timeline=timeline)
             # Names are unique to a session, so the pool need not wait for the reaper.
             threading.Thread(target=self._reap, args=(engine,), name="dockwright-reaper").start()
         return self._pool, self._engine, self._factory_options
+
+    def _recorded_peak(self, stack: str) -> int:
+        try:
+            costs = recorded_costs(store_of(self._settings, os.environ), this_machine())
+        except DockwrightError as failure:
+            _log.info("what earlier runs took is not known: %s", failure)
+            return 0
+        return costs.stack(stack).memory_bytes
 
     def _store(self) -> BaselineStore | None:
         if not self._settings.cache_baselines:

@@ -30,6 +30,7 @@ class DemandEstimate:
         seed_s: the duration of the last seed of a new copy, in seconds; 0: none ran.
         reset_s: the duration of resets, in seconds, smoothed; None: unknown.
         hold_s: the duration of exclusive leases, in seconds, smoothed; None: unknown.
+        most: how many copies the host's memory holds, once it did not hold more; None: unknown.
         busy: how many cores a start, or a reset that gives new containers, keeps busy; 0: unknown.
         cores: how many there are.
     """
@@ -41,6 +42,7 @@ class DemandEstimate:
     seed_s: float = 0.0
     reset_s: float | None = None
     hold_s: float | None = None
+    most: int | None = None
     busy: float = 0.0
     cores: int = field(default_factory=usable_cores)
 
@@ -186,7 +188,7 @@ class CopyRegistry:
         stays = any(copy.baseline.stays for copy in self.of(key))
         demand.busy = 0.0 if stays else self.factories[key].busy
         demand.most_at_once = max(demand.most_at_once, in_use + waiting)
-        limit = self.max_stacks or usual_limit()
+        limit = min(self.max_stacks or usual_limit(), demand.most or usual_limit())
         return demand.copies_wanted(at_once=max(1, in_use + waiting), limit=limit)
 
     def keep_spares(self, key: str) -> None:
@@ -254,6 +256,9 @@ class CopyRegistry:
         # Always try the first one: an engine that lacks memory says so itself.
         if not self.copies:
             return True
+        most = self.demand[key].most
+        if most is not None and len(self.of(key)) >= most:
+            return False
         factory = self.factories[key]
         limit = factory.options.settings.max_memory
         used = sum(self.factories[copy.key].memory_bytes for copy in self.copies)
@@ -271,6 +276,18 @@ class CopyRegistry:
                 return True
         return False
 
+    def shrink(self, copy: Copy) -> bool:
+        """Have one copy less of a stack, whose copies took more memory than the host has.
+
+        Returns:
+            Whether this copy can go: there is another one.
+        """
+        others = len(self.of(copy.key)) - 1
+        self.demand[copy.key].most = max(1, others)
+        factory = self.factories[copy.key]
+        factory.options.advice.ran_out_of_memory(factory.name, max(1, others))
+        return others > 0
+
     def supersede(self, key: str) -> None:
         """Remove the unused copies of earlier versions of a stack, whose files have changed."""
         name = self.factories[key].name
@@ -287,7 +304,8 @@ class CopyRegistry:
     def start_spares(self) -> None:
         """Start the spares that hide resets from the next run."""
         for key, demand in self.demand.items():
-            wanted = demand.idle_copies_wanted(limit=self.max_stacks or usual_limit())
+            limit = min(self.max_stacks or usual_limit(), demand.most or usual_limit())
+            wanted = demand.idle_copies_wanted(limit=limit)
             copies = self.of(key)
             if any(copy.state is not State.STARTING for copy in copies):
                 for _ in range(wanted - len(copies)):

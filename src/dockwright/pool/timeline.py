@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from dockwright._text import format_size, listed
+from dockwright._text import counted, format_size, listed
 from dockwright.model import Trace
 from dockwright.pool.copies import Copy, State
 from dockwright.pool.lease import Lease
@@ -86,6 +86,15 @@ class Advice:
             self._sole[stack] = (
                 f"hint: stack {stack} had fewer copies than its tests could use: a copy needs "
                 f"{needs}, and dockwright_max_memory is {limit}"
+            )
+
+    def ran_out_of_memory(self, stack: str, copies: int) -> None:
+        """Note that the host's memory did not hold all copies of a stack, and how many stay."""
+        with self._lock:
+            self._sole[stack] = (
+                f"warning: the host ran out of memory, which ended a service of stack {stack}; "
+                f"from then on it had {counted(copies, 'copy', 'copies')} at most\n"
+                f"  hint: set dockwright_max_stacks to {copies}, or dockwright_max_memory"
             )
 
     def replaced(self, stack: str, service: str, began_s: float, seconds: float) -> None:
