@@ -103,6 +103,24 @@ def test_a_rerun_that_passes_is_flaky(store: RunStore) -> None:
     assert (found.failed, found.attempts, found.message) == (1, 2, "OSError: no")
 
 
+def test_what_services_log_when_it_fails(store: RunStore) -> None:
+    def logged(number: int) -> RunRecord:
+        record = record_of(number, lambda name, *_: name == RANDOM and number % 2 == 0)
+        lines = (
+            f"web: [{number}] ERROR: cannot reach 0x{number:08x}",
+            f"db: 10:0{number}:00 ERROR: deadlock detected",
+        )
+        tests = (
+            replace(test, logs=lines[number == 4 :]) if test.outcome == "failed" else test
+            for test in record.tests
+        )
+        return replace(record, tests=tuple(tests))
+
+    store.add(*(logged(number) for number in range(8)))
+    (found,) = flaky_tests(store)
+    assert found.log == "db logged in 4 of 4 failures: 10:06:00 ERROR: deadlock detected"
+
+
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -97,11 +98,15 @@ def test_a_failed_test_shows_what_services_wrote_meanwhile(suite: Suite) -> None
 
         def test_fails(stack):
             say(stack, "words of the second")
+            say(stack, "ERROR 17: no such item")
             assert stack.services == ()
         """,
     )
-    result = suite.passes(passed=1, failed=1)
+    result = suite.passes("--dockwright-report=report.json", passed=1, failed=1)
     result.stdout.fnmatch_lines(["*log of web since the test began*", "words of the second"])
+    first, second = json.loads((suite.path / "report.json").read_text())["run"]["tests"]
+    assert "logs" not in first
+    assert second["logs"] == ["web: ERROR 17: no such item"]
     result.stdout.no_fnmatch_line("words of the first")
     result = suite.passes("--dockwright-log-tail", "0", passed=1, failed=1)
     result.stdout.no_fnmatch_line("*log of web*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def test_an_attempt_becomes_a_record_without_holes() -> None:
         ["fixture", "wide", 11.5, 1.0, "setup", True, ""],
         ["fixture", "late", 14.0, 1.0, "setup", False, ""],
     ]
+    attempt.logs = ["db: ERROR: no such table"]
     again = Attempt.from_plain(attempt.to_plain())
     assert again == attempt
     record = record_of(again, 10.0, Causes([]).split)
@@ -297,22 +299,47 @@ def git(directory: Path, *arguments: str) -> str:
 
 
 def test_the_revision_comes_from_git(tmp_path: Path) -> None:
-    assert GitQuestion(tmp_path).answer() == Git()
+    assert GitQuestion(tmp_path, {}).answer() == Git()
     git(tmp_path, "init", "-b", "trunk")
     (tmp_path / "file").write_text("1")
     git(tmp_path, "add", "file")
     git(tmp_path, "commit", "-m", "first")
     revision = git(tmp_path, "rev-parse", "HEAD")
-    assert GitQuestion(tmp_path).answer() == Git(revision, "trunk", dirty=False)
+    assert GitQuestion(tmp_path, {}).answer() == Git(revision, "trunk", dirty=False)
     (tmp_path / "other").write_text("untracked")
-    assert GitQuestion(tmp_path).answer().dirty is False
+    assert GitQuestion(tmp_path, {}).answer().dirty is False
     (tmp_path / "file").write_text("2")
-    assert GitQuestion(tmp_path).answer() == Git(revision, "trunk", dirty=True)
+    assert GitQuestion(tmp_path, {}).answer() == Git(revision, "trunk", dirty=True)
+
+
+@pytest.mark.parametrize(
+    ("job", "branch"),
+    [
+        ({}, ""),
+        ({"GITHUB_HEAD_REF": "", "GITHUB_REF_NAME": "main"}, "main"),
+        ({"GITHUB_HEAD_REF": "fix-cart", "GITHUB_REF_NAME": "12/merge"}, "fix-cart"),
+        ({"CI_COMMIT_REF_NAME": "main"}, "main"),
+        (
+            {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix-cart", "CI_COMMIT_REF_NAME": "refs/12"},
+            "fix-cart",
+        ),
+        ({"CHANGE_BRANCH": "fix-cart", "BRANCH_NAME": "PR-12"}, "fix-cart"),
+    ],
+)
+def test_where_a_commit_is_checked_out_the_job_names_the_branch(
+    tmp_path: Path, job: Mapping[str, str], branch: str
+) -> None:
+    git(tmp_path, "init", "-b", "trunk")
+    assert GitQuestion(tmp_path, job).answer() == Git("", "trunk", dirty=False)
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
+    assert GitQuestion(tmp_path, job).answer().branch == "trunk"
+    git(tmp_path, "checkout", "--detach")
+    assert GitQuestion(tmp_path, job).answer().branch == branch
 
 
 def test_without_git_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert GitQuestion(tmp_path).answer() == Git()
+    assert GitQuestion(tmp_path, {}).answer() == Git()
 
 
 def test_the_machine() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from statistics import median
 from typing import Literal, TypeAlias
 
+from dockwright._text import counted
 from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord
 
 Cause: TypeAlias = Literal["order", "stack", "worker", "load", "random"]
@@ -59,6 +61,7 @@ class FlakyTest:
         message: the first line of that failure; empty: unknown.
         cause: what is different when it fails.
         detail: that difference, in words.
+        log: what its services logged in most failures, in words; empty: nothing, or unknown.
     """
 
     nodeid: str
@@ -68,6 +71,7 @@ class FlakyTest:
     message: str
     cause: Cause
     detail: str
+    log: str = ""
 
     @property
     def rate(self) -> float:
@@ -153,7 +157,33 @@ def _flaky(nodeid: str, tries: Sequence[Try]) -> FlakyTest:
     cause, detail = _cause(tries)
     last = failures[0]
     message = next((each.test.message for each in failures if each.test.message), "")
-    return FlakyTest(nodeid, len(failures), len(tries), last.run.id, message, cause, detail)
+    log = _common_line([each.test.logs for each in failures])
+    return FlakyTest(nodeid, len(failures), len(tries), last.run.id, message, cause, detail, log)
+
+
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+", re.IGNORECASE)
+"""What differs between two lines about the same thing: times, process ids, addresses."""
+
+
+def _common_line(logs: Sequence[Sequence[str]]) -> str:
+    """Return the line about an error that most failures have in their services' logs.
+
+    Args:
+        logs: such lines of each failure, the latest failure first.
+    """
+    latest: dict[str, str] = {}
+    for line in (line for lines in logs for line in reversed(lines)):
+        latest.setdefault(_kind(line), line)
+    counts = {kind: sum(kind in map(_kind, lines) for lines in logs) for kind in latest}
+    if not counts:
+        return ""
+    kind = max(counts, key=counts.__getitem__)  # of equal ones the last line of the last failure
+    service, _, text = latest[kind].partition(": ")
+    return f"{service} logged in {counts[kind]} of {counted(len(logs), 'failure')}: {text}"
+
+
+def _kind(line: str) -> str:
+    return _VARYING.sub("#", line)
 
 
 _Values: TypeAlias = Callable[[Try], Sequence[str]]

@@ -5,7 +5,8 @@ Its hooks cost some microseconds a test: a suite that is not recorded does not p
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from dataclasses import astuple
 from functools import partial
@@ -102,6 +103,7 @@ class Hooks:
         attempt.note(call.when, report.outcome, xfail=hasattr(report, "wasxfail"))
         if report.failed and not attempt.message:
             attempt.message = _message_of(report)
+            attempt.logs = _errors_in_logs(report.sections)
         if not attempt.stack:
             self._note_stack(item, attempt)
         if call.when == "teardown":
@@ -137,6 +139,26 @@ def _message_of(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(report.longrepr if crash is None else crash.message).strip()
     return text.partition("\n")[0][:_LONGEST_MESSAGE]
+
+
+_SERVICE_LOG = re.compile(r"log of (\S+) since the test began")
+"""The title of the section with a service's log, as `failures` adds it to a report."""
+
+_SAYS_ERROR = re.compile(
+    r"error|fatal|panic|exception|traceback|refused|timed? ?out|deadlock|killed|denied|abort|fail",
+    re.IGNORECASE,
+)
+_MOST_LINES, _LONGEST_LINE = 5, 200
+
+
+def _errors_in_logs(sections: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the last lines about errors in the logs of each service."""
+    found = []
+    for title, text in sections:
+        if service := _SERVICE_LOG.fullmatch(title):
+            lines = [line.strip() for line in text.splitlines() if _SAYS_ERROR.search(line)]
+            found += [f"{service[1]}: {line[:_LONGEST_LINE]}" for line in lines[-_MOST_LINES:]]
+    return found
 
 
 class Reports:

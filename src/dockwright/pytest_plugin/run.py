@@ -237,7 +237,7 @@ class Run:
             return None
         from dockwright.recording import GitQuestion
 
-        return GitQuestion(self.settings.root)
+        return GitQuestion(self.settings.root, os.environ)
 
     def conclude(self, exit_code: int, git: GitQuestion | None) -> None:
         """Make and keep the record of the run, in its main process, once everything is closed."""

@@ -165,6 +165,7 @@ def record_of(attempt: Attempt, origin: float, split_queue: SplitQueue) -> TestR
         message=attempt.message,
         audited=attempt.audited,
         traces=tuple(Trace(*each) for each in attempt.traces),
+        logs=tuple(attempt.logs),
     )
 
 

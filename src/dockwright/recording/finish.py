@@ -90,7 +90,8 @@ def without_secrets(record: RunRecord, redact: Redactor) -> RunRecord:
 
 def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
     nodeid, message = clean(test.nodeid), clean(test.message)
-    changed = (nodeid, message) != (test.nodeid, test.message)
+    logs = tuple(clean(line) for line in test.logs)
+    changed = (nodeid, message, logs) != (test.nodeid, test.message, test.logs)
     if (
         not changed
         and not test.traces
@@ -101,7 +102,7 @@ def _clean_test(test: TestRecord, clean: Callable[[str], str]) -> TestRecord:
     traces = tuple(
         replace(trace, name=clean(trace.name), detail=clean(trace.detail)) for trace in test.traces
     )
-    return replace(test, nodeid=nodeid, spans=spans, message=message, traces=traces)
+    return replace(test, nodeid=nodeid, spans=spans, message=message, traces=traces, logs=logs)
 
 
 def store_of(settings: Settings, environ: Mapping[str, str]) -> RunStore:
@@ -133,9 +134,11 @@ class GitQuestion:
 
     Args:
         root: a directory in the work tree.
+        environ: of the run; names the branch where a commit is checked out instead of a branch.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self._environ = environ
         command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch"]
         self._process: subprocess.Popen[str] | None = None
         try:
@@ -165,11 +168,33 @@ class GitQuestion:
         heads = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
         if self._process.returncode or not heads:
             return Git()
+        branch, revision = heads.get("branch.head", ""), heads.get("branch.oid", "")
         return Git(
-            revision=heads.get("branch.oid", ""),
-            branch=heads.get("branch.head", ""),
+            revision="" if revision == _NO_COMMIT else revision,
+            branch=_branch_of_job(self._environ) if branch == _DETACHED else branch,
             dirty=any(not line.startswith("#") for line in lines),
         )
+
+
+_DETACHED, _NO_COMMIT = "(detached)", "(initial)"
+"""What git answers where no branch is checked out, and where there is no commit yet."""
+
+_BRANCH_VARIABLES = (
+    "GITHUB_HEAD_REF",  # of a pull request; GITHUB_REF_NAME is then "12/merge"
+    "GITHUB_REF_NAME",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",  # GitLab
+    "CI_COMMIT_REF_NAME",
+    "BUILDKITE_BRANCH",
+    "CIRCLE_BRANCH",
+    "CHANGE_BRANCH",  # Jenkins: of a pull request; BRANCH_NAME is then "PR-12"
+    "BRANCH_NAME",
+    "BITBUCKET_BRANCH",
+)
+"""The variables in which CI systems name the branch: most of them check out a commit."""
+
+
+def _branch_of_job(environ: Mapping[str, str]) -> str:
+    return next((environ[name] for name in _BRANCH_VARIABLES if environ.get(name)), "")
 
 
 def this_machine() -> Machine:

@@ -79,6 +79,7 @@ class TestRecord:
         message: the first line of its failure; empty if it did not fail.
         audited: whether it was looked at by itself (``--dockwright-audit``).
         traces: what it left, if it was.
+        logs: what its services logged about errors before it failed, such as ``db: ERROR: ...``.
     """
 
     __test__ = False  # pytest would collect it for its name
@@ -94,6 +95,7 @@ class TestRecord:
     message: str = ""
     audited: bool = False
     traces: tuple[Trace, ...] = ()
+    logs: tuple[str, ...] = ()
 
     @property
     def elapsed_s(self) -> float:

@@ -35,6 +35,7 @@ class Attempt:
         message: the first line of its failure.
         audited: whether it was looked at by itself.
         traces: what it left: the fields of each `Trace`.
+        logs: what its services logged about errors before it failed.
     """
 
     nodeid: str
@@ -48,6 +49,7 @@ class Attempt:
     message: str = ""
     audited: bool = False
     traces: Sequence[Sequence[Any]] = ()
+    logs: Sequence[str] = ()
 
     @property
     def began(self) -> float:
@@ -78,7 +80,7 @@ class Attempt:
         """Return what xdist can send."""
         stages = [[stage, begin, end] for stage, (begin, end) in self.stages.items()]
         parts = (self.nodeid, self.worker, stages, self.raw_spans, self.outcome, self.lane)
-        return [*parts, self.stack, self.uses, self.message, self.audited, self.traces]
+        return [*parts, self.stack, self.uses, self.message, self.audited, self.traces, self.logs]
 
     @classmethod
     def from_plain(cls, values: Sequence[Any]) -> Attempt:
