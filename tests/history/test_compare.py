@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dockwright.errors import UsageError
-from dockwright.history import Limits, compare, runs_named
+from dockwright.history import Limits, compare, revision_by_git, runs_named
 from dockwright.history.comparison import Sides, compare_series
 from tests._support.history.histories import run_numbered, shop
 from tests._support.history.records import Suite, store_with
@@ -87,6 +88,8 @@ def test_names_of_runs() -> None:
         run_numbered(number, "main" if number % 2 else "feature") for number in range(9, 0, -1)
     ]
     assert [run.id for run in runs_named(known, "last")] == ["r00009"]
+    assert [run.id for run in runs_named(known, "last~2")] == ["r00007"]
+    assert [run.id for run in runs_named(known, "last", besides={"r00009"})] == ["r00008"]
     assert [run.id for run in runs_named(known, "main")] == ["r00009", "r00007", "r00005"]
     assert runs_named(known, "main", besides={"r00009"})[0].id == "r00007"
     assert [run.id for run in runs_named(known, "r00004")] == ["r00004"]
@@ -99,6 +102,8 @@ def test_names_of_runs() -> None:
         ("r0", "9 runs have names that start with 'r0'"),
         ("nope", "no recorded run has the branch, the revision or the name 'nope'"),
         ("fff", "no recorded run has the branch, the revision or the name 'fff'"),
+        ("last~9", "there is no run 'last~9': 9 runs of this project recorded"),
+        ("last~x", "no recorded run has the branch, the revision or the name 'last~x'"),
     ],
 )
 def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
@@ -106,6 +111,27 @@ def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
         runs_named(known, name)
     assert "recorded branches: main" in str(error.value)
+
+
+def test_names_that_git_knows_are_revisions(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+        command = ["git", *identity, *arguments]
+        return subprocess.check_output(command, cwd=tmp_path, text=True).strip()
+
+    find = revision_by_git(tmp_path)
+    assert find("HEAD") == ""  # no work tree
+    git("init", "-q", "-b", "main")
+    for word in ("first", "second"):
+        git("commit", "-q", "--allow-empty", "-m", word)
+    git("tag", "v1", "HEAD~1")
+    first = replace(run_numbered(1), revision=git("rev-parse", "v1"))
+    known = [replace(run_numbered(2), revision=git("rev-parse", "HEAD")), first]
+    for name in ("v1", "HEAD~1", "HEAD^"):
+        assert runs_named(known, name, revision_of=find) == [first]
+    assert [find(name) for name in ("nope", "--version", "a b", "")] == [""] * 4
+    with pytest.raises(UsageError, match=r"no recorded run has .* 'v1 \([0-9a-f]{10}\)'"):
+        runs_named(known[:1], "v1", revision_of=find)
 
 
 def test_where_nothing_is_recorded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,36 @@ def test_shards_are_merged(tmp_path: Path) -> None:
     assert len(merged.tests) == 6
     assert merged.id == imported(files[::-1], Git(), merge=True)[0].id
     assert len(imported(files, Git())) == 2
+
+
+def exported(file: Path, *records: RunRecord) -> Path:
+    file.write_text("".join(json.dumps(record.to_json()) + "\n" for record in records))
+    return file
+
+
+def test_shards_of_our_own_become_one_run(tmp_path: Path) -> None:
+    whole = Suite().run(1)
+    shards = [
+        replace(whole, id=f"s{number}", wall_s=10.0 + number, tests=whole.tests[number::2])
+        for number in range(2)
+    ]
+    files = [exported(tmp_path / f"{shard.id}.jsonl", shard) for shard in shards]
+    (merged,) = imported(files, Git(), merge=True)
+    assert sorted(test.nodeid for test in merged.tests) == sorted(
+        test.nodeid for test in whole.tests
+    )
+    assert {test.worker for test in merged.tests} == {"1/main", "2/main"}
+    assert (merged.wall_s, merged.git, merged.machine) == (11.0, whole.git, whole.machine)
+    assert len(merged.stacks) == 2
+    assert merged.id.startswith("merged-")
+    assert merged.id == imported(files[::-1], Git(), merge=True)[0].id
+    assert [each.id for each in imported(files[:1], Git(), merge=True)] == ["s0"]
+    exported(files[0], *shards)
+    with pytest.raises(
+        UsageError, match=r"s0\.jsonl has 2 runs, and --merge needs the one"
+    ) as error:
+        imported(files, Git(), merge=True)
+    assert "dockwright runs export last" in str(error.value)
 
 
 BOMB = (

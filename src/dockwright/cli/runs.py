@@ -17,6 +17,7 @@ from dockwright.cli import history
 from dockwright.cli.options import json_option, older_than_s, root_option
 from dockwright.cli.output import Row, note, print_json, print_table
 from dockwright.errors import UsageError
+from dockwright.history import runs_back
 from dockwright.recording import (
     RunRecord,
     RunStore,
@@ -113,7 +114,7 @@ def _head(record: RunRecord) -> Iterator[str]:
             False: "",
             None: ", perhaps with uncommitted changes",
         }[git.dirty]
-        yield f"source   {git.branch} at {git.revision}{changed}"
+        yield f"source   {git.branch or 'no branch'} at {git.revision}{changed}"
     memory = format_size(machine.memory_bytes)
     yield f"machine  {machine.cpu}, {counted(machine.cores, 'core')}, {memory}"
     engine = machine.engine or "no engine"
@@ -234,7 +235,10 @@ def ls(limit: int, root: Path, as_json: bool) -> None:
 @root_option
 @json_option
 def show(run: str, tests: int, root: Path, as_json: bool) -> None:
-    """Show where the time of the last run went, or of RUN (a prefix of its name)."""
+    """Show where the time of the last run went, or of RUN.
+
+    RUN is a prefix of a run's name, or last~1 for the run before the last.
+    """
     store = history.store_of_project(root)
     record = store.load(_chosen(store, [run] if run else [])[0].id)
     if as_json:
@@ -256,7 +260,7 @@ def show(run: str, tests: int, root: Path, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Delete all runs of the project.")
 @root_option
 def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Path) -> None:
-    """Delete recorded runs; RUN is a prefix of a run's name."""
+    """Delete recorded runs; RUN is a prefix of a run's name, or `last`."""
     if sum([bool(names), older_than is not None, everything]) != 1:
         raise UsageError(
             "give either names of runs, or --older-than, or --all",
@@ -297,7 +301,7 @@ def rm(names: Sequence[str], older_than: str | None, everything: bool, root: Pat
 def export(
     names: Sequence[str], form: str, output: Path | None, costs: Path | None, root: Path
 ) -> None:
-    """Export recorded runs, oldest first; RUN is a prefix of a run's name."""
+    """Export recorded runs, oldest first; RUN is a prefix of a run's name, or `last`."""
     store = history.store_of_project(root)
     if costs is not None:
         _export_costs(store, costs, names, output)
@@ -349,6 +353,8 @@ def _chosen(store: RunStore, names: Sequence[str]) -> list[StoredRun]:
 
 def _named(known: Sequence[StoredRun], name: str) -> StoredRun:
     found = [run for run in known if run.id.startswith(name)]
+    if (back := runs_back(name)) is not None:
+        found = list(known[back : back + 1])
     if len(found) == 1:
         return found[0]
     problem = (

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from dockwright.history.choose import alike, runs_named
+from dockwright.history.choose import alike, no_revision, runs_named
 from dockwright.history.explain import likely_part
 from dockwright.history.measures import Limits, Measure
 from dockwright.history.series import Series, read
@@ -107,7 +107,13 @@ class Sides:
     history: Sequence[int] = field(default=())
 
 
-def compare(store: RunStore, before: str, after: str, limits: Limits | None = None) -> Comparison:
+def compare(
+    store: RunStore,
+    before: str,
+    after: str,
+    limits: Limits | None = None,
+    revision_of: Callable[[str], str] = no_revision,
+) -> Comparison:
     """Compare the runs that two names stand for (see `runs_named`).
 
     Raises:
@@ -115,8 +121,8 @@ def compare(store: RunStore, before: str, after: str, limits: Limits | None = No
         StoreError: the store cannot be read.
     """
     known = store.runs()
-    later = runs_named(known, after)
-    earlier = runs_named(known, before, besides={run.id for run in later})
+    later = runs_named(known, after, revision_of=revision_of)
+    earlier = runs_named(known, before, besides={run.id for run in later}, revision_of=revision_of)
     return compare_runs(store, known, (earlier, later), limits)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -44,7 +45,8 @@ class Result:
 def imported(files: Sequence[Path], git: Git, *, merge: bool = False) -> list[RunRecord]:
     """Return the runs in some files.
 
-    The id of a run without one is a hash of its content, so that importing it twice adds nothing.
+    The id of a run without one is a hash of its content, so that importing it twice adds nothing;
+    that of a merged run, of the ids of its parts.
 
     Args:
         files: JSON Lines of `dockwright runs export`, JUnit XML, or ``.test_durations``.
@@ -52,7 +54,8 @@ def imported(files: Sequence[Path], git: Git, *, merge: bool = False) -> list[Ru
         merge: whether the files are parts of one run, such as the shards of a CI job.
 
     Raises:
-        UsageError: a file cannot be read, or is none of these; names the file and the place.
+        UsageError: a file cannot be read, or is none of these; names the file and the place. Or
+            a file to be merged has several runs.
     """
     found: list[RunRecord] = []
     parts: list[tuple[bytes, float, list[Result]]] = []
@@ -60,7 +63,14 @@ def imported(files: Sequence[Path], git: Git, *, merge: bool = False) -> list[Ru
         try:
             content = read_plain(file, limit_bytes=_LIMIT_BYTES)
             if _is_export(content):
-                found += _exported(content)
+                exported = list(_exported(content))
+                if merge and len(exported) > 1:
+                    raise UsageError(
+                        f"{file} has {len(exported)} runs, and --merge needs the one that the file "
+                        "is a part of",
+                        hint="write it with `dockwright runs export last`",
+                    )
+                found += exported
             else:
                 began_s, results = _results(content, file.stat().st_mtime)
                 parts.append((content, began_s, results))
@@ -69,7 +79,8 @@ def imported(files: Sequence[Path], git: Git, *, merge: bool = False) -> list[Ru
         except OSError as exc:
             raise UsageError(f"cannot read {file}: {exc.strerror}") from exc
     groups = [parts] if merge and parts else [[part] for part in parts]
-    return [*found, *(_run(group, git) for group in groups)]
+    runs = [*found, *(_run(group, git) for group in groups)]
+    return [_merged(runs)] if merge and len(runs) > 1 else runs
 
 
 _HINT = (
@@ -220,6 +231,42 @@ def _run(parts: Iterable[tuple[bytes, float, list[Result]]], git: Git) -> RunRec
     began_s = min(began_s for _, began_s, _ in parts)
     name = f"imported-{digest[:_ID_DIGITS]}"
     return RunRecord(name, began_s, at, int(failed), git, tests=tuple(tests))
+
+
+def _merged(parts: Sequence[RunRecord]) -> RunRecord:
+    """Return the run whose parts several machines ran at the same time, without samples."""
+    parts = sorted(parts, key=lambda part: part.id)
+    digest = sha256("\n".join(part.id for part in parts).encode()).hexdigest()
+    numbered = [(f"{number}/", part) for number, part in enumerate(parts, 1)]
+    return replace(
+        parts[0],
+        id=f"merged-{digest[:_ID_DIGITS]}",
+        began_s=min(part.began_s for part in parts),
+        wall_s=max(part.wall_s for part in parts),
+        exit_code=max(part.exit_code for part in parts),
+        predicted_s=max(part.predicted_s for part in parts),
+        workers=tuple(
+            replace(worker, name=f"{prefix}{worker.name}")
+            for prefix, part in numbered
+            for worker in part.workers
+        ),
+        tests=tuple(
+            replace(test, worker=f"{prefix}{test.worker}")
+            for prefix, part in numbered
+            for test in part.tests
+        ),
+        stacks=tuple(stack for part in parts for stack in part.stacks),
+        samples=(),
+        shared=tuple(
+            replace(cost, lane=f"{prefix}{cost.lane}")
+            for prefix, part in numbered
+            for cost in part.shared
+        ),
+        engine_calls=(),
+        counts=sum((Counter(part.counts) for part in parts), Counter()),
+        notes=tuple(note for part in parts for note in part.notes),
+        problems=tuple(problem for part in parts for problem in part.problems),
+    )
 
 
 def _test(result: Result, at: float) -> TestRecord:
