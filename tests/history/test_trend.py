@@ -11,6 +11,8 @@ import pytest
 from dockwright.cli.errors import run
 from dockwright.history import trend
 from dockwright.paths import project_hash, runs_file
+from dockwright.recording import Git, RunStore
+from dockwright.report import publish
 from dockwright.report.html.trend import trend_page
 from tests._support.history.records import Suite, store_with
 
@@ -62,7 +64,37 @@ def test_the_page_shows_lines_values_and_regressions(file: Path) -> None:
         "the test test_shop.py"
     ]
     assert "own body takes" in text
-    assert len(list(page.iter("details"))) == len(pictures)
+    bars = [each for each in pictures if each.find("rect") is not None]
+    assert [str(each.get("aria-label")).split(":")[0] for each in bars] == [
+        "The parts of the runs' time by week"
+    ]
+    assert len(list(page.iter("details"))) == len(pictures) - len(bars)
+    tables = [str(each.text) for each in page.iter("caption")]
+    assert any(each.startswith("By week: the median run.") for each in tables)
+    assert "What grew most between the ends" in tables
+
+
+def test_a_week_has_the_parts_of_its_runs(tmp_path: Path) -> None:
+    store = store_with(tmp_path / "runs.sqlite3", (USUAL, 200))  # one run an hour
+    first, second, *_ = trend(store).weeks
+    assert first.runs + second.runs == 200
+    assert first.wall_s == pytest.approx(30.0, rel=0.1)
+    bodies_s = sum(USUAL.call_s.values())
+    assert first.parts == {
+        "call": pytest.approx(bodies_s, rel=0.05),
+        "fixture": pytest.approx(0.2, rel=0.1),
+    }
+
+
+def test_of_very_many_runs_some_are_drawn(tmp_path: Path) -> None:
+    small = replace(USUAL, call_s={0: 1.0})
+    store = store_with(tmp_path / "runs.sqlite3", (small, 900))
+    found = trend(store, window=850)
+    assert (found.runs, len(found.series.runs)) == (850, 284)
+    assert found.series.runs[-1].id == store.runs()[0].id
+    text = trend_page(found)
+    assert "284 of 850, evenly spaced" in text
+    assert len(text) < 1_000_000
 
 
 def test_names_are_never_read_as_html(tmp_path: Path) -> None:
@@ -77,9 +109,22 @@ def test_names_are_never_read_as_html(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
-def test_a_long_history_is_a_small_page(tmp_path: Path) -> None:
-    store = store_with(tmp_path / "runs.sqlite3", (Suite(call_s={0: 1.0}), 600))
-    assert len(trend_page(trend(store, window=600))) < 1_000_000
+def test_a_report_has_the_runs_before_it(tmp_path: Path) -> None:
+    store = store_with(
+        tmp_path / "runs.sqlite3", (USUAL, 20), (SLOWER, 6), (replace(USUAL, branch="other"), 1)
+    )
+    record = SLOWER.run(30)
+    file = tmp_path / "report.html"
+    assert publish(record, [file], "", {}, store) == [f"report: {file}"]
+    text = file.read_text("utf-8")
+    assert "The 26 runs before this one" in text
+    assert "own body takes" in text
+    assert 'class="change"' in text
+    empty = RunStore(tmp_path / "nothing.sqlite3")
+    publish(record, [file], "", {}, empty)
+    assert "before this one" not in file.read_text("utf-8")
+    publish(replace(record, git=Git("", "new")), [file], "", {}, store)
+    assert "The 1 run before this one" in file.read_text("utf-8")  # the last run's branch
 
 
 def test_where_nothing_is_recorded(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

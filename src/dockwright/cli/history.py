@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +16,6 @@ from dockwright.cli.pytest_settings import project_settings
 from dockwright.history import (
     Comparison,
     FlakyTest,
-    Growth,
     Limits,
     Measure,
     Regressions,
@@ -28,6 +26,7 @@ from dockwright.history import (
     imported,
     regressions,
     regressions_against,
+    revision_by_git,
     trend,
 )
 from dockwright.model import Json
@@ -79,12 +78,14 @@ def compare_command(
 ) -> None:
     """Show what changed from run A to run B, the most expensive first.
 
-    A and B are runs, revisions, branches or `last`. A run or revision may be shortened. A branch or
-    a revision stands for its three newest runs.
+    A and B are runs, revisions, branches or `last`; last~1 is the run before the last. A run or
+    revision may be shortened. A branch or a revision stands for its three newest runs. Names that
+    git knows, such as HEAD~1 and tags, are revisions as well.
 
     A change is shown if it is larger than the noise: how much earlier runs differ from each other.
     """
-    result = compare(store_of_project(root), before, after, Limits(ratio=min_change / 100))
+    limits = Limits(ratio=min_change / 100)
+    result = compare(store_of_project(root), before, after, limits, revision_by_git(root))
     if as_json:
         print_json(_comparison(result))
     elif markdown:
@@ -179,14 +180,16 @@ def flaky_command(most: int, root: Path, as_json: bool) -> None:
 
 def _flaky_row(test: FlakyTest) -> Row:
     counts = (str(test.failed), str(test.attempts), f"{test.rate:.0%}")
-    return test.nodeid, *counts, f"{test.cause}: {test.detail}", test.last, test.message
+    return test.nodeid, *counts, words.why(test), test.last, test.message
 
 
 @click.command("import")
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--merge", is_flag=True, help="The files are parts of one run, such as shards.")
+@click.option(
+    "--merge", is_flag=True, help="The files are parts of one run, such as shards: add one run."
+)
 @click.option("--branch", default="", help="Branch of runs whose file does not name it.")
 @click.option("--revision", default="", help="Revision of runs whose file does not name it.")
 @root_option
@@ -242,16 +245,10 @@ def trend_command(tests: Sequence[str], page: Path | None, window: int, root: Pa
         from dockwright.report.html.trend import trend_page
 
         page.write_text(trend_page(found), "utf-8")
-        note(f"wrote the trend of {counted(len(found.walls_s), 'run')} to {page}")
+        note(f"wrote the trend of {counted(found.runs, 'run')} to {page}")
         return
-    rows = [_growth_row(each) for each in growths(found.series, found.shown)]
+    rows = [words.growth_row(each) for each in growths(found.series, found.shown)]
     _print(("what", "runs", "first", "last", "change"), rows, "no test was recorded in two runs")
-
-
-def _growth_row(growth: Growth) -> Row:
-    ratio = growth.last / growth.first - 1 if growth.first else math.inf
-    ends = (growth.measure.shown(growth.first), growth.measure.shown(growth.last))
-    return str(growth.measure), str(growth.runs), *ends, words.percent(ratio)
 
 
 COMMANDS: Sequence[click.Command] = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
-    from dockwright.history.choose import main_branch, runs_named
+    from dockwright.history.choose import main_branch, revision_by_git, runs_back, runs_named
     from dockwright.history.comparison import Change, Comparison, compare, compare_runs
     from dockwright.history.flaky import FlakyTest, flaky_tests
     from dockwright.history.imports import imported
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         regressions_against,
     )
     from dockwright.history.series import Series
-    from dockwright.history.trends import Growth, Trend, growths, trend
+    from dockwright.history.trends import Growth, Trend, Week, growths, trend
 
 __all__ = [
     "Change",
@@ -32,6 +32,7 @@ __all__ = [
     "Search",
     "Series",
     "Trend",
+    "Week",
     "compare",
     "compare_runs",
     "flaky_tests",
@@ -40,6 +41,8 @@ __all__ = [
     "main_branch",
     "regressions",
     "regressions_against",
+    "revision_by_git",
+    "runs_back",
     "runs_named",
     "trend",
 ]
@@ -47,13 +50,13 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "choose": ("main_branch", "runs_named"),
+        "choose": ("main_branch", "revision_by_git", "runs_back", "runs_named"),
         "comparison": ("Change", "Comparison", "compare", "compare_runs"),
         "flaky": ("FlakyTest", "flaky_tests"),
         "imports": ("imported",),
         "measures": ("Limits", "Measure"),
         "series": ("Series",),
-        "trends": ("Growth", "Trend", "growths", "trend"),
+        "trends": ("Growth", "Trend", "Week", "growths", "trend"),
         "search": (
             "Regression",
             "Regressions",

@@ -111,9 +111,20 @@ def regressions(store: RunStore, search: Search | None = None) -> Regressions:
         return Regressions((), 0)
     last = own[0]
     window = alike([run for run in own if run.branch == last.branch], last)[: search.window]
-    result = search_series(read(store, window, stacks_of={run.id for run in window}), search.limits)
-    found = list(_explained(store, result))
-    return Regressions(result.runs, result.tested, found, result.machine)
+    series = read(store, window, stacks_of={run.id for run in window})
+    return regressions_in(store, series, search.limits)
+
+
+def regressions_in(store: RunStore, series: Series, limits: Limits) -> Regressions:
+    """Return what became slower in a series, with the likely parts.
+
+    Args:
+        store: has the records of the runs.
+        series: of runs of one branch and machine.
+        limits: which changes matter.
+    """
+    result = search_series(series, limits)
+    return replace(result, found=list(_explained(store, result)))
 
 
 def regressions_against(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -34,6 +34,21 @@ class Series:
     def of(cls, runs: Sequence[StoredRun], values: Mapping[Measure, Mapping[int, float]]) -> Series:
         """Return the series, with the factors of the runs."""
         return cls(runs, values, _factors(len(runs), values))
+
+    def of_runs(self, runs: Collection[str]) -> Series:
+        """Return the series of some of the runs, by their ids."""
+        kept = [at for at, run in enumerate(self.runs) if run.id in runs]
+        if len(kept) == len(self.runs):
+            return self
+        places = {at: place for place, at in enumerate(kept)}
+        values = {
+            measure: {places[at]: value for at, value in by_run.items() if at in places}
+            for measure, by_run in self.values.items()
+        }
+        return Series.of(
+            [self.runs[at] for at in kept],
+            {measure: by_run for measure, by_run in values.items() if by_run},
+        )
 
     def corrected(self, measure: Measure) -> list[tuple[int, float]]:
         """Return the index and the logarithm of each value, without the run's factor."""

@@ -9,6 +9,8 @@ from dockwright._text import counted, listed
 from dockwright.history import (
     Change,
     Comparison,
+    FlakyTest,
+    Growth,
     Regression,
     Regressions,
     main_branch,
@@ -58,6 +60,18 @@ def regression_rows(found: Iterable[Regression]) -> list[Sequence[str]]:
         )
         for each in found
     ]
+
+
+def growth_row(growth: Growth) -> Sequence[str]:
+    """Return what grew, in how many runs, its first and last value, and the change."""
+    ratio = growth.last / growth.first - 1 if growth.first else math.inf
+    ends = (growth.measure.shown(growth.first), growth.measure.shown(growth.last))
+    return str(growth.measure), str(growth.runs), *ends, percent(ratio)
+
+
+def why(test: FlakyTest) -> str:
+    """Return what is different when a flaky test fails, in words."""
+    return f"{test.cause}: {test.detail}" + (f"; {test.log}" if test.log else "")
 
 
 def comparison_remarks(result: Comparison) -> list[str]:

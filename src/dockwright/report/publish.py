@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockwright import __version__
 from dockwright.errors import explained
@@ -22,39 +23,57 @@ from dockwright.report.summary import (
 )
 from dockwright.untrusted import printable
 
+if TYPE_CHECKING:
+    from dockwright.history import Trend
+
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """GitHub's variable: the file that a step may append its summary to."""
-
-_Past = Callable[[], Sequence[PastTest]]
 
 # Most runs have no report: what writes one is imported where it is asked for.
 
 
-def _trace(run: RunRecord, _: _Past) -> str:
+def _trace(run: RunRecord, _: RunStore) -> str:
     from dockwright.report.trace import trace
 
     return trace(run)
 
 
-def _page(run: RunRecord, past: _Past) -> str:
+def _page(run: RunRecord, store: RunStore) -> str:
     from dockwright.report.html import page
 
-    return page(run, past())
+    return page(run, *_before(run, store))
 
 
-def _document(run: RunRecord, _: _Past) -> str:
+_MOST_TREND, _FEWEST_TREND, _TESTS_READ = 60, 10, 60_000
+"""Earlier runs whose trend is shown: fewer where the suite is very large, to take no seconds."""
+
+
+def _before(run: RunRecord, store: RunStore) -> tuple[Sequence[PastTest], Trend | None]:
+    """Return what the same tests did in earlier runs, and the trend of these."""
+    from dockwright.history import trend
+
+    window = max(_FEWEST_TREND, min(_MOST_TREND, _TESTS_READ // max(1, len(run.tests))))
+    past: Sequence[PastTest] = ()
+    try:
+        past = [each for each in store.history() if each.run != run.id]
+        return past, trend(store, window=window, branch=run.git.branch) if past else None
+    except Exception:  # noqa: BLE001 - whoever writes the store reports the damage
+        return past, None
+
+
+def _document(run: RunRecord, _: RunStore) -> str:
     from dockwright.report.publish import document
 
     return document(run)
 
 
-def _markdown(run: RunRecord, _: _Past) -> str:
+def _markdown(run: RunRecord, _: RunStore) -> str:
     from dockwright.report.markdown import markdown
 
     return markdown(run)
 
 
-_WRITERS: Mapping[str, Callable[[RunRecord, _Past], str]] = {
+_WRITERS: Mapping[str, Callable[[RunRecord, RunStore], str]] = {
     ".trace.json": _trace,
     ".html": _page,
     ".json": _document,
@@ -82,16 +101,9 @@ def publish(
     Returns:
         What a person should know: where the reports are, and what could not be written.
     """
-
-    def past() -> Sequence[PastTest]:
-        try:
-            return [each for each in store.history() if each.run != run.id]
-        except Exception:  # noqa: BLE001
-            return ()  # whoever writes the store reports the damage
-
-    notes = [_written(run, file, past) for file in files]
+    notes = [_written(run, file, store) for file in files]
     if summary := environ.get(STEP_SUMMARY):
-        notes += _appended(run, Path(summary), past)
+        notes += _appended(run, Path(summary), store)
     if collector:
         from dockwright.report.otlp import send
 
@@ -99,20 +111,20 @@ def publish(
     return notes
 
 
-def _written(run: RunRecord, file: Path, past: _Past) -> str:
+def _written(run: RunRecord, file: Path, store: RunStore) -> str:
     write = next(write for end, write in _WRITERS.items() if file.name.endswith(end))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(write(run, past), "utf-8")
+        file.write_text(write(run, store), "utf-8")
     except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
         return f"warning: could not write the report {file}: {_reason(failure)}"
     return f"report: {file}"
 
 
-def _appended(run: RunRecord, file: Path, past: _Past) -> list[str]:
+def _appended(run: RunRecord, file: Path, store: RunStore) -> list[str]:
     try:
         with file.open("a", encoding="utf-8") as summary:
-            summary.write(_markdown(run, past))
+            summary.write(_markdown(run, store))
     except Exception as failure:  # noqa: BLE001 - the other reports do not depend on it
         return [f"warning: could not write the step summary to {file}: {_reason(failure)}"]
     return []

@@ -13,6 +13,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from dockwright.history import Trend
 from dockwright.recording import PastTest, RunRecord, Sample, Span, StackRecord, TestRecord
 from dockwright.report.html.past import history_part
 from dockwright.report.summary import (
@@ -33,16 +34,17 @@ _SCRIPTS = ("model.js", "format.js", "summary.js", "timeline.js", "charts.js", "
 """In the order in which they are read; each adds to the ones before."""
 
 
-def page(run: RunRecord, past: Sequence[PastTest] = ()) -> str:
+def page(run: RunRecord, past: Sequence[PastTest] = (), trend: Trend | None = None) -> str:
     """Return the whole page.
 
     Args:
         run: what happened.
         past: what the same tests did in earlier runs, the latest first.
+        trend: of the earlier runs; None: there are none.
     """
     return Template(asset("page.html")).substitute(
         style=asset("style.css"),
-        history=history_part(run, past),
+        history=history_part(run, past, trend),
         data=embedded(_printable(columns(run, past))),
         script="\n".join(asset(name) for name in _SCRIPTS),
     )

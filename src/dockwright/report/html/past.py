@@ -7,16 +7,29 @@ from html import escape
 from statistics import median
 
 from dockwright._text import counted
-from dockwright.history import Limits, Measure
+from dockwright.history import Limits, Measure, Trend
 from dockwright.recording import PastTest, RunRecord
+from dockwright.report.html.trend import earlier_runs
 from dockwright.untrusted import printable
 
 _MOST_ROWS = 20
 _FEWEST = 3  # the median of less says nothing
 
 
-def history_part(run: RunRecord, past: Sequence[PastTest]) -> str:
-    """Return the tests that differ most from the median of their earlier runs, as HTML."""
+def history_part(run: RunRecord, past: Sequence[PastTest], trend: Trend | None = None) -> str:
+    """Return the part as HTML: how the run differs from earlier ones, and the trend of these.
+
+    Args:
+        run: what happened.
+        past: what the same tests did in earlier runs.
+        trend: of the earlier runs; None: there are none.
+    """
+    before = "" if trend is None else earlier_runs(trend)
+    return _differences(run, past) + before
+
+
+def _differences(run: RunRecord, past: Sequence[PastTest]) -> str:
+    """Return the tests that differ most from the median of their earlier runs."""
     runs = len({test.run for test in past})
     rows = _rows(run, past)
     if not rows:
