@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench.recorded_shop import run_numbered
 
 from dockwright.cli.errors import run
 from dockwright.history import Change, Comparison, Measure
 from dockwright.paths import project_hash, runs_file
 from dockwright.recording import RunStore
 from dockwright.report.comparison import comparison_markdown, confidence
-from tests._support.history.histories import run_numbered
 from tests._support.history.records import Suite, store_with
 
 Capture = pytest.CaptureFixture[str]

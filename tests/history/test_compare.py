@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench.recorded_shop import run_numbered, shop
 
 from dockwright.errors import UsageError
 from dockwright.history import Limits, compare, revision_by_git, runs_named
 from dockwright.history.comparison import Sides, compare_series
-from tests._support.history.histories import run_numbered, shop
 from tests._support.history.records import Suite, store_with
 from tests._support.sample import FULL
 

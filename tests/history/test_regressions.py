@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bench.recorded_shop import Simulation, shop
 
 from dockwright.history import Limits, Search, regressions, regressions_against
 from dockwright.history.search import search_series
-from tests._support.history.histories import Simulation, shop
 from tests._support.history.records import Suite, store_with
 from tests._support.sample import FULL
 
@@ -54,7 +54,7 @@ def test_a_small_change_is_not_reported() -> None:
         (
             replace(USUAL, ready_s={"db": 1.5, "web": 0.4}),
             "waiting until db is ready",
-            "",
+            "db becomes ready 29",
         ),
         (
             replace(USUAL, image="sha256:" + "b" * 64, ready_s={"db": 2.0, "web": 0.4}),
@@ -64,7 +64,7 @@ def test_a_small_change_is_not_reported() -> None:
         (
             replace(USUAL, image="sha256:" + "b" * 64, ready_s={"db": 2.0, "web": 0.4}),
             "waiting until db is ready",
-            "the image of db changed from aaaaaaaaaaaa to bbbbbbbbbbbb",
+            "later; the image of db changed from aaaaaaaaaaaa to bbbbbbbbbbbb",
         ),
         (
             replace(USUAL, call_s={**USUAL.call_s, 4: 1.2}),

@@ -24,10 +24,12 @@ def likely_part(measure: Measure, before: Sequence[RunRecord], after: Sequence[R
         words = _part_of_test(measure.name, before, after)
     elif measure.kind == "start":
         words = _slower_wait(before, after)
+    elif measure.kind == "wait":
+        words = _slower_wait(before, after, measure.name)
     else:
         words = ""
-        if measure.kind in _OF_SERVICES:  # another service's image does not explain it
-            images = {name: text for name, text in images.items() if name == measure.name}
+    if measure.kind in _OF_SERVICES:  # another service's image does not explain it
+        images = {name: text for name, text in images.items() if name == measure.name}
     return "; ".join([each for each in (words, *images.values()) if each])
 
 
@@ -51,9 +53,11 @@ def _median_parts(nodeid: str, records: Sequence[RunRecord]) -> dict[str, float]
     return {name: median(parts.get(name, 0.0) for parts in attempts) for name in names}
 
 
-def _slower_wait(before: Sequence[RunRecord], after: Sequence[RunRecord]) -> str:
+def _slower_wait(before: Sequence[RunRecord], after: Sequence[RunRecord], service: str = "") -> str:
+    """Return how much later a service becomes ready; by default the one that changed most."""
     was, now = _waits(before), _waits(after)
-    growth = {name: now[name] - was[name] for name in was.keys() & now.keys()}
+    names = was.keys() & now.keys() & ({service} if service else was.keys())
+    growth = {name: now[name] - was[name] for name in names}
     if not growth:
         return ""
     name = max(growth, key=lambda each: abs(growth[each]))

@@ -13,6 +13,10 @@ from dockwright.recording import RunStore, StoredRun
 FEWEST_TESTS = 5
 """With fewer tests a slower machine and slower tests cannot be told apart."""
 
+_LONG_S, _MANY = 0.050, 20
+"""The machine is judged by tests of 50 ms and more: shorter ones differ by half for any reason.
+Where nearly all are short, many of them together will do."""
+
 _SHORTEST = 1e-6
 
 
@@ -89,10 +93,16 @@ def logarithm(value: float) -> float:
 
 def _factors(runs: int, values: Mapping[Measure, Mapping[int, float]]) -> list[float]:
     """Return the median of the tests' deviations from their own medians, by run."""
+    usual = {
+        measure: median(by_run.values())
+        for measure, by_run in values.items()
+        if measure.kind == "test"
+    }
+    long = [measure for measure, seconds in usual.items() if seconds >= _LONG_S]
+    judges, fewest = (long, FEWEST_TESTS) if len(long) >= FEWEST_TESTS else (list(usual), _MANY)
     deviations: list[list[float]] = [[] for _ in range(runs)]
-    for measure, by_run in values.items():
-        if measure.kind == "test":
-            usual = logarithm(median(by_run.values()))
-            for at, value in by_run.items():
-                deviations[at].append(logarithm(value) - usual)
-    return [median(each) if len(each) >= FEWEST_TESTS else 0.0 for each in deviations]
+    for measure in judges:
+        middle = logarithm(usual[measure])
+        for at, value in values[measure].items():
+            deviations[at].append(logarithm(value) - middle)
+    return [median(each) if len(each) >= fewest else 0.0 for each in deviations]
