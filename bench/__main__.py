@@ -18,6 +18,7 @@ from bench import (
     delays,
     frozen,
     healing,
+    history,
     known,
     own_images,
     planning,
@@ -56,6 +57,10 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "compat": (
         compat_suites.measure,
         "suites of pytest-docker with tiny stacks, unchanged, with and without",
+    ),
+    "history": (
+        history.measure,
+        "detection of slower tests, against simpler rules; time and memory for a large history",
     ),
     "worlds": (worlds.measure, "worlds of isolated workers: start, disk, a suite that waits"),
     "known": (known.measure, "a suite that nothing has changed for, with reused results"),

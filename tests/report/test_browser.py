@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dockwright.history import Trend, trend
 from dockwright.report.html import page as html_page
+from dockwright.report.html.trend import trend_page
+from tests._support.history.records import Suite, store_with
 from tests._support.report.runs import HOSTILE, past_of, run_of
 
 if TYPE_CHECKING:
@@ -33,10 +37,32 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(tmp_path_factory: pytest.TempPathFactory) -> Trend:
+    """Runs in which a test with a long name becomes slower, and another one fails now and then."""
+    usual = Suite()
+    slower = replace(usual, call_s={**usual.call_s, 4: 2.0})
+    store = store_with(tmp_path_factory.mktemp("runs") / "it.sqlite3", (usual, 20), (slower, 6))
+    for run in store.runs(4):
+        record = store.load(run.id)
+        flaky = replace(record.tests[7], outcome="rerun", message="AssertionError: " + "no" * 90)
+        store.remove([run.id])
+        store.add(replace(record, tests=(flaky, *record.tests)))
+    return trend(store)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, history: Trend) -> Path:
     run = run_of(120)
     file = tmp_path_factory.mktemp("report") / "small.html"
-    file.write_text(html_page(run, past_of(run)), "utf-8")
+    file.write_text(html_page(run, past_of(run), history), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory, history: Trend) -> Path:
+    """The trend page."""
+    file = tmp_path_factory.mktemp("trend") / "trend.html"
+    file.write_text(trend_page(history), "utf-8")
     return file
 
 
@@ -51,7 +77,8 @@ def opened(browser: Browser, file: Path, width: str, scheme: str = "light") -> P
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text))
     page.goto(file.as_uri())
-    page.wait_for_selector("html[data-ready]")
+    if file.stem != "trend":  # which has no scripts
+        page.wait_for_selector("html[data-ready]")
     assert wrong == []
     return page
 
@@ -59,10 +86,54 @@ def opened(browser: Browser, file: Path, width: str, scheme: str = "light") -> P
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_the_screen(
-    browser: Browser, small: Path, width: str, scheme: str
+    browser: Browser, small: Path, lines: Path, width: str, scheme: str
 ) -> None:
-    page = opened(browser, small, width, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for file in (small, lines):
+        page = opened(browser, file, width, scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), file
+        page.context.close()
+
+
+def test_the_trend_page_is_usable_without_a_mouse(browser: Browser, lines: Path) -> None:
+    page = opened(browser, lines, "phone")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to what became slower"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#found"
+    page.keyboard.press("Tab")  # into the section: its table, which is wider than a phone
+    assert page.evaluate("document.activeElement.ariaLabel") == "The most expensive first"
+    page.keyboard.press("ArrowRight")
+    for _ in range(50):  # the page forbids what Playwright would wait with
+        if page.evaluate("document.activeElement.scrollLeft"):
+            break
+        page.wait_for_timeout(100)
+    assert page.evaluate("document.activeElement.scrollLeft") > 0
+    summary = page.locator("#lines summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert "The latest 26 values" in page.locator("#lines details[open]").inner_text()
+    page.context.close()
+
+
+def test_what_is_touched_is_large_enough(browser: Browser, lines: Path) -> None:
+    page = opened(browser, lines, "phone")
+    heights = page.locator("summary").evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 10
+    assert min(heights) >= 36
+    page.context.close()
+
+
+def test_a_line_shows_where_a_test_became_slower(browser: Browser, lines: Path) -> None:
+    page = opened(browser, lines, "desktop", "dark")
+    picture = page.get_by_role("img", name="It became slower at the dashed line.").first
+    assert picture.locator("line.change").count() == 1
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["width"] > 600
+    assert "random: nothing that is recorded differs" in page.inner_text("#flaky")
     page.context.close()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from statistics import median
 
-from dockwright._text import counted
+from dockwright._text import counted, duration
 from dockwright.history import Measure, Series, Week
 from dockwright.report import comparison as words
 from dockwright.report.summary import IN_PROCESSES
@@ -22,7 +22,12 @@ from dockwright.untrusted import printable
 MOST_ROWS = 60
 """Of a table."""
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 180, 64, 22, 8
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 180, 84, 26, 12
+_BRIEF = 20
+"""A cell of a table with as many characters stays on one line."""
+
+_WIDEST_BAR = 110
+_TWO_DAYS = 260  # the width of two of them, in the large letters of a phone
 _MOST_POINTS = 400
 
 
@@ -77,17 +82,25 @@ def _axis(measure: Measure, most: float) -> str:
     floor = _HEIGHT - _BOTTOM
     labels = "".join(
         f'<text x="2" y="{_TOP + (1 - part) * (floor - _TOP) + 4:.1f}">'
-        f"{text(measure.shown(most * part))}</text>"
+        f"{text(_label(measure, most * part))}</text>"
         for part in (0.0, 0.5, 0.95)
     )
     return f'<line class="axis" x1="{_LEFT}" y1="{floor}" x2="{_WIDTH - 8}" y2="{floor}"/>{labels}'
 
 
-def _days(first_s: float, last_s: float) -> str:
-    return (
-        f'<text x="{_LEFT}" y="{_HEIGHT - 5}">{day(first_s)}</text>'
-        f'<text x="{_WIDTH - 8}" y="{_HEIGHT - 5}" text-anchor="end">{day(last_s)}</text>'
-    )
+def _label(measure: Measure, value: float) -> str:
+    if not value:
+        return "0"
+    return measure.shown(value) if measure.in_bytes else duration(value)
+
+
+def _days(first_s: float, last_s: float, right: float = _WIDTH - 8) -> str:
+    """Return the first and the last day, at both ends of the ground line."""
+    first = f'<text x="{_LEFT}" y="{_HEIGHT - 5}">{day(first_s)}</text>'
+    if day(first_s) == day(last_s) or right - _LEFT < _TWO_DAYS:
+        return first
+    last = f'<text x="{right:.1f}" y="{_HEIGHT - 5}" text-anchor="end">{day(last_s)}</text>'
+    return first + last
 
 
 def _described(line: Line) -> str:
@@ -125,7 +138,7 @@ def week_bars(weeks: Sequence[Week]) -> str:
     most = max(sum(week.parts.values()) for week in weeks)
     if not kinds or not most:
         return ""
-    step = (_WIDTH - _LEFT - 8) / len(weeks)
+    step = min((_WIDTH - _LEFT - 8) / len(weeks), _WIDEST_BAR)
     floor = _HEIGHT - _BOTTOM
     bars = []
     for number, week in enumerate(weeks):
@@ -135,7 +148,7 @@ def week_bars(weeks: Sequence[Week]) -> str:
             top -= height
             bars.append(
                 f'<rect x="{_LEFT + number * step:.1f}" y="{top:.1f}" '
-                f'width="{min(0.8 * step, 80):.1f}" height="{height:.1f}" '
+                f'width="{0.8 * step:.1f}" height="{height:.1f}" '
                 f'style="fill:var(--{kind})"/>'
             )
     legend = "".join(
@@ -143,11 +156,12 @@ def week_bars(weeks: Sequence[Week]) -> str:
         for kind in kinds
     )
     axis = _axis(Measure("start", ""), most)
+    days = _days(weeks[0].began_s, weeks[-1].began_s, _LEFT + (len(weeks) - 0.2) * step)
     return (
         '<h3>Where the time of the runs went, by week</h3><svg class="trend" role="img" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-label="The parts of the runs\' time by week: the '
         f'table below has the numbers">{"".join(bars)}{axis}'
-        f"{_days(weeks[0].began_s, weeks[-1].began_s)}</svg>"
+        f"{days}</svg>"
         f'<ul class="legend" aria-label="Colours">{legend}</ul>'
     )
 
@@ -155,14 +169,17 @@ def week_bars(weeks: Sequence[Week]) -> str:
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table that can be scrolled with the keyboard where it is wider than the screen."""
     heads = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return (
         '<div class="wide-scroll" tabindex="0" role="region" '
         f'aria-label="{text(caption)}"><table class="small wide"><caption>{text(caption)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(words: str) -> str:
+    brief = ' class="brief"' if len(words) <= _BRIEF else ""
+    return f"<td{brief}>{text(words)}</td>"
 
 
 def text(words: str) -> str:
