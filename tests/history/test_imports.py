@@ -90,13 +90,29 @@ def test_junit_xml_of_surefire(tmp_path: Path) -> None:
 
 def test_junit_xml_of_jest(tmp_path: Path) -> None:
     assert outcomes(read(tmp_path, JEST)) == [
-        ("cart adds::cart adds", "passed", 0.012, ""),
+        ("cart adds", "passed", 0.012, ""),
         (
-            "cart removes::cart removes",
+            "cart removes",
             "failed",
             0.3,
             "Error: expect(received).toBe(expected)",
         ),
+    ]
+
+
+def test_what_other_runners_leave_out_is_skipped(tmp_path: Path) -> None:
+    text = (
+        '<?xml version="1.0" encoding="UTF-16"?><testsuites name="AllTests"><testsuite name="Cart">'
+        '<testcase name="Adds" status="run" result="completed" time="0.2" classname="Cart"/>'
+        '<testcase name="DISABLED_Removes" status="notrun" result="suppressed" time="0" '
+        'classname="Cart"/></testsuite></testsuites>'
+    )
+    file = tmp_path / "gtest.xml"
+    file.write_text(text, "utf-16")
+    (record,) = imported([file], Git())
+    assert outcomes(record) == [
+        ("Cart::Adds", "passed", 0.2, ""),
+        ("Cart::DISABLED_Removes", "skipped", 0.0, ""),
     ]
 
 

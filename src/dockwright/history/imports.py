@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -105,7 +106,7 @@ def _exported(content: bytes) -> Iterator[RunRecord]:
 def _results(content: bytes, modified_s: float) -> tuple[float, list[Result]]:
     """Return when a run began, in seconds since the epoch, and its tests."""
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start == b"<":
+    if start == b"<" or content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return _junit(content, modified_s)
     if start == b"{":
         return modified_s, _durations(content)
@@ -175,8 +176,12 @@ def _attempts(case: Element, *, of_pytest: bool) -> Iterator[Result]:
         if (end := case.find(tag)) is not None:
             yield Result(nodeid, seconds, outcome, "" if tag == "skipped" else _message(end))
             return
-    yield Result(nodeid, seconds)
+    not_run = {case.get("status"), case.get("result")} & _NOT_RUN
+    yield Result(nodeid, seconds, "skipped" if not_run else "passed")
 
+
+_NOT_RUN = {"notrun", "disabled", "skipped", "suppressed"}
+"""How GoogleTest and others mark tests that they left out."""
 
 _OUTCOMES: Sequence[tuple[str, Outcome]] = (
     ("failure", "failed"),
@@ -189,7 +194,8 @@ def _nodeid(case: Element, *, of_pytest: bool) -> str:
     """Return the name of a test: pytest's own one as far as its class's name shows it."""
     scope, name = case.get("classname", ""), case.get("name", "")
     if not of_pytest:
-        return "::".join(part for part in (scope, name) if part)
+        parts = [scope, name] if scope != name else [name]  # jest-junit writes the name twice
+        return "::".join(part for part in parts if part)
     parts = scope.split(".")
     modules = [at for at, part in enumerate(parts) if re.match(r"test_|.*_test$", part)]
     end = modules[-1] + 1 if modules else len(parts)
