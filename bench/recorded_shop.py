@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40, help="how many (default: 40)")
     parser.add_argument("--output", type=Path, default=FILE, help=f"(default: {FILE.name})")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is removed
     with tempfile.TemporaryDirectory(prefix="dockwright-bench-") as name:
         loads, directory = [], Path(name)
         environ = clean_environment(DOCKWRIGHT_CACHE_DIR=str(directory / "cache"))
