@@ -43,7 +43,7 @@ class Warm:
         """Lease the stack as a new run does; return which copy it was, and what `read` printed."""
         options = LoadOptions(start=self.root, environ=dict(os.environ))
         declared = self.service.declare("default", options, None, run=secrets.token_hex(4))
-        lease = self.service.acquire(
+        lease = self.service.pool.acquire(
             shared("test", declared.key), timeout_s=60.0, abandoned=lambda: False
         )
         try:

@@ -184,7 +184,7 @@ class Client:
     def _prepare(self, message: Message) -> Json:
         with decoding("a request to prepare"):
             key, exclusive = str(message["key"]), int(message["exclusive"])
-        self._service.prepare(key, exclusive=exclusive)
+        self._service.pool.prepare(key, exclusive=exclusive)
         return None
 
     def _acquire(self, number: int, message: Message) -> None:
@@ -193,7 +193,7 @@ class Client:
                 asked = decoded(Requirement, message["requirement"])
                 requirement = replace(asked, holder=f"{self._pid} {asked.holder}")
                 timeout_s = _seconds(message["timeout_s"])
-            lease = self._service.acquire(
+            lease = self._service.pool.acquire(
                 requirement,
                 timeout_s=timeout_s,
                 abandoned=lambda: self._gone,
@@ -223,14 +223,14 @@ class Client:
         with decoding("a request for a reset"), self._lock:
             number = int(message["lease"])
             lease = self._leases[number]
-        self._service.reset(lease)
+        self._service.pool.reset(lease)
         return encoded(Grant.of(number, lease))
 
     def _audit(self, message: Message) -> Json:
         with decoding("a request for an audit"), self._lock:
             number, before = int(message["lease"]), bool(message["before"])
             lease = self._leases[number]
-        traces = self._service.audit(lease, before=before)
+        traces = self._service.pool.audit(lease, before=before)
         lease.facts = LeaseInfo.of(lease.stack)  # the way back may have replaced containers
         return {
             "grant": encoded(Grant.of(number, lease)),
@@ -243,7 +243,7 @@ class Client:
             error = None if failure is None else error_from_json(failure)
             with self._lock:
                 lease = self._leases.pop(int(message["lease"]))
-        self._service.seeded(lease, error)
+        self._service.pool.seeded(lease, error)
         return None
 
     def _statistics(self, message: Message) -> Json:

@@ -7,7 +7,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from dockwright.cache import BaselineStore, Builds, FileDigests
 from dockwright.compose import LoadOptions, load
 from dockwright.engine import CallStatistics, Engine, connect, resolve_endpoint
 from dockwright.errors import DockwrightError, EngineError
-from dockwright.model import Requirement, StackSpec, Trace
+from dockwright.model import StackSpec
 from dockwright.paths import (
     baselines_directory,
     builds_directory,
@@ -149,33 +148,18 @@ class PoolService:
             return key, "free"
         return fixed, ports
 
-    def prepare(self, key: str, *, exclusive: int) -> None:
-        """Start a stack in the background; `exclusive` leases of it will be requested."""
-        self._opened().prepare(key, exclusive=exclusive)
-
-    def acquire(
-        self, requirement: Requirement, *, timeout_s: float, abandoned: Callable[[], bool]
-    ) -> Lease:
-        """Lease a stack; see `Pool.acquire`."""
-        return self._opened().acquire(requirement, timeout_s=timeout_s, abandoned=abandoned)
-
-    def reset(self, lease: Lease) -> None:
-        """Reset the stack of a lease that goes on; see `Pool.reset`."""
-        self._opened().reset(lease)
-
-    def audit(self, lease: Lease, *, before: bool) -> list[Trace]:
-        """Look at what was done to the stack of an audited lease; see `Pool.audit`."""
-        return self._opened().audit(lease, before=before)
+    @property
+    def pool(self) -> Pool:
+        """The pool, once a stack is declared."""
+        if self._pool is None:
+            raise RuntimeError("no stack was declared before the pool was used")
+        return self._pool
 
     def release(self, lease: Lease, *, keep: bool) -> None:
         """End a lease; see `Pool.release`."""
         if keep:
             self._kept.add(lease.stack.identity.project)
-        self._opened().release(lease, keep=keep)
-
-    def seeded(self, lease: Lease, failure: Exception | None) -> None:
-        """End the seeding of a stack; see `Pool.seeded`."""
-        self._opened().seeded(lease, failure)
+        self.pool.release(lease, keep=keep)
 
     def wake(self) -> None:
         """Let waiters check whether their client has gone."""
@@ -287,11 +271,6 @@ class PoolService:
             samples=samples,
             engine_calls=calls_between(before, now),
         )
-
-    def _opened(self) -> Pool:
-        if self._pool is None:
-            raise RuntimeError("no stack was declared before the pool was used")
-        return self._pool
 
     def _open(self) -> tuple[Pool, Engine, FactoryOptions]:
         if self._pool is None or self._engine is None or self._factory_options is None:
