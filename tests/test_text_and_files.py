@@ -38,7 +38,7 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ten", "5 m", "5x", "-1s"])
-def test_what_is_not_a_duration_gets_examples(text: str) -> None:
+def test_an_invalid_duration_is_answered_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration, such as 250ms, 30s, 10m or 1h30m"):
         parse_duration(text)
 

@@ -33,7 +33,7 @@ def test_a_test_that_changes_its_stack_is_stateful() -> None:
     assert found.changes == ("db: table shop.public.orders (1 row added)",)
 
 
-def test_one_run_with_a_change_outweighs_others_but_they_do_not_agree() -> None:
+def test_one_run_with_a_change_decides_although_the_runs_disagree() -> None:
     found = verdict(AUDITED, replace(AUDITED, run="2", traces=(ROW,)))
     assert (found.right, found.agreed) == ("stateful", False)
 
@@ -63,7 +63,7 @@ def test_leaks_outside_of_the_stack_are_named_and_do_not_count() -> None:
         (replace(AUDITED, traces=(OWN,)), "perhaps it changes its stack"),
     ],
 )
-def test_where_nothing_is_known_the_reason_is_given(seen: Evidence, reason: str) -> None:
+def test_an_unknown_marker_has_a_reason(seen: Evidence, reason: str) -> None:
     found = verdict(seen)
     assert (found.right, found.reason, found.wrong) == ("", reason, False)
 

@@ -55,7 +55,7 @@ def audited(store: RunStore) -> RunStore:
     return store
 
 
-def test_the_table_has_the_wrong_ones_first(audited: RunStore, capsys: Capture) -> None:
+def test_the_table_lists_wrong_markers_first(audited: RunStore, capsys: Capture) -> None:
     assert run(["markers"]) == 0
     out, err = capsys.readouterr()
     header, *rows = out.splitlines()
@@ -103,7 +103,7 @@ def test_only_what_all_runs_agree_on_is_written(audited: RunStore, capsys: Captu
     assert "stateful (runs differ)" in capsys.readouterr().out
 
 
-def test_json(audited: RunStore, capsys: Capture) -> None:
+def test_json_lists_each_test_with_its_markers(audited: RunStore, capsys: Capture) -> None:
     assert run(["markers", "--json", "--check"]) == 1
     [writes, reads] = json.loads(capsys.readouterr().out)["tests"]
     assert writes == {

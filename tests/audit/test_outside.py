@@ -48,7 +48,9 @@ def test_added_changed_and_deleted_files_are_named(bound: BoundFiles, tmp_path: 
     assert bound.after() == []
 
 
-def test_what_changes_between_tests_is_the_stacks_own(bound: BoundFiles, tmp_path: Path) -> None:
+def test_files_that_change_between_tests_are_not_reported(
+    bound: BoundFiles, tmp_path: Path
+) -> None:
     log = tmp_path / "shared" / "log"
     bound.before()
     log.write_text("one")
@@ -59,7 +61,7 @@ def test_what_changes_between_tests_is_the_stacks_own(bound: BoundFiles, tmp_pat
     assert bound.after() == []
 
 
-def test_of_many_files_some_are_named(bound: BoundFiles, tmp_path: Path) -> None:
+def test_only_some_of_many_files_are_named(bound: BoundFiles, tmp_path: Path) -> None:
     bound.before()
     for number in range(30):
         (tmp_path / "shared" / f"{number:02}").touch()

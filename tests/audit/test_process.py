@@ -22,7 +22,7 @@ def changes(begin: ProcessState, end: ProcessState, after: ProcessState) -> list
     return [str(each) for each in begin.changes(end, after)]
 
 
-def test_the_environment_and_the_working_directory(
+def test_changes_of_environment_and_working_directory_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OLD", "1")
@@ -57,7 +57,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_processes_that_a_test_left(sleeper: subprocess.Popen[bytes]) -> None:
+def test_processes_that_a_test_left_are_found(sleeper: subprocess.Popen[bytes]) -> None:
     after = ProcessState.take()
     begin = ProcessState(after.environment, after.directory, after.pids - {sleeper.pid})
     [found] = begin.left_running(after, "test_it.py::test_a")
@@ -76,7 +76,7 @@ def client() -> Iterator[http.client.HTTPConnection]:
         yield connection
 
 
-def test_requests_to_an_engine(client: http.client.HTTPConnection) -> None:
+def test_requests_to_an_engine_are_noted(client: http.client.HTTPConnection) -> None:
     requests = EngineRequests()
     for path, body in (
         ("/v1.41/containers/create?platform=&name=box", b"{}"),

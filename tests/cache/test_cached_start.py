@@ -141,7 +141,7 @@ def test_a_corrupt_entry_is_made_again(
     assert third.from_cache
 
 
-def test_a_baseline_that_no_stack_starts_from_is_given_up(
+def test_a_baseline_from_which_stacks_cannot_start_is_dropped(
     start: Start, box: Path, store: BaselineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The content is sound for the store, but not for the service.
@@ -395,7 +395,7 @@ volumes: {data: {}}
 """
 
 
-def test_what_redis_holds_in_memory_only_is_kept(
+def test_data_that_redis_holds_only_in_memory_is_kept(
     start: Start, engine: Engine, tmp_path: Path
 ) -> None:
     _need(engine, "redis:7")

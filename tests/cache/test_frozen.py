@@ -210,7 +210,7 @@ def test_a_baseline_whose_volumes_were_removed_is_frozen_again(
     assert json.loads((stored.directory / FROZEN).read_bytes()) != record
 
 
-def test_what_a_killed_process_left_is_swept(
+def test_leftovers_of_a_killed_process_are_removed(
     engine: Engine, store: BaselineStore, unique_name: str
 ) -> None:
     labels = {FROZEN_LABEL: "key", STORE_LABEL: str(store.directory)}

@@ -140,7 +140,9 @@ ONCE = """
         ),
     ],
 )
-def test_what_no_key_can_stand_for_is_not_cached(project: Path, text: str, reason: str) -> None:
+def test_a_stack_without_a_complete_key_is_not_cached(
+    project: Path, text: str, reason: str
+) -> None:
     with pytest.raises(NotCacheableError, match=reason):
         key_of(project, text)
 

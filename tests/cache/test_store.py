@@ -71,14 +71,14 @@ def test_one_changed_byte_is_found_and_the_entry_rebuilt(
     assert keys(store) == ["key"]
 
 
-def test_an_entry_with_a_missing_volume_is_none(store: BaselineStore) -> None:
+def test_an_entry_with_a_missing_volume_is_ignored(store: BaselineStore) -> None:
     put(store, "key")
     (store.directory / "key" / "0.tar.zst").unlink()
     with store.reading("key") as stored:
         assert stored is None
 
 
-def test_what_is_not_published_leaves_nothing(store: BaselineStore) -> None:
+def test_an_unpublished_draft_leaves_nothing(store: BaselineStore) -> None:
     with store.draft("key") as draft:  # type: ignore[union-attr]  # nobody else writes it
         draft.add("db", "/data", [b"some bytes"])
     assert list(store.directory.iterdir()) == []
@@ -99,7 +99,7 @@ def test_an_entry_is_written_once(store: BaselineStore) -> None:
     assert store.draft("key") is None
 
 
-def test_of_concurrent_writers_the_first_wins(store: BaselineStore) -> None:
+def test_the_first_of_several_concurrent_writers_wins(store: BaselineStore) -> None:
     with ThreadPoolExecutor(8) as threads:
         wrote = list(threads.map(lambda _: put(BaselineStore(store.directory), "key"), range(24)))
     assert wrote.count(True) == 1
@@ -192,7 +192,7 @@ def test_an_entry_that_is_too_large_for_the_store_does_not_stay(
     assert keys(store) == []
 
 
-def test_what_was_not_used_for_long_goes(store: BaselineStore, clock: Clock) -> None:
+def test_entries_that_were_unused_for_long_are_removed(store: BaselineStore, clock: Clock) -> None:
     for key in ("old", "used"):
         put(store, key)
     clock.now += 29 * DAY_S

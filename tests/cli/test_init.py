@@ -101,7 +101,7 @@ def test_a_new_project_gets_a_file_of_settings_and_a_first_test(
         pytest.param("services: [", "compose.yaml", id="broken"),
     ],
 )
-def test_what_would_not_work_is_an_error_and_nothing_is_written(
+def test_settings_that_would_not_work_are_errors_and_nothing_is_written(
     project: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
 ) -> None:
     file = project / "deploy/compose.yaml"

@@ -137,7 +137,7 @@ def test_a_signal_during_a_start_leaves_nothing(
     assert project.left() == []
 
 
-def test_a_start_whose_reader_has_gone_goes_on_and_ends_at_a_signal(project: Project) -> None:
+def test_a_start_without_a_reader_continues_and_ends_at_a_signal(project: Project) -> None:
     project.write(shop(db_ready=False), VOLUMES)
     with project.popen("stack", "start", "--timeout", "1h") as process:
         assert process.stderr

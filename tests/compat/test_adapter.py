@@ -78,7 +78,7 @@ def redis(**environment: str) -> Request:
     return Request("redis:7", {"ports": {"6379": None}, "environment": environment})
 
 
-def test_equal_containers_are_one_stack_and_their_number_is_expected_to_grow(host: Host) -> None:
+def test_equal_containers_become_copies_of_one_stack(host: Host) -> None:
     adapter = Adapter(host)
     leases = [adapter.lease(redis(), "RedisContainer") for _ in range(5)]
     assert {(each.id, each.host, each.serves) for each in leases} == {("0123", "127.0.0.1", True)}
@@ -89,7 +89,7 @@ def test_equal_containers_are_one_stack_and_their_number_is_expected_to_grow(hos
     assert all(each.exclusive and each.stack == name for each in host.asked)
 
 
-def test_what_differs_in_each_test_takes_the_place_of_the_one_before(host: Host) -> None:
+def test_a_container_that_differs_in_each_test_replaces_the_previous_one(host: Host) -> None:
     adapter = Adapter(host)
     for number in range(9):
         adapter.lease(redis(NUMBER=str(number)), "RedisContainer")
@@ -97,7 +97,7 @@ def test_what_differs_in_each_test_takes_the_place_of_the_one_before(host: Host)
     assert host.recorded.declared[-3:] == ["RedisContainer-other"] * 3
 
 
-def test_without_a_broker_containers_have_no_labels_of_ours_and_the_run_says_so(host: Host) -> None:
+def test_without_a_broker_containers_are_not_labelled_and_the_summary_says_so(host: Host) -> None:
     assert Adapter(host).own_labels("NginxContainer") == {}
     assert host.notes == [
         "nothing removes what a killed run of this suite leaves: no broker can be started here"

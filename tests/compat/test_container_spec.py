@@ -109,7 +109,7 @@ def test_two_processes_ask_for_the_same_container() -> None:
         ({"network": "shop"}, "it may need its network while it starts"),
     ],
 )
-def test_what_another_container_cannot_stand_in_for_has_a_reason(
+def test_a_container_that_cannot_be_leased_has_a_reason(
     arguments: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(NotLeasableError) as caught:
@@ -129,7 +129,7 @@ def test_what_another_container_cannot_stand_in_for_has_a_reason(
         ("nginx", "80", {}, False),
     ],
 )
-def test_a_server_is_known_by_what_it_is_given(
+def test_a_database_is_recognised_by_its_port_and_variables(
     image: str, port: str, environment: dict[str, str], database: bool
 ) -> None:
     spec = spec_of(image, ports={port: None}, environment=environment)
@@ -154,7 +154,7 @@ def test_files_that_are_copied_into_it_are_part_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff", b""])
-def test_a_file_that_no_compose_file_can_hold_is_copied_into_a_container_of_its_own(
+def test_a_container_with_an_empty_or_binary_file_is_not_leased(
     content: bytes,
 ) -> None:
     with pytest.raises(NotLeasableError, match=r"a file that is empty or not text \(b\)"):

@@ -43,7 +43,7 @@ def test_commands_run_in_its_containers(compose):
         compose.exec_in_container(["false"], "web")
 
 
-def test_the_next_one_finds_it_as_after_its_start():
+def test_the_next_lease_finds_the_stack_as_after_its_start():
     with DockerCompose("shop", compose_file_name="compose.yaml") as compose:
         with pytest.raises(subprocess.CalledProcessError):
             compose.exec_in_container(["cat", "/data/www/new.txt"], "web")

@@ -28,7 +28,7 @@ def start(root: Path, run: str, image: str, kind: str = "DockerContainer", **mor
     StartedContainers(root, run).add(Request(image, {"ports": {"80": None}, **more}), kind)
 
 
-def test_it_writes_what_the_last_run_started(root: Path) -> None:
+def test_init_writes_the_containers_of_the_last_run(root: Path) -> None:
     start(root, "before", "old:1")
     network = {"network": "n", "networking_config": {"n": {"Aliases": ["db"]}}}
     start(root, "last", "postgres:15", "PostgresContainer", environment={"A": "$B"}, **network)
@@ -44,7 +44,7 @@ def test_it_writes_what_the_last_run_started(root: Path) -> None:
     assert [port.published for port in spec.services["app-2"].ports] == ["8080"]
 
 
-def test_it_says_what_a_compose_file_cannot(root: Path) -> None:
+def test_init_reports_arguments_without_a_compose_key(root: Path) -> None:
     start(root, "last", "app:1", restart_policy={"Name": "always"})
     done = CliRunner().invoke(
         dockwright, ["init", "--from-testcontainers", "--check", "--json", "--root", str(root)]
@@ -55,7 +55,7 @@ def test_it_says_what_a_compose_file_cannot(root: Path) -> None:
     assert not (root / "compose.yaml").exists()
 
 
-def test_without_a_run_it_says_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_without_a_run_says_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["init", "--from-testcontainers", "--root", str(root)])
     assert code == 2
     assert "has started containers of testcontainers" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_its_services_come_from_the_pool(databases: Suite) -> None:
 
 
 @pytest.mark.parametrize("level", ["database", "server"])
-def test_each_worker_has_its_own(databases: Suite, level: str) -> None:
+def test_each_worker_has_services_of_its_own(databases: Suite, level: str) -> None:
     databases.write(
         "conftest.py",
         SERVICES

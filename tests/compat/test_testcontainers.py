@@ -38,7 +38,7 @@ def get(container, path="index.html"):
 """
 
 
-def test_each_test_of_a_database_suite_finds_it_as_after_its_start(moved: Suite) -> None:
+def test_each_test_finds_the_database_as_after_its_start(moved: Suite) -> None:
     moved.write(
         "test_it.py",
         """
@@ -76,7 +76,7 @@ def test_each_test_of_a_database_suite_finds_it_as_after_its_start(moved: Suite)
     assert len(set(containers)) < len(containers)
 
 
-def test_what_is_no_database_gets_a_new_container_each_time(moved: Suite) -> None:
+def test_containers_other_than_databases_are_new_for_each_test(moved: Suite) -> None:
     moved.write("web.py", WEB)
     moved.write(
         "test_it.py",
@@ -150,7 +150,9 @@ def test_a_database_joins_the_network_of_an_application(moved: Suite) -> None:
     )
 
 
-def test_what_cannot_be_leased_is_created_as_before_and_said_once(moved: Suite) -> None:
+def test_a_container_that_cannot_be_leased_is_created_as_before_and_reported_once(
+    moved: Suite,
+) -> None:
     moved.write("web.py", WEB)
     moved.write(
         "test_it.py",
@@ -217,7 +219,7 @@ def test_the_summary_and_records_know_containers_by_their_class(moved: Suite) ->
 
 
 @pytest.mark.soak
-def test_a_session_keeps_its_containers_and_resets_them_where_it_says_so(moved: Suite) -> None:
+def test_a_session_keeps_its_containers_and_resets_them_on_request(moved: Suite) -> None:
     moved.write(
         "test_it.py",
         """
@@ -304,7 +306,7 @@ def test_no_reaper_container_is_started(moved: Suite) -> None:
     moved.passes(passed=1)
 
 
-def test_nothing_is_left_of_a_killed_run(moved: Suite) -> None:
+def test_a_killed_run_leaves_nothing(moved: Suite) -> None:
     moved.write("web.py", WEB)
     moved.write(
         "test_it.py",

@@ -55,7 +55,7 @@ def selected(directory: Path, *services: str, text: str = PROJECT) -> StackSpec:
         ("beat cache", "db cache", "worker beat"),
     ],
 )
-def test_what_they_depend_on_comes_too(
+def test_dependencies_of_selected_services_are_included(
     tmp_path: Path, wanted: str, services: str, processes: str
 ) -> None:
     spec = selected(tmp_path, *wanted.split())

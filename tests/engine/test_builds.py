@@ -140,7 +140,7 @@ def test_a_failing_step_shows_the_builders_last_lines(
 
 
 @pytest.mark.engine
-def test_a_base_image_that_cannot_be_had_is_explained(
+def test_a_base_image_that_cannot_be_pulled_is_explained(
     engine: Engine, tag: str, tmp_path: Path, classic_only: None
 ) -> None:
     context = _context(tmp_path, "FROM localhost:1/no-such-image:1\n")

@@ -260,7 +260,7 @@ def test_a_status_is_called_as_docker_calls_it(status: str, usual: str) -> None:
     assert usual_status(status) == usual
 
 
-def test_what_a_container_has_received_is_counted(
+def test_bytes_that_a_container_received_are_counted(
     engine: Engine, owned: Owned, scratch: str
 ) -> None:
     container = owned.run(scratch, "httpd", "-f", "-p", "8000")

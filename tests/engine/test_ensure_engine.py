@@ -221,7 +221,7 @@ def test_a_user_without_permission_learns_what_to_do(
         ("id", "1000", "only root can start one; install Docker (https://docs.docker.com/engine/"),
     ],
 )
-def test_where_it_is_not_ours_it_says_what_to_install(
+def test_on_unknown_systems_the_script_says_what_to_install(
     stubs: Path, tmp_path: Path, command: str, output: str, message: str
 ) -> None:
     _stub(stubs, command, f"echo {output}")
@@ -309,7 +309,7 @@ def test_dockerd_is_tried_with_legacy_iptables_where_the_other_fails(
     assert "trying iptables-legacy" in done.stderr
 
 
-def test_where_systemd_runs_the_service_is_started(stubs: Path, tmp_path: Path) -> None:
+def test_with_systemd_the_service_is_started(stubs: Path, tmp_path: Path) -> None:
     body = f"mkdir -p /run/systemd/system; {SCRIPT}"
     done = _hidden(tmp_path, body, path=_only(stubs))
     assert _called(tmp_path) == ["systemctl start docker"]

@@ -38,7 +38,7 @@ def own_engine(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.mark.engine
-def test_what_happens_after_subscribing_is_seen_at_once(
+def test_events_after_subscribing_are_seen_at_once(
     own_engine: Engine, owned: Owned, scratch: str
 ) -> None:
     with own_engine.events.subscribe() as events:  # the first: the connection begins only now
@@ -173,7 +173,7 @@ def event_line(action: str, nanoseconds: int) -> bytes:
     return document.encode()
 
 
-def test_a_broken_connection_goes_on_where_it_was_without_repeating() -> None:
+def test_a_broken_event_stream_resumes_without_repeating() -> None:
     queries: list[str] = []
     first, second = 1_700_000_000_000_000_001, 1_700_000_000_000_000_002
 

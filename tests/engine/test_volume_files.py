@@ -136,7 +136,7 @@ def calls(engine: Engine, words: str) -> int:
 
 @pytest.mark.parametrize("reader", [through, whichever])
 @pytest.mark.parametrize("writer", [through, whichever])
-def test_what_one_way_has_read_the_other_can_write(
+def test_archives_of_one_method_can_be_written_by_the_other(
     engine: Engine,
     place: Place,
     reader: Callable[[Engine], tuple[Read, Fill]],
@@ -221,7 +221,7 @@ def test_a_reader_that_stops_leaves_nothing_behind(engine: Engine, place: Place)
 
 
 @pytest.mark.usefixtures("at_home")
-def test_what_the_giver_of_chunks_raises_ends_the_filling(engine: Engine, place: Place) -> None:
+def test_an_exception_of_the_chunks_ends_the_filling(engine: Engine, place: Place) -> None:
     volume, container = place.new()
 
     def failing() -> Iterator[bytes]:

@@ -79,7 +79,7 @@ def test_a_comment_is_never_too_long() -> None:
     assert "<b>" not in text
 
 
-def test_regressions_of_the_own_branch(file: Path, capsys: Capture) -> None:
+def test_regressions_on_the_current_branch(file: Path, capsys: Capture) -> None:
     store_with(file, (USUAL, 20), (replace(SLOWER, branch="main"), 6))
     assert run(["runs", "regressions"]) == 0
     out, err = capsys.readouterr()
@@ -115,7 +115,7 @@ def test_a_slower_machine_is_one_line(file: Path, capsys: Capture) -> None:
     assert "the machine: everything takes +16 % since 20270115-000020" in err
 
 
-def test_where_nothing_is_recorded(file: Path, capsys: Capture) -> None:
+def test_without_recorded_runs_the_commands_say_so(file: Path, capsys: Capture) -> None:
     assert run(["runs", "regressions", "--fail"]) == 0
     assert "searched 0 runs" in capsys.readouterr().err
     assert run(["runs", "compare", "last", "main"]) == 2

@@ -83,7 +83,7 @@ def test_new_and_gone_tests_are_listed(tmp_path: Path) -> None:
     assert result.gone == ["test_shop.py::test_0"]
 
 
-def test_names_of_runs() -> None:
+def test_runs_are_chosen_by_name_revision_or_branch() -> None:
     known = [
         run_numbered(number, "main" if number % 2 else "feature") for number in range(9, 0, -1)
     ]
@@ -106,7 +106,7 @@ def test_names_of_runs() -> None:
         ("last~x", "no recorded run has the branch, the revision or the name 'last~x'"),
     ],
 )
-def test_a_name_that_stands_for_nothing(name: str, message: str) -> None:
+def test_an_unknown_name_is_a_usage_error(name: str, message: str) -> None:
     known = [run_numbered(number) for number in range(1, 10)]
     with pytest.raises(UsageError, match=message) as error:
         runs_named(known, name)
@@ -134,6 +134,6 @@ def test_names_that_git_knows_are_revisions(tmp_path: Path) -> None:
         runs_named(known[:1], "v1", revision_of=find)
 
 
-def test_where_nothing_is_recorded() -> None:
+def test_without_recorded_runs_a_comparison_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no run of this project is recorded"):
         runs_named([], "last")

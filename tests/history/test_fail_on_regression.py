@@ -65,7 +65,7 @@ def test_a_slower_test_fails_the_run(recorded: Recorded) -> None:
     )
 
 
-def test_an_equally_fast_test_does_not(recorded: Recorded) -> None:
+def test_an_equally_fast_test_does_not_fail_the_run(recorded: Recorded) -> None:
     _remember(recorded, 0.42)
     result = recorded.run("--dockwright-record=on", "--dockwright-fail-on-regression")
     assert result.ret == pytest.ExitCode.OK

@@ -58,7 +58,7 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs.sqlite3", StoreOptions(keep_days=0, keep_runs=0))
 
 
-def test_what_differs_is_recognised_over_fifty_runs(store: RunStore) -> None:
+def test_the_cause_of_flakiness_is_recognised_over_fifty_runs(store: RunStore) -> None:
     random.seed(3)
     store.add(*(record_of(number, three_kinds) for number in range(50)))
     found = {each.nodeid: each for each in flaky_tests(store)}
@@ -121,7 +121,7 @@ def test_what_services_log_when_it_fails(store: RunStore) -> None:
     assert found.log == "db logged in 4 of 4 failures: 10:06:00 ERROR: deadlock detected"
 
 
-def test_the_command(
+def test_the_command_lists_flaky_tests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pytest.ini").touch()

@@ -202,7 +202,7 @@ def test_a_broken_file_gives_one_sentence(tmp_path: Path, content: str, message:
     assert more[0].startswith("  hint: import JSON Lines")
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*missing.xml: No such file"):
         imported([tmp_path / "missing.xml"], Git())
     with pytest.raises(UsageError, match="is a directory, not a file"):
@@ -210,7 +210,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("time", ["nan", "inf", "-1", "soon", ""])
-def test_a_time_that_is_none_counts_as_zero(tmp_path: Path, time: str) -> None:
+def test_an_invalid_time_counts_as_zero(tmp_path: Path, time: str) -> None:
     record = read(tmp_path, f'<testsuite><testcase name="a" time="{time}"/></testsuite>')
     assert [test.wall_s for test in record.tests] == [0.0]
 

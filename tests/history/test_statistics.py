@@ -50,11 +50,11 @@ def test_a_change_is_found_where_it_is() -> None:
     assert begin_of_change(values) == 20
 
 
-def test_what_became_smaller_did_not_grow() -> None:
+def test_a_decrease_is_not_an_increase() -> None:
     assert chance_of_growth([2.0 + number / 100 for number in range(10)] + [1.0] * 6) == 1.0
 
 
-def test_too_short_a_series_has_no_answer() -> None:
+def test_a_series_that_is_too_short_has_no_probability() -> None:
     assert chance_of_growth([1.0] * 7) is None
     assert chance_of_growth([1.0] * 8) is not None
 

@@ -29,7 +29,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return runs_file(environ, project_hash(tmp_path))
 
 
-def test_what_grew_most_comes_first(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_largest_growth_comes_first(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store_with(file, (USUAL, 20), (SLOWER, 6))
     assert run(["runs", "trend"]) == 0
     header, first, *_ = capsys.readouterr().out.splitlines()
@@ -127,6 +127,8 @@ def test_a_report_has_the_runs_before_it(tmp_path: Path) -> None:
     assert "The 1 run before this one" in file.read_text("utf-8")  # the last run's branch
 
 
-def test_where_nothing_is_recorded(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_recorded_runs_a_trend_is_a_usage_error(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["runs", "trend"]) == 2
     assert "has no recorded run of this project" in capsys.readouterr().err

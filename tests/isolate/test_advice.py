@@ -38,7 +38,7 @@ from dockwright.isolate.inside.busy import Busy
         (2, 3, 1, 2, 99, "2 isolated workers kept 2 cores busy for 17% of 3 s"),
     ],
 )
-def test_more_workers_are_proposed_where_the_processor_is_idle(
+def test_more_workers_are_proposed_if_the_processor_is_idle(
     workers: int, wall_s: float, used_s: float, cores: int, most: int, text: str
 ) -> None:
     assert str(Busy(workers, wall_s, used_s, cores, most)) == text

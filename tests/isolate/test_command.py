@@ -132,7 +132,7 @@ def test_servers_of_plugins_in_the_main_process_are_reached(worlds: Worlds) -> N
 
 
 @pytest.mark.soak
-def test_what_tests_leave_in_tmp_path_can_be_looked_at(worlds: Worlds) -> None:
+def test_files_in_tmp_path_are_kept_after_the_run(worlds: Worlds) -> None:
     (worlds.suite / "test_one.py").write_text(
         "def test_one(tmp_path): (tmp_path / 'kept').write_text('here')\n"
     )
@@ -153,7 +153,7 @@ def test_what_tests_leave_in_tmp_path_can_be_looked_at(worlds: Worlds) -> None:
         (("--workers", "two", "--", "true"), "'two' is neither a number from 1 on nor auto"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_invalid_requests_are_refused(
     worlds: Worlds, options: tuple[str, ...], message: str
 ) -> None:
     code, text = worlds.isolate(*options)

@@ -45,7 +45,7 @@ ALL = (REDIS, POSTGRES, BUSYBOX, NAMELESS)
         ("README.md", "nothing", []),
     ],
 )
-def test_images_are_those_that_the_files_name(
+def test_images_named_in_the_files_of_a_project_are_found(
     tmp_path: Path, file: str, text: str, found: list[Image]
 ) -> None:
     (tmp_path / file).write_text(text)
@@ -104,7 +104,7 @@ def _set(store: Path, name: str, image: Image, used: float) -> Path:
     return directory
 
 
-def test_sets_used_longest_ago_are_removed_beyond_the_bound(
+def test_least_recently_used_sets_are_removed_beyond_the_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that a run uses stays; drafts of killed processes and broken manifests do no harm."""

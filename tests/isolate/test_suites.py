@@ -24,7 +24,7 @@ def _expected(files: int) -> dict[str, str]:
     return {**outcomes, "exit": "1"}
 
 
-def test_a_legacy_suite_comes_out_the_same_with_two_workers(
+def test_a_legacy_suite_has_the_same_outcome_with_two_workers(
     worlds: Worlds, engine: Engine, scratch: str
 ) -> None:
     write_suite(worlds.suite, files=2, pause_s=0.05, image=scratch)

@@ -245,7 +245,9 @@ def test_the_same_attempts_succeed_where_home_and_network_are_shared(
     assert found["home"] == "outside"
 
 
-def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) -> None:
+def test_shown_files_and_allowed_ports_are_accessible(
+    worlds: Worlds, outside: dict[str, object]
+) -> None:
     home = str(outside["home"])
     shown = (*worlds.plan().shown, home)
     found = _attempt(worlds, outside, shown=shown, reached=(int(str(outside["port"])),))
@@ -255,7 +257,7 @@ def test_what_is_let_can_be_reached(worlds: Worlds, outside: dict[str, object]) 
 
 
 @pytest.mark.soak
-def test_a_way_out_leads_to_other_addresses_but_not_to_the_loopback(worlds: Worlds) -> None:
+def test_outside_reaches_other_addresses_but_not_the_loopback(worlds: Worlds) -> None:
     program = shutil.which("slirp4netns")
     if program is None:
         pytest.skip("scripts/ensure-isolation installs slirp4netns")

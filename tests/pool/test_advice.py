@@ -20,7 +20,7 @@ def test_a_reset_that_replaces_several_services_counts_once() -> None:
     assert advice.drain() == ()
 
 
-def test_the_way_of_each_service_is_said_in_one_line() -> None:
+def test_each_service_is_explained_in_one_line() -> None:
     advice = Advice()
     services = {
         "store": ServiceReset("Redis on port 6379", "in place", ""),
@@ -127,7 +127,7 @@ def test_tests_that_changed_a_shared_stack_are_named() -> None:
     assert advice.drain() == ()
 
 
-def test_of_many_tests_that_shared_a_stack_the_first_are_named() -> None:
+def test_only_the_first_of_many_tests_that_shared_a_stack_are_named() -> None:
     advice = Advice()
     traces = [Trace("key", str(number), service="cache") for number in range(12)]
     advice.healed("shop", traces, [f"1 test_{number}" for number in range(30)])

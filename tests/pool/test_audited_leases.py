@@ -81,7 +81,9 @@ def test_a_container_that_was_stopped_is_named_and_comes_back(
     assert after.leased.exec("box", ["true"]).exit_code == 0
 
 
-def test_what_a_stack_does_by_itself_is_not_reported(make_pool: PoolMaker, tmp_path: Path) -> None:
+def test_changes_that_a_stack_makes_by_itself_are_not_reported(
+    make_pool: PoolMaker, tmp_path: Path
+) -> None:
     file = tmp_path / "busy.yaml"
     file.write_text(BUSY)
     pool = make_pool(max_stacks=1, files={"tiny": file})

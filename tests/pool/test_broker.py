@@ -147,7 +147,7 @@ def test_an_ending_broker_and_new_clients_share_at_most_one_lock(
     assert list(place.directory.glob(f"{place.name}*")) == []
 
 
-def test_of_many_first_clients_one_starts_the_broker(
+def test_one_of_many_first_clients_starts_the_broker(
     make_client: ClientMaker, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(8) as threads:
@@ -219,7 +219,7 @@ def test_everything_goes_when_the_only_client_is_killed(
     eventually(lambda: brokers(tmp_path) == [], "the broker to end")
 
 
-def test_what_a_killed_broker_left_goes_with_the_next_start(
+def test_leftovers_of_a_killed_broker_are_removed_at_the_next_start(
     make_client: ClientMaker, engine: Engine, tmp_path: Path
 ) -> None:
     client = make_client()

@@ -71,7 +71,7 @@ def test_a_failure_gives_the_cores_back() -> None:
         pass
 
 
-def test_at_the_end_nobody_waits() -> None:
+def test_closing_wakes_all_waiters() -> None:
     cores = Cores(1)
     with ThreadPoolExecutor(1) as pool, cores.taking(1.0):
         waiting, _ = begin(pool, cores, 1.0)

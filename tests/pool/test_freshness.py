@@ -263,7 +263,7 @@ def test_a_new_run_retries_a_failed_start(warm: Warm, engine: Engine) -> None:
         engine.remove_volume(volume)
 
 
-def test_one_run_keeps_to_what_its_first_process_found(warm: Warm) -> None:
+def test_all_processes_of_a_run_use_the_key_that_the_first_one_found(warm: Warm) -> None:
     warm.write({"compose.yaml": box("    volumes: ['./init:/init']\n"), "init/a": "one"})
     options = LoadOptions(start=warm.root, environ=dict(os.environ))
     first = warm.service.declare("default", options, None, run="same")

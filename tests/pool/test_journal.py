@@ -105,7 +105,7 @@ def test_only_the_dead_of_this_project_that_nobody_kept_are_reaped(
     assert {each.name for each in ResourceJournal.all(state)} == {"dw-2", "dw-3", "dw-4", "dw-5"}
 
 
-def test_what_was_made_after_the_owners_death_stays(
+def test_resources_made_after_the_death_of_the_owner_stay(
     state: Path, kept: RetainedStacks, tmp_path: Path
 ) -> None:
     later, ours = tmp_path / "later", tmp_path / "ours"

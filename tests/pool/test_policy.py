@@ -13,7 +13,7 @@ def wanted(demand: DemandEstimate, *, at_once: int = 1, limit: int = 4) -> int:
     return demand.copies_wanted(at_once=at_once, limit=limit)
 
 
-def test_one_copy_is_enough_before_anything_is_known() -> None:
+def test_one_copy_is_started_before_costs_are_known() -> None:
     assert wanted(DemandEstimate(coming_exclusive=100)) == 1
 
 

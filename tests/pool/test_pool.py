@@ -302,7 +302,7 @@ def test_a_spare_is_seeded_and_used_while_another_copy_is_reset(make_pool: PoolM
     assert len(states(pool)) <= len(used) + 1
 
 
-def test_a_spare_that_cannot_start_fails_nobody(
+def test_a_spare_that_cannot_start_fails_no_test(
     make_pool: PoolMaker, scratch: str, tmp_path: Path
 ) -> None:
     needed = tmp_path / "needed"
@@ -376,7 +376,7 @@ def lie(engine: Engine, lease: Lease) -> None:
         assert own.exec(lease.leased.container("box"), ["touch", "/dirty"]).exit_code == 0
 
 
-def test_what_a_reader_changed_is_undone_before_the_next_lease(
+def test_changes_of_a_reader_are_undone_before_the_next_lease(
     make_pool: PoolMaker, engine: Engine
 ) -> None:
     pool = make_pool(max_stacks=1)

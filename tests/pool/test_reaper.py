@@ -37,7 +37,7 @@ def chosen(*label_sets: dict[str, str], kept: tuple[str, ...] = ()) -> list[str]
     return [container for owned in doomed for container in owned.containers]
 
 
-def test_what_a_dead_owner_of_this_project_left_is_chosen() -> None:
+def test_leftovers_of_a_dead_owner_of_this_project_are_chosen() -> None:
     assert chosen(labels_of(DEAD), labels_of(ALIVE, name="dw-b-1")) == ["0"]
 
 

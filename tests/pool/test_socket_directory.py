@@ -36,7 +36,7 @@ def test_it_is_private(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("why", ["too long", "not there", "a file"])
-def test_what_cannot_be_used_gives_way(
+def test_an_unusable_socket_directory_is_replaced(
     short: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     place = short / ("x" * 50 if why == "too long" else "run")

@@ -90,6 +90,6 @@ def test_a_damaged_line_of_a_journal_is_left_out(tmp_path: Path) -> None:
     assert [resource.name for resource in journal.resources()] == ["/x"]
 
 
-def test_a_file_in_the_place_of_the_kept_stacks_names_none(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_directory_of_kept_stacks_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("")
     assert RetainedStacks(tmp_path / "kept").names() == frozenset()

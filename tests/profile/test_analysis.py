@@ -426,7 +426,7 @@ def test_equal_advice_at_many_call_sites_is_one_group() -> None:
 
 
 @pytest.mark.parametrize("cause", ["sleep", "polling", "client", "statistics", "cleanup", "pull"])
-def test_what_an_installed_package_does_is_no_advice_to_the_author(cause: str) -> None:
+def test_calls_in_installed_packages_give_no_advice(cause: str) -> None:
     pieces = [Slice(at, at + 5, cause, "pkg/plugin.py:7", call=(at,)) for at in (0, 10)]
     assert advise(pieces, 60.0, 1) == ()
 

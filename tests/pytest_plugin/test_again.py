@@ -75,7 +75,7 @@ def test_a_service_that_writes_nothing_is_kept_while_tests_pass(served: Suite) -
 
 
 @pytest.mark.engine
-def test_what_a_service_keeps_in_memory_fails_no_test(served: Suite) -> None:
+def test_state_in_the_memory_of_a_service_fails_no_test(served: Suite) -> None:
     write(served, 'assert visit(stack, "/remember") == 1')
     result = served.passes("--dockwright-max-stacks=1", passed=4)
     first, second, *others = containers(served)

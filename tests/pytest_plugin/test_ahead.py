@@ -66,7 +66,7 @@ def test_without_pytests_cache_nothing_is_remembered(pytester: pytest.Pytester) 
 
 
 @pytest.mark.engine
-def test_what_the_last_run_needed_starts_while_tests_are_collected(suite: Suite) -> None:
+def test_stacks_of_the_last_run_start_while_tests_are_collected(suite: Suite) -> None:
     suite.write("test_it.py", "def test_it(stack): pass")
     suite.passes(passed=1)
     suite.write("test_it.py", WAITS_FOR_ITS_STACK)

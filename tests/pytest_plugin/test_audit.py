@@ -132,7 +132,7 @@ VISITS = """
 
 
 @pytest.mark.engine
-def test_what_a_service_writes_itself_is_perhaps_the_doing_of_a_test(suite: Suite) -> None:
+def test_files_that_a_service_writes_itself_are_reported_as_uncertain(suite: Suite) -> None:
     suite.compose(text=WRITER)
     suite.write("test_it.py", VISITS)
     result = suite.passes("--dockwright-audit=strict", passed=2)
@@ -160,7 +160,7 @@ def test_an_audit_names_exactly_the_liars_in_any_order(
 @pytest.mark.engine
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(100))
-def test_healing_lets_no_later_test_see_a_lie(
+def test_healing_hides_the_changes_of_wrongly_marked_tests(
     liars: Suite, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     leave_out(monkeypatch, INSIDE)

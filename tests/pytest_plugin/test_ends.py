@@ -291,7 +291,7 @@ def test_a_killed_broker_is_reported_without_a_traceback(suite: Suite) -> None:
     suite.passes(passed=1)
 
 
-def test_what_a_broker_leaves_when_it_dies_at_the_end_is_removed(suite: Suite) -> None:
+def test_leftovers_of_a_broker_that_dies_at_the_end_are_removed(suite: Suite) -> None:
     suite.write(
         "conftest.py",
         """

@@ -190,7 +190,7 @@ def test_a_failed_start_is_reported_in_full_once(suite: Suite) -> None:
     )
 
 
-def test_what_dockwright_does_inside_is_not_shown(suite: Suite) -> None:
+def test_internal_frames_of_dockwright_are_not_shown(suite: Suite) -> None:
     suite.write("test_it.py", "def test_it(stack):\n    stack.exec('nope', ['true'])\n")
     result = suite.run("--dockwright-log-tail", "0")
     result.stdout.fnmatch_lines(

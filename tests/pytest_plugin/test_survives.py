@@ -143,9 +143,7 @@ def test_failures_in_a_worker_are_one_line_each(suite: Suite, broken: dict[str, 
         ),
     ],
 )
-def test_a_store_or_report_that_fails_changes_no_outcome(
-    suite: Suite, broken: str, line: str
-) -> None:
+def test_a_failing_store_or_report_changes_no_outcome(suite: Suite, broken: str, line: str) -> None:
     suite.write("conftest.py", breaking(broken))
     suite.write("test_it.py", "def test_it(stack): pass\n")
     reports = ["--dockwright-report=report.html", "--dockwright-report=report.json"]
@@ -206,7 +204,7 @@ def test_settings_that_cannot_be_resolved_concern_only_tests_with_a_stack(
         ("pytest.UsageError('not so')", pytest.ExitCode.USAGE_ERROR),
     ],
 )
-def test_what_is_meant_to_end_a_run_ends_it(
+def test_exceptions_that_end_a_run_are_not_caught(
     bare: pytest.Pytester, error: str, code: pytest.ExitCode
 ) -> None:
     bare.makeconftest(

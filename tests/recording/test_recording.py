@@ -200,7 +200,7 @@ def test_a_test_that_stops_pytests_clock_is_recorded_as_it_was(recorded: Recorde
     assert 0 < test.elapsed_s < 5
 
 
-def test_where_no_stack_is_used_nothing_is_recorded(recorded: Recorded) -> None:
+def test_a_run_without_stacks_is_not_recorded(recorded: Recorded) -> None:
     recorded.pytester.makepyfile(
         """
         import sys

@@ -147,6 +147,6 @@ def test_a_new_stack_for_each_lease_is_a_measure_only_where_the_suite_declares_i
     assert savings(replace(RUN, tests=(), stacks=(replace(stack, spans=others),))) == []
 
 
-def test_nothing_is_saved_where_every_lease_had_a_start_of_its_own() -> None:
+def test_no_saving_is_claimed_if_every_lease_had_its_own_start() -> None:
     assert savings(RUN)
     assert savings(replace(RUN, stacks=())) == []

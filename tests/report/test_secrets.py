@@ -58,7 +58,7 @@ def suite(
     suite.remove()
 
 
-def test_it_is_in_no_output(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_secret_is_in_no_output(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
     reports = [suite.path / f"report{end}" for end in REPORTS]
     with collecting() as collector:
         address = collector.url.replace("//", f"//me:{IN_URL}@") + f"?token={IN_QUERY}"

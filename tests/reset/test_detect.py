@@ -43,7 +43,7 @@ def test_an_image_without_a_known_name_is_reset_in_place(owned: Owned) -> None:
 
 
 @pytest.mark.engine
-def test_what_cannot_work_falls_back_with_a_warning(
+def test_a_strategy_that_cannot_work_falls_back_with_a_warning(
     owned: Owned, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = start(owned, "redis:7", check="redis-cli ping")

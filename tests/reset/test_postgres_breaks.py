@@ -96,7 +96,7 @@ def strategy(service: RealService) -> Iterator[PostgresReset]:
         ("DROP DATABASE dockwright WITH (FORCE)", 'database "dockwright" does not exist', ""),
     ],
 )
-def test_what_cannot_be_undone_breaks_the_stack(
+def test_a_change_that_cannot_be_undone_breaks_the_stack(
     service: RealService, strategy: PostgresReset, script: str, reason: str, undo: str
 ) -> None:
     psql(service, script)

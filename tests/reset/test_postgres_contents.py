@@ -200,7 +200,7 @@ TABLES = [
 ]
 
 
-def test_to_bring_rows_back_has_no_side_effects(service: RealService, database: str) -> None:
+def test_restoring_rows_has_no_side_effects(service: RealService, database: str) -> None:
     psql(service, ACTIVE, database)
     look = "SELECT last_value, is_called FROM counted;" + "".join(
         f"SELECT '{name}', t.* FROM {name} t;" for name in TABLES

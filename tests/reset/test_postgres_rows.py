@@ -103,7 +103,7 @@ def test_rows_come_back_and_connections_stay(
         ("SET synchronous_commit = off", "DELETE FROM invoices", "BEGIN", "ROLLBACK"),
     ],
 )
-def test_what_the_server_has_not_written_out_yet_comes_back_at_once(
+def test_changes_that_the_server_has_not_flushed_are_undone(
     service: RealService,
     strategy: PostgresReset,
     application: PostgresSession,
@@ -181,7 +181,7 @@ def test_without_our_replication_slot_databases_come_back(
     change_and_reset(service, strategy)
 
 
-def test_a_long_log_is_let_go_of_and_rows_come_back(
+def test_a_long_log_is_released_and_rows_are_restored(
     service: RealService, strategy: PostgresReset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def position() -> int:

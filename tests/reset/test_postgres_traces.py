@@ -88,7 +88,7 @@ def test_what_was_done(service: RealService, strategy: PostgresReset, change: st
 
 @pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("statement", HONEST)
-def test_what_nobody_can_see_later_is_not_reported(
+def test_changes_without_a_visible_effect_are_not_reported(
     service: RealService, strategy: PostgresReset, statement: str
 ) -> None:
     psql(service, statement)
@@ -111,7 +111,7 @@ def application(service: RealService) -> Iterator[PostgresSession]:
         (["SELECT pg_advisory_lock(7)"], "lock (left open: SELECT pg_advisory_lock(7))"),
     ],
 )
-def test_what_a_connection_holds_that_was_left_open(
+def test_transactions_and_locks_left_open_are_named(
     service: RealService,
     strategy: PostgresReset,
     application: PostgresSession,

@@ -72,7 +72,7 @@ def test_two_servers_in_one_container_are_both_known() -> None:
     assert found.unknown == ""
 
 
-def test_a_renamed_postgres_is_known_by_the_file_that_it_leaves() -> None:
+def test_a_renamed_postgres_is_recognised_by_its_pid_file() -> None:
     renamed = program(1, "/opt/ledgerd", ports=(7000,), lock_file="1\n/data\n")
     assert str(look(renamed)) == "PostgreSQL on port 7000"
 
@@ -86,7 +86,7 @@ def test_a_renamed_postgres_is_known_by_the_file_that_it_leaves() -> None:
         (program(20, "postgres", parent=1, ports=(5433,)), "run in one container"),
     ],
 )
-def test_what_runs_beside_a_server_may_keep_state(other: Program, why: str) -> None:
+def test_programs_beside_a_server_may_keep_state(other: Program, why: str) -> None:
     assert why in look(program(1, "sh"), POSTGRES, WRITER, other).unknown
 
 
@@ -98,7 +98,7 @@ def test_what_runs_beside_a_server_may_keep_state(other: Program, why: str) -> N
         program(20, "archive", parent=10),
     ],
 )
-def test_helpers_keep_none(other: Program) -> None:
+def test_helper_programs_keep_no_state(other: Program) -> None:
     assert look(program(1, "sh"), POSTGRES, WRITER, other).unknown == ""
 
 
@@ -132,14 +132,14 @@ def answering(answer: bytes, *, first: bool = False) -> Iterator[Address]:
         (b"", False, None),
     ],
 )
-def test_servers_are_known_by_their_first_words(
+def test_servers_are_recognised_by_their_first_words(
     answer: bytes, first: bool, kind: str | None
 ) -> None:
     with answering(answer, first=first) as address:
         assert greeting(address) == kind
 
 
-def test_nothing_is_known_where_nobody_listens() -> None:
+def test_nothing_is_recognised_if_nothing_listens() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     assert greeting(Address("127.0.0.1", port)) is None
@@ -238,7 +238,9 @@ def test_servers_with_an_image_and_users_of_their_own_are_reset_in_place(
 
 
 @pytest.mark.engine
-def test_a_server_that_lets_nobody_in_says_what_would_help(owned: Owned, ledger: str) -> None:
+def test_a_server_without_a_way_in_is_reported_with_what_would_help(
+    owned: Owned, ledger: str
+) -> None:
     service = started(owned, ledger)  # nobody is given Redis's password
     strategy = choose(service, STRATEGIES)
     strategy.capture()

@@ -149,7 +149,7 @@ def test_cached_scripts_are_removed(empty: Server) -> None:
     assert empty.call(("SCRIPT", "EXISTS", digest)) == [[0]]
 
 
-def test_what_was_saved_to_disk_does_not_come_back_after_a_kill(empty: Server) -> None:
+def test_keys_that_a_test_saved_to_disk_are_not_loaded_after_a_kill(empty: Server) -> None:
     empty.call(("SET", "leak", "x"), ("SAVE",))
     empty.strategy.reset()
     empty.service.engine.kill_container(empty.service.container())
@@ -158,7 +158,7 @@ def test_what_was_saved_to_disk_does_not_come_back_after_a_kill(empty: Server) -
     assert empty.call(("DBSIZE",)) == [0]
 
 
-def test_what_is_saved_while_the_reset_begins_does_not_come_back_after_a_kill(
+def test_a_save_at_the_begin_of_a_reset_is_not_loaded_after_a_kill(
     empty: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty.strategy.reset()
@@ -315,7 +315,7 @@ def test_a_reset_says_what_it_undid(
     assert server.strategy.undone == []
 
 
-def test_of_many_keys_some_are_named(empty: Server) -> None:
+def test_only_some_of_many_keys_are_named(empty: Server) -> None:
     empty.strategy.reset()
     empty.strategy.curious = True
     empty.call(*(("SET", f"key {number:02}", "x") for number in range(30)))

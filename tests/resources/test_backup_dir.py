@@ -25,7 +25,7 @@ def test_it_is_empty_private_and_gone_afterwards(state: Path) -> None:
     assert workspaces(state) == []
 
 
-def test_it_lies_where_it_is_wanted(tmp_path: Path, state: Path) -> None:
+def test_the_directory_is_created_where_requested(tmp_path: Path, state: Path) -> None:
     (tmp_path / "neighbour").touch()
     with TemporaryBackupDir(base=tmp_path) as directory:
         assert directory.parent == tmp_path

@@ -84,7 +84,7 @@ def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
         TemporaryConfigDir(name)
 
 
-def test_what_was_made_read_only_goes_too(state: Path) -> None:
+def test_read_only_files_are_removed_too(state: Path) -> None:
     with TemporaryConfigDir() as directory:
         (directory / "locked").mkdir()
         (directory / "locked" / "key").touch(mode=0o400)

@@ -114,7 +114,7 @@ def test_clean_removes_what_a_killed_process_left_and_nothing_else(
     assert workspaces(state) == []
 
 
-def test_what_was_kept_goes_when_asked_for(
+def test_kept_artifacts_are_removed_on_request(
     engine: Engine, tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = current_owner()

@@ -100,7 +100,7 @@ def test_misused_fixtures_are_reported_without_a_traceback(
     assert not list(at_home.glob("sessions/*"))
 
 
-def test_what_the_first_failed_test_made_is_kept_if_wanted(
+def test_artifacts_of_the_first_failed_test_are_kept_on_request(
     bare: pytest.Pytester, at_home: Path
 ) -> None:
     bare.makepyfile(

@@ -100,7 +100,7 @@ def test_files_that_are_gone_can_be_named(
     assert sorted(again.services) == ["db", "job", "web"]
 
 
-def test_what_a_project_gets_after_it_is_tracked_is_removed(
+def test_resources_created_after_a_project_is_tracked_are_removed(
     owned: Owned, scratch: str, state: Path
 ) -> None:
     engine = owned.engine
@@ -128,7 +128,7 @@ def test_what_a_project_gets_after_it_is_tracked_is_removed(
     assert workspaces(state) == []
 
 
-def test_what_has_a_label_is_removed_with_the_images(
+def test_labelled_resources_are_removed_with_their_images(
     owned: Owned, scratch: str, tmp_path: Path
 ) -> None:
     engine, label = owned.engine, f"example.tool={owned.name}"

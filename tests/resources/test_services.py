@@ -94,7 +94,7 @@ def test_blocks_nest_and_each_goes_back_to_its_own_beginning(
     assert manager.running == ALL
 
 
-def test_what_ran_is_back_when_an_exception_passes(manager: StackServiceManager) -> None:
+def test_services_run_again_after_an_exception(manager: StackServiceManager) -> None:
     with pytest.raises(ValueError, match="mine"), manager.stopped("web"):
         raise ValueError("mine")
     assert manager.running == ALL

@@ -103,7 +103,7 @@ def test_everything_of_all_kinds_goes_in_the_right_order(
 
 
 @pytest.mark.engine
-def test_what_was_on_the_engine_before_stays(
+def test_images_that_were_there_before_stay(
     owned: Owned, engine: Engine, scratch: str, unique_name: str
 ) -> None:
     engine.create_volume(unique_name, {"Labels": owned.labels})
@@ -122,7 +122,7 @@ def test_what_was_on_the_engine_before_stays(
 
 
 @pytest.mark.engine
-def test_what_bears_its_labels_or_marks_goes_though_nobody_named_it(
+def test_resources_with_its_labels_or_marks_are_removed_without_being_named(
     tracker: ArtifactTracker, engine: Engine, scratch: str
 ) -> None:
     labels = tracker.labels
@@ -297,7 +297,7 @@ def test_two_trackers_cannot_answer_for_one_thing(tmp_path: Path) -> None:
         other.track_file(shared)
 
 
-def test_a_living_tracker_says_so_now_and_then(
+def test_a_living_tracker_renews_its_mark(
     tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dockwright.resources.tracker._BEAT_S", 0.005)

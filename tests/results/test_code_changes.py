@@ -397,7 +397,7 @@ def suite(first: KnownSuite) -> KnownSuite:
 
 @pytest.mark.soak(sample=6)
 @pytest.mark.parametrize("kind", CHANGES)
-def test_what_a_change_can_affect_runs(suite: KnownSuite, kind: str) -> None:
+def test_tests_that_a_change_can_affect_run(suite: KnownSuite, kind: str) -> None:
     change = CHANGES[kind]
     change.make(suite)
     done = suite.run(*change.options, environ=dict(change.environ))

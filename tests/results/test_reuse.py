@@ -87,7 +87,7 @@ DOUBTS = {
 }
 
 
-def test_whatever_is_in_doubt_runs_each_time(suite: KnownSuite) -> None:
+def test_a_test_in_doubt_runs_each_time(suite: KnownSuite) -> None:
     tests = "".join(f"def test_{name}(request):\n    {body}\n\n" for name, body in DOUBTS.items())
     head = """
         import os, pathlib, pytest, socket, subprocess, sys
@@ -113,7 +113,7 @@ def test_whatever_is_in_doubt_runs_each_time(suite: KnownSuite) -> None:
         assert f"cannot be reused later: {why}" in first.text or why in first.text
 
 
-def test_what_a_test_does_in_its_own_files_and_servers_is_no_doubt(suite: KnownSuite) -> None:
+def test_files_and_servers_of_a_test_itself_cause_no_doubt(suite: KnownSuite) -> None:
     suite.write(
         {
             "test_a.py": """
@@ -134,7 +134,7 @@ def test_what_a_test_does_in_its_own_files_and_servers_is_no_doubt(suite: KnownS
     assert suite.run("test_a.py").reused == {"test_it"}, first.text
 
 
-def test_declared_inputs_end_doubts(suite: KnownSuite) -> None:
+def test_declared_inputs_settle_doubts(suite: KnownSuite) -> None:
     suite.write(
         {
             "test_a.py": """
@@ -156,7 +156,7 @@ def test_declared_inputs_end_doubts(suite: KnownSuite) -> None:
 
 @pytest.mark.soak(sample=1)
 @pytest.mark.parametrize("arguments", ["'a'", "inputs='a'", "files=['a']", ""])
-def test_a_wrong_marker_is_a_usage_error(suite: KnownSuite, arguments: str) -> None:
+def test_an_invalid_marker_is_a_usage_error(suite: KnownSuite, arguments: str) -> None:
     suite.write(
         {
             "test_a.py": f"""
@@ -195,7 +195,7 @@ def test_without_testmon_the_error_says_what_to_install(suite: KnownSuite) -> No
         (["--trace-config", "--pdb"], "a debugger or another tracer is active"),
     ],
 )
-def test_what_traces_itself_switches_results_off(
+def test_another_tracer_switches_results_off(
     suite: KnownSuite, options: list[str], why: str
 ) -> None:
     environ = {
@@ -231,7 +231,7 @@ def test_workers_of_xdist_reuse_and_save(suite: KnownSuite) -> None:
     assert suite.run().reused == {"test_one", "test_two", "test_three"}
 
 
-def test_what_an_earlier_test_set_up_is_torn_down_before_the_next_runs(suite: KnownSuite) -> None:
+def test_fixtures_of_an_earlier_test_are_torn_down_before_the_next_test(suite: KnownSuite) -> None:
     notes = suite.place / "notes"
     environ = {"NOTES": str(notes)}
     suite.place.mkdir()
@@ -245,7 +245,7 @@ def test_what_an_earlier_test_set_up_is_torn_down_before_the_next_runs(suite: Kn
 
 
 @pytest.mark.soak
-def test_a_failure_of_tearing_down_is_not_lost(suite: KnownSuite) -> None:
+def test_a_failed_teardown_is_reported(suite: KnownSuite) -> None:
     suite.write({"test_a.py": TESTS["test_a.py"] + "\n        def test_z():\n            pass\n"})
     suite.run()
     suite.replace("test_a.py", "log.append(1)", "log.append('note'); del log[:]; log.extend('x')")
@@ -298,7 +298,7 @@ def test_verify_fails_if_a_test_is_skipped_now(suite: KnownSuite) -> None:
 
 
 @pytest.mark.soak
-def test_a_file_that_changes_during_the_run_is_no_input_to_trust(suite: KnownSuite) -> None:
+def test_no_result_is_saved_if_a_file_changes_during_the_run(suite: KnownSuite) -> None:
     suite.write(
         {
             "helper.py": "def value(): return 1\n",
@@ -392,7 +392,7 @@ def test_results_travel_to_another_checkout_and_cache(suite: KnownSuite, tmp_pat
 
 
 @pytest.mark.soak
-def test_a_damaged_result_means_run(suite: KnownSuite) -> None:
+def test_a_test_with_a_damaged_result_runs(suite: KnownSuite) -> None:
     suite.run()
     files = sorted((suite.place / "cache" / "results").rglob("*.json"))
     for file in files:

@@ -29,7 +29,9 @@ def source(directory: Path, text: str) -> Source:
         ("@decorated", "@decorated(1)"),
     ],
 )
-def test_a_change_of_what_ran_changes_a_checksum(tmp_path: Path, change: tuple[str, str]) -> None:
+def test_a_change_in_code_that_ran_changes_a_checksum(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
     text = '''
         LIMIT = 1
         @decorated
@@ -49,7 +51,9 @@ def test_a_change_of_what_ran_changes_a_checksum(tmp_path: Path, change: tuple[s
 @pytest.mark.parametrize(
     "change", [("return 2", "return 3"), ("LIMIT", "# more\nLIMIT"), ("def other", "\n\ndef other")]
 )
-def test_a_change_of_what_did_not_run_changes_none(tmp_path: Path, change: tuple[str, str]) -> None:
+def test_a_change_in_code_that_did_not_run_changes_no_checksum(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
     text = "LIMIT = 1\ndef ran():\n    return 1\ndef other():\n    return 2\n"
     blocks = source(tmp_path, text).checksums_of({3})
     assert blocks is not None
@@ -81,7 +85,7 @@ def test_the_line_of_a_decorator_is_not_one_of_the_function_before(tmp_path: Pat
         ("return KNOWN['a']", False),
     ],
 )
-def test_functions_that_keep_state_are_known(tmp_path: Path, body: str, *, keeps: bool) -> None:
+def test_functions_that_keep_state_are_detected(tmp_path: Path, body: str, *, keeps: bool) -> None:
     head = "LIMIT = 1\nKNOWN = {}\nPOOL = Pool()\nHERE = Path(__file__)\ndef f(self, cls):\n    "
     assert bool(source(tmp_path, head + body + "\n").state_lines) == keeps
 

@@ -217,7 +217,7 @@ def built(first: Built, scratch: str) -> Iterator[Built]:
 
 @pytest.mark.soak(sample=2)
 @pytest.mark.parametrize("kind", CHANGES)
-def test_what_a_change_can_affect_runs(built: Built, kind: str) -> None:
+def test_tests_that_a_change_can_affect_run(built: Built, kind: str) -> None:
     change, affects = CHANGES[kind]
     change(built)
     done = built.suite.run()
@@ -237,7 +237,7 @@ def test_nothing_is_started_if_nothing_has_to_run(built: Built) -> None:
     assert [event["Action"] for event in events] == []
 
 
-def test_an_image_that_is_gone_is_a_doubt(built: Built) -> None:
+def test_a_missing_image_makes_the_test_run(built: Built) -> None:
     built.engine.remove_image(built.tag)
     try:
         done = built.suite.run()

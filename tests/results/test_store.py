@@ -57,7 +57,7 @@ def test_results_of_other_tests_and_environments_do_not_count(
 
 
 @pytest.mark.parametrize("position", range(0, 400, 7))
-def test_a_damaged_result_is_none(saved: ResultStore, position: int) -> None:
+def test_a_damaged_result_is_ignored(saved: ResultStore, position: int) -> None:
     file = only_file(saved)
     content = bytearray(file.read_bytes())
     content[position] ^= 1
@@ -66,13 +66,13 @@ def test_a_damaged_result_is_none(saved: ResultStore, position: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 64, 65, 100])
-def test_half_a_result_is_none(saved: ResultStore, size: int) -> None:
+def test_a_truncated_result_is_ignored(saved: ResultStore, size: int) -> None:
     file = only_file(saved)
     file.write_bytes(file.read_bytes()[:size])
     assert saved.get(RESULT.test, RESULT.environment) is None
 
 
-def test_the_result_of_another_test_under_its_name_is_none(saved: ResultStore) -> None:
+def test_a_result_of_another_test_is_ignored(saved: ResultStore) -> None:
     mine = only_file(saved)
     saved.put(replace(RESULT, test="test_a.py::test_other"))
     other = next(file for file, _ in saved.files() if file != mine)
@@ -80,14 +80,14 @@ def test_the_result_of_another_test_under_its_name_is_none(saved: ResultStore) -
     assert saved.get(RESULT.test, RESULT.environment) is None
 
 
-def test_a_result_of_another_format_is_none(
+def test_a_result_in_another_format_is_ignored(
     saved: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
     assert saved.get(RESULT.test, RESULT.environment) is None
 
 
-def test_a_test_that_failed_has_no_result(saved: ResultStore) -> None:
+def test_a_failed_test_has_no_result(saved: ResultStore) -> None:
     saved.forget(RESULT.test, RESULT.environment)
     saved.forget(RESULT.test, RESULT.environment)
     assert saved.get(RESULT.test, RESULT.environment) is None
@@ -103,7 +103,7 @@ def test_directories_of_several_machines_are_merged_by_copying(tmp_path: Path) -
     assert first.get(other.test, other.environment) == other
 
 
-def test_the_least_recently_used_results_go_first(
+def test_the_least_recently_used_results_are_removed_first(
     saved: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = only_file(saved).stat().st_size
@@ -117,7 +117,7 @@ def test_the_least_recently_used_results_go_first(
     assert sorted(file for file, _ in saved.files()) == kept
 
 
-def test_results_that_nobody_used_for_long_go(saved: ResultStore) -> None:
+def test_results_that_were_unused_for_long_are_removed(saved: ResultStore) -> None:
     then = time.time() - store.LONGEST_UNUSED_S - 60
     os.utime(only_file(saved), (then, then))
     saved.tidy()
@@ -131,7 +131,7 @@ def _write(directory: Path, number: int) -> None:
         mine.savings.add(1, 0.5)
 
 
-def test_writers_at_the_same_time_leave_whole_results(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_complete_results(tmp_path: Path) -> None:
     processes = [
         multiprocessing.get_context("spawn").Process(target=_write, args=(tmp_path, number))
         for number in range(3)
@@ -149,7 +149,7 @@ def test_writers_at_the_same_time_leave_whole_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"hits": "x"}', json.dumps({"hits": 3})])
-def test_damaged_counts_begin_again(saved: ResultStore, text: str) -> None:
+def test_damaged_counts_start_again_at_zero(saved: ResultStore, text: str) -> None:
     saved.savings.add(2, 1.0)
     (saved.directory / "use.json").write_text(text)
     assert saved.savings.total() == (0, 0.0)

@@ -41,11 +41,11 @@ def test_blocks_that_share_a_test_are_one_block() -> None:
     assert _names(blocks_of(tests)) == [["a", "b", "c"]]
 
 
-def test_what_a_test_depends_on_may_be_missing() -> None:
+def test_unknown_dependencies_are_ignored() -> None:
     assert _names(blocks_of([Test("a", 1.0, after=("deselected",))])) == [["a"]]
 
 
-def test_a_circle_is_a_usage_error_that_names_it() -> None:
+def test_circular_dependencies_are_a_usage_error_that_names_them() -> None:
     tests = [
         Test("outside", 1.0, after=("a",)),
         Test("a", 1.0, after=("b",)),

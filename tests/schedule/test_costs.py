@@ -10,7 +10,7 @@ from dockwright.errors import UsageError
 from dockwright.schedule import Costs, StackCost, read_costs
 
 
-def test_a_new_test_costs_what_those_of_its_file_cost() -> None:
+def test_a_new_test_is_expected_to_cost_the_median_of_its_file() -> None:
     costs = Costs({"a.py::x": 1.0, "a.py::y": 3.0, "b.py::z": 9.0})
     assert costs.seconds("a.py::x") == 1.0
     assert costs.seconds("a.py::new") == 2.0
@@ -21,7 +21,7 @@ def test_without_history_all_tests_cost_the_same() -> None:
     assert Costs().seconds("a.py::x") == Costs().seconds("b.py::y") > 0
 
 
-def test_costs_survive_a_file(tmp_path: Path) -> None:
+def test_costs_are_the_same_after_writing_and_reading(tmp_path: Path) -> None:
     costs = Costs({"a.py::x": 1.5}, {"shop": StackCost(4.0, 0.1, 1 << 30, 3)}, 0.5, 1.0, 2.0)
     file = tmp_path / "costs.json"
     file.write_text(costs.to_text())

@@ -55,7 +55,9 @@ def instances(draw: st.DrawFn) -> tuple[list[Block], Resources]:
 @given(instances())
 @settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(600)
-def test_bound_optimum_and_plan_are_in_order(instance: tuple[list[Block], Resources]) -> None:
+def test_the_bound_is_at_most_the_optimum_and_the_optimum_at_most_the_plan(
+    instance: tuple[list[Block], Resources],
+) -> None:
     blocks, resources = instance
     found = plan(blocks, resources)
     _check(found, blocks, resources)

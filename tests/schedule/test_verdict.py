@@ -43,7 +43,7 @@ from dockwright.schedule import (
         ),
     ],
 )
-def test_the_bound_says_what_holds_a_run_back(
+def test_the_bound_explains_what_holds_a_run_back(
     tests: list[Test], resources: Resources, words: str
 ) -> None:
     assert held_back_by(bound_of(blocks_of(tests), resources), resources) == words

@@ -150,7 +150,7 @@ def labels_of(private: PrivateEngine, image: str) -> dict[str, str]:
 
 
 @pytest.mark.engine
-def test_what_a_registry_has_is_pulled(
+def test_a_missing_image_is_pulled_from_a_registry(
     images: list[str], private: PrivateEngine, registry: Registry
 ) -> None:
     registry.mood = "serves"

@@ -38,7 +38,7 @@ def private(scratch: str) -> Iterator[PrivateEngine]:
             engine.close()
 
 
-def test_a_restart_in_mid_run_hangs_nobody_and_leaves_nothing(
+def test_nothing_hangs_or_is_left_after_an_engine_restarts_during_a_run(
     suite: Suite, private: PrivateEngine, report: Callable[[str], None]
 ) -> None:
     endpoint = resolve_endpoint({}, Path.home(), explicit=private.address)
@@ -66,7 +66,7 @@ def test_a_restart_in_mid_run_hangs_nobody_and_leaves_nothing(
     )
 
 
-def test_an_engine_that_answers_nobody_for_some_time_leaves_nothing(
+def test_nothing_is_left_after_an_engine_hung_for_some_time(
     suite: Suite, private: PrivateEngine, report: Callable[[str], None]
 ) -> None:
     suite = replace(suite, environ={**suite.environ, "DOCKER_HOST": private.address})

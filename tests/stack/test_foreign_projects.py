@@ -93,7 +93,7 @@ services:
         assert stack.exec("files", ["touch", "/data/other"]).exit_code != 0
 
 
-def test_what_shares_a_container_is_replaced_with_it(make_stack: StackMaker) -> None:
+def test_services_that_share_a_container_are_replaced_with_it(make_stack: StackMaker) -> None:
     stack = make_stack(
         f"""
 services:

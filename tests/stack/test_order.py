@@ -76,7 +76,7 @@ def test_containers_that_share_a_namespace_are_created_one_after_the_other() -> 
     assert creation_waves(spec) == [["web"], ["backup", "sidecar"], ["watcher"]]
 
 
-def test_what_shares_a_volume_or_a_namespace_is_replaced_together() -> None:
+def test_services_that_share_a_volume_or_a_namespace_are_replaced_together() -> None:
     shared: dict[str, Json] = {"volumes": [{"type": "volume", "source": "data", "target": "/d"}]}
     spec = spec_of(
         db=(shared, []),

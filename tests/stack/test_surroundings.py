@@ -155,9 +155,7 @@ def test_a_container_that_a_test_stopped_or_started_again_is_kept(
         assert published.stack.containers == containers
 
 
-def test_what_a_test_wrote_after_such_a_start_is_seen(
-    make_stack: StackMaker, tmp_path: Path
-) -> None:
+def test_changes_after_a_restart_are_seen(make_stack: StackMaker, tmp_path: Path) -> None:
     for published in watched(make_stack(PUBLISHED), tmp_path):
         published.stack.restart(["cache"])
         published.sh("cache", "echo 10.9.9.9 db >>/etc/hosts")

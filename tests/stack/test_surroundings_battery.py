@@ -398,7 +398,7 @@ def test_nothing_of_a_combination_is_left(
 
 
 @pytest.mark.parametrize("change", rows(CHANGES, sample=2, always=False))
-def test_where_only_the_api_shows_it_nothing_is_left_but_what_the_documentation_names(
+def test_through_the_api_only_documented_leftovers_remain(
     remote: Bench, at_remote_baseline: str, change: Change[Callable[[Bench], object]]
 ) -> None:
     change.commands(remote)
@@ -413,9 +413,7 @@ def test_where_only_the_api_shows_it_nothing_is_left_but_what_the_documentation_
         assert_same(at_remote_baseline, remote.dump())
 
 
-def test_what_a_test_may_do_costs_no_container(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_allowed_changes_cost_no_container(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced: dict[str, str] = {}
     monkeypatch.setattr(
         bench.baseline,

@@ -71,7 +71,7 @@ def test_a_compose_file_may_use_every_key_of_x_dockwright() -> None:
 
 
 @pytest.mark.engine
-def test_what_commands_print_as_json_keeps_its_keys(project: Project) -> None:
+def test_json_output_of_commands_keeps_its_keys(project: Project) -> None:
     volumes = "volumes: {data: {}}"
     project.write(
         plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"]), volumes

@@ -214,14 +214,14 @@ def test_without_a_shell_others_wait_for_the_end_of_a_check_that_hangs(
     assert len([each for each in commands_in(target) if "sleep 591" in each]) == 1
 
 
-def test_a_container_without_a_shell_is_probed_all_the_same(run: Run) -> None:
+def test_a_container_without_a_shell_is_probed(run: Run) -> None:
     target = run(
         "rm /bin/sh; sleep 0.3; touch /tmp/ready; exec sleep 600", "CMD", "test", "-f", "/tmp/ready"
     )
     wait_for(target, Healthy(), timeout_s=LONG_S)
 
 
-def test_a_container_whose_sleep_knows_no_fractions_is_probed_all_the_same(run: Run) -> None:
+def test_a_container_whose_sleep_rejects_fractions_is_probed(run: Run) -> None:
     target = run(
         "rm /bin/sleep; printf '#!/bin/sh\\nexit 1' > /bin/sleep; chmod +x /bin/sleep;"
         " busybox sleep 0.5; touch /tmp/ready; exec busybox sleep 600",

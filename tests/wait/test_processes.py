@@ -141,7 +141,7 @@ def test_a_name_never_means_the_caller_or_its_ancestors() -> None:
         (" ", ValueError, "a process's name must not be empty"),
     ],
 )
-def test_what_cannot_be_a_process_is_refused(
+def test_an_invalid_process_is_refused(
     process: object, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

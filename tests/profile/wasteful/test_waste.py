@@ -40,6 +40,6 @@ def test_uses_a_project(number: int, client: docker.DockerClient) -> None:
     assert client.containers.list(filters={"name": PROJECT})
 
 
-def test_cleans_up_what_is_not_there() -> None:
+def test_cleans_up_missing_resources() -> None:
     with timed("cleanup"):
         compose("down")
