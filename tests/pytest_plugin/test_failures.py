@@ -190,6 +190,27 @@ def test_a_failed_start_is_reported_in_full_once(suite: Suite) -> None:
     )
 
 
+@pytest.mark.engine
+def test_a_fixture_that_fails_is_shown_without_our_frames(suite: Suite) -> None:
+    suite.write(
+        "test_it.py",
+        """
+        import pytest
+
+        @pytest.fixture
+        def broken(stack):
+            raise ValueError("a fault of the suite")
+
+        def test_it(broken):
+            pass
+        """,
+    )
+    text = output(suite.passes("--tb=long", errors=1))
+    assert "a fault of the suite" in text
+    assert "dockwright/" not in text
+
+
+@pytest.mark.engine
 def test_internal_frames_of_dockwright_are_not_shown(suite: Suite) -> None:
     suite.write("test_it.py", "def test_it(stack):\n    stack.exec('nope', ['true'])\n")
     result = suite.run("--dockwright-log-tail", "0")

@@ -95,6 +95,7 @@ class Auditor:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
         """Look at the process before and after the function; fires when fixtures are set up."""
+        __tracebackhide__ = True
         look = self._look
         if look is None:
             return (yield)

@@ -34,6 +34,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Note which stacks a test uses; fires when its fixtures are set up."""
+    __tracebackhide__ = True
     for held in item.config.stash[RUN].held:
         if held.serves(item) and item.get_closest_marker("stateless") is None:
             held.used = held.lease.requirement.exclusive

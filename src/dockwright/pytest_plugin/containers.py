@@ -101,6 +101,7 @@ class Containers:
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
         """Note which fixture is set up."""
+        __tracebackhide__ = True
         self._fixtures.append(_Running(fixturedef.argname, fixturedef.scope != "function"))
         try:
             return (yield)

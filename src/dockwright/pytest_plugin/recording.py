@@ -59,6 +59,7 @@ class Hooks:
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
         """Note the time of a set-up and, by finalizers around the others, of the tear-down."""
+        __tracebackhide__ = True
         name, wide = fixturedef.argname, fixturedef.scope != "function"
         teardown = OpenSpan("fixture", name, "teardown", shared=wide)
         fixturedef.addfinalizer(partial(self._end, teardown))  # the first one is called last

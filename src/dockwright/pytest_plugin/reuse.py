@@ -124,6 +124,7 @@ class Observe:
         self, fixturedef: Any, request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
         """Attribute what a fixture of a wider scope does to all tests that use it."""
+        __tracebackhide__ = True
         if fixturedef.scope == "function":
             return (yield)
         context = _context_of(fixturedef)
