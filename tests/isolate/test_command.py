@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from dockwright.engine import Engine
+from dockwright.errors import UsageError
 from dockwright.isolate.inside.busy import Busy
 from dockwright.isolate.inside.plan import note
+from dockwright.isolate.planning import find_way_out
 from dockwright.paths import project_hash
 from tests._support.isolate.runs import COMMAND, Worlds
 
@@ -267,3 +269,17 @@ def test_the_script_for_all_options_names_what_it_cannot_install(tmp_path: Path)
     for name in ("slirp4netns", "newuidmap"):
         (tmp_path / name).touch(0o755)
     assert _ensure(path=str(tmp_path)) == (0, "")
+
+
+def test_a_way_out_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="--outside needs slirp4netns"):
+        find_way_out()
+    (tmp_path / "slirp4netns").touch(0o755)
+    monkeypatch.setattr("dockwright.isolate.planning._TUNNELS", tmp_path / "tun")
+    with pytest.raises(UsageError, match="which this user may not open or which is not there"):
+        find_way_out()
+    (tmp_path / "tun").touch()
+    assert find_way_out() == str(tmp_path / "slirp4netns")

@@ -50,6 +50,7 @@ PARTS: Mapping[str, str] = {
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_HOME = (".local/bin", ".local/lib", ".docker/cli-plugins")
 _DAEMON_SETTINGS = Path("/etc/docker/daemon.json")
+_TUNNELS = Path("/dev/net/tun")
 _SETTINGS_BYTES = 1 << 20
 _KEPT_SETTINGS = (
     "bip",
@@ -260,6 +261,12 @@ def find_way_out() -> str:
         raise UsageError(
             "--outside needs slirp4netns",
             hint="install it (the package has the same name), or leave out --net and --engine",
+        )
+    if not os.access(_TUNNELS, os.R_OK | os.W_OK):
+        raise UsageError(
+            f"--outside needs {_TUNNELS}, which this user may not open or which is not there",
+            hint=f"`sudo modprobe tun`, `sudo chmod 666 {_TUNNELS}`, or leave out --net and "
+            "--engine",
         )
     return found
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,6 +118,8 @@ def become_root(words: Sequence[str]) -> NoReturn:
 def _map_from_outside(target: int, unshared: tuple[int, int]) -> NoReturn:
     """Give the ids to the namespace of a process: only one outside of it may do that."""
     try:
+        import subprocess  # not in all worlds
+
         os.close(unshared[1])
         if os.read(unshared[0], 1) != b"1":
             os._exit(_HELPER_FAILED)

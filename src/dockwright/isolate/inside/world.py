@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -72,7 +71,7 @@ def main(arguments: list[str]) -> NoReturn:
     plan = Plan.from_json(os.environ[PLAN])
     around = os.environ.get(WORLD)
     worlds = Path(around, "worlds") if around else Path(plan.worlds)
-    directory = worlds / f"{PREFIX}{secrets.token_hex(6)}"
+    directory = worlds / f"{PREFIX}{os.urandom(6).hex()}"
     plan = plan.for_run() if level == RUN else plan
     try:
         worlds.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -253,7 +252,7 @@ def _separate(world: World, groups: list[Path]) -> int:
     # The directory of before may be covered: `..` would lead to the home directory outside.
     os.chdir(here if here.is_dir() else "/")
     with suppress(OSError):  # records of several worlds are read together: few equal numbers
-        _LAST_PID.write_text(str(secrets.randbelow(_PIDS // 2)))
+        _LAST_PID.write_text(str(int.from_bytes(os.urandom(2), "big") % (_PIDS // 2)))
     return directory
 
 
