@@ -12,7 +12,7 @@ from bench.recorded_shop import run_numbered
 from dockwright.cli.errors import run
 from dockwright.history import Change, Comparison, Measure
 from dockwright.paths import project_hash, runs_file
-from dockwright.recording import RunStore
+from dockwright.recording import Machine, RunStore
 from dockwright.report.comparison import comparison_markdown, confidence
 from tests._support.history.records import Suite, store_with
 
@@ -86,7 +86,7 @@ def test_regressions_on_the_current_branch(file: Path, capsys: Capture) -> None:
     header, row = out.splitlines()
     assert header.split()[:4] == ["WHAT", "BEFORE", "AFTER", "CHANGE"]
     assert "20270115-000020-abcdef (0014000000)   6" in row
-    assert err.startswith("searched 26 runs, ")
+    assert err.startswith("searched 26 runs of main, ")
     assert run(["runs", "regressions", "--fail"]) == 1
     assert run(["runs", "regressions", "--fail", "--min-change", "500"]) == 0
     capsys.readouterr()
@@ -115,9 +115,26 @@ def test_a_slower_machine_is_one_line(file: Path, capsys: Capture) -> None:
     assert "the machine: everything takes +16 % since 20270115-000020" in err
 
 
+def test_too_few_runs_are_no_regression(store: RunStore, capsys: Capture) -> None:
+    assert run(["runs", "regressions"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "no regression",
+        "1 run of feature on this machine: at least 8 are needed, 3 of them after a change",
+    ]
+
+
+def test_different_machines_are_named(file: Path, capsys: Capture) -> None:
+    store = store_with(file, (USUAL, 2))
+    other = replace(USUAL.run(2), machine=Machine("another cpu", 8))
+    store.add(other)
+    assert run(["runs", "compare", "last~1", "last"]) == 0
+    err = capsys.readouterr().err
+    assert "different machines: a cpu, 2 cores before, another cpu, 8 cores after" in err
+
+
 def test_without_recorded_runs_the_commands_say_so(file: Path, capsys: Capture) -> None:
     assert run(["runs", "regressions", "--fail"]) == 0
-    assert "searched 0 runs" in capsys.readouterr().err
+    assert "no run of this project is recorded" in capsys.readouterr().err
     assert run(["runs", "compare", "last", "main"]) == 2
     assert "no run of this project is recorded" in capsys.readouterr().err
 

@@ -146,7 +146,7 @@ def regressions_command(
         click.echo(words.regressions_markdown(result), nl=False)
     else:
         _print(words.REGRESSION_COLUMNS, words.regression_rows(result.found), "no regression")
-        note(f"searched {counted(len(result.runs), 'run')}, {counted(result.tested, 'measure')}")
+        note(words.searched(result))
         _notes(words.regression_remarks(result))
     ctx.exit(_REGRESSED if fail and result.found else 0)
 
@@ -247,6 +247,8 @@ def trend_command(tests: Sequence[str], page: Path | None, window: int, root: Pa
         page.write_text(trend_page(found), "utf-8")
         note(f"wrote the trend of {counted(found.runs, 'run')} to {page}")
         return
+    branch = found.series.runs[-1].branch
+    note(f"{counted(found.runs, 'run')}{f' of {branch}' if branch else ''}")
     rows = [words.growth_row(each) for each in growths(found.series, found.shown)]
     _print(("what", "runs", "first", "last", "change"), rows, "no test was recorded in two runs")
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
         regressions_against,
     )
     from dockwright.history.series import Series
+    from dockwright.history.statistics import FEWEST_AFTER, FEWEST_BEFORE
     from dockwright.history.trends import Growth, Trend, Week, growths, trend
 
 __all__ = [
+    "FEWEST_AFTER",
+    "FEWEST_BEFORE",
     "Change",
     "Comparison",
     "FlakyTest",
@@ -56,6 +59,7 @@ __getattr__ = lazily(
         "imports": ("imported",),
         "measures": ("Limits", "Measure"),
         "series": ("Series",),
+        "statistics": ("FEWEST_AFTER", "FEWEST_BEFORE"),
         "trends": ("Growth", "Trend", "Week", "growths", "trend"),
         "search": (
             "Regression",

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dockwright._text import counted, listed
 from dockwright.history import (
+    FEWEST_AFTER,
+    FEWEST_BEFORE,
     Change,
     Comparison,
     FlakyTest,
@@ -76,7 +78,13 @@ def why(test: FlakyTest) -> str:
 
 def comparison_remarks(result: Comparison) -> list[str]:
     """Return what else a comparison found, in sentences."""
-    found = []
+    found: list[str] = []
+    before, after = ({run.machine for run in side} for side in (result.before, result.after))
+    if before.isdisjoint(after):
+        names = [
+            listed(sorted(each or "an unknown one" for each in side)) for side in (before, after)
+        ]
+        found.append(f"different machines: {names[0]} before, {names[1]} after")
     if result.machine:
         found.append(
             f"the machine: everything takes {percent(result.machine)}, which is not counted below"
@@ -105,6 +113,21 @@ def regression_remarks(result: Regressions) -> list[str]:
         f"({counted(machine.runs_after, 'run')}, confidence {confidence(machine.p)}); "
         "this is not counted in the rows"
     ]
+
+
+def searched(result: Regressions) -> str:
+    """Return what was searched for regressions, in one line."""
+    runs = counted(len(result.runs), "run")
+    if not result.runs:
+        return "no run of this project is recorded"
+    branch = result.runs[-1].branch
+    if len(result.runs) < FEWEST_BEFORE + FEWEST_AFTER:
+        return (
+            f"{runs}{f' of {branch}' if branch else ''} on this machine: at least "
+            f"{FEWEST_BEFORE + FEWEST_AFTER} are needed, {FEWEST_AFTER} of them after a change"
+        )
+    measures = counted(result.tested, "measure")
+    return f"searched {runs}{f' of {branch}' if branch else ''}, {measures}"
 
 
 def regressed(store: RunStore) -> list[str]:
