@@ -81,10 +81,10 @@ def comparison_remarks(result: Comparison) -> list[str]:
     found: list[str] = []
     before, after = ({run.machine for run in side} for side in (result.before, result.after))
     if before.isdisjoint(after):
-        names = [
+        earlier, later = (
             listed(sorted(each or "an unknown one" for each in side)) for side in (before, after)
-        ]
-        found.append(f"different machines: {names[0]} before, {names[1]} after")
+        )
+        found.append(f"different machines: {earlier} before, {later} after")
     if result.machine:
         found.append(
             f"the machine: everything takes {percent(result.machine)}, which is not counted below"
