@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_the_largest_growth_comes_first(file: Path, capsys: pytest.CaptureFixtur
     header, first, *_ = capsys.readouterr().out.splitlines()
     assert header.split() == ["WHAT", "RUNS", "FIRST", "LAST", "CHANGE"]
     assert first.split()[:4] == ["the", "test", "test_shop.py::test_4", "26"]
+    assert run(["runs", "trend", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["runs"], document["branch"]) == (26, "main")
+    slower = document["measures"][0]
+    assert (slower["kind"], slower["name"], slower["unit"]) == ("test", "test_shop.py::test_4", "s")
+    assert slower["first"] < 1.0 < slower["last"]
+    assert sum(week["runs"] for week in document["weeks"]) == 26
     assert run(["runs", "trend", "test_7", "test_1"]) == 0
     names = [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]]
     assert sorted(names) == [f"test_shop.py::test_{number}" for number in (1, 10, 11, 7)]

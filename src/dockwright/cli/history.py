@@ -20,6 +20,7 @@ from dockwright.history import (
     Measure,
     Regressions,
     Search,
+    Trend,
     compare,
     flaky_tests,
     growths,
@@ -235,7 +236,10 @@ def import_command(
     help="How many of the latest runs to show.",
 )
 @root_option
-def trend_command(tests: Sequence[str], page: Path | None, window: int, root: Path) -> None:
+@json_option
+def trend_command(
+    tests: Sequence[str], page: Path | None, window: int, root: Path, as_json: bool
+) -> None:
     """Show how tests and stacks developed over the latest runs of the last run's branch.
 
     TEST is a part of a test's name. Without it, what grew most is shown.
@@ -246,6 +250,10 @@ def trend_command(tests: Sequence[str], page: Path | None, window: int, root: Pa
 
         page.write_text(trend_page(found), "utf-8")
         note(f"wrote the trend of {counted(found.runs, 'run')} to {page}")
+        if not as_json:
+            return
+    if as_json:
+        print_json(_trend(found))
         return
     branch = found.series.runs[-1].branch
     note(f"{counted(found.runs, 'run')}{f' of {branch}' if branch else ''}")
@@ -328,9 +336,30 @@ def _regressions(result: Regressions) -> dict[str, Json]:
     }
 
 
+def _trend(found: Trend) -> dict[str, Json]:
+    return {
+        "runs": found.runs,
+        "branch": found.series.runs[-1].branch,
+        "measures": [
+            {
+                **asdict(each.measure),
+                "unit": _unit(each.measure),
+                "runs": each.runs,
+                "first": each.first,
+                "last": each.last,
+            }
+            for each in growths(found.series, found.shown)
+        ],
+        "weeks": [{**asdict(week), "parts": dict(week.parts)} for week in found.weeks],
+    }
+
+
+def _unit(measure: Measure) -> str:
+    return "bytes" if measure.in_bytes else "s"
+
+
 def _measured(measure: Measure, before: float, after: float) -> dict[str, Json]:
-    unit = "bytes" if measure.in_bytes else "s"
-    return {**asdict(measure), "unit": unit, "before": before, "after": after}
+    return {**asdict(measure), "unit": _unit(measure), "before": before, "after": after}
 
 
 def _since(run: StoredRun, runs_after: int) -> dict[str, Json]:
