@@ -54,7 +54,7 @@ def _remember(recorded: Recorded, seconds: float) -> None:
 
 def test_a_slower_test_fails_the_run(recorded: Recorded) -> None:
     _remember(recorded, 0.1)
-    result = recorded.run("--dockwright-record=on", "--dockwright-fail-on-regression")
+    result = recorded.run("--dockwright-fail-on-regression")  # recorded although no stack is used
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
@@ -62,6 +62,14 @@ def test_a_slower_test_fails_the_run(recorded: Recorded) -> None:
             f"*regression: the test {NODEID} went*",
             "*no test failed, but the exit status is 1: regression: the test*",
         ]
+    )
+
+
+def test_runs_that_are_not_recorded_cannot_fail(recorded: Recorded) -> None:
+    result = recorded.run("--dockwright-record=off", "--dockwright-fail-on-regression")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*dockwright_fail_on_regression compares recorded runs, but dockwright_record is off"]
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dockwright.errors import UsageError
 from dockwright.pytest_plugin import markers
 from dockwright.pytest_plugin.ahead import LastNeeds
 from dockwright.pytest_plugin.run import (
@@ -131,6 +132,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
         if RUN not in config.stash or not config.stash[RUN].in_use:
             config.stash[RUN] = _run(config, settings)
+        _require_records(settings)
         _require_exporter(config, settings)
         _load_for_order(config, settings)
         _load_for_results(config, settings)
@@ -139,6 +141,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         with surviving(config, "collect what xdist's workers did"):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.xdist")
+
+
+def _require_records(settings: Settings) -> None:
+    """Refuse to fail runs that are not recorded: they would pass whatever became slower."""
+    if settings.fail_on_regression and settings.record == "off":
+        raise UsageError(
+            "dockwright_fail_on_regression compares recorded runs, but dockwright_record is off",
+            hint="remove one of the two settings",
+        )
 
 
 def _run(config: pytest.Config, settings: Settings) -> Run:
@@ -182,7 +193,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     with surviving(config, "record this run"):
         settings = config.stash[RUN].settings
-        if (settings.record == "on" or settings.reported) and not only_distributes(config):
+        if settings.recorded_from_start and not only_distributes(config):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.recording")
     if not only_shows(config) and not only_distributes(config):
         with surviving(config, "start stacks before the tests are collected"):

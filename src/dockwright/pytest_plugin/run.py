@@ -246,7 +246,7 @@ class Run:
             return
         source = git.answer()
         settings = self.settings
-        if settings.record == "auto" and not self.summaries and not settings.reported:
+        if not self.summaries and not settings.recorded_from_start:
             return  # no test used a stack
         from dockwright.recording import Ending, Summary, keep, make_record, store_of
         from dockwright.report import publish

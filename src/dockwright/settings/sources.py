@@ -117,8 +117,14 @@ class Settings:
 
     @property
     def reported(self) -> bool:
-        """Whether the whole run is reported, so that it is recorded from its start."""
+        """Whether the whole run is reported."""
         return bool(self.report or self.otlp)
+
+    @property
+    def recorded_from_start(self) -> bool:
+        """Whether the run is recorded even if no test uses a stack."""
+        compared = self.fail_on_regression and self.record != "off"
+        return self.record == "on" or self.reported or compared
 
     def ports_of(self, stack: str) -> str:
         """Return which host ports a stack has; an empty text: no setting says it."""
