@@ -136,7 +136,8 @@ class _LegacyRun:
     def made(cls, directory: Path, workers: int) -> _LegacyRun:
         """Run it."""
         report = directory / "report.xml"
-        pytest = (sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-n", str(workers))
+        options = ("-q", "-p", "no:randomly", f"--junitxml={report}", "-n", str(workers))
+        pytest = (sys.executable, "-m", "pytest", *options)
         command = (*_COMMAND, "isolate", "--image", _LEGACY_IMAGE, "--", *pytest)
         began = time.monotonic()
         subprocess.run(command, cwd=directory, check=False, capture_output=True)

@@ -50,6 +50,20 @@ def test_the_tests_of_a_file_stay_in_one_worker(worlds: Worlds) -> None:
 
 
 @pytest.mark.soak
+def test_files_that_took_long_begin_first_in_the_next_run(worlds: Worlds) -> None:
+    for number, pause_s in enumerate((0, 0, 2, 0.5)):
+        text = f"import time\ndef test_one(): time.sleep({pause_s})\n"
+        (worlds.suite / f"test_{number}.py").write_text(text)
+    (worlds.suite / "pytest.ini").write_text("[pytest]\n")
+    for first in ("test_0.py", "test_2.py"):
+        words = worlds.pytest("-n", "1", "-vv", "-p", "no:randomly")
+        code, text = worlds.isolate(*WITHOUT_ENGINE, "--", *words)
+        assert code == 0, text
+        passed = [line.split()[-1] for line in text.splitlines() if "PASSED" in line]
+        assert passed[0].startswith(first), text
+
+
+@pytest.mark.soak
 def test_another_distribution_is_kept(worlds: Worlds) -> None:
     (worlds.suite / "test_one.py").write_text("def test_one(): pass\n")
     options = ("-n", "2", "--dist", "loadscope", "-vv")
@@ -69,6 +83,7 @@ def test_workers_adds_to_the_options_of_pytest(worlds: Worlds) -> None:
     assert "PASSED test_one.py::test_one" in text
 
 
+@pytest.mark.soak
 def test_auto_means_as_many_workers_as_the_last_run_proposes(worlds: Worlds) -> None:
     notes = worlds.cache / "isolated-runs" / f"{project_hash(worlds.suite)}.jsonl"
     notes.parent.mkdir()
@@ -94,6 +109,7 @@ def test_other():
 
 
 @pytest.mark.engine
+@pytest.mark.soak
 def test_images_that_tests_missed_are_there_in_the_next_run(
     worlds: Worlds, engine: Engine, scratch: str
 ) -> None:

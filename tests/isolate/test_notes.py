@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dockwright.isolate.images import Image, remembered
 from dockwright.isolate.inside.busy import Busy
-from dockwright.isolate.inside.hooks.dockwright_isolate import missed
+from dockwright.isolate.inside.hooks.dockwright_isolate import Reports, missed
 from dockwright.isolate.inside.plan import note
 from dockwright.isolate.inside.watch import used
 from dockwright.isolate.notes import Notes
@@ -63,7 +64,9 @@ def test_notes_are_read_back_the_latest_first(tmp_path: Path) -> None:
     note(str(file), image="postgres:15")
     note(str(file), image="redis:7")
     note(str(file), busy=BUSY.to_facts())
-    assert Notes.read(file) == Notes(("redis:7", "postgres:15"), BUSY)
+    note(str(file), files_s={"test_a.py": 1})
+    note(str(file), files_s={"test_b.py": 2.5})
+    assert Notes.read(file) == Notes(("redis:7", "postgres:15"), BUSY, {"test_b.py": 2.5})
 
 
 def test_nothing_is_known_without_a_file_and_where_nothing_can_be_noted(tmp_path: Path) -> None:
@@ -80,6 +83,7 @@ def test_lines_that_are_old_or_broken_are_passed_over(tmp_path: Path) -> None:
     file.write_text("\n".join(lines) + "\n")
     note(str(file), image="redis:7")
     note(str(file), busy={"another": "version"})
+    note(str(file), files_s={"test_a.py": "long"})
     assert Notes.read(file).images == ("redis:7",)
     assert Notes.read(file).busy is None
 
@@ -111,3 +115,18 @@ def test_images_that_are_gone_from_the_engine_are_forgotten() -> None:
 )
 def test_the_number_of_workers_that_a_run_proposes(busy: Busy, proposed: int) -> None:
     assert busy.proposed == proposed
+
+
+def _report(nodeid: str, duration: float, longrepr: str = "") -> SimpleNamespace:
+    return SimpleNamespace(
+        nodeid=nodeid, duration=duration, failed=bool(longrepr), longrepr=longrepr, sections=[]
+    )
+
+
+def test_reports_add_up_to_the_durations_of_files() -> None:
+    reports = Reports()
+    for nodeid, duration_s in (("a.py::x", 1.0), ("a.py::y[::]", 0.52), ("c.py::z", 0.01)):
+        reports.pytest_runtest_logreport(_report(nodeid, duration_s))
+    reports.pytest_runtest_logreport(_report("b.py::t", 3.0, "No such image: redis:7"))
+    assert reports.long_files() == {"b.py": 3.0, "a.py": 1.5, "c.py": 0.0}
+    assert list(reports.missing) == ["redis:7"]

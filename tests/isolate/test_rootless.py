@@ -122,6 +122,7 @@ def test_the_first_process_of_a_namespace_is_forked_once() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(later, 0)[1]) == 7
 
 
+@pytest.mark.soak
 def test_a_process_knows_whether_its_root_is_that_of_the_machine(nobody: Other) -> None:
     script = "from dockwright.isolate.inside.users import *; print(is_rootless(), outside_user())"
     command = nobody.dockwright("isolate", "--home", "--", nobody.python, "-c", script)

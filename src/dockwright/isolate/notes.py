@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockwright._files import write_file
@@ -19,7 +19,7 @@ from dockwright.untrusted import json_value, read_plain
 
 _LIMIT_BYTES, _LONG_BYTES = 1 << 22, 1 << 16
 _KEPT_S = 90 * 86_400
-_MOST_IMAGES = 100
+_MOST_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class Notes:
     Attributes:
         images: names or ids of images that tests used or missed, the latest first.
         busy: how busy the workers of the last run were; None: not known.
+        files_s: how long the tests of each long file took in the last run, in seconds.
     """
 
     images: tuple[str, ...] = ()
     busy: Busy | None = None
+    files_s: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> Notes:
@@ -46,7 +48,7 @@ class Notes:
             with suppress(OSError):  # it is long, and nothing else
                 write_file(file, "".join(f"{json.dumps(each)}\n" for each in lines).encode())
         images = (str(each["image"]) for each in reversed(lines) if "image" in each)
-        return cls(tuple(images), _last_busy(lines))
+        return cls(tuple(images), _last_busy(lines), _last_files(lines))
 
 
 def _last_busy(lines: Iterable[dict[str, object]]) -> Busy | None:
@@ -55,6 +57,13 @@ def _last_busy(lines: Iterable[dict[str, object]]) -> Busy | None:
         with suppress(TypeError, ValueError):  # written by another version
             found = Busy.from_facts(each["busy"]) if "busy" in each else found
     return found
+
+
+def _last_files(lines: Iterable[dict[str, object]]) -> dict[str, float]:
+    found = [each["files_s"] for each in lines if isinstance(each.get("files_s"), dict)]
+    last = found[-1] if found else {}
+    assert isinstance(last, dict)
+    return {str(file): took for file, took in last.items() if isinstance(took, (int, float))}
 
 
 def _facts(lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
@@ -67,10 +76,10 @@ def _facts(lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
 
 
 def _latest(lines: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the latest line about each image and about workers, in their order."""
+    """Return the latest line about each image, about workers and files, in their order."""
     latest: dict[str, dict[str, object]] = {}
     for each in lines:
-        about = str(each.get("image", ""))
+        about = str(each.get("image") or sorted(each))
         latest.pop(about, None)
         latest[about] = each
-    return list(latest.values())[-_MOST_IMAGES:]
+    return list(latest.values())[-_MOST_LINES:]

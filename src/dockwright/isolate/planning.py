@@ -165,7 +165,8 @@ def prepare(
     )
     _check_home(plan, request.root)
     known = Notes.read(Path(plan.notes))
-    plan = replace(plan, workers=known.busy.proposed if known.busy else 0)
+    proposed = known.busy.proposed if known.busy else 0
+    plan = replace(plan, workers=proposed, files_s=dict(known.files_s))
     if not plan.engine:
         return Prepared(plan, _summary(parts, None), None)
     plan = replace(plan, masked=tuple(_files_of_engine(connect)))

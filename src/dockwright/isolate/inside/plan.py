@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 PLAN = "DOCKWRIGHT_ISOLATE_PLAN"
@@ -69,6 +69,7 @@ class Plan:
         usage: the file that gets a line with the processor time of each world; empty: none.
         notes: the file in which runs note what later ones should know; empty: none.
         workers: how many workers earlier runs propose; 0: they propose nothing.
+        files_s: how long the tests of each long file took in the last run, in seconds.
         shown: what stays visible and writable below the directories that `home` replaces.
         tools: what stays visible there too; changes to it stay in the world.
         masked: files and directories of the user's engine that an engine of its own replaces.
@@ -91,6 +92,7 @@ class Plan:
     usage: str = ""
     notes: str = ""
     workers: int = 0
+    files_s: dict[str, float] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()

@@ -29,7 +29,8 @@ _MISSED = re.compile(
 """What the docker command, SDKs, engines and Compose say about an image that is missing."""
 
 _HUB = ("docker.io/library/", "docker.io/")
-_MISSED_KEY = "_dockwright_missed_images"
+_REPORTS = "_dockwright_reports"
+_LONG_FILES, _UNKNOWN_S = 200, 1e9
 
 
 def _load(name: str) -> Any:
@@ -102,17 +103,55 @@ def pytest_xdist_auto_num_workers(config: Any) -> Any:
     return plan.Plan.from_json(os.environ[plan.PLAN]).workers or None
 
 
-class MissedImages:
-    """Finds the images in the reports of failed tests that their engine did not have."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """Distribute files, the longest ones of the last run first; fires before xdist's own does."""
+    if not _applies(config) or config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    files_s = plan.Plan.from_json(os.environ[plan.PLAN]).files_s
+    if not files_s or not hasattr(LoadFileScheduling, "_assign_work_unit"):
+        return None
+
+    other_s = _UNKNOWN_S if len(files_s) < _LONG_FILES else 0.0
+
+    class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # not typed
+        """A worker gets the file that will take longest; new files could take any time."""
+
+        def _assign_work_unit(self, node: Any) -> None:
+            longest = max(self.workqueue, key=lambda file: files_s.get(file, other_s))
+            self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
+
+    return LongestFirst(config, log)
+
+
+class Reports:
+    """What the reports of tests say beside their outcomes.
+
+    Attributes:
+        missing: the images that the engines of failed tests did not have.
+        files_s: how long the tests of each file took, in seconds.
+    """
 
     def __init__(self) -> None:
-        self.names: dict[str, None] = {}
+        self.missing: dict[str, None] = {}
+        self.files_s: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Look at what a failed test printed and raised."""
+        """Add up durations, and look at what a failed test printed and raised."""
+        file = report.nodeid.partition("::")[0]
+        self.files_s[file] = self.files_s.get(file, 0.0) + report.duration
         if report.failed:
             texts = [str(report.longrepr), *(text for _, text in report.sections)]
-            self.names.update(dict.fromkeys(missed("\n".join(texts))))
+            self.missing.update(dict.fromkeys(missed("\n".join(texts))))
+
+    def long_files(self) -> dict[str, float]:
+        """Return the longest files, for the next run; the others fit in anywhere."""
+        rounded = {file: round(took_s, 1) for file, took_s in self.files_s.items()}
+        longest = sorted(rounded.items(), key=lambda each: -each[1])
+        return dict(longest[:_LONG_FILES])
 
 
 def missed(text: str) -> list[str]:
@@ -127,7 +166,7 @@ def missed(text: str) -> list[str]:
 def pytest_configure(config: Any) -> None:
     """Listen to the reports of tests."""
     if _applies(config):
-        config.pluginmanager.register(MissedImages(), _MISSED_KEY)
+        config.pluginmanager.register(Reports(), _REPORTS)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
@@ -135,8 +174,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: Any) -> None:
     if not _applies(config):
         return
     own = plan.Plan.from_json(os.environ[plan.PLAN])
-    listener = config.pluginmanager.getplugin(_MISSED_KEY)
-    names = list(listener.names) if listener and own.engine else []
+    reports = config.pluginmanager.getplugin(_REPORTS)
+    if reports and (files_s := reports.long_files()):
+        plan.note(own.notes, files_s=files_s)
+    names = list(reports.missing) if reports and own.engine else []
     for name in names:
         plan.note(own.notes, image=name)
     if names:
