@@ -251,3 +251,18 @@ def test_a_server_without_a_way_in_is_reported_with_what_would_help(
         "Authentication required. (set REDIS_PASSWORD to its password, or give other services a "
         "URL with it)"
     )
+
+
+@pytest.mark.engine
+def test_a_look_that_takes_too_long_gives_way(
+    owned: Owned, scratch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = ServiceSpec("box", {"image": scratch})
+    service = RealService(owned.engine, owned.run(scratch, "sleep", "600"), box)
+    strategy = choose(service, STRATEGIES)
+    monkeypatch.setattr("dockwright.engine.inside.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("dockwright.engine.programs._SCRIPT_S", 0.001)
+    strategy.capture()
+    assert isinstance(strategy, Detected)
+    assert strategy.manner == "recreate"
+    assert strategy.gave_way == "to find out what runs in it took too long"

@@ -32,7 +32,7 @@ grep -H '' [0-9]*/cwd/postmaster.pid
 """
 """Reads what `_Seen` holds; only what every shell, BusyBox and the GNU tools have in common."""
 
-_SCRIPT_S = 2.0
+_SCRIPT_S = 10.0  # it takes 0.1 s; but a machine may be very busy
 _LISTENS = "0A"
 _ACCEPTS = 0x10000  # the flag of a listening socket in /proc/net/unix
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000")
@@ -114,6 +114,7 @@ def programs(engine: Engine, details: Document) -> list[Program]:
         details: its inspect.
 
     Raises:
+        EngineTimeoutError: a command in it took too long.
         EngineError: the engine cannot run a command in it.
     """
     pids = list(engine.inside(details).pids())

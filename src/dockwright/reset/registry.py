@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from dockwright.engine import parallel
-from dockwright.errors import ComposeError, DockwrightError, explained
+from dockwright.errors import ComposeError, DockwrightError, EngineTimeoutError, explained
 from dockwright.model import Trace
 from dockwright.reset.base import (
     DisposableServer,
@@ -133,7 +133,11 @@ class Detected:
         self._chosen.close()
         self._chosen = Recreate(self._service)
         self.gave_way = None
-        seen = recognise(self._service)
+        try:
+            seen = recognise(self._service)
+        except EngineTimeoutError:
+            self._give_way("to find out what runs in it took too long")
+            return
         self.found = str(seen)
         if seen.unknown:
             self._give_way(f"{seen.unknown}, and dockwright does not know what it keeps")
