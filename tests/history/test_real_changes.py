@@ -145,7 +145,7 @@ def _fixture(shop: Shop) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.soak(sample=1)
 @pytest.mark.parametrize(
     ("plant", "what", "part"),
