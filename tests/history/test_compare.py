@@ -13,6 +13,7 @@ from bench.recorded_shop import run_numbered, shop
 from dockwright.errors import UsageError
 from dockwright.history import Limits, compare, revision_by_git, runs_named
 from dockwright.history.comparison import Sides, compare_series
+from dockwright.report.comparison import comparison_remarks
 from tests._support.history.records import Suite, store_with
 from tests._support.sample import FULL
 
@@ -54,6 +55,16 @@ def test_the_most_expensive_change_comes_first(tmp_path: Path) -> None:
     assert first.ratio == pytest.approx(1.2, abs=0.2)
     assert start.part.startswith("db becomes ready 7")
     assert (len(result.before), len(result.after), result.history) == (3, 3, 17)
+
+
+def test_another_image_is_named_even_if_nothing_is_slower(tmp_path: Path) -> None:
+    other = replace(USUAL, image="sha256:" + "b" * 64, branch="feature")
+    store = store_with(tmp_path / "runs.sqlite3", (USUAL, 20), (other, 3))
+    result = compare(store, "main", "feature")
+    assert result.changes == []
+    assert comparison_remarks(result)[0] == (
+        "the image of db changed from aaaaaaaaaaaa to bbbbbbbbbbbb"
+    )
 
 
 def test_a_slower_machine_is_one_finding(tmp_path: Path) -> None:

@@ -309,6 +309,7 @@ def _comparison(result: Comparison) -> dict[str, Json]:
         "machine_ratio": result.machine,
         "added": list(result.added),
         "gone": list(result.gone),
+        "images": list(result.images),
     }
 
 

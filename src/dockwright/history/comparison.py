@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from dockwright.history.choose import alike, no_revision, runs_named
-from dockwright.history.explain import likely_part
+from dockwright.history.explain import changed_images, likely_part
 from dockwright.history.measures import Limits, Measure
 from dockwright.history.series import Series, read
 from dockwright.history.statistics import adjusted, scale
@@ -81,6 +81,7 @@ class Comparison:
         machine: by how much everything is slower, as a part of the time before; 0: it is not.
         added: tests of side B that side A does not have.
         gone: tests of side A that side B does not have.
+        images: which services have another image on side B, in words.
     """
 
     before: Sequence[StoredRun]
@@ -91,6 +92,7 @@ class Comparison:
     machine: float = 0.0
     added: Sequence[str] = ()
     gone: Sequence[str] = ()
+    images: Sequence[str] = ()
 
     @property
     def slower(self) -> list[Change]:
@@ -152,7 +154,11 @@ def compare_runs(
     indices = Sides(*([places[run.id] for run in runs] for runs in (earlier, later, others)))
     result = compare_series(series, indices, limits or Limits())
     changes = list(_explained(store, result))
-    return replace(result, before=earlier, after=later, changes=changes)
+    last, first = (
+        [store.load(run.id, without=("samples", "tests"))] for run in (earlier[0], later[-1])
+    )
+    images = list(changed_images(last, first).values())
+    return replace(result, before=earlier, after=later, changes=changes, images=images)
 
 
 def compare_series(series: Series, sides: Sides, limits: Limits) -> Comparison:

@@ -19,7 +19,7 @@ _SHOWN = 12  # of an image's id, as docker shows it
 
 def likely_part(measure: Measure, before: Sequence[RunRecord], after: Sequence[RunRecord]) -> str:
     """Return in words what changed most within a measure, between the records of two sides."""
-    images = _changed_images(before, after)
+    images = changed_images(before, after)
     if measure.kind == "test":
         words = _part_of_test(measure.name, before, after)
     elif measure.kind == "start":
@@ -73,7 +73,13 @@ def _waits(records: Sequence[RunRecord]) -> dict[str, float]:
     return {name: median(values) for name, values in found.items()}
 
 
-def _changed_images(before: Sequence[RunRecord], after: Sequence[RunRecord]) -> dict[str, str]:
+def changed_images(before: Sequence[RunRecord], after: Sequence[RunRecord]) -> dict[str, str]:
+    """Return in words how the image of each service changed, of those whose image is another one.
+
+    Args:
+        before: records of side A, oldest first.
+        after: records of side B, oldest first.
+    """
     if not before or not after:
         return {}
     was, now = images_of(before[-1]), images_of(after[0])

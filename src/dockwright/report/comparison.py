@@ -85,6 +85,7 @@ def comparison_remarks(result: Comparison) -> list[str]:
             listed(sorted(each or "an unknown one" for each in side)) for side in (before, after)
         )
         found.append(f"different machines: {earlier} before, {later} after")
+    found += result.images
     if result.machine:
         found.append(
             f"the machine: everything takes {percent(result.machine)}, which is not counted below"
