@@ -16,7 +16,7 @@ import pytest
 
 from dockwright.engine import Engine
 from dockwright.wait import Continue, Outcome, Ready, until
-from tests._support.isolate.runs import COMMAND, Worlds, processes_of, wrappers
+from tests._support.isolate.runs import COMMAND, Around, Worlds, wrappers
 from tests._support.sample import FULL, drawn
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -103,14 +103,14 @@ def test_nothing_is_left_after_a_kill_at_a_random_moment(
         try:
             _wait_until_tests_run(worlds.suite, run)
             time.sleep(dice.uniform(0, 1.5))
-            worlds.look()
+            around = worlds.around(run)
             _kill(victim, worlds, run, dice)
             if victim in ENDS_A_WORLD:
                 time.sleep(dice.uniform(0, 2.0))
-                run.kill()  # the rest of the run, which goes on
+                around = worlds.around(run)
         finally:
-            _kill_quietly(run)
-    _nothing_is_left(worlds)
+            _kill_quietly(run)  # the rest of the run, which may go on
+    _nothing_is_left(worlds, around)
 
 
 @pytest.mark.soak
@@ -125,8 +125,9 @@ def test_nothing_is_left_after_the_main_process_of_pytest_is_killed(
     with worlds.start(*worlds.pytest(*options)) as process:
         _wait_until_tests_run(worlds.suite, psutil.Process(process.pid))
         assert len(worlds.look()) == 2
+        around = worlds.around(psutil.Process(process.pid))
         process.kill()
-    _nothing_is_left(worlds)
+    _nothing_is_left(worlds, around)
 
 
 def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
@@ -154,8 +155,9 @@ def test_clean_removes_what_is_left_when_everything_was_killed_at_once(
         code, text = worlds.run(*COMMAND, "clean")
         assert (code, "removed 1 world of killed workers" in text) == (0, True), text
         assert len(list(worlds.cache.glob("worlds/*"))) == 1
+        around = worlds.around(psutil.Process(alive.pid))
         alive.kill()
-    _nothing_is_left(worlds)
+    _nothing_is_left(worlds, around)
 
 
 @pytest.mark.soak
@@ -175,12 +177,12 @@ def test_nothing_is_left_after_ctrl_c(worlds: Worlds, engine: Engine, scratch: s
     )
     with process:
         _wait_until_tests_run(worlds.suite, psutil.Process(process.pid))
-        worlds.look()
+        around = worlds.around(psutil.Process(process.pid))
         os.killpg(process.pid, signal.SIGINT)
         text, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, text
     assert "KeyboardInterrupt" in text
-    _nothing_is_left(worlds)
+    _nothing_is_left(worlds, around)
 
 
 def _wait_until_tests_run(suite: Path, run: psutil.Process) -> None:
@@ -208,13 +210,13 @@ def _kill_quietly(run: psutil.Process) -> None:
         run.kill()
 
 
-def _nothing_is_left(worlds: Worlds) -> None:
+def _nothing_is_left(worlds: Worlds, around: Around) -> None:
+    """Look for what was there, often; and once it is gone, for anything else."""
     began = time.monotonic()
 
-    def gone() -> Outcome:
-        left = worlds.left()
-        return Continue(", ".join(left)) if left else Ready()
+    def gone(look: Callable[[], list[str]]) -> Callable[[], Outcome]:
+        return lambda: Continue(", ".join(left)) if (left := look()) else Ready()
 
-    until(gone, subject="everything of the run to go", timeout_s=_PROMISED_S + _MARGIN_S)
+    until(gone(around.left), subject="the run to go", timeout_s=_PROMISED_S + _MARGIN_S)
     print(f"gone after {time.monotonic() - began:.2f} s")
-    assert processes_of(worlds.seen) == []
+    until(gone(worlds.left), subject="everything else to go", timeout_s=_MARGIN_S)

@@ -117,6 +117,16 @@ class Worlds:
         self.seen |= found
         return found
 
+    def around(self, run: psutil.Process) -> Around:
+        """Return what exists because of a run, so that looking for it later takes little time."""
+        self.look()
+        with suppress(psutil.NoSuchProcess):
+            processes = [run, *run.children(recursive=True)]
+            return Around(
+                self.cache / "worlds", [*processes, *wrappers(self.cache)], groups_of(self.seen)
+            )
+        raise LookupError("the run has ended already")
+
     def left(self) -> list[str]:
         """Return what is left of all worlds that were seen or exist: data, groups, processes."""
         self.look()
@@ -127,6 +137,30 @@ class Worlds:
             *(f"process {each.pid}, a wrapper or keeper" for each in wrappers(self.cache)),
             *(f"mount {line}" for line in mounts_of(self.cache)),
         ]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What existed because of a run: its worlds' data, processes and control groups."""
+
+    data: Path
+    processes: list[psutil.Process]
+    groups: list[Path]
+
+    def left(self) -> list[str]:
+        """Return what of it exists still; cheaper than to look for anything that might."""
+        return [
+            *(f"data {each}" for each in self.data.glob("*")),
+            *(f"process {each.pid}" for each in self.processes if _lives(each)),
+            *(f"group {each}" for each in self.groups if each.exists()),
+        ]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def groups_of(names: Iterable[str]) -> list[Path]:
