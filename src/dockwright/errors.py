@@ -1,20 +1,20 @@
 """Every error that dockwright raises on purpose.
 
     DockwrightError                     what, where, what to do next
-    ├── UsageError                      what was asked for cannot be meant (exit code 2)
-    │   ├── SettingsError               a setting has a value that it cannot have
+    ├── UsageError                      the request is invalid (exit code 2)
+    │   ├── SettingsError               a setting has an invalid value
     │   ├── MarkerError                 a test's markers contradict each other
     │   ├── UnknownServiceError         a name that the stack does not declare
     │   └── ComposeError                a Compose file is wrong: file, line, path in it
-    │       ├── NoComposeFileError      there is none where it is looked for
-    │       └── ComposeUnsupportedError right Compose, but dockwright cannot run it
-    ├── EngineError                     a Docker-compatible engine did not do what was asked
+    │       ├── NoComposeFileError      no file was named, and none was found
+    │       └── ComposeUnsupportedError valid Compose, but dockwright cannot run it
+    ├── EngineError                     a call to a Docker-compatible engine failed
     │   ├── EngineUnreachableError      nothing answers at the endpoint
     │   ├── EnginePermissionError       it answers, but not to this user
     │   ├── EngineTimeoutError          it took longer than the call may
     │   ├── NoSuchObjectError           the container, network, volume or exec is gone
     │   ├── ConflictError               the name or the state does not allow it
-    │   ├── ImageMissingError           the image is not here and cannot be had
+    │   ├── ImageMissingError           the image is missing and cannot be pulled
     │   ├── ImageBuildError             a build failed; carries its last lines
     │   ├── PortInUseError              a host port is taken
     │   ├── DiskFullError               no space left where the engine keeps its data
@@ -23,18 +23,18 @@
     │   ├── WaitTimeoutError            ... in time
     │   ├── WaitFailedError             ... and cannot any more (the container exited)
     │   └── WaitCancelledError          ... before the wait was called off
-    ├── StackError                      a stack could not be brought to the wanted state
+    ├── StackError                      a stack could not be started, changed or reset
     │   ├── StackBusyError              another command is changing it
     │   └── StackBrokenError            it is running but not usable; it is never leased
-    ├── LeaseError                      a stack could not be had
+    ├── LeaseError                      no stack could be leased
     │   ├── LeaseClosedError            the lease was used after its end
-    │   └── PoolClosedError             the pool was asked after its end
-    ├── ResourceError                   what a test asked for beside its stack cannot be had
-    │   ├── SpaceError                  less free disk space than was asked for
+    │   └── PoolClosedError             the pool was used after it was closed
+    ├── ResourceError                   a resource beside the stack is not available
+    │   ├── SpaceError                  less free disk space than requested
     │   ├── SizeLimitError              a directory holds more than it may
-    │   └── AlreadyTrackedError         another tracker answers for the artifact
+    │   └── AlreadyTrackedError         another tracker already tracks the artifact
     ├── ArchiveError                    a backup is damaged, or holds what must not be restored
-    ├── CleanupError                    something of ours could not be removed
+    ├── CleanupError                    something that dockwright created could not be removed
     └── StoreError                      a store of measurements or baselines cannot be used
 
 A message says what failed and where (stack, service, container); `hint` says what to do about it.
@@ -70,7 +70,7 @@ class DockwrightError(Exception):
 
 
 def explained(failure: BaseException) -> str:
-    """Return what a person should read about a failure, whoever raised it.
+    """Return the text that explains an exception to a person, whatever its class.
 
     Errors of dockwright's own speak for themselves; others need their type to be understood.
     """
@@ -80,13 +80,13 @@ def explained(failure: BaseException) -> str:
 
 
 class UsageError(DockwrightError):
-    """What was asked for cannot be meant; commands exit with 2."""
+    """The request is invalid; commands exit with 2."""
 
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """A setting has a value that it cannot have."""
+    """A setting has an invalid value."""
 
 
 class MarkerError(UsageError):
@@ -132,15 +132,15 @@ def _shortened(text: str, most: int = 600) -> str:
 
 
 class NoComposeFileError(ComposeError):
-    """No file was named, and none is where one is looked for."""
+    """No file was named, and none was found in the directory or above it."""
 
 
 class ComposeUnsupportedError(ComposeError):
-    """The file is right, but dockwright cannot run what it asks for."""
+    """The file is valid, but dockwright cannot run it."""
 
 
 class EngineError(DockwrightError):
-    """An engine did not do what was asked."""
+    """A call to an engine failed."""
 
 
 class EngineUnreachableError(EngineError):
@@ -214,11 +214,11 @@ class WaitCancelledError(WaitError):
 
 
 class StackError(DockwrightError):
-    """A stack could not be brought to the wanted state."""
+    """A stack could not be started, changed or reset."""
 
 
 class StackBusyError(StackError):
-    """Another command is changing the stack; tells which."""
+    """Another command is changing the stack; the message names it."""
 
 
 class StackBrokenError(StackError):
@@ -226,7 +226,7 @@ class StackBrokenError(StackError):
 
 
 class LeaseError(DockwrightError):
-    """A stack could not be had."""
+    """No stack could be leased."""
 
 
 class LeaseClosedError(LeaseError):
@@ -234,15 +234,15 @@ class LeaseClosedError(LeaseError):
 
 
 class PoolClosedError(LeaseError):
-    """A pool was asked for a stack after its end."""
+    """A pool was used after it was closed."""
 
 
 class ResourceError(DockwrightError):
-    """What a test asked for beside its stack cannot be had."""
+    """A resource that a test requested beside its stack is not available."""
 
 
 class SpaceError(ResourceError):
-    """There is less free disk space than was asked for."""
+    """There is less free disk space than requested."""
 
 
 class SizeLimitError(ResourceError):
@@ -250,7 +250,7 @@ class SizeLimitError(ResourceError):
 
 
 class AlreadyTrackedError(ResourceError):
-    """Another tracker, perhaps of another test process, answers for the artifact already."""
+    """Another tracker, perhaps in another test process, already tracks the artifact."""
 
 
 class ArchiveError(DockwrightError):
@@ -258,7 +258,7 @@ class ArchiveError(DockwrightError):
 
 
 class CleanupError(DockwrightError):
-    """Something of ours could not be removed."""
+    """Something that dockwright created could not be removed."""
 
 
 class StoreError(DockwrightError):

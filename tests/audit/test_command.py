@@ -135,7 +135,7 @@ def test_without_audited_runs_it_says_what_to_do(store: RunStore, capsys: Captur
     assert err.splitlines()[1].startswith("no recorded run is audited: ")
     assert run(["markers", "--check"]) == 2
     assert capsys.readouterr().err == (
-        "error: there is nothing to check: no recorded run is audited\n"
+        "error: nothing to check: no recorded run was audited\n"
         "  hint: run pytest with --dockwright-audit=report, once or a few times\n"
     )
 

@@ -134,7 +134,7 @@ def test_an_unknown_context(
     nowhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "moon")
-    refused(capsys, "clean", 2, "there is no docker context 'moon'", "known contexts: default")
+    refused(capsys, "clean", 2, "unknown docker context 'moon'", "known contexts: default")
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,12 @@ def test_volumes_are_removed_only_when_asked_for(project: Project) -> None:
 
     again = project.done("stack", "uninstall", "--force")
     assert again.err.startswith(
-        f"nothing to remove: there is no stack {project.name}\nkept 1 volume "
+        f"nothing to remove: stack {project.name} does not exist\nkept 1 volume "
     )
     assert "removed 1 item" in project.done("stack", "uninstall", "--volumes", "--force").err
     assert project.left() == []
     last = project.done("stack", "uninstall", "--volumes", "--force")
-    assert last.err == f"nothing to remove: there is no stack {project.name}\n"
+    assert last.err == f"nothing to remove: stack {project.name} does not exist\n"
 
 
 def test_services_that_the_file_no_longer_has_are_removed(project: Project) -> None:

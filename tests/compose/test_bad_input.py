@@ -185,13 +185,13 @@ BAD = [
     Bad(
         "disabled-dependency",
         "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, profiles: [p]}\n",
-        "2: services.a.depends_on.b: there is no enabled service 'b'",
+        "2: services.a.depends_on.b: no enabled service 'b'",
     ),
     Bad("extends-whom", web("extends: {file: a}"), "services.web.extends: needs the key 'service'"),
     Bad(
         "extends-nothing",
         web("extends: base"),
-        "4: services.web.extends: there is no service 'base'",
+        "4: services.web.extends: no service 'base'",
     ),
     Bad(
         "extends-cycle",
@@ -286,7 +286,7 @@ BAD = [
     Bad(
         "context-of-service",
         web("build: {context: ., additional_contexts: {base: 'service:web2'}}"),
-        "contexts.base: there is no enabled service 'web2' with a build",
+        "contexts.base: no enabled service 'web2' with a build",
     ),
     Bad("no-services", "services:\ninclude: []\n", "1: services: must be a mapping, not empty"),
     Bad("empty-name", "name: ${NO:-}\n" + _SERVICE, "cannot derive a project name from 'name: '"),

@@ -109,7 +109,7 @@ WRONG = {
         "{processes: {p: {command: a, reset: redis}}}",
         "processes.p.reset: must be one of none, restart",
     ),
-    "signal": ("{processes: {p: {command: a, stop_signal: NOPE}}}", "there is no signal 'NOPE'"),
+    "signal": ("{processes: {p: {command: a, stop_signal: NOPE}}}", "unknown signal 'NOPE'"),
     "grace": (
         "{processes: {p: {command: a, stop_grace_period: soon}}}",
         "'soon' is not a duration",

@@ -130,7 +130,7 @@ def test_an_unknown_context_lists_the_known_ones(home: Path) -> None:
     write_context(home / ".docker", "alpha", "tcp://a:1")
     with pytest.raises(SettingsError) as caught:
         resolve_endpoint({"DOCKER_CONTEXT": "gamma"}, home)
-    assert caught.value.message == "DOCKER_CONTEXT: there is no docker context 'gamma'"
+    assert caught.value.message == "DOCKER_CONTEXT: unknown docker context 'gamma'"
     assert caught.value.hint == "known contexts: default, alpha, beta"
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_current_context_names_the_file(home: Path) -> None:
     config = home / ".docker/config.json"
     config.parent.mkdir()
     config.write_text('{"currentContext": "gone"}')
-    with pytest.raises(SettingsError, match=r"config\.json: there is no docker context 'gone'"):
+    with pytest.raises(SettingsError, match=r"config\.json: unknown docker context 'gone'"):
         resolve_endpoint({}, home)
 
 

@@ -113,7 +113,7 @@ def test_runs_are_chosen_by_name_revision_or_branch() -> None:
         ("r0", "9 runs have names that start with 'r0'"),
         ("nope", "no recorded run has the branch, the revision or the name 'nope'"),
         ("fff", "no recorded run has the branch, the revision or the name 'fff'"),
-        ("last~9", "there is no run 'last~9': 9 runs of this project recorded"),
+        ("last~9", "unknown run 'last~9': this project has 9 recorded runs"),
         ("last~x", "no recorded run has the branch, the revision or the name 'last~x'"),
     ],
 )

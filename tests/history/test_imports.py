@@ -187,7 +187,7 @@ EXTERNAL = (
         ('{"a": ', "is not JSON: "),
         ('{"a": "soon"}', "has no duration for 'a': expected seconds"),
         ('{"a": true}', "has no duration for 'a': expected seconds"),
-        ('{"id": "x", "began_s": "never"}', "has no run in line 1: not a RunRecord"),
+        ('{"id": "x", "began_s": "never"}', "has no valid run in line 1: not a RunRecord"),
         ("{" * 100_000, "is not JSON: "),
     ],
 )
@@ -228,8 +228,8 @@ def test_importing_twice_adds_nothing(
     assert run(["runs", "import", "a.xml", "runs.jsonl", "--branch", "main"]) == 0
     assert run(["runs", "import", "a.xml", "runs.jsonl", "a.xml"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "added 4 runs; 0 were there already",
-        "added 0 runs; 4 were there already",
+        "added 4 runs; 0 already recorded",
+        "added 0 runs; 4 already recorded",
     ]
     file = runs_file({"DOCKWRIGHT_CACHE_DIR": str(tmp_path / "cache")}, project_hash(tmp_path))
     store = RunStore(file)
@@ -248,6 +248,6 @@ def test_runs_that_are_too_old_are_named(
     Path("old.xml").write_text(PYTEST.replace("2026-", "2016-"))
     assert run(["runs", "import", "old.xml"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "added 0 runs; 0 were there already",
+        "added 0 runs; 0 already recorded",
         "1 run not kept: older than dockwright_record_days, or more than dockwright_record_runs",
     ]

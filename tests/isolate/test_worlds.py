@@ -382,7 +382,7 @@ def test_an_engine_that_cannot_start_ends_its_world_with_its_log(worlds: Worlds)
     assert code == 1
     lines = [line for line in text.splitlines() if "Cannot connect" not in line]  # docker's own
     assert lines == [
-        "dockwright: the engine of a world ended with code 3, so the world ends; "
+        "dockwright: the engine of a world exited with code 3, so the world ends; "
         "the end of its log:",
         "no iptables here",
     ]

@@ -58,7 +58,7 @@ def test_all_removes_everything_and_can_be_repeated(built: Project) -> None:
     assert images(built) == 0
     assert not home(built).exists()
     again = built.done("stack", "uninstall", "--all", "--force")
-    assert (again.out, again.err) == ("", f"nothing to remove: there is no stack {built.name}\n")
+    assert (again.out, again.err) == ("", f"nothing to remove: stack {built.name} does not exist\n")
 
 
 def test_uninstall_lists_what_it_keeps(built: Project) -> None:
@@ -119,7 +119,7 @@ def test_uninstall_works_without_the_project_files(built: Project, tmp_path: Pat
     assert images(built) == 0
     assert not home(built).exists()
     again = elsewhere.done("stack", "uninstall", "-p", built.name, "--all", "--force")
-    assert again.err.endswith(f"nothing to remove: there is no stack {built.name}\n")
+    assert again.err.endswith(f"nothing to remove: stack {built.name} does not exist\n")
 
 
 def test_a_stack_with_an_unknown_directory_is_refused(project: Project, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_a_report_in_a_file_is_not_printed(profiled: Profiled, tmp_path: Path) -
     [
         ((), "Missing argument 'COMMAND...'"),
         (("--", "no-such-command"), "cannot run 'no-such-command': No such file or directory"),
-        (("--json", "no/such/directory/file", "--", "true"), "there is no directory"),
+        (("--json", "no/such/directory/file", "--", "true"), "no such directory"),
         (("--rows", "0", "--", "true"), "0 is not in the range x>=1"),
     ],
 )

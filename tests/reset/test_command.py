@@ -86,7 +86,7 @@ def test_a_command_that_does_not_exist_on_the_host(engine: Engine, container: st
         ({"command": "x", "timeout": "soon"}, "timeout: "),
         (
             {"comand": "x"},
-            "there is no option 'comand'; the options are: command, timeout, run_on",
+            "unknown option 'comand'; the options are: command, timeout, run_on",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def suite(tmp_path: Path) -> KnownSuite:
 
 def test_a_second_run_reuses_all_results_and_says_so(suite: KnownSuite) -> None:
     first = suite.run()
-    assert "3 tests ran: no result is saved" in first.text
+    assert "3 tests ran: no saved result" in first.text
     second = suite.run("-rA")
     assert second.reused == {"test_one", "test_two", "test_three"}
     assert second.exit_code == 0
@@ -274,7 +274,7 @@ def test_verify_runs_a_part_and_fails_if_an_outcome_differs(suite: KnownSuite) -
     assert suite.run("test_a.py").reused == {"test_it"}
     done = suite.run("test_a.py", mode="verify")
     assert done.exit_code == 1
-    assert "test_a.py::test_it: its saved result said that it passes" in done.text
+    assert "test_a.py::test_it: its saved result is wrong: it passed" in done.text
     assert suite.run("test_a.py").ran == {"test_it"}
 
 

@@ -80,7 +80,7 @@ def test_without_the_docker_command_it_says_so(tmp_path: Path) -> None:
     done = call(environment={"PATH": str(tmp_path), "HOME": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr == (
-        "ensure-images: error: there is no docker command;"
+        "ensure-images: error: the docker command is not installed;"
         " scripts/ensure-engine says how to get one\n"
     )
 

@@ -141,7 +141,7 @@ def verdicts(
     ]
 
 
-_BUILDS = "tests of this module fail by themselves, and others before them change the stack"
+_BUILDS = "tests of this module fail when run alone, and tests before them change the stack"
 
 
 def _verdict(nodeid: str, seen: Sequence[Evidence], now: str | None) -> Verdict:
@@ -167,7 +167,7 @@ def _verdict(nodeid: str, seen: Sequence[Evidence], now: str | None) -> Verdict:
     if changes:
         return replace(verdict, right="stateful")
     if inside:
-        return replace(verdict, reason="perhaps it changes its stack")
+        return replace(verdict, reason="it may change its stack")
     saved_s = _saved_s(seen) if marker == "stateful" else 0.0
     return replace(verdict, right="stateless", saves_s=saved_s)
 

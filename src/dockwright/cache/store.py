@@ -340,7 +340,7 @@ class BaselineStore:
 def _verify(stored: Stored, part: Part) -> None:
     file = stored.directory / part.file
     if not file.is_file():
-        raise CorruptEntryError(f"there is no file {part.file} ({part.target})")
+        raise CorruptEntryError(f"the file {part.file} ({part.target}) is missing")
     found = hashlib.sha256()
     for chunk in chunks_of(file):
         found.update(chunk)

@@ -211,7 +211,7 @@ def import_command(
     store.add(*(without_secrets(record, redact) for record in new))
     kept = {run.id for run in store.runs()}
     added = sum(record.id in kept for record in new)
-    note(f"added {counted(added, 'run')}; {len(records) - len(new)} were there already")
+    note(f"added {counted(added, 'run')}; {len(records) - len(new)} already recorded")
     if added < len(new):
         note(
             f"{counted(len(new) - added, 'run')} not kept: older than dockwright_record_days, or "

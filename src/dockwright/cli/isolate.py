@@ -98,8 +98,8 @@ def isolate(
     """Run COMMAND, such as a test suite, and give each worker of pytest-xdist its own world.
 
     A world has its own Docker engine, network, processes and home directory, so that suites with
-    fixed ports, names and directories run beside themselves without an edit. The suite need not
-    use dockwright. The tests of one file stay in one worker, unless --dist says otherwise.
+    fixed ports, names and directories run in parallel without an edit. The suite need not use
+    dockwright. The tests of one file stay in one worker, unless --dist says otherwise.
 
     Without --engine, --home, --net or --pid, everything is separated. COMMAND itself runs in such a
     world as well, but with your home directory.

@@ -73,7 +73,7 @@ def markers(
     settings = project_settings(root, "")
     found = _verdicts(store_of(settings, os.environ), runs, settings.root)
     if check and not any(each.runs for each in found):
-        raise UsageError("there is nothing to check: no recorded run is audited", hint=_AUDIT_HINT)
+        raise UsageError("nothing to check: no recorded run was audited", hint=_AUDIT_HINT)
     changed = _edits(found, settings.root) if write else []
     if as_json:
         diffs = [each.diff for each in changed]

@@ -128,6 +128,6 @@ def _check_writable(json_file: str | None, output: Path | None) -> None:
     for target in (Path(json_file) if json_file and json_file != "-" else None, output):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(
-                f"cannot write {target}: there is no directory {target.absolute().parent}",
+                f"cannot write {target}: no such directory: {target.absolute().parent}",
                 hint="create the directory first",
             )

@@ -244,7 +244,7 @@ def _check_dependencies(
         required = dependency.get("required", True)
         if other not in (tree["services"] if required else declared):
             path = ("services", name, "depends_on", other)
-            raise origins.error(path, f"there is no enabled service {other!r}")
+            raise origins.error(path, f"no enabled service {other!r}")
 
 
 def _check_networks(name: str, service: dict[str, Any], tree: Tree, origins: Origins) -> None:
@@ -271,7 +271,7 @@ def _check_contexts(
         kind, _, other = (value or "").partition(":")
         if kind == "service" and (services.get(other) or {}).get("build") is None:
             path = ("services", name, "build", "additional_contexts", context)
-            raise origins.error(path, f"there is no enabled service {other!r} with a build")
+            raise origins.error(path, f"no enabled service {other!r} with a build")
 
 
 def _sources(key: str, service: dict[str, Any]) -> list[str]:

@@ -144,7 +144,7 @@ class _Resolver:
         other = document if base_file == file else self._read(base_file, wanted, document, name)
         if wanted not in (other.tree.get("services") or {}):
             raise document.origins.error(
-                (*path, "extends"), f"there is no service {wanted!r} in {base_file}"
+                (*path, "extends"), f"no service {wanted!r} in {base_file}"
             )
         base = self.resolve(wanted, other, base_file, (*seen, (file, name)))
         if base is None:  # as in Compose, which then prints 'extends'

@@ -145,7 +145,7 @@ def read_processes(
         for dependency in spec.depends_on:
             if dependency.required and dependency.service not in {*services, *result}:
                 place = (KEY, "processes", name, "depends_on")
-                message = f"there is no enabled service or process {dependency.service!r}"
+                message = f"no enabled service or process {dependency.service!r}"
                 raise origins.error(place, message)
     everything: dict[str, ServiceSpec | ProcessSpec] = {**services, **result}
     check_cycles(
@@ -223,7 +223,7 @@ def _dependencies(value: Tree) -> tuple[Dependency, ...]:
 def _signal(name: str, path: DocPath, origins: Origins) -> str:
     full = name if name.startswith("SIG") else f"SIG{name}"
     if full not in signal.Signals.__members__:
-        raise origins.error(path, f"there is no signal {name!r}")
+        raise origins.error(path, f"unknown signal {name!r}")
     return full
 
 

@@ -155,7 +155,7 @@ def endpoint_of_context(name: str, config: Path, *, chosen_by: str) -> Endpoint:
     meta = config / "contexts/meta" / digest / "meta.json"
     if not meta.is_file():
         raise SettingsError(
-            f"{chosen_by}: there is no docker context {name!r}",
+            f"{chosen_by}: unknown docker context {name!r}",
             hint=f"known contexts: {', '.join(known_contexts(config))}",
         )
     endpoint = _part(_part(_read(meta), "Endpoints"), "docker")

@@ -118,7 +118,7 @@ def _nothing(known: Sequence[StoredRun], name: str, besides: Collection[str]) ->
     if not known:
         return "no run of this project is recorded"
     if (runs_back(name) or 0) >= len(known):
-        return f"there is no run {name!r}: {counted(len(known), 'run')} of this project recorded"
+        return f"unknown run {name!r}: this project has {counted(len(known), 'recorded run')}"
     if besides:
         return f"no other recorded run has the branch, the revision or the name {name!r}"
     return f"no recorded run has the branch, the revision or the name {name!r}"

@@ -100,7 +100,7 @@ def _exported(content: bytes) -> Iterator[RunRecord]:
             try:
                 yield RunRecord.from_json(json_value(line))
             except ValueError as exc:
-                raise _BrokenError(f"has no run in line {number}: {_short(exc)}") from exc
+                raise _BrokenError(f"has no valid run in line {number}: {_short(exc)}") from exc
 
 
 def _results(content: bytes, modified_s: float) -> tuple[float, list[Result]]:

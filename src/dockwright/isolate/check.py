@@ -84,7 +84,7 @@ def _control_groups(*, rootless: bool) -> Check:
         return Check(
             "isolate: control groups",
             "fail",
-            "none can be made",
+            "cannot create any",
             "mount them writable: run in a VM or a privileged container",
         )
     return Check("isolate: control groups", "ok", found)

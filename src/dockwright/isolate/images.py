@@ -176,7 +176,7 @@ class PreparedImages:
                 _make(found, self._nearest(images, _writer(plan)), engine, images, plan, tell)
                 held = _held(found)
         if held is None:
-            raise StoreError(f"{found}: the prepared images are gone again")
+            raise StoreError(f"{found}: another process removed the prepared images")
         return found, held
 
     def _nearest(self, images: Sequence[Image], writer: str) -> KeptSet | None:
@@ -205,7 +205,7 @@ class PreparedImages:
         free = shutil.disk_usage(self.directory).free
         if free < size_bytes + _SPARE_BYTES:
             raise DiskFullError(
-                f"{self.directory}: the images take {size_bytes >> 20} MB, and "
+                f"{self.directory}: not enough space: the images take {size_bytes >> 20} MB, "
                 f"{free >> 20} MB are free",
                 hint="name fewer images with --image, or set DOCKWRIGHT_CACHE_DIR",
             )
@@ -316,4 +316,4 @@ def _load(draft: Path, engine: Engine, images: Sequence[Image], plan: Plan) -> N
     _, said = process.communicate()
     if process.returncode:
         reason = said.decode(errors="replace").strip() or f"exit code {process.returncode}"
-        raise StoreError(f"the images cannot be prepared: {reason}")
+        raise StoreError(f"cannot prepare the images: {reason}")

@@ -226,7 +226,7 @@ def find_dockerd(chosen: str) -> str:
     found = shutil.which(chosen or "dockerd", path=path)
     if found is None:
         raise UsageError(
-            f"--dockerd {chosen}: no such program" if chosen else "there is no dockerd here",
+            f"--dockerd {chosen}: no such program" if chosen else "dockerd is not installed",
             hint="install Docker's engine, name its program with --dockerd, or separate only "
             "--home --net --pid",
         )
@@ -396,8 +396,9 @@ def _check_home(plan: Plan, root: Path) -> None:
     hidden = view.replaced(plan)
     if (found := next((each for each in hidden if each == root.resolve()), None)) is not None:
         raise UsageError(
-            f"the project is in {found} itself, which each worker would have for itself",
-            hint="move it into a directory of its own, or leave out home: --engine --net --pid",
+            f"the project directory is {found}, which each worker would see empty",
+            hint="move the project into a subdirectory, or share the home directory: "
+            "--engine --net --pid",
         )
 
 

@@ -25,8 +25,8 @@ HELP: Mapping[str, str] = {
     "reset_leases": "resets before the test the stacks that docker_services and stack_factory hold",
     "stack(name, services)": "which of the declared stacks the test uses, and which services of it "
     "(with what they depend on)",
-    "results(inputs)": "the files that the test depends on, beside what dockwright finds out; its "
-    "result may be reused though it starts processes or uses docker_client",
+    "results(inputs)": "the files that the test depends on, besides those that dockwright detects; "
+    "its result may be reused even if it starts processes or uses docker_client",
     "dependency(name, depends, scope)": "runs after the tests in `depends`, as pytest-dependency "
     "names them",
     "order(index, before, after)": "runs in this order, as pytest-order names it",

@@ -249,8 +249,7 @@ def pytest_configure(config: pytest.Config) -> None:
     scope = config.getoption("--container-scope")
     if scope not in SCOPES:
         raise pytest.UsageError(
-            f"--container-scope={scope}: there is no such scope\n"
-            f"  hint: the scopes are: {', '.join(SCOPES)}"
+            f"--container-scope={scope}: unknown scope\n  hint: the scopes are: {', '.join(SCOPES)}"
         )
 
 

@@ -50,7 +50,7 @@ _MOST_ENVIRONMENTS = 5
 _FIXTURES = ("docker_client", "artifacts")
 """Fixtures with which a test does to the engine what no key can stand for."""
 
-NEW = "no result is saved"
+NEW = "no saved result"
 
 # fmt: off
 _NEUTRAL_SETTINGS = frozenset(
@@ -336,11 +336,11 @@ class ResultsRun:
         result = item.stash[VERIFIED]
         self.store.forget(item.nodeid, self.environment)
         return (
-            f"{item.nodeid}: its saved result said that it passes "
-            f"({age(time.time() - result.made)} ago), and nothing that the key sees has changed, "
-            f"but now it {outcome}\n"
-            "  hint: it depends on something that dockwright does not see: the time, the network, "
-            "the order of the tests, a C library's files; declare files with "
+            f"{item.nodeid}: its saved result is wrong: it passed "
+            f"{age(time.time() - result.made)} ago, and now it {outcome}, although nothing that "
+            "dockwright compares has changed\n"
+            "  hint: it depends on something that dockwright does not see, such as the time, the "
+            "network, the order of the tests, or files that a C library reads; declare files with "
             "@pytest.mark.results(inputs=[...]) or dockwright_results_inputs"
         )
 

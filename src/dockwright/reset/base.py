@@ -165,7 +165,7 @@ class DisposableServer(Protocol):
 
 
 def wrong_options(service: Resettable, message: str) -> ComposeError:
-    """Return the error for options that cannot be meant."""
+    """Return the error for invalid options."""
     return ComposeError(message, path=f"services.{service.spec.name}.x-dockwright.options")
 
 
@@ -178,7 +178,7 @@ def check_options(service: Resettable, *known: str) -> None:
     for name in service.spec.options:
         if name not in known:
             raise wrong_options(
-                service, f"there is no option {name!r}; the options are: {', '.join(known)}"
+                service, f"unknown option {name!r}; the options are: {', '.join(known)}"
             )
 
 

@@ -58,17 +58,17 @@ class Present:
             if not self._is_same(name, content, blocks):
                 yield f"{name} changed"
         if self.conftests(directory) != result.conftests:
-            yield "another conftest.py applies"
+            yield "a conftest.py was added or removed"
         yield from _differences(result.files, self.file)
         yield from _differences(result.listings, self.listing)
         yield from _differences(result.patterns, self.pattern)
         for name, file in result.modules.items():
             if self._module(name) not in (None, file):
-                yield f"{name} is another file now"
+                yield f"{name} is imported from another file"
         now = self.variables(result.code)
         for name in sorted({*now, *result.variables}):
             if now.get(name) != result.variables.get(name):
-                yield f"the variable {name} changed"
+                yield f"variable {name} changed"
         for name, inputs in result.stacks.items():
             state = self.stacks().of(name)
             if state.unknown:

@@ -24,7 +24,7 @@ AUDIT = ("off", "report", "strict")
 """Whether each test that uses a stack is looked at by itself, and whether traces fail it."""
 
 RESULTS = ("off", "use", "verify")
-"""Whether the saved results of tests are reused; ``verify``: and some of them run all the same."""
+"""Whether the saved results of tests are reused; ``verify``: some of these tests run as a check."""
 
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The extensions of a report's file name, one for each format."""
@@ -235,7 +235,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "wait_for_removal",
         parse_bool,
-        "end only when the stacks are removed, not while the broker still removes them; on in CI",
+        "wait at the end of a run until the broker has removed the stacks; always on in CI",
         metavar="BOOL",
     ),
     Option(
@@ -253,8 +253,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "listen_timeout",
         parse_duration,
-        "how long a service without a health check may take to listen on its declared ports before "
-        "tests go on without; 0: it is an error if it does not within start_timeout",
+        "how long to wait for a service without a health check to listen on its declared ports "
+        "before tests run anyway; 0: it is an error if it does not listen within start_timeout",
         metavar="DURATION",
     ),
     Option(
@@ -278,8 +278,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "audit",
         parse_audit,
-        "look at each test that uses a stack by itself, and say what it left: report, or strict "
-        "(fail it); slower than an ordinary run: see `dockwright markers`",
+        "report what each test that uses a stack left behind: report, or strict (also fail the "
+        "test); slower than an ordinary run; see `dockwright markers`",
         metavar="HOW",
     ),
     Option(
@@ -364,14 +364,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "results",
         parse_results,
-        "reuse the results of tests that nothing has changed for: off, use, verify (runs one in "
-        "twenty of them all the same); needs dockwright[results]",
+        "reuse the results of tests whose inputs have not changed: off, use, verify (use, but run "
+        "one in twenty of them as a check); needs dockwright[results]",
         metavar="WHEN",
     ),
     Option(
         "results_inputs",
         str,
-        "files, patterns or env:VARIABLE that all tests depend on, beside what is found out",
+        "files, patterns or env:VARIABLE that all tests depend on, besides what dockwright detects",
         many=True,
         metavar="FILE",
     ),

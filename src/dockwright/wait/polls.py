@@ -44,7 +44,7 @@ def poll_for_process_exit(process: ProcessLike, timeout: float = 60.0) -> bool:
         Whether it ended in time; True for one that is not there at all.
 
     Raises:
-        TypeError, ValueError: `process` or `timeout` cannot be meant.
+        TypeError, ValueError: `process` or `timeout` is invalid.
     """
     return _happens(Target(), ProcessExited(process), timeout)
 
@@ -63,7 +63,7 @@ def poll_for_container_stop(
         Whether it stopped in time; True for one that is not there (any more).
 
     Raises:
-        TypeError, ValueError: `container` or `timeout` cannot be meant.
+        TypeError, ValueError: `container` or `timeout` is invalid.
         EngineError: the engine could not be asked.
     """
     require_duration(timeout)
@@ -86,7 +86,7 @@ def poll_for_file_deletion(path: str | os.PathLike[str], timeout: float = 60.0) 
         directories on the way to it may not be searched.
 
     Raises:
-        TypeError, ValueError: `path` or `timeout` cannot be meant.
+        TypeError, ValueError: `path` or `timeout` is invalid.
     """
     if not os.fspath(path):
         raise ValueError("a path must not be empty")
@@ -114,7 +114,7 @@ def poll_for_service_health(
         Whether it was healthy in time; False at once for a container that exits.
 
     Raises:
-        TypeError, ValueError: `service` or `timeout` cannot be meant.
+        TypeError, ValueError: `service` or `timeout` is invalid.
         NoSuchObjectError: there is no such container.
         EngineError: the engine could not be asked.
     """

@@ -86,7 +86,7 @@ def uninstall(
             for path in foreign:
                 note(f"kept {path}: dockwright did not create it")
         else:
-            note(f"nothing to remove: there is no stack {spec.name}")
+            note(f"nothing to remove: stack {spec.name} does not exist")
     for line in found.left(scope):
         note(line)
 

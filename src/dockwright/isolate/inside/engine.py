@@ -68,7 +68,7 @@ class WorldEngine:
         text = os.pread(self._log, _SHOWN_BYTES, max(0, size - _SHOWN_BYTES))
         tail = text.decode(errors="replace").strip()
         said = f"; the end of its log:\n{tail}" if tail else ""
-        return f"the engine of a world ended with code {code}, so the world ends{said}"
+        return f"the engine of a world exited with code {code}, so the world ends{said}"
 
     def _arguments(self) -> list[str]:
         from dockwright.isolate.inside.view import data_root

@@ -63,7 +63,7 @@ class WayOut:
         os.close(self.ready[1])
         os.write(self.separated[1], _SEPARATED)
         if os.read(self.ready[0], 1) != _READY:
-            raise OSError(0, "slirp4netns gives no way out of the network")
+            raise OSError(0, "slirp4netns did not connect the network")
         for descriptor in (*self.separated, self.ready[0]):
             os.close(descriptor)
         names = os.open(_NAMES.name, os.O_CREAT | os.O_RDWR, 0o644, dir_fd=directory)

@@ -172,7 +172,7 @@ def exit_code(status: int) -> int:
 def cannot_begin(failure: OSError) -> int:
     """Say why there is no world, and return the exit code for that."""
     place = f" ({failure.filename})" if failure.filename else ""
-    say(f"no world can be made here: {failure.strerror}{place}; {_CANNOT}")
+    say(f"cannot make a world here: {failure.strerror}{place}; {_CANNOT}")
     return 1
 
 

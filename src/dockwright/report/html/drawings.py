@@ -51,7 +51,7 @@ class Line:
 def chart(line: Line, series: Series) -> str:
     """Return a line as SVG, with its title, and its values as a table."""
     if not line.points:
-        return '<p class="muted">There is nothing to show.</p>'
+        return '<p class="muted">Nothing to show.</p>'
     points = _thinned(line.points)
     most = max(value for _, value in points) or 1.0
     last = max(1, len(series.runs) - 1)
