@@ -87,7 +87,9 @@ class Watched:
     def reset(self) -> dict[str, tuple[str, str]]:
         """Reset; return how each service came back, and what was different around it."""
         self.told.clear()
-        self.baseline.tell = lambda name, manner, why, *_: self.told.update({name: (manner, why)})
+        self.baseline.on_reset = lambda name, manner, why, *_: self.told.update(
+            {name: (manner, why)}
+        )
         self.baseline.reset()
         return self.told
 

@@ -19,7 +19,7 @@ from dockwright.model import Trace
 
 _PYTESTS_OWN = "PYTEST_"
 _ENDING_S = 0.1
-"""A process that was told to end may take so long."""
+"""How long a terminated process may take to end."""
 
 _CREATES = re.compile(
     rb"POST (?:https?://[^/ ]+)?(?:/v[\d.]+)?/(containers|networks|volumes)/create"

@@ -21,7 +21,7 @@ def marker_in(root: Path, nodeid: str) -> str | None:
         nodeid: of the test; parameters do not matter.
 
     Returns:
-        None where it cannot be told: the file or the test is not there, as with tests that a class
+        None if it is unknown: the file or the test does not exist, as with tests that a class
         inherits, or a scope has several markers.
     """
     place, *names = without_parameters(nodeid).split("::")
@@ -56,7 +56,7 @@ def _module(file: Path) -> ast.Module | None:
 
 @lru_cache(64)
 def _parsed(file: Path, *state: int) -> ast.Module:
-    """Return a parsed file; `state` tells its versions apart."""
+    """Return a parsed file; `state` identifies its version."""
     del state
     return ast.parse(file.read_text(encoding="utf-8"))
 

@@ -48,7 +48,7 @@ class FileDigests:
     """Hashes of files and directories; any thread may ask.
 
     Args:
-        clock_ns: tells the time as files bear it, in nanoseconds.
+        clock_ns: returns the time in the precision of file times, in nanoseconds.
         tests: whether test files in a directory count as well.
     """
 

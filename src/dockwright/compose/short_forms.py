@@ -126,7 +126,7 @@ def parse_volume(text: str) -> dict[str, Any]:
 
 
 def is_file_path(source: str) -> bool:
-    """Tell whether a volume's source is a path of the host rather than a volume's name."""
+    """Return whether a volume's source is a path of the host rather than a volume's name."""
     if source.startswith((".", "/", "~", "\\\\")):
         return True
     return len(source) > 1 and source[0].isalpha() and source[1] == ":"

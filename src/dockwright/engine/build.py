@@ -94,7 +94,7 @@ class BuildWatch:
     Attributes:
         on_line: called with each line of the builder's output.
         timeout_s: how long it is waited for, in seconds.
-        unwanted: tells that the build is to end.
+        unwanted: returns whether the build is to end.
     """
 
     on_line: Callable[[str], None]
@@ -216,7 +216,7 @@ class BuildCalls(EngineCalls):
             request: what to build.
             on_progress: called with each line of the builder's output.
             timeout_s: how long BuildKit may take, or the classic builder be silent, in seconds.
-            unwanted: tells that the build is to end; it is asked from another thread.
+            unwanted: returns whether the build is to end; called from another thread.
 
         Returns:
             Its id.
@@ -406,7 +406,7 @@ _PROBE_TIMEOUT_S = 20.0
 
 
 def has_buildx() -> bool:
-    """Tell whether the docker command and its buildx plugin are installed."""
+    """Return whether the docker command and its buildx plugin are installed."""
     docker = shutil.which("docker")
     if docker is None:
         return False

@@ -34,7 +34,7 @@ class ImageCalls(EngineCalls):
         return self._http.document(call)
 
     def has_image(self, reference: str) -> bool:
-        """Tell whether the image is on the engine."""
+        """Return whether the image is on the engine."""
         try:
             self.inspect_image(reference)
         except (ImageMissingError, NoSuchObjectError):
@@ -141,7 +141,7 @@ class PullCalls(EngineCalls):
             reference: ``name``, ``name:tag`` or ``name@digest``; without both: ``latest``.
             platform: e.g. ``linux/arm64``; None: the engine's own.
             on_progress: called about ten times a second, and once at the end.
-            unwanted: tells that the pull is to end; it is asked from another thread.
+            unwanted: returns whether the pull is to end; called from another thread.
 
         Raises:
             ImageMissingError: it cannot be had; the message says why.

@@ -72,7 +72,7 @@ def current_owner() -> Owner:
 
 
 def owner_is_alive(owner: Owner) -> bool:
-    """Tell whether the process that made a resource may still run.
+    """Return whether the process that made a resource may still run.
 
     An owner on another machine, or in another container's process namespace, cannot be seen from
     here: it counts as alive, so that nobody's running stack is ever removed.

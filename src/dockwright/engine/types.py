@@ -35,7 +35,7 @@ class EngineVersion:
     kernel: str
 
     def api_at_least(self, version: str) -> bool:
-        """Tell whether the spoken API is `version` or newer."""
+        """Return whether the spoken API is `version` or newer."""
         return parse_api(self.api) >= parse_api(version)
 
 
@@ -100,7 +100,7 @@ class Event:
         type: ``container``, ``network``, ``volume`` or ``image``.
         action: e.g. ``start``, ``die``, ``health_status: healthy``.
         id: the object's full id (a volume's or image's name).
-        attributes: what the engine tells beside it: labels, ``name``, ``exitCode``...
+        attributes: what else the engine reports: labels, ``name``, ``exitCode``, ...
         time_s: when, seconds since the epoch by the engine's clock.
     """
 

@@ -11,7 +11,7 @@ from dockwright.history.measures import Measure, measures_of
 from dockwright.recording import RunStore, StoredRun
 
 FEWEST_TESTS = 5
-"""With fewer tests a slower machine and slower tests cannot be told apart."""
+"""With fewer tests, a slower machine cannot be distinguished from slower tests."""
 
 _LONG_S, _MANY = 0.050, 20
 """The machine is judged by tests of 50 ms and more: shorter ones differ by half for any reason.

@@ -150,7 +150,7 @@ class PreparedImages:
         self.directory = directory
 
     def get(
-        self, engine: Engine, images: Sequence[Image], plan: Plan, tell: Callable[[str], None]
+        self, engine: Engine, images: Sequence[Image], plan: Plan, note: Callable[[str], None]
     ) -> tuple[Path, int]:
         """Return a data root with these images, made now if there is none.
 
@@ -158,7 +158,7 @@ class PreparedImages:
             engine: whose images.
             images: what it has to contain.
             plan: of the world that makes it.
-            tell: told what takes long.
+            note: called with a line about what takes long.
 
         Returns:
             Its directory, and a descriptor that keeps others from removing it.
@@ -173,7 +173,7 @@ class PreparedImages:
         with locked(self.directory / ".lock", create=True):
             if (held := _held(found)) is None:
                 self._make_room(sum(each.size_bytes for each in images))
-                _make(found, self._nearest(images, _writer(plan)), engine, images, plan, tell)
+                _make(found, self._nearest(images, _writer(plan)), engine, images, plan, note)
                 held = _held(found)
         if held is None:
             raise StoreError(f"{found}: another process removed the prepared images")
@@ -256,11 +256,11 @@ def _make(
     engine: Engine,
     images: Sequence[Image],
     plan: Plan,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> None:
     draft = place.with_name(f".{place.name}.part")
     try:
-        _write(draft, nearest, engine, images, plan, tell)
+        _write(draft, nearest, engine, images, plan, note)
         draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -272,7 +272,7 @@ def _write(
     engine: Engine,
     images: Sequence[Image],
     plan: Plan,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> None:
     present: tuple[Image, ...] = ()
     if nearest is not None:
@@ -285,7 +285,7 @@ def _write(
     if missing:
         size = sum(each.size_bytes for each in missing) >> 20
         names = ", ".join(each.references[0] for each in missing)
-        tell(f"copying images for the engines of the workers, once ({size} MB): {names}")
+        note(f"copying images for the engines of the workers, once ({size} MB): {names}")
         _load(draft, engine, missing, plan)
     for entry in draft.iterdir():
         if entry.name not in _KEPT_PARTS:

@@ -131,14 +131,14 @@ class Prepared:
 
 
 def prepare(
-    request: Request, connect: Callable[[], Engine], tell: Callable[[str], None]
+    request: Request, connect: Callable[[], Engine], note: Callable[[str], None]
 ) -> Prepared:
     """Plan the worlds of a run and prepare their images; needs root's rights, see `rights`.
 
     Args:
         request: what is asked for.
         connect: connects to the engine that the images come from.
-        tell: told what takes long or is missing.
+        note: called with a line about what takes long or is missing.
 
     Raises:
         UsageError: worlds cannot be made here, or what is asked for contradicts itself.
@@ -171,11 +171,11 @@ def prepare(
         return Prepared(plan, _summary(parts, None), None)
     plan = replace(plan, masked=tuple(_files_of_engine(connect)))
     _require_engine(plan)
-    images = choose_images(request, known, connect, tell)
+    images = choose_images(request, known, connect, note)
     if not images:
         return Prepared(plan, _summary(parts, images), None)
     store = PreparedImages(cache_directory(os.environ) / "world-images")
-    place, lock = store.get(connect(), images, plan, tell)
+    place, lock = store.get(connect(), images, plan, note)
     return Prepared(replace(plan, images=str(place)), _summary(parts, images), lock)
 
 
@@ -273,7 +273,7 @@ def find_way_out() -> str:
 
 
 def choose_images(
-    request: Request, notes: Notes, connect: Callable[[], Engine], tell: Callable[[str], None]
+    request: Request, notes: Notes, connect: Callable[[], Engine], note: Callable[[str], None]
 ) -> list[Image]:
     """Return the images that the engines of worlds start with.
 
@@ -287,7 +287,7 @@ def choose_images(
     except DockwrightError as failure:
         if request.images:
             raise
-        tell(f"the engines of the workers start without images: {failure.message}")
+        note(f"the engines of the workers start without images: {failure.message}")
         return []
     chosen = [
         *named(known, request.images),

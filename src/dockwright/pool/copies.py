@@ -131,7 +131,7 @@ class Copy:
 
     @property
     def doubted(self) -> tuple[str, ...]:
-        """The services of which nothing tells whether earlier tests left something in memory."""
+        """The services in doubt: earlier tests may have left something in their memory."""
         return tuple(sorted(self.baseline.doubted))
 
     @property

@@ -214,7 +214,7 @@ class Factory:
         return self.seed is None or self.seed.lasting
 
     def awaits_seed(self, start: CachedStart) -> bool:
-        """Tell whether a started copy has to be seeded."""
+        """Return whether a started copy has to be seeded."""
         return self.seed is not None and not (self.seed.lasting and start.from_cache)
 
     def baseline(self, stack: Stack) -> Baseline:

@@ -296,8 +296,8 @@ class Lease:
         seeding: whether the holder has to seed the stack and then ask for a lease again.
         lost: the units whose clients lost their connections by a reset since this process had the
             stack before; None: there was none.
-        containers: the ids of its containers by service, as far as a client was told them.
-        doubted: the services of which nothing tells whether earlier tests left something in memory.
+        containers: the ids of its containers by service, as far as the client knows them.
+        doubted: the services in doubt: earlier tests may have left something in their memory.
         leased: the stack as the holder sees it.
         spans: records what its holder waits for.
         began_s: when it began, seconds since the epoch (as log lines are stamped).

@@ -83,7 +83,7 @@ def _remove_tree(path: Path) -> None:
 
 
 def _make_writable(directory: Path) -> None:
-    with suppress(OSError):  # another user's: its removal tells
+    with suppress(OSError):  # another user's: its removal reports that
         if directory.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
             directory.chmod(directory.stat().st_mode | stat.S_IRWXU)
 
@@ -190,7 +190,7 @@ def inspect(engine: Engine, kind: Kind, name: str) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Tells what is ours of the things that bear a journal's names.
+    """Finds out which resources with the names of a journal belong to dockwright.
 
     Attributes:
         session: of the journal's owner.

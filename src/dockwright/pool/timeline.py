@@ -239,7 +239,7 @@ class PoolTimeline:
         """Note that a copy is about to be started."""
         project = copy.stack.identity.project
         self._journal.knows(project, copy.stack.identity.ownership.stack)
-        copy.baseline.tell = partial(self._reset_service, copy)
+        copy.baseline.on_reset = partial(self._reset_service, copy)
 
     def waits_of(self, copy: Copy) -> Listener:
         """Return a listener for a copy's start that records the wait for each service."""

@@ -1,6 +1,6 @@
 """Repeats a test that failed with services in doubt: those that were kept although tests used them.
 
-Nothing tells what such a service has in memory. As long as all tests pass, it is kept. The first
+What such a service has in memory is unknown. As long as all tests pass, it is kept. The first
 failure with one is not reported: the test runs once more, with new containers, and that result
 counts. From then on the stack's services are replaced after each test. If the test passed with new
 containers, that is remembered until the stack's files change.

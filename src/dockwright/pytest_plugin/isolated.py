@@ -37,7 +37,7 @@ def isolate(config: pytest.Config, settings: Settings) -> None:
             require_possible(engine=True)
             _give_streams_back(config)
             become_root()
-        prepared = prepare(request, lambda: connect_engine(settings.engine, os.environ), _tell)
+        prepared = prepare(request, lambda: connect_engine(settings.engine, os.environ), _note)
         require_world(prepared.plan)
     except DockwrightError as failure:
         raise pytest.UsageError(str(failure)) from None
@@ -62,5 +62,5 @@ def _restore(before: dict[str, str | None]) -> None:
             os.environ[name] = text
 
 
-def _tell(text: str) -> None:
+def _note(text: str) -> None:
     sys.stderr.write(f"dockwright: {text}\n")

@@ -83,7 +83,7 @@ class StackLease:
         """Bring the stack back to its baseline; the lease goes on, and so do its addresses.
 
         Services that a reset has to replace cut off their clients: a ``dockwright_reset`` hook in
-        your ``conftest.py`` is told which.
+        your ``conftest.py`` gets their names.
 
         Raises:
             LeaseClosedError: the lease has ended.

@@ -158,7 +158,7 @@ def _run(config: pytest.Config, settings: Settings) -> Run:
         # xdist gives all processes of a run the same one
         getattr(config, "workerinput", {}).get("testrunuid") or os.urandom(16).hex(),
         find_seed=partial(_find_seed, config, settings),
-        tell_reset=partial(_tell_reset, config),
+        announce_reset=partial(_announce_reset, config),
         on_first_use=partial(_load_for_stacks, config, settings),
     )
 
@@ -397,10 +397,10 @@ def _find_seed(config: pytest.Config, settings: Settings) -> Seed | None:
     return find_seed(plugins, settings.seed_inputs, config.stash[RUN].id)
 
 
-def _tell_reset(config: pytest.Config, lease: Lease) -> None:
-    from dockwright.pytest_plugin.seed import tell_reset
+def _announce_reset(config: pytest.Config, lease: Lease) -> None:
+    from dockwright.pytest_plugin.seed import announce_reset
 
-    tell_reset(config.pluginmanager.get_plugins(), lease.leased, lease.lost or ())
+    announce_reset(config.pluginmanager.get_plugins(), lease.leased, lease.lost or ())
 
 
 def _load_for_stacks(config: pytest.Config, settings: Settings) -> None:

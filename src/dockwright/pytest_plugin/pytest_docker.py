@@ -194,7 +194,7 @@ class Services:
             check: is called at once and then again and again.
             timeout: how long to wait, in seconds.
             pause: the longest pause between two calls, in seconds; the first ones are shorter.
-            clock: tells the time in seconds.
+            clock: returns the time in seconds.
 
         Raises:
             Exception: it was not in time, with pytest-docker's text.
@@ -205,7 +205,7 @@ class Services:
         while now - began < timeout:
             if check():
                 return
-            # Nothing tells when a user's own check becomes true: it has to be polled.
+            # No event announces that a user's own check has become true: it has to be polled.
             threading.Event().wait(cadence.pause_s(now - began))
             now = clock()
         raise Exception("Timeout reached while waiting on service!")  # noqa: TRY002 - see above

@@ -39,7 +39,7 @@ class Hooks:
     Args:
         config: of this process.
         recorder: takes what they see.
-        junit: whether pytest writes JUnit XML, which is told of each test's time.
+        junit: whether pytest writes JUnit XML, which gets each test's time.
     """
 
     def __init__(self, config: pytest.Config, recorder: Recorder, *, junit: bool) -> None:

@@ -60,7 +60,7 @@ class Run:
         settings: of the run.
         id: of the run, the same in all its processes.
         find_seed: finds the suite's ``dockwright_seed`` hooks.
-        tell_reset: calls the suite's ``dockwright_reset`` hooks.
+        announce_reset: calls the suite's ``dockwright_reset`` hooks.
         on_first_use: called when the session is created, because a test uses a stack.
     """
 
@@ -70,13 +70,13 @@ class Run:
         id: str,  # noqa: A002
         *,
         find_seed: Callable[[], Seed | None],
-        tell_reset: Callable[[Lease], None],
+        announce_reset: Callable[[Lease], None],
         on_first_use: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.id = id
         self.find_seed = find_seed
-        self._tell_reset = tell_reset
+        self._announce_reset = announce_reset
         self._on_first_use = on_first_use
         self.summaries: list[Summary] = []
         self.held: list[HeldLease] = []
@@ -173,23 +173,23 @@ class Run:
         return time.monotonic() - self.began
 
     def acquire(self, requirement: Requirement) -> Lease:
-        """Lease a stack (see `RunSession.acquire`), and tell the suite of a reset before it."""
+        """Lease a stack (see `RunSession.acquire`), and announce a reset before it to the suite."""
         lease = self.session.acquire(requirement)
         if self.results is not None:
             self.results.leased(lease)
         if lease.lost is not None:
-            self._tell_reset(lease)
+            self._announce_reset(lease)
         return lease
 
     def reset(self, lease: Lease) -> None:
-        """Reset the stack of a lease that goes on, and tell the suite.
+        """Reset the stack of a lease that goes on, and announce that to the suite.
 
         Raises:
             UsageError: the lease is shared.
             StackBrokenError: the reset failed.
         """
         self.session.reset(lease)
-        self._tell_reset(lease)
+        self._announce_reset(lease)
 
     def release(self, lease: Lease, *, failed: bool, keep: str = "") -> None:
         """End a lease (see `RunSession.release`); if that fails, fail the test with the reason."""

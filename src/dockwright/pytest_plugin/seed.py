@@ -108,7 +108,7 @@ def find_seed(plugins: Iterable[object], inputs: Sequence[Path], run_id: str) ->
     return Seed(SeedKey(digest.hexdigest()[:16], lasting=bool(inputs)), run)
 
 
-def tell_reset(plugins: Iterable[object], stack: LeasedStack, lost: Sequence[str]) -> None:
+def announce_reset(plugins: Iterable[object], stack: LeasedStack, lost: Sequence[str]) -> None:
     """Call the suite's ``dockwright_reset`` hooks.
 
     Args:

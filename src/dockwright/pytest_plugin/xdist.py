@@ -50,7 +50,7 @@ def pytest_testnodeready(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take over what a worker has to tell; fires in the main process when a worker has ended."""
+    """Take over a worker's results; fires in the main process when a worker has ended."""
     del error
     output, config = getattr(node, "workeroutput", {}), node.config
     add_troubles(config, output.get(WORKER_TROUBLES, ()))

@@ -1,4 +1,4 @@
-"""Tells a reader what a run did and where its time went."""
+"""Reports what a run did and where its time went."""
 
 from typing import TYPE_CHECKING
 

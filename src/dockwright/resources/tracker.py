@@ -517,7 +517,7 @@ class TestArtifactTracker(ArtifactTracker):
 
     Args:
         test: the test's name, e.g. its node id: in messages and in ``dockwright clean``.
-        failed: tells, when the tracker ends, whether the test has failed.
+        failed: returns, when the tracker ends, whether the test has failed.
         engine: as in `ArtifactTracker`.
         keep_on_failure: whether everything stays if the test failed.
         root: as in `ArtifactTracker`.

@@ -22,7 +22,7 @@ from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
 from dockwright.stack.vitals import Vitals
 
-Tell: TypeAlias = Callable[[str, str, str, float, float], None]
+OnReset: TypeAlias = Callable[[str, str, str, float, float], None]
 """Called with a service, the manner of its reset, what differed, when it began, its seconds."""
 
 
@@ -93,11 +93,11 @@ class Baseline:
         seeded: whether a seed hook has put data into it, so that volumes must be restored.
 
     Attributes:
-        tell: is called for each service that was reset, with its name, the manner, what a test
+        on_reset: called for each service that was reset, with its name, the manner, what a test
             changed around it ("": nothing), when the reset began (monotonic clock) and how long it
             took, in seconds.
-        doubted: the services that kept their containers although they were talked to: nothing
-            tells what they keep in memory.
+        doubted: the services that kept their containers although they were used: what they have
+            in memory is unknown.
 
     Raises:
         ComposeError: a service declares a strategy that does not exist.
@@ -105,7 +105,7 @@ class Baseline:
 
     def __init__(self, stack: Stack, scratch: Path, *, seeded: bool = False) -> None:
         self._stack = stack
-        self.tell: Tell = lambda *_: None
+        self.on_reset: OnReset = lambda *_: None
         self.doubted: frozenset[str] = frozenset()
         self._seeded = seeded
         self._surroundings = Surroundings(stack)
@@ -202,7 +202,7 @@ class Baseline:
         if thorough:
             self._stack.revive(without=self._affected(different))
             different |= self._surroundings.outside(self._kept(without=different))
-        cut = self._reset_kept(different, tell=self.tell)
+        cut = self._reset_kept(different, on_reset=self.on_reset)
         stay = set() if thorough else self._stay(different, cut, repeatable=repeatable)
         wanted = self._replaced(self._affected(different), stay=stay, thorough=thorough)
         replaced = self._replace(wanted, different, thorough=thorough)
@@ -276,20 +276,22 @@ class Baseline:
         for strategy in self._strategies.values():
             strategy.close()
 
-    def _reset_kept(self, different: dict[str, str], *, tell: Tell = lambda *_: None) -> set[str]:
+    def _reset_kept(
+        self, different: dict[str, str], *, on_reset: OnReset = lambda *_: None
+    ) -> set[str]:
         """Reset in place what can be; return the services whose clients lost their connections.
 
         Args:
             different: the services whose containers differ, in words; others are added.
-            tell: called for each service (see `Baseline`).
+            on_reset: called for each service (see `Baseline`).
         """
         different |= self._surroundings.inside(self._kept(without=different, knowing=True))
         in_place = [
             name for name in self._kept(without=different) if self._manner(name) == "in place"
         ]
         self._undone_in = set(in_place)
-        lost = parallel.run([partial(self._reset_in_place, name, tell) for name in in_place])
-        # What a command restores can be told from what it leaves only after it has run.
+        lost = parallel.run([partial(self._reset_in_place, name, on_reset) for name in in_place])
+        # Only after a command has run is it known what it restores and what it leaves.
         different |= self._surroundings.inside(self._kept(without=different, knowing=False))
         self._check_replaceable(different)
         return {name for name, lost_clients in zip(in_place, lost, strict=True) if lost_clients}
@@ -376,7 +378,7 @@ class Baseline:
         for name in replaced:
             asked = name not in self._strategies or self._manner(name) == "recreate"
             manner = "recreate" if asked else "replaced"
-            self.tell(name, manner, different.get(name, ""), began, time.monotonic() - began)
+            self.on_reset(name, manner, different.get(name, ""), began, time.monotonic() - began)
         return replaced
 
     def _without_done_jobs(self, names: list[str]) -> list[str]:
@@ -417,7 +419,7 @@ class Baseline:
         self._stayed = not replaced
         for name in stay:
             del self._unlike[name]
-            self.tell(name, "kept", "", began, time.monotonic() - began)
+            self.on_reset(name, "kept", "", began, time.monotonic() - began)
         self.doubted |= stay & doubted
         return stay
 
@@ -474,10 +476,10 @@ class Baseline:
     def _manner(self, name: str) -> Manner:
         return self._strategies[name].manner
 
-    def _reset_in_place(self, service: str, tell: Tell) -> bool:
+    def _reset_in_place(self, service: str, on_reset: OnReset) -> bool:
         began = time.monotonic()
         lost_clients = self._strategies[service].reset()
-        tell(service, "in place", "", began, time.monotonic() - began)
+        on_reset(service, "in place", "", began, time.monotonic() - began)
         return lost_clients
 
     def _fill(self, service: str) -> None:

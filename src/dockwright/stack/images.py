@@ -22,11 +22,11 @@ class ImageWatch:
     """What is done while an image is pulled or built.
 
     Attributes:
-        tell: called with its progress.
+        on_progress: called with its progress.
         unwanted: returns True to cancel it; called from another thread.
     """
 
-    tell: Callable[[str], None] = lambda _: None
+    on_progress: Callable[[str], None] = lambda _: None
     unwanted: Callable[[], bool] = lambda: False
 
 
@@ -145,20 +145,22 @@ class Images:
         key = self._builds.key(self._engine, request) if self._builds and not always else ""
         if self._builds and key and (known := self._builds.find(self._engine, key, request)):
             return known
-        watch.tell(f"building {request.name}")
+        watch.on_progress(f"building {request.name}")
         began = time.monotonic()
-        image = self._engine.build_image(request, on_progress=watch.tell, unwanted=watch.unwanted)
+        image = self._engine.build_image(
+            request, on_progress=watch.on_progress, unwanted=watch.unwanted
+        )
         if self._builds and key and self._builds.key(self._engine, request) == key:
             self._builds.put(key, image, time.monotonic() - began)
         return self._engine.inspect_image(request.tags[0])
 
     def _pull(self, reference: str, service: ServiceSpec, watch: ImageWatch) -> None:
-        watch.tell(f"pulling {reference}")
+        watch.on_progress(f"pulling {reference}")
         try:
             self._engine.pull_image(
                 reference,
                 platform=service.platform,
-                on_progress=lambda progress: watch.tell(_told(progress)),
+                on_progress=lambda progress: watch.on_progress(_progress_line(progress)),
                 unwanted=watch.unwanted,
             )
         except ImageMissingError as exc:
@@ -167,7 +169,7 @@ class Images:
             ) from exc
 
 
-def _told(progress: PullProgress) -> str:
+def _progress_line(progress: PullProgress) -> str:
     received, total = (size / 1e6 for size in (progress.received_bytes, progress.total_bytes))
     return (
         f"pulling {progress.image}: {progress.done} of {progress.layers} layers, "

@@ -266,12 +266,12 @@ class Stack(StackView):
             refresh: whether to pull or build an existing image again.
         """
 
-        def tell(message: str) -> None:
+        def on_progress(message: str) -> None:
             self._check_wanted()
             progress.report(name, "image", message)
 
         get = self._images.refresh if refresh else self._images.ensure
-        watch = ImageWatch(tell, lambda: self._closing)
+        watch = ImageWatch(on_progress, lambda: self._closing)
         try:
             self.ready_images[name] = get(self.spec, self.spec.services[name], watch)
         except EngineError:

@@ -39,11 +39,11 @@ class SilentPorts:
     """Remembers declared ports on which services did not listen, to wait for them only once.
 
     Args:
-        tell: called with a service and its silent ports, once for each; default: a warning.
+        on_silent: called with a service and its silent ports, once for each; default: a warning.
     """
 
-    def __init__(self, tell: Callable[[str, tuple[int, ...]], None] = _warn) -> None:
-        self._tell = tell
+    def __init__(self, on_silent: Callable[[str, tuple[int, ...]], None] = _warn) -> None:
+        self._on_silent = on_silent
         self._lock = threading.Lock()
         self._known: dict[str, frozenset[int]] = {}
 
@@ -57,7 +57,7 @@ class SilentPorts:
             new = set(ports) - self.of(service)
             self._known[service] = self.of(service) | new
         if new:
-            self._tell(service, tuple(sorted(new)))
+            self._on_silent(service, tuple(sorted(new)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ if sys.platform == "darwin":
         )
         queue.control([event], 0)
 
-        def tell() -> bool:
+        def on_ready() -> bool:
             queue.control(None, 16, 0)
             wake()
             return True
@@ -89,7 +89,7 @@ if sys.platform == "darwin":
             queue.close()
             os.close(observed)
 
-        return watch_fd(queue.fileno(), tell, close)
+        return watch_fd(queue.fileno(), on_ready, close)
 
 
 if sys.platform == "linux":
@@ -110,13 +110,13 @@ if sys.platform == "linux":
             inotify.close()
             return None
 
-        def tell() -> bool:
+        def on_ready() -> bool:
             # Others' files do not matter: a busy directory must not make a busy wait.
             if any(event.name in {entry, ""} for event in inotify.read(timeout=0)):
                 wake()
             return True
 
-        return watch_fd(inotify.fileno(), tell, inotify.close)
+        return watch_fd(inotify.fileno(), on_ready, inotify.close)
 
 
 def wake_on_exit(pid: int, wake: Callable[[], None]) -> Close:
@@ -134,11 +134,11 @@ def wake_on_exit(pid: int, wake: Callable[[], None]) -> Close:
         return lambda: None
     fd, close_fd = opened
 
-    def tell() -> bool:
+    def on_ready() -> bool:
         wake()
         return False  # a pidfd stays readable after the exit
 
-    return watch_fd(fd, tell, close_fd)
+    return watch_fd(fd, on_ready, close_fd)
 
 
 if sys.platform == "darwin":

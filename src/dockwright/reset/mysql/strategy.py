@@ -317,7 +317,7 @@ class MysqlReset:
         self._baseline: Baseline
         self.undone: list[Trace] = []
         self.curious = False
-        self._pulse: Pulse | None = None  # None: nothing tells whether something was written
+        self._pulse: Pulse | None = None  # None: unknown whether something was written
 
     def capture(self) -> None:
         """Copy all tables, dump all schemas, remember the rest.

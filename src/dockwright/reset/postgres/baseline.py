@@ -69,7 +69,7 @@ class DatabaseSnapshot:
     spare: Identity | None = None
 
     def is_clean(self, now: Database | None) -> bool:
-        """Tell whether nobody was in the database or changed anything about it, surely."""
+        """Return whether nobody was in the database or changed anything about it, surely."""
         return (
             now is not None
             and (now.oid, now.look, now.sessions) == (self.oid, self.look, 0)
@@ -78,12 +78,12 @@ class DatabaseSnapshot:
         )
 
     def has_template(self, now: FullState) -> bool:
-        """Tell whether its template is there, and nobody ever entered it."""
+        """Return whether its template is there, and nobody ever entered it."""
         template = now.databases.get(template_name(self.original))
         return template is not None and template.identity == self.template
 
     def has_spare(self, now: FullState) -> bool:
-        """Tell whether its spare is there, and nobody ever entered it."""
+        """Return whether its spare is there, and nobody ever entered it."""
         spare = now.databases.get(spare_name(self.original))
         return spare is not None and spare.identity == self.spare
 

@@ -149,7 +149,7 @@ class History:
 
     @staticmethod
     def of(access: Access, session: PostgresSession, version: int) -> History | None:
-        """Return the history, or None where the server cannot tell or keep it."""
+        """Return the history, or None if the server cannot provide or keep it."""
         if version < _OLDEST:
             return None
         try:

@@ -116,7 +116,7 @@ class RowRestoration:
         visits: sessions in the databases.
         session: in our own database.
         baseline: what the cluster was.
-        history: tells what was written to since it was clean.
+        history: knows what was written since the baseline.
         curious: whether to count rows.
 
     Attributes:
@@ -225,7 +225,7 @@ class RowRestoration:
         return {names[oid]: blocks for oid, blocks in touched.databases.items() if oid in names}
 
     def _is_same_outside(self, now: FullState) -> bool:
-        """Tell whether all that the databases share is as it was."""
+        """Return whether all that the databases share is as it was."""
         then = self._baseline.survey
         found = {name: each for name, each in now.databases.items() if not each.ours}
         wanted = {name: each for name, each in then.databases.items() if not each.ours}

@@ -194,7 +194,7 @@ class PostgresReset:
                     return
 
     def _do_chore(self, session: PostgresSession) -> bool:
-        """Do the most useful thing that is left to do; tell whether there was one.
+        """Do the most useful thing that is left to do; return whether there was one.
 
         Each is one transaction, which `_clean` has to know of. It is sure to be no more
         than that: both write to pg_database, so that they have one number at least; if one had two,

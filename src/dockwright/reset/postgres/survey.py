@@ -233,7 +233,7 @@ FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
 
 @dataclass(frozen=True, slots=True)
 class QuickState:
-    """What tells whether anything was written at all.
+    """What shows whether anything was written at all.
 
     A transaction gets a number before it writes its first row, sequence value or catalog entry, and
     locks while it lives: as long as no number was given and no lock is held, all data is as it was.
@@ -268,7 +268,7 @@ class QuickState:
 
 
 class Identity(NamedTuple):
-    """Tells whether a database that lets nobody in was touched; see `Database`."""
+    """Finds out whether a database that allows no connections was touched; see `Database`."""
 
     oid: int
     row: str

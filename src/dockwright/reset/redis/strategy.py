@@ -639,7 +639,7 @@ class RedisReset:
         self._files.remove_new()
 
     def _proves(self, before: Vitals, after: Vitals) -> bool:
-        """Return whether later vitals, compared with these, tell surely whether keys changed."""
+        """Return whether later vitals, compared with these, prove whether keys changed."""
         expires = before.fields_expire or any(key.ttl_ms for key in self._keys)
         return not expires and before.same_keys(after)
 
