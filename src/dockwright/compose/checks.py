@@ -172,18 +172,34 @@ def _check_watch(path: DocPath, service: dict[str, Any], origins: Origins) -> No
 _RESOURCES = (("volumes", "volume"), ("secrets", "secret"), ("configs", "config"))
 
 
-def check_consistency(tree: Tree, declared: Collection[str], origins: Origins) -> None:
+def check_project(
+    tree: Tree,
+    declared: Collection[str],
+    origins: Origins,
+    warnings: Warnings,
+    *,
+    runnable: bool,
+) -> None:
     """Check the enabled services of a normalised project.
 
     Args:
         tree: the project, with its enabled services only.
         declared: the names of all its services.
         origins: where its values stand.
+        warnings: where warnings go.
+        runnable: whether to refuse what dockwright cannot run; otherwise that is a warning.
 
     Raises:
-        ComposeError: a service without image and build, a name that is not declared, a cycle, or
-            two settings that contradict each other.
+        ComposeError: the project contradicts itself.
+        ComposeUnsupportedError: dockwright cannot run it.
     """
+    _check_newer(tree, origins)
+    _check_consistency(tree, declared, origins)
+    _check_support(tree, origins, warnings, runnable=runnable)
+
+
+def _check_consistency(tree: Tree, declared: Collection[str], origins: Origins) -> None:
+    """Check that names are declared, and that settings do not contradict each other."""
     services = tree["services"]
     check_resources(tree, origins)
     for name, service in services.items():
@@ -294,12 +310,8 @@ _MOUNT_TYPES = {
 _NOT_HERE = "put the service into a profile that the tests do not enable"
 
 
-def check_newer(tree: Tree, origins: Origins) -> None:
-    """Refuse keys of later versions of Compose whose absence a test would notice.
-
-    Raises:
-        ComposeUnsupportedError: an enabled service uses such a key.
-    """
+def _check_newer(tree: Tree, origins: Origins) -> None:
+    """Refuse keys of later versions of Compose whose absence a test would notice."""
     for path, message in _uses(tree, "newer"):
         raise _unsupported(origins, path, f"is not supported: {message}")
     for path, mount in _mounts(tree):
@@ -307,18 +319,8 @@ def check_newer(tree: Tree, origins: Origins) -> None:
             raise _unsupported(origins, path, "is not supported: images are not mounted as volumes")
 
 
-def check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable: bool) -> None:
-    """Warn about ignored keys; refuse keys whose absence would change how a stack behaves.
-
-    Args:
-        tree: a normalised project with its enabled services.
-        origins: where its values stand.
-        warnings: where warnings go.
-        runnable: whether to refuse.
-
-    Raises:
-        ComposeUnsupportedError: a service uses such a key.
-    """
+def _check_support(tree: Tree, origins: Origins, warnings: Warnings, *, runnable: bool) -> None:
+    """Warn about ignored keys; refuse keys whose absence would change how a stack behaves."""
     for path, message in _uses(tree, "ignored"):
         warnings.add(path, message, origins)
     for name, service in tree["services"].items():

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.compose.checks import check_consistency, check_newer, check_support
+from dockwright.compose.checks import check_project
 from dockwright.compose.documents import Scope, load_files
 from dockwright.compose.dotenv import read_env_files, read_label_files, with_env_files
 from dockwright.compose.interpolate import Interpolation
-from dockwright.compose.normalise import normalise, prune
+from dockwright.compose.normalise import normalise
 from dockwright.compose.paths import absolute, cleaned
 from dockwright.compose.read_yaml import read
 from dockwright.compose.references import References
 from dockwright.compose.source import Origins, Tree, Warnings
-from dockwright.compose.spec import ProjectPlace, build_spec, check_values, with_variables
+from dockwright.compose.spec import ProjectPlace, build_spec
 from dockwright.compose.x_dockwright import KEY, declared_processes
 from dockwright.errors import ComposeError, NoComposeFileError
 from dockwright.model import StackSpec
@@ -185,28 +185,22 @@ def load(options: LoadOptions | None = None) -> StackSpec:
     """
     options = options or LoadOptions()
     place = locate(options)
-    files, directory, name = place.files, place.working_dir, place.name
     variables = dict(place.variables)
-    scope = Scope(directory, variables, Warnings())
-    tree, origins = load_files(files, scope)
+    scope = Scope(place.working_dir, variables, Warnings())
+    tree, origins = load_files(place.files, scope)
     if not tree.keys() - {"version"}:
-        raise ComposeError("the Compose file is empty", file=files[0])
-    normalise(tree, name, variables)
+        raise ComposeError("the Compose file is empty", file=place.files[0])
+    normalise(tree, place.name, variables)
     declared = tree["services"]
     _enable(tree, options, variables)
     if options.services:
-        _select(tree, options.services, files, origins)
-    check_values(tree, declared, origins)
-    check_newer(tree, origins)
-    check_consistency(tree, declared, origins)
+        _select(tree, options.services, place.files, origins)
     for key, service in tree["services"].items():
         if options.resolve_env_files:
             read_env_files(service, key, variables, origins)
         read_label_files(service, key, origins)
-    prune(tree)
-    check_support(tree, origins, scope.warnings, runnable=options.runnable)
-    spec = build_spec(tree, name, directory, files, origins, scope.warnings)
-    return with_variables(spec, tree, variables, origins)
+    check_project(tree, declared, origins, scope.warnings, runnable=options.runnable)
+    return build_spec(tree, declared, place, origins, scope.warnings)
 
 
 def locate(options: LoadOptions | None = None) -> ProjectPlace:

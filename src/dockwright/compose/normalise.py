@@ -1,4 +1,4 @@
-"""Completes a merged project: default network, names, implied dependencies, unused resources."""
+"""Completes a merged project: default network, names, implied dependencies."""
 
 from __future__ import annotations
 
@@ -35,25 +35,6 @@ def normalise(tree: Tree, name: str, variables: Mapping[str, str]) -> None:
     for section in _NAMED:
         for key, resource in list((tree.get(section) or {}).items()):
             tree[section][key] = _named(resource or {}, key, name)
-
-
-def prune(tree: Tree) -> None:
-    """Remove the networks, volumes, secrets and configs that no service uses, in place."""
-    used: dict[str, set[str]] = {section: set() for section in _NAMED}
-    for service in (tree.get("services") or {}).values():
-        used["networks"] |= set(service.get("networks") or ())
-        used["volumes"] |= {
-            mount.get("source", "")
-            for mount in service.get("volumes") or ()
-            if mount["type"] == "volume"
-        }
-        mounts = service.get("secrets") or []
-        mounts = mounts + ((service.get("build") or {}).get("secrets") or [])
-        used["secrets"] |= {mount["source"] for mount in mounts}
-        used["configs"] |= {mount["source"] for mount in service.get("configs") or ()}
-    for section in _NAMED:
-        kept = tree.get(section) or {}
-        tree[section] = {key: kept[key] for key in kept if key in used[section]}
 
 
 def _service(service: dict[str, Any], variables: Mapping[str, str]) -> None:

@@ -121,44 +121,66 @@ def _digest(file: Path) -> str | None:
 
 def build_spec(
     tree: Tree,
-    name: str,
-    directory: Path,
-    files: tuple[Path, ...],
+    declared: Mapping[str, Tree],
+    place: ProjectPlace,
     origins: Origins,
     warnings: Warnings,
 ) -> StackSpec:
     """Return the spec of a normalised, consistent project.
 
+    Args:
+        tree: the project, with its enabled services only.
+        declared: all its services: values that Compose could not read are errors in all of them.
+        place: where its files are, and its variables.
+        origins: where its values stand.
+        warnings: what was found so far.
+
     Raises:
         ComposeError: a value that cannot be read, or a wrong ``x-dockwright``.
     """
+    disabled = {name: declared[name] for name in declared if name not in tree["services"]}
+    canonical({**tree, "services": disabled}, origins, "json")
+    _prune(tree)
     document = canonical(tree, origins, "json")
     services = {
         key: _service(key, service, document, origins) for key, service in tree["services"].items()
     }
-    processes = read_processes(tree, directory, services, origins)
+    processes = read_processes(tree, place.working_dir, services, origins)
+    contents = _contents(tree, place.variables)
+    hashed = content_hash(tree, document, services, processes)
     return StackSpec(
-        name=name,
-        working_dir=directory,
-        files=files,
+        name=place.name,
+        working_dir=place.working_dir,
+        files=place.files,
         document=document,
         yaml_document=canonical(tree, origins, "yaml"),
         services=services,
         processes=processes,
-        content_hash=content_hash(tree, document, services, processes),
+        content_hash=_hash(hashed, contents),
         warnings=warnings.all(),
         cache=read_cache(tree),
+        secrets=_secrets(tree, origins),
+        contents=contents,
     )
 
 
-def check_values(tree: Tree, declared: Mapping[str, Tree], origins: Origins) -> None:
-    """Read the values of services that no profile enables, and of what no service uses.
-
-    Raises:
-        ComposeError: a value that cannot be read, as in Compose.
-    """
-    disabled = {name: declared[name] for name in declared if name not in tree["services"]}
-    canonical({**tree, "services": disabled}, origins, "json")
+def _prune(tree: Tree) -> None:
+    """Remove the networks, volumes, secrets and configs that no service uses, in place."""
+    used: dict[str, set[str]] = {section: set() for section in _NAMED}
+    for service in (tree.get("services") or {}).values():
+        used["networks"] |= set(service.get("networks") or ())
+        used["volumes"] |= {
+            mount.get("source", "")
+            for mount in service.get("volumes") or ()
+            if mount["type"] == "volume"
+        }
+        mounts = service.get("secrets") or []
+        mounts = mounts + ((service.get("build") or {}).get("secrets") or [])
+        used["secrets"] |= {mount["source"] for mount in mounts}
+        used["configs"] |= {mount["source"] for mount in service.get("configs") or ()}
+    for section in _NAMED:
+        kept = tree.get(section) or {}
+        tree[section] = {key: kept[key] for key in kept if key in used[section]}
 
 
 def _service(
@@ -392,10 +414,8 @@ class ProjectPlace:
         return tuple(dict.fromkeys(found))
 
 
-def with_variables(
-    spec: StackSpec, tree: Tree, variables: Mapping[str, str], origins: Origins
-) -> StackSpec:
-    """Return `spec` with what it declares as secret, and the values that files are made from.
+def _secrets(tree: Tree, origins: Origins) -> tuple[str, ...]:
+    """Return the variables that are declared as secret.
 
     Raises:
         ComposeError: what is declared as secret cannot be a variable's name.
@@ -404,11 +424,13 @@ def with_variables(
     for name in secrets:
         if not _NAME.fullmatch(name):
             raise origins.error((KEY, "secrets"), f"{name!r} is not a valid variable name")
+    return secrets
+
+
+def _contents(tree: Tree, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the values from which files are made, by variable."""
     used = sorted({*_sources(tree, "secrets"), *_sources(tree, "configs")})
-    contents = {name: variables[name] for name in used if name in variables}
-    return replace(
-        spec, secrets=secrets, contents=contents, content_hash=_hash(spec.content_hash, contents)
-    )
+    return {name: variables[name] for name in used if name in variables}
 
 
 def _declared(tree: Mapping[str, Any]) -> Iterator[str]:
