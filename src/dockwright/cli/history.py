@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dockwright._text import counted
-from dockwright.cli.options import json_option, root_option
+from dockwright.cli.options import json_option, root_option, runs_option
 from dockwright.cli.output import Row, note, print_json, print_table
 from dockwright.cli.pytest_settings import project_settings
 from dockwright.history import (
@@ -30,6 +30,9 @@ from dockwright.history import (
     revision_by_git,
     trend,
 )
+from dockwright.history.flaky import FLAKY_RUNS
+from dockwright.history.search import SEARCHED_RUNS
+from dockwright.history.trends import TREND_RUNS
 from dockwright.model import Json
 from dockwright.recording import Git, RunStore, StoredRun, store_of, without_secrets
 from dockwright.redact import Redactor
@@ -105,14 +108,7 @@ def compare_command(
     default="",
     help="Compare the last run with this branch instead of its own branch's history.",
 )
-@click.option(
-    "--runs",
-    "window",
-    type=click.IntRange(min=8),
-    default=60,
-    show_default=True,
-    help="How many of the latest runs to search.",
-)
+@runs_option(8, SEARCHED_RUNS, "to search")
 @_least_option
 @_fail_option
 @_markdown_option
@@ -122,7 +118,7 @@ def compare_command(
 def regressions_command(
     ctx: click.Context,
     base: str,
-    window: int,
+    most_runs: int,
     min_change: float,
     fail: bool,
     markdown: bool,
@@ -140,7 +136,7 @@ def regressions_command(
     store, limits = store_of_project(root), Limits(ratio=min_change / 100)
     if base and (against := regressions_against(store, base, limits)) is not None:
         ctx.exit(_print_against(against, as_json=as_json, markdown=markdown, fail=fail))
-    result = regressions(store, Search(base, window, limits))
+    result = regressions(store, Search(base, most_runs, limits))
     if as_json:
         print_json(_regressions(result))
     elif markdown:
@@ -153,23 +149,16 @@ def regressions_command(
 
 
 @click.command("flaky")
-@click.option(
-    "--runs",
-    "most",
-    type=click.IntRange(min=2),
-    default=50,
-    show_default=True,
-    help="How many of the latest runs to read.",
-)
+@runs_option(2, FLAKY_RUNS, "to read")
 @root_option
 @json_option
-def flaky_command(most: int, root: Path, as_json: bool) -> None:
+def flaky_command(most_runs: int, root: Path, as_json: bool) -> None:
     """Show tests that passed and failed at the same revision, and what differs when they fail.
 
     Runs with uncommitted changes do not count. A difference (the tests that ran before, the
     worker, the copy of the stack, a busy machine) is shown if chance does not explain it.
     """
-    found = flaky_tests(store_of_project(root), most)
+    found = flaky_tests(store_of_project(root), most_runs)
     if as_json:
         print_json([{**asdict(each), "rate": each.rate} for each in found])
     elif found:
@@ -227,24 +216,17 @@ def import_command(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a page with lines over time to this file.",
 )
-@click.option(
-    "--runs",
-    "window",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    help="How many of the latest runs to show.",
-)
+@runs_option(1, TREND_RUNS, "to show")
 @root_option
 @json_option
 def trend_command(
-    tests: Sequence[str], page: Path | None, window: int, root: Path, as_json: bool
+    tests: Sequence[str], page: Path | None, most_runs: int, root: Path, as_json: bool
 ) -> None:
     """Show how tests and stacks developed over the latest runs of the last run's branch.
 
     TEST is a part of a test's name. Without it, what grew most is shown.
     """
-    found = trend(store_of_project(root), tests, window=window)
+    found = trend(store_of_project(root), tests, window=most_runs)
     if page is not None:
         from dockwright.report.html.trend import trend_page
 

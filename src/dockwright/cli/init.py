@@ -306,10 +306,10 @@ def init(
     from_containers: bool,
     as_json: bool,
 ) -> None:
-    """Set a project up: write the settings that it needs, and show the next steps.
+    """Set up a project: write the settings that it needs, and show the next steps.
 
-    Looks at the Compose files, tests, Django settings and CI files. Existing files get lines of
-    settings and nothing else. The exit code is 1 if something would not work.
+    Looks at the Compose files, tests, Django settings and CI files. Only lines with
+    settings are added to existing files. The exit code is 1 if something would not work.
     """
     if from_containers:
         _write_compose(project_root(root.resolve()), check=check, as_json=as_json)

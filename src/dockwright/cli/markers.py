@@ -11,7 +11,7 @@ import click
 
 from dockwright._text import counted, duration
 from dockwright.audit import Verdict, evidence_of, marker_in, verdicts
-from dockwright.cli.options import json_option, root_option
+from dockwright.cli.options import json_option, root_option, runs_option
 from dockwright.cli.output import note, print_json, print_table
 from dockwright.cli.pytest_settings import project_settings
 from dockwright.errors import UsageError
@@ -35,13 +35,7 @@ Examples:
   dockwright markers --check            in CI: exit with 1 if a marker is wrong
 """
 )
-@click.option(
-    "--runs",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="How many of the latest recorded runs to look at.",
-)
+@runs_option(1, 20, "to look at")
 @click.option("--write", is_flag=True, help="Change the sources; the diff is printed first.")
 @click.option("--dry-run", is_flag=True, help="With --write: print the diff only.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a marker is wrong.")
@@ -50,7 +44,7 @@ Examples:
 @click.pass_context
 def markers(
     ctx: click.Context,
-    runs: int,
+    most_runs: int,
     write: bool,
     dry_run: bool,
     check: bool,
@@ -71,7 +65,7 @@ def markers(
             "--dry-run shows what --write would do", hint="use both: --write --dry-run"
         )
     settings = project_settings(root, "")
-    found = _verdicts(store_of(settings, os.environ), runs, settings.root)
+    found = _verdicts(store_of(settings, os.environ), most_runs, settings.root)
     if check and not any(each.runs for each in found):
         raise UsageError("nothing to check: no recorded run was audited", hint=_AUDIT_HINT)
     changed = _edits(found, settings.root) if write else []

@@ -30,6 +30,7 @@ from dockwright.managed import (
 )
 from dockwright.model import SpecWarning
 from dockwright.paths import home_directory
+from dockwright.settings import START_TIMEOUT_S
 from dockwright.stack import COMPOSE_SERVICE, Stack
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -87,11 +88,29 @@ timeout_option: Callable[[Command], Command] = click.option(
     "timeout_s",
     metavar="DURATION",
     type=duration,
-    default="2m",
+    default=f"{START_TIMEOUT_S:g}s",
     show_default=True,
     envvar="DOCKWRIGHT_START_TIMEOUT",
     help="How long each service may take to become ready.",
 )
+
+
+def runs_option(least: int, default: int, purpose: str) -> Callable[[Command], Command]:
+    """Return the option ``--runs``: how many of the latest recorded runs a command uses.
+
+    Args:
+        least: the smallest number.
+        default: the number without the option.
+        purpose: what the command does with them, such as ``to search``.
+    """
+    return click.option(
+        "--runs",
+        "most_runs",
+        type=click.IntRange(min=least),
+        default=default,
+        show_default=True,
+        help=f"How many of the latest recorded runs {purpose}.",
+    )
 
 
 def running_units(stack: Stack) -> set[str]:

@@ -188,9 +188,9 @@ Examples:
 def runs() -> None:
     """Show, compare, export and delete recorded runs: the times of each test, fixture and stack.
 
-    Test runs that use a stack are recorded automatically; see the setting dockwright_record. The
-    last 200 runs of a project are kept for 90 days. Set DOCKWRIGHT_CACHE_DIR to store them
-    elsewhere.
+    Test runs that use a stack are recorded automatically. The settings dockwright_record,
+    dockwright_record_runs and dockwright_record_days change which runs, how many, and for how long.
+    Set DOCKWRIGHT_CACHE_DIR to store them elsewhere.
     """
 
 

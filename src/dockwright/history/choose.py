@@ -14,7 +14,7 @@ from dockwright.recording import StoredRun
 LAST = "last"
 """The name of the newest run; ``last~1`` is the one before it."""
 
-MOST_RUNS = 3
+BRANCH_RUNS = 3
 """How many of the newest runs stand for a branch or a revision."""
 
 _SHORTEST_REVISION = 4
@@ -81,12 +81,12 @@ def runs_named(
         found = others[:1]
     else:
         found = (
-            [run for run in others if run.branch == name][:MOST_RUNS]
+            [run for run in others if run.branch == name][:BRANCH_RUNS]
             or _by_id(others, name)
-            or _by_revision(others, name)[:MOST_RUNS]
+            or _by_revision(others, name)[:BRANCH_RUNS]
         )
     if not found and known and (revision := revision_of(name)):
-        found = [run for run in others if run.revision == revision][:MOST_RUNS]
+        found = [run for run in others if run.revision == revision][:BRANCH_RUNS]
         name = f"{name} ({revision[:_SHOWN_REVISION]})"
     if not found:
         raise UsageError(_nothing(known, name, besides), hint=_hint(known))

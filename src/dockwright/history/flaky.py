@@ -15,7 +15,7 @@ from dockwright.recording import RunRecord, RunStore, StoredRun, TestRecord
 Cause: TypeAlias = Literal["order", "stack", "worker", "load", "random"]
 """What is different when a test fails; ``random``: nothing that is recorded."""
 
-MOST_RUNS = 50
+FLAKY_RUNS = 50
 """How many of the latest runs are read."""
 
 _RARE = 0.01
@@ -79,7 +79,7 @@ class FlakyTest:
         return self.failed / self.attempts
 
 
-def flaky_tests(store: RunStore, most_runs: int = MOST_RUNS) -> list[FlakyTest]:
+def flaky_tests(store: RunStore, most_runs: int = FLAKY_RUNS) -> list[FlakyTest]:
     """Return the tests that passed and failed at one revision in the latest runs, worst first.
 
     Runs with uncommitted changes do not count, and neither do runs without a revision.

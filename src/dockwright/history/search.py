@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from dockwright.history.choose import MOST_RUNS, alike, runs_named
+from dockwright.history.choose import BRANCH_RUNS, alike, runs_named
 from dockwright.history.comparison import Comparison, compare_runs
 from dockwright.history.explain import likely_part
 from dockwright.history.measures import Limits, Measure
@@ -15,7 +15,7 @@ from dockwright.history.series import Series, read
 from dockwright.history.statistics import accepted, begin_of_change, chance_of_growth
 from dockwright.recording import RunRecord, RunStore, StoredRun
 
-WINDOW = 60
+SEARCHED_RUNS = 60
 """How many of the latest runs are looked at."""
 
 _EXPLAINED = 20
@@ -98,7 +98,7 @@ class Search:
     """
 
     branch: str = ""
-    window: int = WINDOW
+    window: int = SEARCHED_RUNS
     limits: Limits = field(default_factory=Limits)
 
 
@@ -143,7 +143,7 @@ def regressions_against(
         return None
     later = known[:1]
     if known[0].revision and not known[0].dirty:
-        later = [run for run in known if run.revision == known[0].revision][:MOST_RUNS]
+        later = [run for run in known if run.revision == known[0].revision][:BRANCH_RUNS]
     earlier = runs_named(known, base, besides={run.id for run in later})
     result = compare_runs(store, known, (earlier, later), limits)
     return replace(result, changes=[each for each in result.changes if each.slower])

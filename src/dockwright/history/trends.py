@@ -9,11 +9,14 @@ from statistics import median
 
 from dockwright.errors import UsageError
 from dockwright.history.choose import alike
-from dockwright.history.flaky import MOST_RUNS, FlakyTest, flaky_tests
+from dockwright.history.flaky import FLAKY_RUNS, FlakyTest, flaky_tests
 from dockwright.history.measures import Limits, Measure
 from dockwright.history.search import Regressions, regressions_in
 from dockwright.history.series import Series, read
 from dockwright.recording import RunRecord, RunStore, StoredRun
+
+TREND_RUNS = 200
+"""How many of the latest runs a trend shows."""
 
 _MOST_SHOWN = 30
 
@@ -81,7 +84,7 @@ def trend(
     store: RunStore,
     tests: Sequence[str] = (),
     *,
-    window: int = 200,
+    window: int = TREND_RUNS,
     branch: str | None = None,
     limits: Limits | None = None,
 ) -> Trend:
@@ -119,7 +122,7 @@ def trend(
         _weeks(store, runs),
         _named(series, tests) if tests else _shown(series, slower),
         found,
-        flaky_tests(store, min(window, MOST_RUNS)),
+        flaky_tests(store, min(window, FLAKY_RUNS)),
     )
 
 

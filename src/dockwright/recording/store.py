@@ -23,6 +23,7 @@ from dockwright._files import locked
 from dockwright._text import counted
 from dockwright.errors import StoreError
 from dockwright.recording.record import RunRecord, TestRecord
+from dockwright.settings import RECORD_DAYS, RECORD_RUNS
 from dockwright.untrusted import json_value
 
 _DAY_S = 86_400.0
@@ -45,8 +46,8 @@ class StoreOptions:
         busy_s: how long to wait for other writers, in seconds.
     """
 
-    keep_days: int = 90
-    keep_runs: int = 200
+    keep_days: int = RECORD_DAYS
+    keep_runs: int = RECORD_RUNS
     busy_s: float = 5.0
 
 

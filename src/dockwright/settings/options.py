@@ -29,6 +29,9 @@ RESULTS = ("off", "use", "verify")
 REPORTS = (".html", ".trace.json", ".json", ".md")
 """The extensions of a report's file name, one for each format."""
 
+RECORD_DAYS, RECORD_RUNS = 90, 200
+"""How long and how many runs of a project stay recorded, if no setting says otherwise."""
+
 START_TIMEOUT_S = 120.0
 """How long a service may take to become ready, in seconds, if no setting says otherwise."""
 

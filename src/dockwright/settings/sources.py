@@ -17,6 +17,8 @@ from dockwright.settings.options import (
     POLL_CEILING_S,
     POLL_FIRST_S,
     PORT_MODES,
+    RECORD_DAYS,
+    RECORD_RUNS,
     START_TIMEOUT_S,
     Option,
 )
@@ -94,8 +96,8 @@ class Settings:
     shard: tuple[int, int] | None = None
     costs: Path | None = None
     record: str = "auto"
-    record_days: int = 90
-    record_runs: int = 200
+    record_days: int = RECORD_DAYS
+    record_runs: int = RECORD_RUNS
     fail_on_regression: bool = False
     results: str = "off"
     results_inputs: tuple[str, ...] = ()
