@@ -173,7 +173,7 @@ BAD = [
     Bad(
         "dependency",
         web("depends_on: [db]"),
-        "services.web.depends_on.db: there is no enabled serv",
+        "services.web.depends_on.db: no enabled service 'db'",
     ),
     Bad("self-dependency", web("depends_on: [web]"), "circular dependency: web -> web"),
     Bad(
