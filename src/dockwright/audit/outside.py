@@ -170,7 +170,7 @@ def _files(root: str) -> Iterator[tuple[str, os.stat_result]]:
         return
     pending = [root]
     while pending:
-        with suppress(OSError):  # it has gone meanwhile, or it is not ours to read
+        with suppress(OSError):  # it is gone, or this user may not read it
             for entry in os.scandir(pending.pop()):
                 with suppress(OSError):
                     if not entry.is_dir(follow_symlinks=False):

@@ -76,8 +76,8 @@ def build_key(request: BuildRequest, files: FileDigests, id_of: Callable[[str], 
             os.environ.get("DOCKER_DEFAULT_PLATFORM", ""),
         ],
     }
-    told = json.dumps(inputs, sort_keys=True).encode(errors="surrogateescape")
-    return hashlib.sha256(told).hexdigest()
+    content = json.dumps(inputs, sort_keys=True).encode(errors="surrogateescape")
+    return hashlib.sha256(content).hexdigest()
 
 
 class Builds:

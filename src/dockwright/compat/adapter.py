@@ -33,7 +33,7 @@ from dockwright.stack import COMPOSE_PROJECT
 from dockwright.stack.host_ports import PortMode
 
 _MOST_KINDS = 6
-"""So many different containers of one class have copies of their own in the pool. What a suite
+"""How many different containers of one class have stacks of their own in the pool. What a suite
 makes different in each test is never leased again: the next one takes its place."""
 
 
@@ -181,7 +181,8 @@ class Adapter:
                 self._declared[name] = (session, spec.digest)
             self._given[name] += 1
             given = self._given[name]
-        if given > 1 and given & (given - 1) == 0:  # whoever has come so often comes as often again
+        # At 2, 4, 8, ...: what was started so often will be started as often again.
+        if given > 1 and given & (given - 1) == 0:
             session.prepare({name: given})
         return name
 

@@ -1,4 +1,4 @@
-"""What is changed in pytest-databases: its services come from the pool, one of a name a process.
+"""What is changed in pytest-databases: its services come from the pool.
 
 Its ``DockerService`` runs containers through the Docker SDK, shares them by name, and stops every
 container of its label on the engine at the beginning and end of a run, whoever uses it. Here each

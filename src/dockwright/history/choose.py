@@ -68,7 +68,7 @@ def runs_named(
         known: all runs, newest first.
         name: ``last``, ``last~1``, a branch, a run's id or revision, or a prefix of one of these
             two.
-        besides: ids of runs that are not meant.
+        besides: ids of runs to leave out.
         revision_of: returns the revision that another name stands for; empty: none.
 
     Raises:

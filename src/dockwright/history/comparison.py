@@ -34,7 +34,7 @@ _DRAWS, _DRAWS_PER_MEASURE = 2000, 25
 """Enough that one change among all measures can be certain: 1 / 25 per measure is below 5 %."""
 
 _MACHINE_SPREADS = 4
-"""So many spreads of the earlier runs' factors are a change of the machine."""
+"""A change of the machine is at least this many spreads of the earlier runs' factors."""
 
 _EXPLAINED = 20
 

@@ -19,10 +19,10 @@ FLAKY_RUNS = 50
 """How many of the latest runs are read."""
 
 _RARE = 0.01
-"""A difference is a cause if chance makes as clear a one in less than 1 % of such tests."""
+"""A difference is a cause if chance produces one as clear in less than 1 % of such tests."""
 
 _LOADED = 1.25
-"""A loaded run: tests take so many times as long as they usually do."""
+"""A run is loaded if its tests take this many times as long as they usually do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ SEARCHED_RUNS = 60
 """How many of the latest runs are looked at."""
 
 _EXPLAINED = 20
-"""For so many findings the likely part is looked up in the records."""
+"""For how many findings the likely part is looked up in the records."""
 
 _AROUND = 3
 """Runs on each side of a change whose records are compared to find the likely part."""

@@ -41,7 +41,7 @@ class _Look:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to look; fires when this plugin is registered, in each process that uses a stack."""
+    """Start looking; fires when this plugin is registered, in each process that uses a stack."""
     with surviving(config, "look at what tests leave"):
         run = config.stash[RUN]
         run.auditor = Auditor(config, run)

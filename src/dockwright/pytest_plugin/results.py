@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from dockwright.settings import Settings
 
 _SHARE = 0.05
-"""How many of the tests that it would reuse ``verify`` runs."""
+"""The part of the tests whose results it could reuse that ``verify`` runs."""
 
 _MOST_ENVIRONMENTS = 5
-"""So many other environments are looked through for results."""
+"""How many other environments are searched for results."""
 
 _FIXTURES = ("docker_client", "artifacts")
-"""Fixtures with which a test does to the engine what no key can stand for."""
+"""Fixtures with which a test may change the engine in ways that no key covers."""
 
 NEW = "no saved result"
 
@@ -103,7 +103,7 @@ def _why_off(given: Mapping[str, object], settings: Settings) -> str:
 def start(
     config: pytest.Config, arguments: argparse.Namespace, settings: Settings, *, runs_tests: bool
 ) -> None:
-    """Begin to trace, before anything of the project is imported.
+    """Start tracing, before anything of the project is imported.
 
     Args:
         config: of this process.
@@ -256,8 +256,8 @@ class ResultsRun:
                 if file and hasattr(plugin, "dockwright_seed"):
                     name = os.path.realpath(file).removeprefix(f"{self.root}/")
                     self.recorder.seeds.add(name)
-        told = None if seed is None else seed.key.digest if seed.key.lasting else UNKNOWN
-        return StackStates(self.run.settings, self._environ, self._connected, told or "")
+        stands_for = None if seed is None else seed.key.digest if seed.key.lasting else UNKNOWN
+        return StackStates(self.run.settings, self._environ, self._connected, stands_for or "")
 
     def _connected(self) -> Engine:
         if self._engine is None:

@@ -58,7 +58,7 @@ class Reuse:
     ) -> Generator[pytest.TestReport]:
         result = item.stash[RESULT]
         ago = age(time.time() - result.made)
-        told = {"seconds": result.seconds, "age": ago}
+        saved = {"seconds": result.seconds, "age": ago}
         note = f"reused: it passed {ago} ago, and nothing that it depends on has changed since"
         for when in ("setup", "call"):
             report = pytest.TestReport(
@@ -70,14 +70,14 @@ class Reuse:
                 when=when,
                 user_properties=[("dockwright_result", note)],
             )
-            setattr(report, _REUSED, told)
+            setattr(report, _REUSED, saved)
             yield report
         # What earlier tests set up, and the next one does not use, is torn down here.
         state = item.session._setupstate  # noqa: SLF001 - runtest_teardown wants a test that ran
         call = pytest.CallInfo.from_call(lambda: state.teardown_exact(nextitem), when="teardown")
         last: pytest.TestReport = pytest.TestReport.from_item_and_call(item, call)
         last.user_properties = [("dockwright_result", note)]
-        setattr(last, _REUSED, told)
+        setattr(last, _REUSED, saved)
         yield last
 
 
@@ -202,19 +202,19 @@ class Count:
         self, report: pytest.TestReport
     ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
         """Give reused results a word of their own."""
-        told = getattr(report, _REUSED, None)
-        if told is None or report.failed:
+        saved = getattr(report, _REUSED, None)
+        if saved is None or report.failed:
             return None
         if report.when != "call":
             return "", "", ""
-        return "reused", "=", (f"REUSED ({told['age']} ago)", {"green": True})
+        return "reused", "=", (f"REUSED ({saved['age']} ago)", {"green": True})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count."""
         results = self._results
-        if (told := getattr(report, _REUSED, None)) is not None and report.when == "call":
+        if (saved := getattr(report, _REUSED, None)) is not None and report.when == "call":
             results.reused += 1
-            results.saved_s += told["seconds"]
+            results.saved_s += saved["seconds"]
         if (why := getattr(report, _RAN, None)) is not None:
             results.ran[why] += 1
             results.verified += why == "verified"
@@ -224,8 +224,8 @@ class Count:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Count what a worker of xdist could not save."""
-        told = getattr(node, "workeroutput", {}).get(_WORKER_SKIPPED, {})
-        self._results.not_saved.update(told)
+        reasons = getattr(node, "workeroutput", {}).get(_WORKER_SKIPPED, {})
+        self._results.not_saved.update(reasons)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

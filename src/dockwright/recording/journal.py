@@ -64,10 +64,10 @@ class StackTimeline:
             StackRecord(
                 project,
                 names.get(project, ""),
-                tuple(sorted(mine, key=_began)),
+                tuple(sorted(own, key=_began)),
                 units.get(project, ()),
             )
-            for project, mine in found.items()
+            for project, own in found.items()
         )
 
 

@@ -273,14 +273,14 @@ class Recorder:
 
 def own_use() -> dict[str, int | float | None]:
     """Return it by the names that `WorkerRecord` has for it."""
-    mine = resource.getrusage(resource.RUSAGE_SELF)
+    own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     storage = _storage()
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, on macOS bytes
     return {
-        "cpu_s": mine.ru_utime + mine.ru_stime,
+        "cpu_s": own.ru_utime + own.ru_stime,
         "children_cpu_s": children.ru_utime + children.ru_stime,
-        "peak_memory_bytes": mine.ru_maxrss * unit,
+        "peak_memory_bytes": own.ru_maxrss * unit,
         "read_bytes": storage.get("read_bytes"),
         "written_bytes": storage.get("write_bytes"),
     }

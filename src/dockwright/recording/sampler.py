@@ -164,7 +164,7 @@ class Sampler:
                         _unit(subject, self._known[subject])
                     )
             self._known = {each: known for each, known in self._known.items() if each in living}
-        return tuple(samples), {project: tuple(mine) for project, mine in units.items()}
+        return tuple(samples), {project: tuple(own) for project, own in units.items()}
 
     def _run(self) -> None:
         while not self._ended:

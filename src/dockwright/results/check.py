@@ -144,12 +144,12 @@ class Present:
         path = self.root / pattern
         matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
         files = [f for each in matches for f in (each.rglob("*") if each.is_dir() else [each])]
-        told = [
+        known = [
             f"{os.path.relpath(file, self.root)}\0{self.file(str(file))}"
             for file in sorted({*files})
             if file.is_file()
         ]
-        return digest("\0".join(told))
+        return digest("\0".join(known))
 
     def variables(self, code: Mapping[str, tuple[str, list[int] | None]]) -> dict[str, str]:
         """Return hashes of the environment variables that code may read.

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from dockwright.results.stacks import StackStates
 
 _MOST_PENDING = 200
-"""So many tests are traced before their results are saved."""
+"""How many tests are traced before their results are saved."""
 
 _CLOCK_NS = 10_000_000
-"""The clock by which files are stamped may be late by this much."""
+"""How late the clock of file times may be."""
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class Recorder:
         self._loaded: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start to trace and to watch; as early as possible."""
+        """Start tracing and watching; to be called as early as possible."""
         self.loaded_before = loaded_names()
         self._note_imports(OUTSIDE)
         self.trace.start()

@@ -25,10 +25,10 @@ FORMAT = 2
 """Of an entry; entries of another one are not read."""
 
 MOST_BYTES = 200 << 20
-"""The results of one project may use this much; the least recently used ones go first."""
+"""How much the results of one project may use; then the least recently used are removed."""
 
 LONGEST_UNUSED_S = 30 * 86400.0
-"""A result that was not used for so long is removed."""
+"""How long a result is kept without being used."""
 
 _MOST_ENTRY_BYTES = 4 << 20
 _ENVIRONMENT = re.compile("[0-9a-f]{32}")
@@ -111,14 +111,14 @@ class ResultStore:
         known = self.uses(environment)
         merged = known.added(uses) if known else uses
         if merged != known:
-            told = {
+            values = {
                 "base": merged.base,
                 "contents": dict(merged.contents),
                 "loaded": sorted(merged.loaded),
                 "everywhere": sorted(merged.everywhere),
                 "words": {name: sorted(words) for name, words in merged.words.items()},
             }
-            self._write(self._uses_file(environment), _wrapped(told))
+            self._write(self._uses_file(environment), _wrapped(values))
 
     def uses(self, environment: str) -> Uses | None:
         """Return what the tests of an environment used; None: it is unknown."""

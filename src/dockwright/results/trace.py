@@ -35,7 +35,7 @@ class CodeTrace:
         self._tracer: object = None
 
     def start(self) -> None:
-        """Start to trace."""
+        """Start tracing."""
         from testmon.testmon_core import TestmonCollector
 
         self._collector = TestmonCollector(str(self._root))
@@ -76,7 +76,7 @@ class CodeTrace:
         self._tracer = sys.gettrace()
 
     def close(self) -> None:
-        """Stop to trace."""
+        """Stop tracing."""
         if self._collector is not None:
             self._collector.close()
 

@@ -53,8 +53,8 @@ class Entries:
             self._lost = True
             return
         for event in late:
-            mine = event.attributes.get(COMPOSE_PROJECT) == self._project
-            if mine and event.type == "container" and event.action.partition(":")[0] in _ACTIONS:
+            is_own = event.attributes.get(COMPOSE_PROJECT) == self._project
+            if is_own and event.type == "container" and event.action.partition(":")[0] in _ACTIONS:
                 self._take(event)
 
     def entered(self, container: str, details: Document) -> bool:

@@ -62,7 +62,7 @@ class WorldEngine:
         finally:
             os._exit(127)
 
-    def obituary(self, code: int) -> str:
+    def why_ended(self, code: int) -> str:
         """Return why the world ends with its engine, with the end of the engine's log."""
         size = os.fstat(self._log).st_size
         text = os.pread(self._log, _SHOWN_BYTES, max(0, size - _SHOWN_BYTES))

@@ -95,7 +95,7 @@ def sweep(worlds: Path) -> list[str]:
 
 
 def _detach(kept: set[int]) -> None:
-    """Hold nothing that others wait for: no terminal, no pipe; and die of nothing by chance."""
+    """Close the terminal and the pipes that others wait for, and ignore signals."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)

@@ -322,7 +322,7 @@ class _Inside:
             if pid == command:
                 return exit_code(status)
             if self._engine and pid == self._engine.pid:
-                say(self._engine.obituary(exit_code(status)))
+                say(self._engine.why_ended(exit_code(status)))
                 return 1
 
 

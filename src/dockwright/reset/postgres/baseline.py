@@ -95,7 +95,7 @@ class Baseline:
     Attributes:
         version: of the server, as in ``server_version_num``.
         names: the shared catalogs that it has.
-        glance: what it looks like as long as nobody writes to it.
+        quick_state: what it looks like as long as nobody writes to it.
         survey: the rest; its `databases` are as they were before anything was done to them.
         settings: a hash of the settings that only the server's files and command line change.
         altered: what ALTER SYSTEM had set: name and value, quoted.
@@ -108,7 +108,7 @@ class Baseline:
 
     version: int
     names: list[str]
-    glance: QuickState
+    quick_state: QuickState
     survey: FullState
     settings: str
     altered: list[list[str]]
@@ -198,11 +198,11 @@ def capture(access: Access, session: PostgresSession, version: int) -> Baseline:
         session.run(*catalogs.detach([copy.template.oid for copy in kept.values()]))
     finally:
         transaction, position = _reopen(session, [each.oid for each in databases])
-    glance = replace(QuickState.take(session), next_transaction=transaction + 1, locks=0)
+    quick_state = replace(QuickState.take(session), next_transaction=transaction + 1, locks=0)
     return Baseline(
         version=version,
         names=names,
-        glance=glance,
+        quick_state=quick_state,
         survey=before,
         settings=session.ask(SETTINGS),
         altered=session.ask(ALTERED_SETTINGS),

@@ -64,7 +64,7 @@ def explain(
     cluster: Cluster,
     baseline: Baseline,
     restoration: Restoration,
-    glance: QuickState,
+    quick_state: QuickState,
     touched: Mapping[int, Blocks],
 ) -> list[Trace]:
     """Return what a test did to a cluster that is about to be restored.
@@ -73,13 +73,13 @@ def explain(
         cluster: the dirty cluster.
         baseline: what it was.
         restoration: what will bring it back.
-        glance: what it looked like a moment ago.
+        quick_state: what it looked like a moment ago.
         touched: the blocks that were written to, by the OID of their database, where that is known.
     """
     traces = [
-        *(_idle_sessions(cluster) if glance.locks else ()),
+        *(_idle_sessions(cluster) if quick_state.locks else ()),
         *_shared(cluster, baseline, restoration.survey),
-        *_outside(cluster, baseline, restoration.survey, glance),
+        *_outside(cluster, baseline, restoration.survey, quick_state),
     ]
     for name, kept in restoration.changed.items():
         if restoration.survey.databases.get(name) is not None:
@@ -113,16 +113,16 @@ def _then(baseline: Baseline, name: str) -> str | None:
 
 
 def _outside(
-    cluster: Cluster, baseline: Baseline, now: FullState, glance: QuickState
+    cluster: Cluster, baseline: Baseline, now: FullState, quick_state: QuickState
 ) -> Iterator[Trace]:
     """Return what was changed about the server and its databases, not inside of them."""
-    was = baseline.glance
-    if glance.altered != was.altered:
+    was = baseline.quick_state
+    if quick_state.altered != was.altered:
         yield from _settings(cluster, baseline)
-    if glance.files != was.files:
+    if quick_state.files != was.files:
         yield Trace("configuration files", "", "changed")
-    yield from _compared("replication slot", was.slots, glance.slots)
-    yield from _compared("replication origin", was.origins, glance.origins)
+    yield from _compared("replication slot", was.slots, quick_state.slots)
+    yield from _compared("replication origin", was.origins, quick_state.origins)
     for name, database in now.prepared:
         yield Trace("prepared transaction", name, f"in database {database}")
     if now.subscriptions:

@@ -214,8 +214,8 @@ class History:
         self.is_kept = self.is_kept and kept_from == self._kept_from
         self.is_long = log_bytes > _MOST_LOG_BYTES
         relations: dict[bool, dict[int, dict[int, list[int]]]] = {False: {}, True: {}}
-        for database, file, mine, blocks in answer["relations"]:
-            relations[mine].setdefault(database, {})[file] = blocks
+        for database, file, is_own, blocks in answer["relations"]:
+            relations[is_own].setdefault(database, {})[file] = blocks
         unknown = {
             each
             for each in answer["others"]

@@ -23,7 +23,7 @@ class Restoration:
     Args:
         cluster: the dirty cluster.
         baseline: what it was; it learns where its databases are afterwards.
-        glance: what it looked like a moment ago.
+        quick_state: what it looked like a moment ago.
         last: what the cluster looked like when it was last clean.
 
     Attributes:
@@ -33,17 +33,17 @@ class Restoration:
     """
 
     def __init__(
-        self, cluster: Cluster, baseline: Baseline, glance: QuickState, last: QuickState
+        self, cluster: Cluster, baseline: Baseline, quick_state: QuickState, last: QuickState
     ) -> None:
         self._cluster = cluster
         self._session = cluster.session
         self._baseline = baseline
-        self._glance = glance
+        self._quick_state = quick_state
         # What a server counts is sure only as long as it runs.
-        self._restarted = glance.server != last.server
-        self._loaded = glance.loaded != last.loaded  # also by a restart
+        self._restarted = quick_state.server != last.server
+        self._loaded = quick_state.loaded != last.loaded  # also by a restart
         self.reloaded = False
-        self._crashed = glance.statistics != last.statistics
+        self._crashed = quick_state.statistics != last.statistics
         self.survey = FullState.take(
             cluster.session, version=baseline.version, names=baseline.names
         )
@@ -67,8 +67,8 @@ class Restoration:
         self._check()
         databases, slots, origins = (
             self.survey.databases,
-            self._glance.slots,
-            self._glance.origins,
+            self._quick_state.slots,
+            self._quick_state.origins,
         )
         dirty = [each for each in databases.values() if self._is_dirty(each)]
         self._cluster.roll_back_prepared(self.survey.prepared)
@@ -77,18 +77,18 @@ class Restoration:
                 self._drop_spare(kept)
                 make_spare(self._cluster, kept)
         self._cluster.shut([each.oid for each in dirty])
-        self._cluster.drop_slots(slots.keys() - self._baseline.glance.slots.keys())
-        self._cluster.drop_origins(origins.keys() - self._baseline.glance.origins.keys())
+        self._cluster.drop_slots(slots.keys() - self._baseline.quick_state.slots.keys())
+        self._cluster.drop_origins(origins.keys() - self._baseline.quick_state.origins.keys())
         next_transaction = self._swap(dirty)
-        if origins != self._baseline.glance.origins:
-            self._cluster.advance_origins(self._baseline.glance.origins)
+        if origins != self._baseline.quick_state.origins:
+            self._cluster.advance_origins(self._baseline.quick_state.origins)
         self._restore_settings()
         return replace(
-            self._baseline.glance,
+            self._baseline.quick_state,
             next_transaction=next_transaction,
-            server=self._glance.server,
-            statistics=self._glance.statistics,
-            loaded=self._glance.loaded,
+            server=self._quick_state.server,
+            statistics=self._quick_state.statistics,
+            loaded=self._quick_state.loaded,
         )
 
     def _drop_spare(self, kept: DatabaseSnapshot) -> None:
@@ -108,11 +108,11 @@ class Restoration:
         now, then = self.survey, self._baseline.survey
         if self._restarted and self._crashed and self._baseline.has_unlogged:
             raise StackBrokenError("it crashed, which emptied its unlogged tables")
-        if self._glance.files != self._baseline.glance.files:
+        if self._quick_state.files != self._baseline.quick_state.files:
             raise StackBrokenError(
                 "its configuration files, or what lies beside them, were changed"
             )
-        if missing := self._baseline.glance.slots.keys() - self._glance.slots.keys():
+        if missing := self._baseline.quick_state.slots.keys() - self._quick_state.slots.keys():
             raise StackBrokenError(f"replication slots are missing: {', '.join(missing)}")
         if now.subscriptions:
             raise StackBrokenError("a subscription was made")
@@ -161,10 +161,10 @@ class Restoration:
 
         A setting may also have been altered, loaded, and reset in the file alone.
         """
-        altered = self._glance.altered != self._baseline.glance.altered
+        altered = self._quick_state.altered != self._baseline.quick_state.altered
         if altered:
             self._cluster.alter_system(self._baseline.altered)
-            if QuickState.take(self._session).altered != self._baseline.glance.altered:
+            if QuickState.take(self._session).altered != self._baseline.quick_state.altered:
                 raise StackBrokenError("what ALTER SYSTEM did could not be undone")
         if altered or self._loaded:
             self._cluster.reload()

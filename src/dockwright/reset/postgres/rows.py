@@ -143,11 +143,13 @@ class RowRestoration:
         self._history = history
         self._crowded: dict[str, list[str]] = {}  # tables to tidy, by database
 
-    def run(self, glance: QuickState, *, last: QuickState, likely: set[str]) -> QuickState | None:
+    def run(
+        self, quick_state: QuickState, *, last: QuickState, likely: set[str]
+    ) -> QuickState | None:
         """Try it.
 
         Args:
-            glance: what the cluster looked like a moment ago.
+            quick_state: what the cluster looked like a moment ago.
             last: what it looked like when it was last clean.
             likely: the databases that will probably have to be entered; replaced by those that
                 were.
@@ -159,7 +161,10 @@ class RowRestoration:
         Raises:
             ConnectionLostError: the server is gone.
         """
-        if glance.locks or replace(glance, next_transaction=last.next_transaction) != last:
+        if (
+            quick_state.locks
+            or replace(quick_state, next_transaction=last.next_transaction) != last
+        ):
             return None
         with self._visits:
             self._visits.expect(likely)

@@ -81,7 +81,7 @@ class PostgresReset:
             if self._history is not None and self._baseline.has_unlogged:
                 self._history.forget(self._session)  # the log does not tell of them
                 self._history = None
-            self._clean, self._counted = self._baseline.glance, True
+            self._clean, self._counted = self._baseline.quick_state, True
             self._spares_wanted = {
                 kept.original
                 for kept in self._baseline.kept.values()
@@ -122,8 +122,8 @@ class PostgresReset:
 
     def _bring_back(self) -> bool:
         self.undone = []
-        session, glance = self._look()
-        if self._counted and self._baseline.leaves_traces and glance == self._clean:
+        session, quick_state = self._look()
+        if self._counted and self._baseline.leaves_traces and quick_state == self._clean:
             return False
         cluster = Cluster(self._access, session)
         touched: Mapping[int, Blocks] = {}
@@ -131,25 +131,25 @@ class PostgresReset:
             rows = RowRestoration(
                 self._visits, session, self._baseline, self._history, curious=self.curious
             )
-            clean = rows.run(glance, last=self._clean, likely=self._likely)
+            clean = rows.run(quick_state, last=self._clean, likely=self._likely)
             if clean is not None:
                 self._clean, self.undone = clean, rows.traces
                 return False
             touched = rows.touched
             self._visits.end()
             self._drop_trash(session)
-        restoration = Restoration(cluster, self._baseline, glance, last=self._clean)
+        restoration = Restoration(cluster, self._baseline, quick_state, last=self._clean)
         if self.curious:
-            self.undone = explain(cluster, self._baseline, restoration, glance, touched)
-            wrote = glance.next_transaction != self._clean.next_transaction
+            self.undone = explain(cluster, self._baseline, restoration, quick_state, touched)
+            wrote = quick_state.next_transaction != self._clean.next_transaction
             if wrote and not touched and not self.undone:
                 self.undone = [Trace("rows", "", "perhaps changed", certain=False)]
         self._clean = restoration.run()
         self._counted = True
         if restoration.reloaded:  # each process has a time of its own at which it was told
             self._disconnect()
-            session, glance = self._look()
-            self._clean = replace(self._clean, loaded=glance.loaded)
+            session, quick_state = self._look()
+            self._clean = replace(self._clean, loaded=quick_state.loaded)
         if self._history is not None:
             self._history.start_at(restoration.position)
             if not self._history.is_kept:

@@ -91,7 +91,7 @@ def pytest_xdist_setupnodes(config: Any, specs: Any) -> None:
 
 
 def pytest_report_header(config: Any) -> str | None:
-    """Say what the tests of this run have for themselves."""
+    """Print what is separated for the tests of this run."""
     return f"dockwright: {os.environ.get(plan.SUMMARY)}" if _applies(config) else None
 
 
