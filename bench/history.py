@@ -17,7 +17,7 @@ from bench.plugin_cost import clean_environment
 from bench.recorded_shop import Simulation, shop, spread
 from bench.results import Row, Spread, Target, value
 from dockwright.history.comparison import Sides, compare_series
-from dockwright.history.measures import Limits, Measure
+from dockwright.history.measures import Measure, Thresholds
 from dockwright.history.search import search_series
 from dockwright.history.series import Series
 from dockwright.paths import project_hash, runs_file
@@ -80,7 +80,7 @@ def _planted(size: float, seeds: Sequence[int]) -> Iterator[Row]:
 
 
 def _by_search(series: Series) -> set[str]:
-    return {each.measure.name for each in search_series(series, Limits()).found}
+    return {each.measure.name for each in search_series(series, Thresholds()).found}
 
 
 def _by_t_test(series: Series) -> set[str]:
@@ -88,7 +88,7 @@ def _by_t_test(series: Series) -> set[str]:
     found = set()
     for measure, after, before in _ends(series, _AFTER):
         means = statistics.fmean(before), statistics.fmean(after)
-        if not Limits().matters(measure, *map(math.exp, means)):
+        if not Thresholds().matters(measure, *map(math.exp, means)):
             continue
         parts = [statistics.variance(each) / len(each) for each in (before, after)]
         freedom = sum(parts) ** 2 / sum(
@@ -143,7 +143,7 @@ def _equal_runs() -> Row:
     for _ in range(_PAIRS):
         sides = dice.sample(range(len(series.runs)), 2)
         others = [at for at in range(len(series.runs)) if at not in sides]
-        result = compare_series(series, Sides(sides[:1], sides[1:], others), Limits())
+        result = compare_series(series, Sides(sides[:1], sides[1:], others), Thresholds())
         findings += bool(result.changes or result.machine)
     what = f"comparisons with a finding, of {_PAIRS} of equal recorded runs of the shop"
     return value(_NAME, what, "", [findings], at_most=_PAIRS * 0.05)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.audit import EngineRequests, ProcessState
-from dockwright.audit.process import Request
+from dockwright.audit.process import EngineRequest
 
 
 def changes(begin: ProcessState, end: ProcessState, after: ProcessState) -> list[str]:
@@ -88,13 +88,13 @@ def test_requests_to_an_engine_are_noted(client: http.client.HTTPConnection) -> 
         client.request("POST", path, body)
         client._HTTPConnection__state = "Idle"  # type: ignore[attr-defined]
     assert requests.take() == [
-        Request("container", "box"),
-        Request("container"),
-        Request("network", "net"),
-        Request("volume", "data"),
+        EngineRequest("container", "box"),
+        EngineRequest("container"),
+        EngineRequest("network", "net"),
+        EngineRequest("volume", "data"),
     ]
     subprocess.run([sys.executable, "-c", ""], check=True)
     assert requests.take() == []
     with suppress(OSError):
         subprocess.run(["docker", "version"], check=False, capture_output=True)
-    assert requests.take() == [Request()]
+    assert requests.take() == [EngineRequest()]

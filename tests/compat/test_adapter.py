@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from dockwright.compat.adapter import Adapter
-from dockwright.compat.container_spec import Request
+from dockwright.compat.container_spec import ContainerRequest
 from dockwright.errors import LeaseError
 from dockwright.model import Requirement
 from dockwright.pool.lease import Lease, LeaseInfo
@@ -74,8 +74,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path)
 
 
-def redis(**environment: str) -> Request:
-    return Request("redis:7", {"ports": {"6379": None}, "environment": environment})
+def redis(**environment: str) -> ContainerRequest:
+    return ContainerRequest("redis:7", {"ports": {"6379": None}, "environment": environment})
 
 
 def test_equal_containers_become_copies_of_one_stack(host: Host) -> None:

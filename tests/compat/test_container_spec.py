@@ -12,9 +12,9 @@ import pytest
 from docker.types import Healthcheck, Ulimit
 
 from dockwright.compat.container_spec import (
+    ContainerRequest,
     ContainerSpec,
     NotLeasableError,
-    Request,
     container_spec,
     service_name,
 )
@@ -25,7 +25,7 @@ PORTS: dict[str, Any] = {"8080": None}
 
 
 def spec_of(image: str = "busybox:1", **arguments: Any) -> ContainerSpec:
-    return container_spec(Request(image, {"ports": PORTS, **arguments}), "box")
+    return container_spec(ContainerRequest(image, {"ports": PORTS, **arguments}), "box")
 
 
 def loaded(tmp_path: Path, spec: ContainerSpec) -> ServiceSpec:
@@ -145,7 +145,7 @@ def test_a_database_leaves_its_network_to_the_lease() -> None:
 
 def test_files_that_are_copied_into_it_are_part_of_it(tmp_path: Path) -> None:
     files = (("/", tar_of(**{"etc/a.conf": b"x = ${X}\n"})), ("/init/", tar_of(b=b"b")))
-    spec = container_spec(Request("busybox:1", {"ports": PORTS}, files), "box")
+    spec = container_spec(ContainerRequest("busybox:1", {"ports": PORTS}, files), "box")
     service = loaded(tmp_path, spec)
     assert [(each.target, each.content, each.mode) for each in service.files] == [
         ("/etc/a.conf", "x = ${X}\n", 0o640),
@@ -158,7 +158,9 @@ def test_a_container_with_an_empty_or_binary_file_is_not_leased(
     content: bytes,
 ) -> None:
     with pytest.raises(NotLeasableError, match=r"a file that is empty or not text \(b\)"):
-        container_spec(Request("busybox:1", {"ports": PORTS}, (("/", tar_of(b=content)),)), "box")
+        container_spec(
+            ContainerRequest("busybox:1", {"ports": PORTS}, (("/", tar_of(b=content)),)), "box"
+        )
 
 
 @pytest.mark.parametrize(

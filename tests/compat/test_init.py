@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dockwright.cli.app import dockwright
 from dockwright.cli.errors import run
-from dockwright.compat.container_spec import Request
+from dockwright.compat.container_spec import ContainerRequest
 from dockwright.compat.record import StartedContainers
 from dockwright.compose import LoadOptions, load
 
@@ -25,7 +25,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(root: Path, run: str, image: str, kind: str = "DockerContainer", **more: object) -> None:
-    StartedContainers(root, run).add(Request(image, {"ports": {"80": None}, **more}), kind)
+    StartedContainers(root, run).add(ContainerRequest(image, {"ports": {"80": None}, **more}), kind)
 
 
 def test_init_writes_the_containers_of_the_last_run(root: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dockwright.engine import Engine, parallel
 from dockwright.engine.containers import usual_status
-from dockwright.engine.inside import Ground, HostInside, received
+from dockwright.engine.inside import DataDirectory, HostInside, received
 from dockwright.errors import (
     ConflictError,
     EngineError,
@@ -250,7 +250,7 @@ def test_the_layers_of_a_container_are_those_of_its_mount(
     details["GraphDriver"] = {"Name": "overlayfs", "Data": None}  # as the containerd store says
     inside = engine.inside(details)
     assert isinstance(inside, HostInside)
-    assert "/made" in inside.files(Ground())
+    assert "/made" in inside.files(DataDirectory())
 
 
 @pytest.mark.parametrize(

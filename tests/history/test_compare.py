@@ -11,7 +11,7 @@ import pytest
 from bench.recorded_shop import run_numbered, shop
 
 from dockwright.errors import UsageError
-from dockwright.history import Limits, compare, revision_by_git, runs_named
+from dockwright.history import Thresholds, compare, revision_by_git, runs_named
 from dockwright.history.comparison import Sides, compare_series
 from dockwright.report.comparison import comparison_remarks
 from tests._support.history.records import Suite, store_with
@@ -27,7 +27,7 @@ def test_recorded_runs_of_one_source_do_not_differ() -> None:
     for _ in range(PAIRS):
         a, b = dice.sample(range(len(series.runs)), 2)
         others = [at for at in range(len(series.runs)) if at not in (a, b)]
-        result = compare_series(series, Sides([a], [b], others), Limits())
+        result = compare_series(series, Sides([a], [b], others), Thresholds())
         findings += bool(result.changes or result.machine)
     assert findings <= max(1, 0.05 * PAIRS)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bench.recorded_shop import Simulation, shop
 
-from dockwright.history import Limits, Search, regressions, regressions_against
+from dockwright.history import Search, Thresholds, regressions, regressions_against
 from dockwright.history.search import search_series
 from tests._support.history.records import Suite, store_with
 from tests._support.sample import FULL
@@ -20,7 +20,7 @@ USUAL = Suite()
 @pytest.mark.parametrize("seed", SEEDS)
 def test_planted_regressions_are_found_within_five_runs(seed: int) -> None:
     simulation = Simulation(seed, spread=0.02, slower=20)
-    result = search_series(simulation.series(), Limits())
+    result = search_series(simulation.series(), Thresholds())
     found = {each.measure.name for each in result.found}
     assert len(found & simulation.planted_names()) >= 19
     assert len(found - simulation.planted_names()) <= 0.05 * len(found)
@@ -31,20 +31,20 @@ def test_planted_regressions_are_found_within_five_runs(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_slower_machine_is_one_finding(seed: int) -> None:
-    result = search_series(Simulation(seed, machine=0.15, after=8).series(), Limits())
+    result = search_series(Simulation(seed, machine=0.15, after=8).series(), Thresholds())
     assert result.found == []
     assert result.machine is not None
     assert 0.08 < result.machine.ratio < 0.25
 
 
 def test_recorded_runs_without_a_change_have_no_finding() -> None:
-    assert search_series(shop(), Limits()).found == []
+    assert search_series(shop(), Thresholds()).found == []
 
 
 def test_a_small_change_is_not_reported() -> None:
     simulation = Simulation(spread=0.005, tests=100, slower=10, ratio=0.05)
-    assert search_series(simulation.series(), Limits()).found == []
-    found = search_series(simulation.series(), Limits(ratio=0.01)).found
+    assert search_series(simulation.series(), Thresholds()).found == []
+    found = search_series(simulation.series(), Thresholds(ratio=0.01)).found
     assert len({each.measure.name for each in found} & simulation.planted_names()) >= 5
 
 

@@ -16,9 +16,9 @@ from dockwright.profile.analysis.advice import advise
 from dockwright.profile.analysis.commands import read_command
 from dockwright.profile.analysis.records import (
     Container,
+    EngineEvent,
     EngineFacts,
     Frame,
-    Happening,
     Probe,
     Process,
     Span,
@@ -237,13 +237,13 @@ def test_half_of_the_last_sleep_of_a_poll_counts_as_late(tmp_path: Path) -> None
 
 
 def test_engine_events_show_how_late_a_poll_was(tmp_path: Path) -> None:
-    facts = EngineFacts((Happening("container", "die", ID, 33.0),))
+    facts = EngineFacts((EngineEvent("container", "die", ID, 33.0),))
     seen = told(in_test(*polling(tmp_path)), facts=facts)
     assert seen == {"pytest": 20.0, "body": 59.0, "awaited": 12.0, "polling": 8.0, "engine": 1.0}
 
 
 def test_engine_events_do_not_show_when_a_log_line_came(tmp_path: Path) -> None:
-    facts = EngineFacts((Happening("container", "die", ID, 33.0),))
+    facts = EngineFacts((EngineEvent("container", "die", ID, 33.0),))
     assert told(in_test(*polling(tmp_path, "logs")), facts=facts)["polling"] == 5.0
 
 
@@ -254,7 +254,7 @@ def test_a_call_after_a_loop_is_not_part_of_the_poll(
     *_, sleep = polling(tmp_path)
     frames = (Frame(sleep.frames[0].file, line, "until"),)
     look = {"method": "GET", "path": f"/containers/{ID}/json", "status": 200}
-    facts = EngineFacts((Happening("container", "die", ID, 33.0),))
+    facts = EngineFacts((EngineEvent("container", "die", ID, 33.0),))
     seen = told(in_test(sleep, Span("engine", 41, 42, 1, frames, look)), facts=facts)
     assert seen["polling"] == late_s
 
@@ -262,8 +262,8 @@ def test_a_call_after_a_loop_is_not_part_of_the_poll(
 def test_a_health_interval_covers_the_polling_loop(tmp_path: Path) -> None:
     facts = EngineFacts(
         (
-            Happening("container", "start", ID, 15.0),
-            Happening("container", "health_status", ID, 36.0, detail="healthy"),
+            EngineEvent("container", "start", ID, 15.0),
+            EngineEvent("container", "health_status", ID, 36.0, detail="healthy"),
         ),
         {ID: Container(ID, "web", "busybox:1")},
         {ID: ((Probe(35.0, 35.9, good=True),),)},
@@ -275,8 +275,8 @@ def test_a_health_interval_covers_the_polling_loop(tmp_path: Path) -> None:
 def test_half_of_the_interval_after_a_failed_probe_is_lost() -> None:
     facts = EngineFacts(
         (
-            Happening("container", "start", ID, 10.0),
-            Happening("container", "health_status", ID, 31.0, detail="healthy"),
+            EngineEvent("container", "start", ID, 10.0),
+            EngineEvent("container", "health_status", ID, 31.0, detail="healthy"),
         ),
         probes={ID: ((Probe(20.0, 20.0, good=False), Probe(30.0, 31.0, good=True)),)},
     )
@@ -284,8 +284,8 @@ def test_half_of_the_interval_after_a_failed_probe_is_lost() -> None:
     assert (loss.begin, loss.end, loss.certain) == (25.0, 30.0, False)
 
 
-def _stop(signal: str, at_s: float) -> Happening:
-    return Happening("container", "kill", ID, at_s, detail=signal)
+def _stop(signal: str, at_s: float) -> EngineEvent:
+    return EngineEvent("container", "kill", ID, at_s, detail=signal)
 
 
 @pytest.mark.parametrize("killed", ["9", "SIGKILL"])
@@ -304,7 +304,7 @@ def test_stop_graces_of_other_containers_do_not_count() -> None:
 
 
 def test_a_stop_that_was_handled_has_no_grace() -> None:
-    died = Happening("container", "die", ID, 32.0)
+    died = EngineEvent("container", "die", ID, 32.0)
     assert not list(EngineFacts((_stop("15", 31.0), died, _stop("9", 38.0))).losses())
 
 
@@ -312,7 +312,7 @@ def test_a_stop_that_was_handled_has_no_grace() -> None:
     ("project", "cause"), [("mine", "compose"), ("somebody", "cleanup"), ("min", "cleanup")]
 )
 def test_a_cleanup_is_needless_if_its_project_has_nothing(project: str, cause: str) -> None:
-    facts = EngineFacts((Happening("container", "destroy", ID, 31.0, "mine-web-1", "", "mine"),))
+    facts = EngineFacts((EngineEvent("container", "destroy", ID, 31.0, "mine-web-1", "", "mine"),))
     argv = ["docker", "compose", "-p", project, "down"]
     down = call("spawn", 30, 32, pid=3, argv=argv, cwd="")
     assert told(in_test(down), facts=facts)[cause] == 2.0
@@ -331,7 +331,7 @@ def test_a_cleanup_is_needless_if_its_project_has_nothing(project: str, cause: s
     ],
 )
 def test_a_cleanup_is_needless_if_nothing_it_names_exists(line: str, cause: str) -> None:
-    facts = EngineFacts((Happening("container", "destroy", ID, 31.0, "mine-web-1"),))
+    facts = EngineFacts((EngineEvent("container", "destroy", ID, 31.0, "mine-web-1"),))
     remove = call("spawn", 30, 32, pid=3, argv=["sh", "-c", line], cwd="")
     assert told(in_test(remove), facts=facts)[cause] == 2.0
 

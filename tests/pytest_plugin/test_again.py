@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockwright.cli.pool import reset_rows
-from dockwright.pytest_plugin.again import Memory
+from dockwright.pytest_plugin.again import DistrustedStacks
 from tests._support.served import COMPOSE, IMAGES
 from tests._support.suite import Suite, output
 
@@ -27,14 +27,14 @@ TESTS = """
 
 
 def test_stacks_that_remember_are_remembered(pytester: pytest.Pytester) -> None:
-    memory = Memory(pytester.parseconfigure())
+    memory = DistrustedStacks(pytester.parseconfigure())
     assert memory.stacks() == []
     for number in range(60):
         memory.add(f"shop@{number}")
     memory.add("shop@30")
-    assert Memory(pytester.parseconfigure()).stacks()[-2:] == ["shop@59", "shop@30"]
+    assert DistrustedStacks(pytester.parseconfigure()).stacks()[-2:] == ["shop@59", "shop@30"]
     assert len(memory.stacks()) == 50
-    without = Memory(pytester.parseconfigure("-p", "no:cacheprovider"))
+    without = DistrustedStacks(pytester.parseconfigure("-p", "no:cacheprovider"))
     without.add("shop@1")
     assert without.stacks() == []
 

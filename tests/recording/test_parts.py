@@ -29,7 +29,7 @@ from dockwright.recording import (
     calls_between,
     this_machine,
 )
-from dockwright.recording.assembly import Causes, Marks, by_worker, lost, record_of, with_gaps
+from dockwright.recording.assembly import Causes, LaneTimes, by_worker, lost, record_of, with_gaps
 
 
 @dataclass
@@ -202,7 +202,7 @@ def test_gaps_fill_what_tests_leave() -> None:
         TestRecord("a", "gw0", 3.0, 1.0, "passed", spans=(Span("call", "", 3.0, 1.0),)),
         TestRecord("b", "gw0", 4.5, 1.0, "passed", spans=(Span("call", "", 4.5, 1.0),)),
     ]
-    worker = with_gaps(WorkerRecord("gw0"), Marks(1.0, 1.5, 7.0, 2.0), tests, 10.0)
+    worker = with_gaps(WorkerRecord("gw0"), LaneTimes(1.0, 1.5, 7.0, 2.0), tests, 10.0)
     assert [(gap.name, gap.began_s, gap.seconds) for gap in worker.gaps] == [
         ("starting", 0.0, 1.0),
         ("collection", 1.0, 1.0),
@@ -211,7 +211,7 @@ def test_gaps_fill_what_tests_leave() -> None:
         ("ending", 7.0, 3.0),
     ]
     assert sum(gap.seconds for gap in worker.gaps) + 2.0 == 10.0
-    late = with_gaps(WorkerRecord("gw0"), Marks(0.0, 2.5, 7.0, 2.0), tests, 7.0)
+    late = with_gaps(WorkerRecord("gw0"), LaneTimes(0.0, 2.5, 7.0, 2.0), tests, 7.0)
     assert [gap.name for gap in late.gaps] == ["collection", "unrecorded", "between", "closing"]
     crashed = lost("gw0", tests, 10.0)
     assert [gap.name for gap in crashed.gaps] == ["unrecorded", "between", "ending"]

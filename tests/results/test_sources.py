@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockwright.results.environment import names_in, own_names
-from dockwright.results.graph import Graph
+from dockwright.results.graph import ImportGraph
 from dockwright.results.sources import Source, Sources
 
 
@@ -108,7 +108,7 @@ def files(directory: Path, **texts: str) -> tuple[Sources, dict[str, str]]:
 
 
 def closure(sources: Sources, modules: dict[str, str], ran: dict[str, set[int]]) -> set[str]:
-    found = Graph(sources, modules, ran, {"test_it.py"})
+    found = ImportGraph(sources, modules, ran, {"test_it.py"})
     return found.closure(["test_it.py"]) | found.unexplained
 
 
@@ -133,7 +133,7 @@ def test_all_forms_of_imports_are_followed(tmp_path: Path, text: str) -> None:
 
 def test_an_import_in_a_function_that_did_not_run_does_not_count(tmp_path: Path) -> None:
     sources, modules = files(tmp_path, a="", test_it="def f():\n    import a\n", other="import a")
-    found = Graph(sources, modules, {}, {"test_it.py"})
+    found = ImportGraph(sources, modules, {}, {"test_it.py"})
     assert found.closure(["test_it.py"]) == {"test_it.py"}
 
 
@@ -146,7 +146,7 @@ def test_names_in_texts_and_relative_imports_are_followed(tmp_path: Path) -> Non
     sources, modules = files(
         tmp_path, app__a="from . import b", app__b="from .c import x", app__c="", test_it="'app.a'"
     )
-    found = Graph(sources, modules, {}, {"test_it.py"}).closure(["test_it.py"])
+    found = ImportGraph(sources, modules, {}, {"test_it.py"}).closure(["test_it.py"])
     assert found == {"test_it.py", "app/a.py", "app/b.py", "app/c.py"}
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from dockwright.audit.process import Request
+from dockwright.audit.process import EngineRequest
 from dockwright.engine import PREFIX, Engine, parallel
 from dockwright.engine.types import Document
 from dockwright.model import StackSpec, Trace
@@ -49,7 +49,7 @@ class EngineObjects:
         self._engine = engine
         self._known = {(each.kind, each.name) for each in self._all()}
 
-    def left(self, requests: Collection[Request], since_s: float) -> list[Trace]:
+    def left(self, requests: Collection[EngineRequest], since_s: float) -> list[Trace]:
         """Return what is there that was created meanwhile; what dockwright owns does not count.
 
         Args:
@@ -81,7 +81,7 @@ class EngineObjects:
         ]
 
 
-def _is_of(found: _Object, requests: Iterable[Request]) -> bool:
+def _is_of(found: _Object, requests: Iterable[EngineRequest]) -> bool:
     """Return whether a request may have created this."""
     for each in requests:
         if each.kind in ("", found.kind) and each.name in ("", found.name):

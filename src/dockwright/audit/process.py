@@ -114,7 +114,7 @@ def _command(pid: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EngineRequest:
     """Something that an engine was asked to create.
 
     Attributes:
@@ -136,11 +136,11 @@ class EngineRequests:
     """
 
     def __init__(self) -> None:
-        self._requests: list[Request] = []
+        self._requests: list[EngineRequest] = []
         self._awaits_body = ""
         sys.addaudithook(self._note)
 
-    def take(self) -> list[Request]:
+    def take(self) -> list[EngineRequest]:
         """Return the requests since the last call."""
         requests, self._requests = self._requests, []
         return requests
@@ -149,7 +149,7 @@ class EngineRequests:
         if event == "http.client.send":
             self._note_sent(arguments[1])
         elif event in _STARTS and _CLIENTS.search(repr(arguments[:2])):
-            self._requests.append(Request())
+            self._requests.append(EngineRequest())
 
     def _note_sent(self, data: object) -> None:
         kind, self._awaits_body = self._awaits_body, ""
@@ -157,10 +157,10 @@ class EngineRequests:
             return
         if kind:  # networks and volumes are named in the body, which follows the head
             found = _NAME_IN_BODY.search(data)
-            self._requests.append(Request(kind, found[1].decode() if found else ""))
+            self._requests.append(EngineRequest(kind, found[1].decode() if found else ""))
         elif head := _CREATES.match(data):
             kind = head[1].decode()[:-1]
             if kind == "container":
-                self._requests.append(Request(kind, (head[2] or b"").decode()))
+                self._requests.append(EngineRequest(kind, (head[2] or b"").decode()))
             else:
                 self._awaits_body = kind

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from dockwright._files import locked, write_file
 from dockwright.cache.store import FROZEN, BaselineStore, Part, Stored, frozen_volumes
 from dockwright.engine import PREFIX, Engine, current_owner, parallel, parse_time
-from dockwright.engine.overlays import Door, obstacle
+from dockwright.engine.overlays import VolumeAccess, obstacle
 from dockwright.errors import EngineError, NoSuchObjectError
 
 FROZEN_LABEL = f"{PREFIX}frozen"
@@ -80,7 +80,7 @@ class FrozenVolumes:
         ]
 
     def freeze(
-        self, stored: Stored, door: Door, *, wanted: Callable[[], bool] = lambda: True
+        self, stored: Stored, door: VolumeAccess, *, wanted: Callable[[], bool] = lambda: True
     ) -> list[FrozenPart] | None:
         """Return the frozen volumes of an entry; make them if they are not there.
 
@@ -138,7 +138,7 @@ class FrozenVolumes:
         except NoSuchObjectError:
             return False
 
-    def _make(self, stored: Stored, door: Door, wanted: Callable[[], bool]) -> list[str]:
+    def _make(self, stored: Stored, door: VolumeAccess, wanted: Callable[[], bool]) -> list[str]:
         key, token = stored.manifest.key, secrets.token_hex(4)
         parts = stored.manifest.parts
         names = [f"dockwright-baseline-{key[:12]}-{number}.{token}" for number in range(len(parts))]
@@ -183,7 +183,7 @@ class FrozenVolumes:
 
     # -- what engines can do -----------------------------------------------------------------
 
-    def _obstacle(self, door: Door) -> str:
+    def _obstacle(self, door: VolumeAccess) -> str:
         known = self._known()
         name = self._engine_name()
         if name not in known:

@@ -16,10 +16,10 @@ from dockwright.cli.pytest_settings import project_settings
 from dockwright.history import (
     Comparison,
     FlakyTest,
-    Limits,
     Measure,
     Regressions,
     Search,
+    Thresholds,
     Trend,
     compare,
     flaky_tests,
@@ -88,7 +88,7 @@ def compare_command(
 
     A change is shown if it is larger than the noise: how much earlier runs differ from each other.
     """
-    limits = Limits(ratio=min_change / 100)
+    limits = Thresholds(ratio=min_change / 100)
     result = compare(store_of_project(root), before, after, limits, revision_by_git(root))
     if as_json:
         print_json(_comparison(result))
@@ -133,7 +133,7 @@ def regressions_command(
     With --base, the latest runs of the last run's branch are compared with that branch, as
     `dockwright runs compare` does.
     """
-    store, limits = store_of_project(root), Limits(ratio=min_change / 100)
+    store, limits = store_of_project(root), Thresholds(ratio=min_change / 100)
     if base and (against := regressions_against(store, base, limits)) is not None:
         ctx.exit(_print_against(against, as_json=as_json, markdown=markdown, fail=fail))
     result = regressions(store, Search(base, most_runs, limits))

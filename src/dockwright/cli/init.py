@@ -84,7 +84,7 @@ PLUGINS = {
 
 
 @dataclass(slots=True)
-class Survey:
+class ProjectFindings:
     """What was found in a project.
 
     Attributes:
@@ -100,9 +100,9 @@ class Survey:
     wanted: dict[str, str] = field(default_factory=dict)
 
 
-def survey(root: Path) -> Survey:
+def survey(root: Path) -> ProjectFindings:
     """Look at a project, without changing anything."""
-    found = Survey(root, project_settings(root, ""))
+    found = ProjectFindings(root, project_settings(root, ""))
     sources = {file: _text(file) for file in _files(root) if file.suffix == ".py"}
     tests = {file: text for file, text in sources.items() if _is_test(file.relative_to(root))}
     spec = _compose(found)
@@ -116,7 +116,7 @@ def survey(root: Path) -> Survey:
     return found
 
 
-def _compose(found: Survey) -> StackSpec | None:
+def _compose(found: ProjectFindings) -> StackSpec | None:
     """Find the Compose file and load it."""
     try:
         options = load_options(found.settings, DEFAULT_STACK, os.environ)
@@ -138,14 +138,14 @@ def _compose(found: Survey) -> StackSpec | None:
         return None
 
 
-def _loaded(found: Survey, options: LoadOptions) -> StackSpec:
+def _loaded(found: ProjectFindings, options: LoadOptions) -> StackSpec:
     spec = load(options)
     names = ", ".join(spec.services) or "no service"
     found.findings.append(Finding("compose file", "ok", f"project {spec.name}: {names}"))
     return spec
 
 
-def _runs(found: Survey, spec: StackSpec) -> None:
+def _runs(found: ProjectFindings, spec: StackSpec) -> None:
     """Say what of a Compose file is different in a copy."""
     for warning in spec.warnings:
         found.findings.append(Finding("compose file", "warn", str(warning), "it is ignored"))
@@ -154,7 +154,7 @@ def _runs(found: Survey, spec: StackSpec) -> None:
         found.findings.append(Finding("one copy only", "warn", reason, remedy))
 
 
-def _plugins(found: Survey, tests: Mapping[Path, str]) -> None:
+def _plugins(found: ProjectFindings, tests: Mapping[Path, str]) -> None:
     for name, plugin in PLUGINS.items():
         users = [file for file, text in tests.items() if plugin.words.search(text)]
         if users:
@@ -164,7 +164,7 @@ def _plugins(found: Survey, tests: Mapping[Path, str]) -> None:
             return  # the names of its fixtures are those of others, too
 
 
-def _ports(found: Survey, spec: StackSpec, tests: Mapping[Path, str]) -> None:
+def _ports(found: ProjectFindings, spec: StackSpec, tests: Mapping[Path, str]) -> None:
     """Look for declared host ports in the tests: a copy has others."""
     ports = [str(port) for port, _ in declared_host_ports(spec)]
     users = [
@@ -179,7 +179,7 @@ def _ports(found: Survey, spec: StackSpec, tests: Mapping[Path, str]) -> None:
         found.findings.append(Finding("declared host ports", "warn", f"used in {where}", remedy))
 
 
-def _names(found: Survey, tests: Mapping[Path, str]) -> None:
+def _names(found: ProjectFindings, tests: Mapping[Path, str]) -> None:
     users = [file for file, text in tests.items() if _OWN_STACK.search(text)]
     if users:
         remedy = "it replaces dockwright's there: rename it, or use `stack_factory`"
@@ -187,7 +187,7 @@ def _names(found: Survey, tests: Mapping[Path, str]) -> None:
         found.findings.append(Finding("a fixture named stack", "warn", f"in {where}", remedy))
 
 
-def _django(found: Survey, sources: Mapping[Path, str]) -> None:
+def _django(found: ProjectFindings, sources: Mapping[Path, str]) -> None:
     settings = [file for file, text in sources.items() if _DATABASES.search(text)]
     if settings and (found.root / "manage.py").exists():
         remedy = (
@@ -198,7 +198,7 @@ def _django(found: Survey, sources: Mapping[Path, str]) -> None:
         found.findings.append(Finding("Django", "warn", f"DATABASES in {where}", remedy))
 
 
-def _ci(found: Survey) -> None:
+def _ci(found: ProjectFindings) -> None:
     files = [file for pattern in _CI for file in found.root.glob(pattern)]
     starting = [file for file in files if _COMPOSE_UP.search(_text(file))]
     if starting:
@@ -260,7 +260,7 @@ def written(root: Path, settings: Mapping[str, str]) -> Path:
     return file
 
 
-def next_steps(found: Survey) -> list[str]:
+def next_steps(found: ProjectFindings) -> list[str]:
     """Return what to do after this command."""
     compat = "dockwright_compat" in found.wanted or found.settings.compat
     return [
@@ -272,7 +272,7 @@ def next_steps(found: Survey) -> list[str]:
     ]
 
 
-def _missing(found: Survey) -> dict[str, str]:
+def _missing(found: ProjectFindings) -> dict[str, str]:
     has = {f"dockwright_{name}" for name in found.settings.origins}
     return {name: text for name, text in found.wanted.items() if name not in has}
 
@@ -371,7 +371,7 @@ def _first_test(root: Path) -> Iterable[Path]:
     return [file]
 
 
-def _document(found: Survey, settings: Mapping[str, str], files: Iterable[Path]) -> object:
+def _document(found: ProjectFindings, settings: Mapping[str, str], files: Iterable[Path]) -> object:
     return {
         "root": str(found.root),
         "findings": [
@@ -390,7 +390,7 @@ def _document(found: Survey, settings: Mapping[str, str], files: Iterable[Path])
 
 
 def _show(
-    found: Survey, settings: Mapping[str, str], files: Sequence[Path], *, check: bool
+    found: ProjectFindings, settings: Mapping[str, str], files: Sequence[Path], *, check: bool
 ) -> None:
     for file in files:
         note(f"wrote {file.relative_to(found.root)}")

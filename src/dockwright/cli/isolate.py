@@ -109,7 +109,7 @@ def isolate(
     The exit code is that of the command, or 2 if it cannot be run.
     """
     from dockwright.isolate import (
-        Request,
+        IsolationRequest,
         become_root,
         enter,
         is_root,
@@ -123,7 +123,7 @@ def isolate(
             hint="check the spelling, and that the right virtual environment is active",
         )
     chosen = {"engine": engine, "home": home, "net": net, "pid": pid}
-    request = Request(
+    request = IsolationRequest(
         root=project_root(Path.cwd()),
         parts=frozenset(name for name, given in chosen.items() if given),
         images=images,

@@ -16,8 +16,8 @@ from typing import Protocol
 from dockwright import __version__
 from dockwright._files import write_file
 from dockwright.compat.container_spec import (
+    ContainerRequest,
     ContainerSpec,
-    Request,
     container_spec,
     service_name,
 )
@@ -109,7 +109,7 @@ class Adapter:
     def __post_init__(self) -> None:
         self.started = StartedContainers(self.host.root, self.host.run_id)
 
-    def lease(self, request: Request, kind: str) -> LeasedContainer:
+    def lease(self, request: ContainerRequest, kind: str) -> LeasedContainer:
         """Lease a container like the one that is asked for.
 
         Args:

@@ -39,7 +39,7 @@ class _UnknownError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ContainerRequest:
     """What a suite asks the Docker SDK to create.
 
     Attributes:
@@ -74,7 +74,7 @@ class ContainerSpec:
         object.__setattr__(self, "digest", hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
-def container_spec(request: Request, service: str) -> ContainerSpec:
+def container_spec(request: ContainerRequest, service: str) -> ContainerSpec:
     """Return the stack that stands for a container.
 
     Args:
@@ -97,7 +97,7 @@ def container_spec(request: Request, service: str) -> ContainerSpec:
     return ContainerSpec(service, document_of({service: described}, service), database)
 
 
-def describe(request: Request) -> tuple[Document, list[str]]:
+def describe(request: ContainerRequest) -> tuple[Document, list[str]]:
     """Return a container as a service of a Compose file, and what a service cannot have.
 
     The files that are copied into it are ``configs`` with their content in place.
@@ -138,7 +138,7 @@ def document_of(services: Mapping[str, Document], name: str = "") -> Document:
     return found
 
 
-def _reason_against(request: Request, described: Document, *, database: bool) -> str:
+def _reason_against(request: ContainerRequest, described: Document, *, database: bool) -> str:
     """Return why another container cannot stand in for this one; empty: one can."""
     given = request.arguments
     if name := described.get("container_name"):

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from docker.models.containers import Container
 
-from dockwright.compat.container_spec import Request
+from dockwright.compat.container_spec import ContainerRequest
 
 
 class Beginning(Protocol):
     """What `CompatContainer.begin` uses to become a running container."""
 
-    def __call__(self, container: CompatContainer, request: Request) -> None:
+    def __call__(self, container: CompatContainer, request: ContainerRequest) -> None:
         """Call `CompatContainer.lease` or `CompatContainer.own`."""
 
 
@@ -35,7 +35,7 @@ class CompatContainer(Container):
         host: the host on which its ports are published; empty: unknown.
     """
 
-    def __init__(self, client: Any, request: Request, beginning: Beginning) -> None:
+    def __init__(self, client: Any, request: ContainerRequest, beginning: Beginning) -> None:
         super().__init__(attrs={"Id": ""}, client=client, collection=client.containers)
         self._request = request
         self._beginning: Beginning | None = beginning
@@ -80,7 +80,7 @@ class CompatContainer(Container):
             return bool(super().put_archive(path, content))
         request = self._request
         files = (*request.files, (path, content))
-        self._request = Request(request.image, request.arguments, files)
+        self._request = ContainerRequest(request.image, request.arguments, files)
         return True
 
     def start(self, **options: Any) -> None:

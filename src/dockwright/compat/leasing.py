@@ -12,7 +12,7 @@ from docker.errors import DockerException
 
 from dockwright.compat import docker_compose
 from dockwright.compat.adapter import Adapter
-from dockwright.compat.container_spec import NotLeasableError, Request
+from dockwright.compat.container_spec import ContainerRequest, NotLeasableError
 from dockwright.compat.containers import CompatContainer, ServiceContainer
 from dockwright.errors import DockwrightError, explained
 from dockwright.paths import IN_CONTAINER
@@ -55,7 +55,7 @@ class Leasing:
         """
         kind = type(starting).__name__
 
-        def beginning(container: CompatContainer, request: Request) -> None:
+        def beginning(container: CompatContainer, request: ContainerRequest) -> None:
             self._adapter.started.add(request, kind)
             try:
                 self._lease(client, container, request, kind)
@@ -66,7 +66,7 @@ class Leasing:
             if not container.leased:
                 self._make(container, request, functools.partial(make, client), kind)
 
-        return CompatContainer(client.client, Request(image, dict(options)), beginning)
+        return CompatContainer(client.client, ContainerRequest(image, dict(options)), beginning)
 
     def begin(self, starting: Any, container: CompatContainer) -> None:
         """Begin a container, with the files that its class copies into it when it has started."""
@@ -106,7 +106,9 @@ class Leasing:
         """Answer a command of a ``DockerCompose``; see `docker_compose.answer`."""
         return docker_compose.answer(compose, cmd, self._adapter, otherwise)
 
-    def _lease(self, client: Any, container: CompatContainer, request: Request, kind: str) -> None:
+    def _lease(
+        self, client: Any, container: CompatContainer, request: ContainerRequest, kind: str
+    ) -> None:
         """Lease a container and join it to the network of its request."""
         if self._is_beside_containers(client):
             raise NotLeasableError("the tests run in a container of the same engine")
@@ -137,7 +139,7 @@ class Leasing:
     def _make(
         self,
         container: CompatContainer,
-        request: Request,
+        request: ContainerRequest,
         make: Callable[..., Any],
         kind: str,
     ) -> None:
@@ -158,7 +160,7 @@ class Leasing:
 def service_container(
     adapter: Adapter,
     client: Any,
-    request: Request,
+    request: ContainerRequest,
     kind: str,
     *,
     ended: Callable[[], object],
@@ -191,7 +193,7 @@ def service_container(
     return container
 
 
-def _join(client: Any, container: Any, request: Request) -> None:
+def _join(client: Any, container: Any, request: ContainerRequest) -> None:
     """Join a leased container to the network that it is to have."""
     name = request.arguments.get("network")
     if name:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dockwright.compat.container_spec import Request
+from dockwright.compat.container_spec import ContainerRequest
 
 if TYPE_CHECKING:
     from dockwright.compat.adapter import Adapter
@@ -91,7 +91,7 @@ class _Containers:
         container = service_container(
             self._adapter(),
             self._client,
-            Request(image, {"command": command, **given}),
+            ContainerRequest(image, {"command": command, **given}),
             name.removeprefix("pytest_databases_"),
             ended=lambda: self.held.pop(name, None),
         )

@@ -9,7 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dockwright.compat.container_spec import Document, Request, describe, document_of, service_name
+from dockwright.compat.container_spec import (
+    ContainerRequest,
+    Document,
+    describe,
+    document_of,
+    service_name,
+)
 from dockwright.paths import project_hash, state_directory
 
 _LIST = "started-{}.jsonl"
@@ -32,7 +38,7 @@ class StartedContainers:
         self._file = directory_of(root) / _LIST.format(run)
         self._seen: set[str] = set()
 
-    def add(self, request: Request, kind: str) -> None:
+    def add(self, request: ContainerRequest, kind: str) -> None:
         """Note a container; no-op if the run has started an equal one."""
         described, unknown = describe(request)
         service = service_name(kind, request.image)

@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from itertools import takewhile
 from typing import Any, Final
 
-from dockwright.compose.read_yaml import Moment, go_text
+from dockwright.compose.read_yaml import Timestamp, go_text
 from dockwright.compose.shapes import Write
 from dockwright.compose.source import Form, Place, Tree
 from dockwright.compose.units import (
@@ -161,7 +161,7 @@ def _size(value: Tree) -> str:
 
 
 def _text(value: Tree) -> str:
-    if not isinstance(value, (Moment, float)):
+    if not isinstance(value, (Timestamp, float)):
         return go_text(value)
     kind = "fraction" if isinstance(value, float) else "date"
     raise ValueError(f"{value} is a {kind} in YAML; quote it if it is text")

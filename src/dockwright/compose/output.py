@@ -12,7 +12,7 @@ import yaml
 from yaml.emitter import ScalarAnalysis
 
 from dockwright.compose.loading import LoadOptions, load
-from dockwright.compose.read_yaml import Moment, go_float, resolve
+from dockwright.compose.read_yaml import Timestamp, go_float, resolve
 from dockwright.model import StackSpec
 
 _AMBIGUOUS = re.compile(
@@ -100,7 +100,7 @@ def _other(dumper: yaml.SafeDumper, value: object) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_representer(Moment, lambda dumper, value: _scalar(dumper, str(value)))
+_Dumper.add_representer(Timestamp, lambda dumper, value: _scalar(dumper, str(value)))
 _Dumper.add_representer(float, _float)
 for _kind in (int, bool, type(None)):
     _Dumper.add_representer(_kind, _other)

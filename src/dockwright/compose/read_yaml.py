@@ -60,7 +60,7 @@ _MOST_DIGITS = 250
 _BASES = {"hex": 16, "binary": 2, "octal": 8, "decimal": 10}
 
 
-class Moment(str):
+class Timestamp(str):
     """A timestamp: its text is what an ``x-`` extension prints, `spoken` what a variable gets."""
 
     __slots__ = ("spoken",)
@@ -110,14 +110,14 @@ def _moment(text: str) -> str:
     fraction = f".{digits}" if digits else ""
     utc = not when.utcoffset()
     offset = when.strftime("%z")
-    moment = Moment(f"{when:%Y-%m-%dT%H:%M:%S}{fraction}{'Z' if utc else zone}")
+    moment = Timestamp(f"{when:%Y-%m-%dT%H:%M:%S}{fraction}{'Z' if utc else zone}")
     moment.spoken = f"{when:%Y-%m-%d %H:%M:%S}{fraction} {offset} {'UTC' if utc else offset}"
     return moment
 
 
 def go_text(value: Scalar) -> str:
     """Write a scalar as Go's ``%v`` does, which is what a variable or label gets."""
-    if isinstance(value, Moment):
+    if isinstance(value, Timestamp):
         return value.spoken
     if isinstance(value, bool):
         return str(value).lower()

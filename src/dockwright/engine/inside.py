@@ -37,7 +37,7 @@ _START_STACK, _START_TIME, _MEMORY = 25, 19, 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class DataDirectory:
     """Where a server keeps its data: what is in the subdirectories there is its own business.
 
     Attributes:
@@ -92,7 +92,7 @@ class EngineInside:
         self._running: bool = details["State"]["Running"]
         self._commands: dict[int, str] = {}
 
-    def files(self, ground: Ground) -> dict[str, Sign]:
+    def files(self, ground: DataDirectory) -> dict[str, Sign]:
         """Return the paths of its layer that differ from the image, without their parents."""
         changes = {each["Path"]: int(each["Kind"]) for each in self._calls.changes(self._id)}
         parents = {str(parent) for path in changes for parent in Path(path).parents}
@@ -169,7 +169,7 @@ class HostInside(EngineInside):
             if mount["Type"] == "volume" and mount.get("Driver") == "local"
         }
 
-    def files(self, ground: Ground) -> dict[str, Sign]:
+    def files(self, ground: DataDirectory) -> dict[str, Sign]:
         """Return all files of its layer, its volumes and its tmpfs mounts."""
         found: dict[str, Sign] = {}
         roots = {"/": self._upper, **self._volumes, **self._tmpfs()}
@@ -435,7 +435,7 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _walk(found: dict[str, Sign], place: str, root: str, ground: Ground) -> None:
+def _walk(found: dict[str, Sign], place: str, root: str, ground: DataDirectory) -> None:
     with suppress(OSError):
         top = Path(root).stat()
         found[f"{place}/"] = (top.st_mode, top.st_uid, top.st_gid)

@@ -23,7 +23,7 @@ _REMAPPING = ("name=rootless", "name=userns", "name=selinux")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class VolumeAccess:
     """Reaches the files of volumes through a container that never starts.
 
     Attributes:
@@ -106,7 +106,7 @@ def overlay_options(lower: str, layers: str, number: int) -> dict[str, str]:
     return {"type": "overlay", "device": "overlay", "o": options}
 
 
-def obstacle(door: Door, name: str) -> str:
+def obstacle(door: VolumeAccess, name: str) -> str:
     """Try a layer above a small volume; return why the engine cannot do it, or nothing.
 
     Args:
@@ -130,7 +130,7 @@ def obstacle(door: Door, name: str) -> str:
             engine.remove_volume(volume)
 
 
-def _hides_what_it_replaces(door: Door, lower: str, layers: str, overlay: str) -> bool:
+def _hides_what_it_replaces(door: VolumeAccess, lower: str, layers: str, overlay: str) -> bool:
     engine, labels = door.engine, {"Labels": dict(door.labels)}
     engine.create_volume(lower, labels)
     engine.create_volume(layers, labels)

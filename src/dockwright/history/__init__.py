@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from dockwright.history.comparison import Change, Comparison, compare, compare_runs
     from dockwright.history.flaky import FlakyTest, flaky_tests
     from dockwright.history.imports import imported
-    from dockwright.history.measures import Limits, Measure
+    from dockwright.history.measures import Measure, Thresholds
     from dockwright.history.search import (
         Regression,
         Regressions,
@@ -28,12 +28,12 @@ __all__ = [
     "Comparison",
     "FlakyTest",
     "Growth",
-    "Limits",
     "Measure",
     "Regression",
     "Regressions",
     "Search",
     "Series",
+    "Thresholds",
     "Trend",
     "Week",
     "compare",
@@ -57,7 +57,7 @@ __getattr__ = lazily(
         "comparison": ("Change", "Comparison", "compare", "compare_runs"),
         "flaky": ("FlakyTest", "flaky_tests"),
         "imports": ("imported",),
-        "measures": ("Limits", "Measure"),
+        "measures": ("Thresholds", "Measure"),
         "series": ("Series",),
         "statistics": ("FEWEST_AFTER", "FEWEST_BEFORE"),
         "trends": ("Growth", "Trend", "Week", "growths", "trend"),

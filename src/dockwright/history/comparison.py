@@ -16,7 +16,7 @@ from statistics import median
 
 from dockwright.history.choose import alike, no_revision, runs_named
 from dockwright.history.explain import changed_images, likely_part
-from dockwright.history.measures import Limits, Measure
+from dockwright.history.measures import Measure, Thresholds
 from dockwright.history.series import Series, read
 from dockwright.history.statistics import adjusted, scale
 from dockwright.recording import RunStore, StoredRun
@@ -113,7 +113,7 @@ def compare(
     store: RunStore,
     before: str,
     after: str,
-    limits: Limits | None = None,
+    limits: Thresholds | None = None,
     revision_of: Callable[[str], str] = no_revision,
 ) -> Comparison:
     """Compare the runs that two names stand for (see `runs_named`).
@@ -132,7 +132,7 @@ def compare_runs(
     store: RunStore,
     known: Sequence[StoredRun],
     sides: tuple[Sequence[StoredRun], Sequence[StoredRun]],
-    limits: Limits | None = None,
+    limits: Thresholds | None = None,
 ) -> Comparison:
     """Compare two sets of runs.
 
@@ -152,7 +152,7 @@ def compare_runs(
     series = read(store, (*earlier, *later, *others), stacks_of=with_stacks)
     places = {run.id: at for at, run in enumerate(series.runs)}
     indices = Sides(*([places[run.id] for run in runs] for runs in (earlier, later, others)))
-    result = compare_series(series, indices, limits or Limits())
+    result = compare_series(series, indices, limits or Thresholds())
     changes = list(_explained(store, result))
     last, first = (
         [store.load(run.id, without=("samples", "tests"))] for run in (earlier[0], later[-1])
@@ -161,7 +161,7 @@ def compare_runs(
     return replace(result, before=earlier, after=later, changes=changes, images=images)
 
 
-def compare_series(series: Series, sides: Sides, limits: Limits) -> Comparison:
+def compare_series(series: Series, sides: Sides, limits: Thresholds) -> Comparison:
     """Compare two sets of runs of a series; the likely parts are left out."""
     changes = [each for measure in series.values for each in _change(series, measure, sides)]
     noises = _noises(series, [each.measure for each in changes], sides, limits)
@@ -203,7 +203,7 @@ def _factor(series: Series, side: Iterable[int]) -> float:
 
 
 def _noises(
-    series: Series, measures: Iterable[Measure], sides: Sides, limits: Limits
+    series: Series, measures: Iterable[Measure], sides: Sides, limits: Thresholds
 ) -> dict[Measure, list[float]]:
     """Return the earlier values of each measure that varies enough to be tested, as logarithms."""
     compared = {*sides.before, *sides.after, *sides.history}
@@ -265,7 +265,7 @@ def _pairs(count: int, ones: int, others: int, wanted: int) -> Iterator[tuple[in
             yield first, first + ones + gap
 
 
-def _machine(series: Series, sides: Sides, limits: Limits) -> float:
+def _machine(series: Series, sides: Sides, limits: Thresholds) -> float:
     """Return by how much everything is slower on side B, if that is more than usual."""
     difference = _factor(series, sides.after) - _factor(series, sides.before)
     usual = [series.factors[at] for at in sides.history]

@@ -121,7 +121,7 @@ def _in_stack(stack: StackRecord, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Thresholds:
     """The smallest change that matters.
 
     Attributes:

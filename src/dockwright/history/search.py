@@ -10,7 +10,7 @@ from statistics import median
 from dockwright.history.choose import BRANCH_RUNS, alike, runs_named
 from dockwright.history.comparison import Comparison, compare_runs
 from dockwright.history.explain import likely_part
-from dockwright.history.measures import Limits, Measure
+from dockwright.history.measures import Measure, Thresholds
 from dockwright.history.series import Series, read
 from dockwright.history.statistics import accepted, begin_of_change, chance_of_growth
 from dockwright.recording import RunRecord, RunStore, StoredRun
@@ -99,7 +99,7 @@ class Search:
 
     branch: str = ""
     window: int = SEARCHED_RUNS
-    limits: Limits = field(default_factory=Limits)
+    limits: Thresholds = field(default_factory=Thresholds)
 
 
 def regressions(store: RunStore, search: Search | None = None) -> Regressions:
@@ -115,7 +115,7 @@ def regressions(store: RunStore, search: Search | None = None) -> Regressions:
     return regressions_in(store, series, search.limits)
 
 
-def regressions_in(store: RunStore, series: Series, limits: Limits) -> Regressions:
+def regressions_in(store: RunStore, series: Series, limits: Thresholds) -> Regressions:
     """Return what became slower in a series, with the likely parts.
 
     Args:
@@ -128,7 +128,7 @@ def regressions_in(store: RunStore, series: Series, limits: Limits) -> Regressio
 
 
 def regressions_against(
-    store: RunStore, base: str, limits: Limits | None = None
+    store: RunStore, base: str, limits: Thresholds | None = None
 ) -> Comparison | None:
     """Return what is slower in the last run's branch than in another branch.
 
@@ -149,7 +149,7 @@ def regressions_against(
     return replace(result, changes=[each for each in result.changes if each.slower])
 
 
-def search_series(series: Series, limits: Limits) -> Regressions:
+def search_series(series: Series, limits: Thresholds) -> Regressions:
     """Return what became slower in a series, without its likely parts."""
     chances = {
         measure: chance
@@ -182,7 +182,7 @@ def _finding(series: Series, measure: Measure, q: float) -> Regression:
     )
 
 
-def _machine(series: Series, limits: Limits) -> MachineChange | None:
+def _machine(series: Series, limits: Thresholds) -> MachineChange | None:
     chance = chance_of_growth(series.factors)
     if chance is None or chance > limits.rate:
         return None

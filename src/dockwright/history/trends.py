@@ -10,7 +10,7 @@ from statistics import median
 from dockwright.errors import UsageError
 from dockwright.history.choose import alike
 from dockwright.history.flaky import FLAKY_RUNS, FlakyTest, flaky_tests
-from dockwright.history.measures import Limits, Measure
+from dockwright.history.measures import Measure, Thresholds
 from dockwright.history.search import Regressions, regressions_in
 from dockwright.history.series import Series, read
 from dockwright.recording import RunRecord, RunStore, StoredRun
@@ -86,7 +86,7 @@ def trend(
     *,
     window: int = TREND_RUNS,
     branch: str | None = None,
-    limits: Limits | None = None,
+    limits: Thresholds | None = None,
 ) -> Trend:
     """Return the trend of the latest runs of a branch.
 
@@ -114,7 +114,7 @@ def trend(
     chosen = runs[::step]
     series = read(store, chosen, stacks_of={run.id for run in chosen})
     same_machine = {run.id for run in alike(chosen, chosen[0])}
-    found = regressions_in(store, series.of_runs(same_machine), limits or Limits())
+    found = regressions_in(store, series.of_runs(same_machine), limits or Thresholds())
     slower = [each.measure for each in found.found if each.measure in series.values]
     return Trend(
         series,

@@ -7,8 +7,8 @@ from dockwright._lazy import lazily
 if TYPE_CHECKING:
     from dockwright.isolate.check import Check, checks
     from dockwright.isolate.planning import (
+        IsolationRequest,
         Prepared,
-        Request,
         enter,
         in_world,
         prepare,
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "IsolationRequest",
     "Prepared",
-    "Request",
     "become_root",
     "checks",
     "enter",
@@ -38,7 +38,7 @@ __getattr__ = lazily(
         "check": ("Check", "checks"),
         "planning": (
             "Prepared",
-            "Request",
+            "IsolationRequest",
             "enter",
             "in_world",
             "prepare",

@@ -81,7 +81,7 @@ raise SystemExit(0 if b" 200 " in answer else f"it says: {answer.decode()}")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IsolationRequest:
     """What a user asks for.
 
     Attributes:
@@ -131,7 +131,7 @@ class Prepared:
 
 
 def prepare(
-    request: Request, connect: Callable[[], Engine], note: Callable[[str], None]
+    request: IsolationRequest, connect: Callable[[], Engine], note: Callable[[str], None]
 ) -> Prepared:
     """Plan the worlds of a run and prepare their images; needs root's rights, see `rights`.
 
@@ -273,7 +273,10 @@ def find_way_out() -> str:
 
 
 def choose_images(
-    request: Request, notes: Notes, connect: Callable[[], Engine], note: Callable[[str], None]
+    request: IsolationRequest,
+    notes: Notes,
+    connect: Callable[[], Engine],
+    note: Callable[[str], None],
 ) -> list[Image]:
     """Return the images that the engines of worlds start with.
 

@@ -26,7 +26,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
+class StackResources:
     """What belongs to one long-lived stack.
 
     Attributes:
@@ -64,7 +64,7 @@ class Belongings:
             yield from (f"kept image {_name(image)}: {why}" for image, why in self.kept_images)
 
 
-def belongings(stack: Stack, home: ConfigHome) -> Belongings:
+def belongings(stack: Stack, home: ConfigHome) -> StackResources:
     """Return what belongs to the stack and may be removed with it."""
     labels, engine = stack.identity.selector(), stack.engine
     containers = engine.list_containers(labels)
@@ -78,7 +78,7 @@ def belongings(stack: Stack, home: ConfigHome) -> Belongings:
         *(("network", network["Name"]) for network in engine.list_networks(labels)),
     ]
     images, kept = _images(stack, {container["Id"] for container in containers})
-    return Belongings(
+    return StackResources(
         running=tuple(running),
         volumes=tuple(volume["Name"] for volume in engine.list_volumes(labels)),
         images=tuple(images),
@@ -87,7 +87,9 @@ def belongings(stack: Stack, home: ConfigHome) -> Belongings:
     )
 
 
-def uninstall_stack(stack: Stack, home: ConfigHome, found: Belongings, scope: Scope) -> list[Path]:
+def uninstall_stack(
+    stack: Stack, home: ConfigHome, found: StackResources, scope: Scope
+) -> list[Path]:
     """Remove what `found.listed(scope)` returns.
 
     Returns:

@@ -97,7 +97,7 @@ _SAME_PROCESS_S = 1.0  # as for owners: one pid is not used twice within a secon
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class ExistingResources:
     """The things of one journal that exist.
 
     Attributes:
@@ -120,7 +120,7 @@ def present(
     *,
     until_s: float | None = None,
     labelled: bool = False,
-) -> Present:
+) -> ExistingResources:
     """Find what is there of a journal's resources.
 
     Args:
@@ -150,7 +150,7 @@ def present(
         for kind, names in _labelled(engine, journal).items():
             things[kind] += [name for name in names if name not in things[kind]]
     things["directory"].sort(key=lambda path: len(Path(path).parts), reverse=True)
-    return Present(things, list(processes.values()))
+    return ExistingResources(things, list(processes.values()))
 
 
 def labelled(engine: Engine, label: str) -> dict[Kind, list[str]]:
@@ -264,7 +264,7 @@ def _family(resource: TrackedResource) -> list[psutil.Process]:
         return []
 
 
-def dispose(found: Present, engine: Engine | None) -> list[CleanupError]:
+def dispose(found: ExistingResources, engine: Engine | None) -> list[CleanupError]:
     """Remove what was found: processes, containers, networks, volumes, images, files, directories.
 
     Returns:
@@ -341,7 +341,7 @@ class OwnedResources:
     volumes: list[str] = field(default_factory=list)
     processes: list[MarkedProcess] = field(default_factory=list)
     journal: ResourceJournal | None = None
-    traced: Present = field(default_factory=Present)
+    traced: ExistingResources = field(default_factory=ExistingResources)
 
     @property
     def long_lived(self) -> bool:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from dockwright.engine import Engine, Event, parse_time
 from dockwright.errors import EngineError, UsageError
 from dockwright.profile.analysis import Finished
-from dockwright.profile.analysis.records import Container, EngineFacts, Happening, Probe
+from dockwright.profile.analysis.records import Container, EngineEvent, EngineFacts, Probe
 from dockwright.profile.inside.dockwright_probe import DIRECTORY_VARIABLE
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class EngineWatch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._happenings: list[Happening] = []
+        self._happenings: list[EngineEvent] = []
         self._containers: dict[str, Container] = {}
         self._probes: dict[str, list[tuple[Probe, ...]]] = {}
         self._ended = threading.Event()
@@ -181,7 +181,7 @@ class EngineWatch:
 
     def _take(self, event: Event) -> None:
         action, _, rest = event.action.partition(": ")
-        happening = Happening(
+        happening = EngineEvent(
             kind=event.type,
             action=action,
             id=event.id,

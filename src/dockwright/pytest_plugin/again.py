@@ -100,7 +100,7 @@ def _note(
         "container\n  it is replaced after each test from now on; "
         "x-dockwright: {reset: recreate} says so from the start"
     )
-    Memory(item.config).add(run.session.key_of(requirement.stack))
+    DistrustedStacks(item.config).add(run.session.key_of(requirement.stack))
 
 
 def _is_repeatable(item: pytest.Item) -> bool:
@@ -115,7 +115,7 @@ def _is_repeatable(item: pytest.Item) -> bool:
         and not (run.settings.keep_failed or run.settings.audited)
         and not item.config.getoption("usepdb", default=False)
         and "subtests" not in item.fixturenames  # their reports are sent while the test runs
-        and _trusts(run, requirement, Memory(item.config))
+        and _trusts(run, requirement, DistrustedStacks(item.config))
     )
 
 
@@ -132,7 +132,7 @@ def _is_run_by_another(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     return False
 
 
-def _trusts(run: Run, requirement: Requirement, memory: Memory) -> bool:
+def _trusts(run: Run, requirement: Requirement, memory: DistrustedStacks) -> bool:
     """Return whether the services of a stack may be kept: no test has shown the contrary."""
     if requirement.stack in run.distrusted:
         return False
@@ -146,7 +146,7 @@ def _trusts(run: Run, requirement: Requirement, memory: Memory) -> bool:
     return requirement.stack in run.trusted
 
 
-class Memory:
+class DistrustedStacks:
     """Remembers in pytest's cache the stacks whose services have shown that they keep state.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 
 from dockwright.errors import DockwrightError
 from dockwright.isolate import (
-    Request,
+    IsolationRequest,
     become_root,
     in_world,
     is_root,
@@ -31,7 +31,7 @@ def isolate(config: pytest.Config, settings: Settings) -> None:
     """
     if in_world(os.environ):
         return
-    request = Request(root=settings.root, images=settings.isolate_images)
+    request = IsolationRequest(root=settings.root, images=settings.isolate_images)
     try:
         if not is_root():
             require_possible(engine=True)

@@ -103,7 +103,7 @@ def _workers(
         if end is None:
             yield lost(name, lanes[name], facts.wall_s)
             continue
-        marks = Marks(end["began"], end["recorded"], end["ended"], end["collected"])
+        marks = LaneTimes(end["began"], end["recorded"], end["ended"], end["collected"])
         worker = WorkerRecord(name, **end["use"])
         yield with_gaps(worker, marks.since(facts.origin), lanes.get(name, []), facts.wall_s)
 
@@ -278,7 +278,7 @@ _NOTHING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class LaneTimes:
     """When the process of one lane did what; on one clock, in seconds.
 
     Attributes:
@@ -293,14 +293,16 @@ class Marks:
     ended: float
     collected: float | None = None
 
-    def since(self, origin: float) -> Marks:
+    def since(self, origin: float) -> LaneTimes:
         """Return the same, counted from another begin."""
         collected = None if self.collected is None else self.collected - origin
-        return Marks(self.began - origin, self.recorded - origin, self.ended - origin, collected)
+        return LaneTimes(
+            self.began - origin, self.recorded - origin, self.ended - origin, collected
+        )
 
 
 def with_gaps(
-    worker: WorkerRecord, marks: Marks, tests: Sequence[TestRecord], wall_s: float
+    worker: WorkerRecord, marks: LaneTimes, tests: Sequence[TestRecord], wall_s: float
 ) -> WorkerRecord:
     """Return the worker with its gaps; with its tests they add up to the wall time.
 
@@ -327,7 +329,7 @@ def with_gaps(
 def lost(name: str, tests: Sequence[TestRecord], wall_s: float) -> WorkerRecord:
     """Return a worker that crashed: it never reported its end."""
     first, last = tests[0], tests[-1]
-    marks = Marks(0.0, first.began_s, last.began_s + last.elapsed_s)
+    marks = LaneTimes(0.0, first.began_s, last.began_s + last.elapsed_s)
     return with_gaps(WorkerRecord(name), marks, tests, wall_s)
 
 

@@ -12,7 +12,7 @@ _AFTER = ("closing", "ending")
 
 
 @dataclass(frozen=True, slots=True)
-class Retrospect:
+class PlanReview:
     """A run compared with what was possible.
 
     Attributes:
@@ -31,7 +31,7 @@ class Retrospect:
     changes: tuple[Change, ...]
 
 
-def retrospect(run: RunRecord) -> Retrospect | None:
+def retrospect(run: RunRecord) -> PlanReview | None:
     """Compare a run with what was possible; None if it ran no tests."""
     if not run.tests or not run.workers:
         return None
@@ -41,7 +41,7 @@ def retrospect(run: RunRecord) -> Retrospect | None:
         _gaps_s(each, _AFTER) for each in run.workers
     )
     bound = bound_of(blocks, resources)
-    return Retrospect(
+    return PlanReview(
         run.wall_s,
         run.predicted_s,
         min(run.wall_s, around_s + bound.seconds),

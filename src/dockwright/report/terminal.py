@@ -9,7 +9,7 @@ from typing import Literal
 
 from dockwright._text import counted
 from dockwright.recording import RunRecord, Summary, TestRecord
-from dockwright.report.planning import Retrospect, retrospect
+from dockwright.report.planning import PlanReview, retrospect
 from dockwright.report.summary import (
     GAPS,
     IN_BACKGROUND,
@@ -70,12 +70,12 @@ def summary_lines(
     return [*map(Line, heads), *held, *parts, *_notes(summary)]
 
 
-def _possible(planned: Retrospect) -> str:
+def _possible(planned: PlanReview) -> str:
     expected = f"predicted {planned.predicted_s:.2f} s, " if planned.predicted_s else ""
     return f"; {expected}lower bound {planned.bound_s:.2f} s"
 
 
-def _held_back(planned: Retrospect, *, details: bool) -> Iterator[Line]:
+def _held_back(planned: PlanReview, *, details: bool) -> Iterator[Line]:
     """Say what the lower bound follows from, and what would make the run shorter."""
     yield Line(f"held back by {planned.held_back_by}"[:_WIDTH])
     for change in planned.changes[: None if details else 1]:

@@ -25,7 +25,7 @@ from dockwright.reset.recognise import recognise
 log = logging.getLogger(__name__)
 
 
-class Several:
+class CombinedStrategy:
     """The strategies of several servers in one container; all of them work in place.
 
     Args:
@@ -157,7 +157,7 @@ class Detected:
     def _take(self, names: Sequence[str]) -> bool:
         """Choose the strategies of these names; return whether they work here."""
         makers = [self._makers[name](self._service) for name in names]
-        candidate = makers[0] if len(makers) == 1 else Several(makers)
+        candidate = makers[0] if len(makers) == 1 else CombinedStrategy(makers)
         try:
             candidate.capture()
         except (DockwrightError, ExceptionGroup) as failure:

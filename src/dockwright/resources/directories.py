@@ -10,7 +10,7 @@ from types import TracebackType
 
 from dockwright._text import format_size
 from dockwright.errors import SizeLimitError, SpaceError
-from dockwright.resources.tracker import Holding, raise_or_note
+from dockwright.resources.tracker import ResourceOwner, raise_or_note
 
 CONFIG_VARIABLE = "DOCKWRIGHT_CONFIG_DIR"
 
@@ -43,14 +43,14 @@ class TemporaryConfigDir:
         self.variable = variable
         self._environ = os.environ if environ is None else environ
         self._root = root
-        self._holding: Holding | None = None
+        self._holding: ResourceOwner | None = None
         self._before: str | None = None
 
     def __enter__(self) -> Path:
         """Make the directory, set the variable, and return the directory's path."""
         if self._holding is not None:
             raise RuntimeError("this TemporaryConfigDir is open already; to nest, make another one")
-        holding = Holding(f"configuration directory of {self.variable}", self._root)
+        holding = ResourceOwner(f"configuration directory of {self.variable}", self._root)
         path = holding.directory()
         self._holding = holding
         self._before = self._environ.get(self.variable)
@@ -119,7 +119,7 @@ class TemporaryBackupDir:
         self._keep_on_failure = keep_on_failure
         self._root = root
         self._keep = False
-        self._holding: Holding | None = None
+        self._holding: ResourceOwner | None = None
         self._path: Path | None = None
         self.kept = ""
         """What was kept at the end and how to remove it, or an empty text."""
@@ -132,7 +132,7 @@ class TemporaryBackupDir:
         """
         if self._holding is not None:
             raise RuntimeError("this TemporaryBackupDir is open already; to nest, make another one")
-        holding = Holding("backup directory", self._root)
+        holding = ResourceOwner("backup directory", self._root)
         path = holding.directory(self._base)
         try:
             self._check_space(path)

@@ -32,7 +32,14 @@ from dockwright.model import Json, Ownership
 from dockwright.paths import project_hash, state_directory
 from dockwright.pool import RetainedStacks
 from dockwright.pool.journal import LABELLED, Kind, ResourceJournal, TrackedResource
-from dockwright.pool.reaper import Present, dispose, inspect, labelled, present, reap_journals
+from dockwright.pool.reaper import (
+    ExistingResources,
+    dispose,
+    inspect,
+    labelled,
+    present,
+    reap_journals,
+)
 from dockwright.stack import COMPOSE_PROJECT, Identity
 from dockwright.stack.native import label_environment
 
@@ -41,7 +48,7 @@ _BEAT_S = 5.0
 sign of life does not count as the dead owner's; see `dockwright.pool.reaper`."""
 
 
-class Holding:
+class ResourceOwner:
     """What one tracker or directory owns. Nothing is written before the first resource is recorded.
 
     Args:
@@ -140,7 +147,7 @@ class Holding:
         self._journal = None
         return "\n".join([f"kept {self.whose}:", *lines, "  remove: dockwright clean --kept"])
 
-    def _present(self, journal: ResourceJournal, engine: Engine | None) -> Present:
+    def _present(self, journal: ResourceJournal, engine: Engine | None) -> ExistingResources:
         return present(journal, engine, labelled=self._labelled)
 
     def _own(self) -> Path:
@@ -254,7 +261,7 @@ class ArtifactTracker:
         self._keep = False
         self._kept = ""
         self._keep_on_failure = keep_on_failure
-        self._holding = Holding(whose, root)
+        self._holding = ResourceOwner(whose, root)
         # Not start times: psutil's are up to a second away from the clock's.
         self._older = frozenset(psutil.pids())
         self._numbers = itertools.count(1)

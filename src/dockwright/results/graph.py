@@ -38,7 +38,7 @@ def _real(path: str) -> str:
     return os.path.realpath(path)
 
 
-class Graph:
+class ImportGraph:
     """The imports between the files that are loaded.
 
     Args:

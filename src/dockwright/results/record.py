@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dockwright.results.check import Present
 from dockwright.results.distributions import Distribution, Uses, loaded_names, uses_of
-from dockwright.results.graph import Graph, loaded_files
+from dockwright.results.graph import ImportGraph, loaded_files
 from dockwright.results.store import Result
 from dockwright.results.trace import OUTSIDE, CodeTrace, Lines
 from dockwright.results.witness import Observed, Witness
@@ -179,12 +179,12 @@ class Recorder:
                 for file, numbers in found.items():
                     kept.setdefault(file, set()).update(numbers)
 
-    def _graph(self, present: Present, lines: Mapping[str, Lines]) -> Graph:
+    def _graph(self, present: Present, lines: Mapping[str, Lines]) -> ImportGraph:
         ran: dict[str, set[int]] = {}
         for found in (*lines.values(), *self._kept.values()):
             for file, numbers in found.items():
                 ran.setdefault(file, set()).update(numbers)
-        return Graph(present.sources, loaded_files(self.root), ran, self.collected)
+        return ImportGraph(present.sources, loaded_files(self.root), ran, self.collected)
 
     def contexts_of(self, trial: Trial) -> set[str]:
         """Return the fixtures of a wider scope that a test depends on."""
@@ -218,7 +218,7 @@ class _Making:
         recorder: Recorder,
         trial: Trial,
         present: Present,
-        graph: Graph,
+        graph: ImportGraph,
         lines: Mapping[str, Lines],
     ) -> None:
         self._recorder = recorder

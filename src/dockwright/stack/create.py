@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dockwright.engine import Engine, parallel
-from dockwright.engine.overlays import Door
+from dockwright.engine.overlays import VolumeAccess
 from dockwright.errors import ComposeError, ComposeUnsupportedError
 from dockwright.model import GivenFile, Port, ServiceSpec, StackSpec
 from dockwright.reset import disposable_servers
@@ -179,7 +179,7 @@ class Creator:
         paths = {f"{digest}-{number}": file for number, file in enumerate(files)}
         self.engine.create_volume(name, {"Labels": self.identity.labels()})
         labels = self.identity.labels() | {COMPOSE_PROJECT: f"{self.identity.project}-helper"}
-        door = Door(self.engine, image.reference, image.volumes, labels)
+        door = VolumeAccess(self.engine, image.reference, image.volumes, labels)
         with door.open(name, {_HELD: name}) as container:
             self.engine.archive_in(container, _HELD, _tar(paths))
         root = self.engine.inspect_volume(name)["Mountpoint"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from dockwright.cache.frozen import FROZEN_LABEL, FrozenPart
 from dockwright.engine import parallel
-from dockwright.engine.overlays import Door, layer_directories, overlay_options
+from dockwright.engine.overlays import VolumeAccess, layer_directories, overlay_options
 from dockwright.errors import EngineError
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class Layers:
         volumes = self._stack.volumes_of(service).values()
         return bool(volumes) and all(volume in self.options for volume in volumes)
 
-    def door(self, service: str | None = None) -> Door:
+    def door(self, service: str | None = None) -> VolumeAccess:
         """Return what reaches volumes through a container of a service's image; None: of any."""
         stack, images = self._stack, self._stack.ready_images
         image = images[service or next(iter(images))]
-        return Door(stack.engine, image.reference, image.volumes, stack.identity.labels())
+        return VolumeAccess(stack.engine, image.reference, image.volumes, stack.identity.labels())
 
     def _add(self, service: str, lowers: Mapping[str, FrozenPart]) -> None:
         engine, door = self._stack.engine, self.door(service)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dockwright.engine import parallel
-from dockwright.engine.inside import EngineInside, Ground, Process, Sign, received
+from dockwright.engine.inside import DataDirectory, EngineInside, Process, Sign, received
 from dockwright.engine.types import Document
 from dockwright.errors import NoSuchObjectError
 from dockwright.model import Trace
@@ -85,7 +85,7 @@ class _Known:
     owned: re.Pattern[str] | None
     details: Document
     stamp: tuple[int, ...] | None
-    ground: Ground
+    ground: DataDirectory
     first: _Inside
     files: Mapping[str, Sign]
     processes: Mapping[int, Process]
@@ -241,7 +241,7 @@ class Surroundings:
     def _remember(self, name: str, owned: re.Pattern[str] | None) -> None:
         details = self._engine.inspect_container(self._stack.container(name))
         view = self._engine.inside(details)
-        ground = Ground(view.working_directories(), owned) if owned else Ground()
+        ground = DataDirectory(view.working_directories(), owned) if owned else DataDirectory()
         forked, files = view.processes(), view.files(ground)
         processes = _without_execs(_settled(forked, view.processes()), details["State"]["Pid"])
         now = _Inside(files, processes, view.mounts())

@@ -13,9 +13,9 @@ from dockwright.profile.analysis.polling import with_late_polls
 from dockwright.profile.analysis.records import (
     SLACK_S,
     Container,
+    EngineEvent,
     EngineFacts,
     EventIndex,
-    Happening,
     Loss,
     Process,
 )
@@ -313,7 +313,7 @@ def _is_vain(piece: Slice, begin: float, end: float, gone: EventIndex) -> bool:
     return not any(_concerns(piece.command, each) for each in during)
 
 
-def _concerns(cleanup: Command, gone: Happening) -> bool:
+def _concerns(cleanup: Command, gone: EngineEvent) -> bool:
     """Return whether a cleanup may have removed something."""
     if cleanup.project:
         return gone.is_of(cleanup.project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockwright.profile.analysis.records import Container, EngineFacts, EventIndex, Happening
+from dockwright.profile.analysis.records import Container, EngineEvent, EngineFacts, EventIndex
 from dockwright.profile.analysis.timeline import CallKey, Slice
 
 _STATE_EVENTS = frozenset({"start", "die", "destroy", "health_status", "oom"})
@@ -85,7 +85,7 @@ class _Run:
             return max(times), True
         return (self.last.begin + self.last.end) / 2, False
 
-    def _looked_at(self, happening: Happening) -> bool:
+    def _looked_at(self, happening: EngineEvent) -> bool:
         container = Container(happening.id, happening.name)
         return any(container.is_named(ref) for ref in self.refs)
 

@@ -184,7 +184,7 @@ def _cut_off(records: Iterable[Span], end: float) -> Iterator[Span]:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class EngineEvent:
     """One event, at a time of the machine's monotonic clock.
 
     Attributes:
@@ -277,20 +277,20 @@ class EngineFacts:
         complete: whether no event was lost.
     """
 
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[EngineEvent, ...] = ()
     containers: Mapping[str, Container] = field(default_factory=dict)
     probes: Mapping[str, tuple[tuple[Probe, ...], ...]] = field(default_factory=dict)
     complete: bool = True
 
-    def container(self, happening: Happening) -> Container:
+    def container(self, happening: EngineEvent) -> Container:
         """Return the container that something happened to."""
         known = self.containers.get(happening.id)
         return known or Container(happening.id, happening.name)
 
     def losses(self) -> Iterator[Loss]:
         """Yield every grace and health interval that was waited out."""
-        begun: dict[str, Happening] = {}
-        asked: dict[str, Happening] = {}
+        begun: dict[str, EngineEvent] = {}
+        asked: dict[str, EngineEvent] = {}
         for each in self.happenings:
             if each.kind != "container":
                 continue
@@ -303,7 +303,7 @@ class EngineFacts:
             elif each.action == "health_status" and each.detail == "healthy" and each.id in begun:
                 yield from self._interval(begun.pop(each.id), each)
 
-    def _grace(self, asked: dict[str, Happening], kill: Happening) -> Iterator[Loss]:
+    def _grace(self, asked: dict[str, EngineEvent], kill: EngineEvent) -> Iterator[Loss]:
         """A stop asks first, and kills when the grace is over."""
         if kill.detail not in ("9", "SIGKILL"):
             asked.setdefault(kill.id, kill)
@@ -311,7 +311,7 @@ class EngineFacts:
             first = asked.pop(kill.id)
             yield Loss("grace", self.container(kill), first.at_s, kill.at_s, certain=True)
 
-    def _interval(self, start: Happening, healthy: Happening) -> Iterator[Loss]:
+    def _interval(self, start: EngineEvent, healthy: EngineEvent) -> Iterator[Loss]:
         """Between two health checks it became ready: somewhere in the last interval.
 
         The first probe comes one interval after the start. Where it succeeded, a probe at the
@@ -347,7 +347,7 @@ class EventIndex:
         self._events = [each for each in happenings if each.action in actions]
         self.complete = facts is not None and facts.complete
 
-    def between(self, begin: float, end: float) -> list[Happening]:
+    def between(self, begin: float, end: float) -> list[EngineEvent]:
         """Return those from `begin` to `end`."""
         first = bisect_left(self._events, begin, key=lambda each: each.at_s)
         last = bisect_right(self._events, end, key=lambda each: each.at_s)

@@ -7,7 +7,7 @@ from html import escape
 from statistics import median
 
 from dockwright._text import counted
-from dockwright.history import Limits, Measure, Trend
+from dockwright.history import Measure, Thresholds, Trend
 from dockwright.recording import PastTest, RunRecord
 from dockwright.report.html.trend import earlier_runs
 from dockwright.untrusted import printable
@@ -57,7 +57,7 @@ def _rows(run: RunRecord, past: Sequence[PastTest]) -> list[Sequence[str]]:
         values = usual.get(test.nodeid, ())
         if test.outcome == "passed" and len(values) >= _FEWEST:
             middle = median(values)
-            if Limits().matters(Measure("test", test.nodeid), middle, test.wall_s):
+            if Thresholds().matters(Measure("test", test.nodeid), middle, test.wall_s):
                 differences.append((test.nodeid, middle, test.wall_s))
     differences.sort(key=lambda each: each[1] - each[2])
     return [

@@ -256,7 +256,7 @@ WHERE lock_type = 'User lock' AND thread_id <> CONNECTION_ID()
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class ActivityCounters:
     """What others have done since the server's start.
 
     Every row that is written, in a table of any kind, counts as a `handler_...`; every statement
@@ -274,7 +274,7 @@ class Pulse:
     variables: str
 
     @classmethod
-    def take(cls, session: MysqlSession) -> Pulse | None:
+    def take(cls, session: MysqlSession) -> ActivityCounters | None:
         """Return it; None while others are at work, or where it was not shown to be sure."""
         [(version,)] = session.rows("SELECT VERSION()")
         if "MariaDB" not in version:
@@ -317,7 +317,7 @@ class MysqlReset:
         self._baseline: Baseline
         self.undone: list[Trace] = []
         self.curious = False
-        self._pulse: Pulse | None = None  # None: unknown whether something was written
+        self._pulse: ActivityCounters | None = None  # None: unknown whether something was written
 
     def capture(self) -> None:
         """Copy all tables, dump all schemas, remember the rest.
@@ -329,9 +329,9 @@ class MysqlReset:
             self._disconnect()
             self._access, session = enter(self._service)
             self._session = session
-            before = Pulse.take(session)
+            before = ActivityCounters.take(session)
             self._baseline = capture(session, Dumps(self._access))
-            self._pulse = before if Pulse.take(session) == before else None
+            self._pulse = before if ActivityCounters.take(session) == before else None
 
     def reset(self) -> bool:
         """Bring the server back, unless nothing was written to it.
@@ -367,7 +367,7 @@ class MysqlReset:
             restoration.undone += open_transactions(session)
         restoration.expel()
         restoration.restore_variables()
-        pulse = Pulse.take(session)
+        pulse = ActivityCounters.take(session)
         same_definitions = (
             pulse is not None
             and self._pulse is not None
@@ -379,10 +379,10 @@ class MysqlReset:
         self._pulse = None if loaded else pulse
         return True
 
-    def _look(self) -> tuple[MysqlSession, Pulse | None]:
+    def _look(self) -> tuple[MysqlSession, ActivityCounters | None]:
         if self._session is not None:
             try:
-                return self._session, Pulse.take(self._session)
+                return self._session, ActivityCounters.take(self._session)
             except ConnectionLostError as loss:  # restarted, or ended by the test
                 log.debug("reset.mysql.lost service=%s: %s", self._service.spec.name, loss)
                 self._disconnect()

@@ -9,8 +9,8 @@ from dockwright.errors import StackError
 from dockwright.reset.postgres import survey as catalogs
 from dockwright.reset.postgres.cluster import (
     POSITION,
+    ClosedDatabase,
     Cluster,
-    Settled,
     spare_name,
     template_name,
 )
@@ -241,7 +241,7 @@ def _drop_leftovers(session: PostgresSession, survey: FullState) -> None:
 
 
 def _kept(
-    before: Database, after: FullState, settled: Settled, *, by_files: bool
+    before: Database, after: FullState, settled: ClosedDatabase, *, by_files: bool
 ) -> DatabaseSnapshot:
     return DatabaseSnapshot(
         original=before.oid,

@@ -41,7 +41,7 @@ WHERE name IN ('fsync', 'autovacuum') AND source = 'default'
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ClosedDatabase:
     """A database that nobody may enter, and what was found in it.
 
     Attributes:
@@ -115,7 +115,7 @@ class Cluster:
             finally:
                 session.close()
 
-    def settle(self, database: int, name: str) -> Settled:
+    def settle(self, database: int, name: str) -> ClosedDatabase:
         """Shut a database and make each sequence in it log its next value.
 
         A sequence logs 32 values at once and then gives 31 that leave no trace.
@@ -134,7 +134,7 @@ class Cluster:
         finally:
             inside.close()
         self.shut([database])
-        return Settled(**unlogged, stood=stood, objects=objects)
+        return ClosedDatabase(**unlogged, stood=stood, objects=objects)
 
     def expel_predecessors(self) -> None:
         """End other sessions in our own database, and with them what they still clone or drop."""

@@ -28,7 +28,7 @@ _SERVERS_PATIENCE_MS = 3000  # the server waits 5 s for others to leave a databa
 _ENDED_BY_SERVER = f"SET idle_session_timeout = {_SERVERS_PATIENCE_MS}"
 
 
-class Visits:
+class IdleSessions:
     """The sessions of one strategy; used by one thread at a time, in blocks.
 
     After a block the sessions rest, and are there for the next one if it begins within `REST_S`.
@@ -43,7 +43,7 @@ class Visits:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def __enter__(self) -> Visits:
+    def __enter__(self) -> IdleSessions:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -127,7 +127,7 @@ class RowRestoration:
 
     def __init__(
         self,
-        visits: Visits,
+        visits: IdleSessions,
         session: PostgresSession,
         baseline: Baseline,
         history: History,

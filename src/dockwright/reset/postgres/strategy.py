@@ -24,7 +24,7 @@ from dockwright.reset.postgres.entrance import enter
 from dockwright.reset.postgres.explain import explain
 from dockwright.reset.postgres.history import Blocks, History
 from dockwright.reset.postgres.restore import Restoration
-from dockwright.reset.postgres.rows import RowRestoration, Visits
+from dockwright.reset.postgres.rows import IdleSessions, RowRestoration
 from dockwright.reset.postgres.session import Access, PostgresSession
 from dockwright.reset.postgres.survey import PREFIX, FullState, QuickState
 from dockwright.reset.session import ConnectionLostError
@@ -53,7 +53,7 @@ class PostgresReset:
         self._closed = False
         self._access: Access
         self._session: PostgresSession | None = None
-        self._visits: Visits | None = None
+        self._visits: IdleSessions | None = None
         self._history: History | None = None
         self._baseline: Baseline
         self._clean: QuickState  # what it looks like as long as nobody writes to it
@@ -74,7 +74,7 @@ class PostgresReset:
             self._disconnect()
             self._access, self._session, version = enter(self._service)
             self._access = replace(self._access, major=version // 10000)
-            self._visits = Visits(self._access)
+            self._visits = IdleSessions(self._access)
             self._history = History.of(self._access, self._session, version)
             self._baseline = capture(self._access, self._session, version)
             self._likely = {name for name, each in self._baseline.kept.items() if each.in_use}
