@@ -81,7 +81,7 @@ def test_without_the_docker_command_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "ensure-images: error: the docker command is not installed;"
-        " scripts/ensure-engine says how to get one\n"
+        " scripts/ensure-engine says how to get it\n"
     )
 
 
