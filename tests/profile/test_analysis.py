@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockwright.profile.analysis import CAUSES, attribute
@@ -75,6 +75,7 @@ def nested(draw: st.DrawFn, begin: float = 0.0, end: float = 100.0, depth: int =
     return spans
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(nested())
 def test_pieces_have_no_gap_and_no_overlap_and_lie_in_their_spans(spans: list[Span]) -> None:
     at = 0.0
