@@ -43,7 +43,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     "recorder": (recorder.measure, "cost of recording a run"),
     "planner": (planning.measure, "time and memory of the planner for a very large suite"),
     "start": (start.measure, "start until ready, against Compose and bare API calls"),
-    "frozen": (frozen.measure, "starts and resets above a large kept baseline"),
+    "frozen": (frozen.measure, "starts and resets above a large cached baseline"),
     "detection": (delays.measure, "delay between true readiness and its detection"),
     "teardown": (teardown.measure, "removal of processes that ignore SIGTERM"),
     "backup": (backup.measure, "backup and restore of a volume, against tar and zstd"),

@@ -1,4 +1,4 @@
-"""Starts and resets above a large kept baseline, and the same by other ways."""
+"""Starts and resets above a large cached baseline, and the same by other ways."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     finally:
         layered.remove()
         empty.remove()
-    what = f"start from a kept baseline of {megabytes} MB"
+    what = f"start from a cached baseline of {megabytes} MB"
     yield cost(_NAME, what, starts["layered"], "of 0 MB", starts["empty"], at_most=1.2)
     yield speedup(_NAME, what, starts["layered"], "filled volumes", starts["filled"])
     what = f"reset by a new container, {megabytes} MB"
@@ -75,7 +75,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A stack with a kept baseline.
+    """A stack with a cached baseline.
 
     Attributes:
         bench: the run.
@@ -131,7 +131,7 @@ class _Kept:
         with self.started() as (_, start):
             seconds = time.perf_counter() - began
         if not start.from_cache:
-            raise RuntimeError("the copy did not start from the kept baseline")
+            raise RuntimeError("the copy did not start from the cached baseline")
         return seconds
 
     def remove(self) -> None:

@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Run the suite cold, with a kept baseline, on a warm pool and with a reset by hand."""
+    """Run the suite cold, with a cached baseline, on a warm pool and with a reset by hand."""
     for name in ("store", "web"):
         request = BuildRequest(context=LEDGER / name, tags=(f"ledger-{name}",))
         bench.engine.build_image(request)

@@ -16,7 +16,7 @@ from dockwright.stack import CachedStart
 FILES = (SHOP / "compose.yaml", HERE / "stack.yaml")
 _NAME = "start"
 _WHAT = "start until ready"
-_KEPT = "start until ready, kept baseline"
+_KEPT = "start until ready, cached baseline"
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -52,7 +52,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     contenders: dict[str, Callable[[], float]] = {
         "dockwright": lambda: dockwright(None),
         "floor": floor,
-        "dockwright, kept baseline": lambda: dockwright(store),
+        "dockwright, cached baseline": lambda: dockwright(store),
     }
     if bench.compose:
         contenders["docker compose"] = lambda: _compose_up(bench)
@@ -63,7 +63,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _rows(samples: dict[str, list[float]]) -> Iterator[Row]:
-    plain, kept = samples["dockwright"], samples["dockwright, kept baseline"]
+    plain, kept = samples["dockwright"], samples["dockwright, cached baseline"]
     if compose := samples.get("docker compose"):
         rival = "docker compose up --wait"
         yield speedup(_NAME, _WHAT, plain, rival, compose, at_least=3.0)

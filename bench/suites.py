@@ -81,7 +81,7 @@ def _whole_s(bench: Bench, rival: Rival) -> float:
 
 
 def measure_tests(bench: Bench) -> Iterator[Row]:
-    """Measure single tests of dockwright's runs: cold, with kept baselines, and kept warm."""
+    """Measure single tests of dockwright's runs: cold, with cached baselines, and kept warm."""
     rounds = bench.rounds(2)
     cold = [run_suite(bench, "dockwright", Suite()) for _ in range(rounds)]
     parallel = [run_suite(bench, "dockwright", _TWO_WORKERS) for _ in range(rounds)]

@@ -1,4 +1,4 @@
-"""Real copies that start from a kept baseline are like those that initialised themselves."""
+"""Real copies that start from a cached baseline are like those that initialised themselves."""
 
 from __future__ import annotations
 

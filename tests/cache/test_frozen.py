@@ -1,4 +1,4 @@
-"""Copies whose volumes are layers above the frozen volumes of a kept baseline, on a real engine."""
+"""Copies whose volumes are layers above frozen volumes of a cached baseline, on a real engine."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_one_changed_byte_is_found_and_the_entry_rebuilt(
     path.write_bytes(content)
     with store.reading("key") as stored:
         assert stored is None
-    assert "discarding the kept baseline key" in caplog.text
+    assert "discarding the cached baseline key" in caplog.text
     assert keys(store) == []
     assert put(store, "key")
     assert keys(store) == ["key"]
@@ -265,7 +265,7 @@ def test_a_damaged_manifest_is_a_miss(
     file.write_text(file.read_text().replace(old, new, 1))
     with store.reading("key") as stored:
         assert stored is None
-    assert "discarding the kept baseline key: not a baseline manifest: " in caplog.text
+    assert "discarding the cached baseline key: not a baseline manifest: " in caplog.text
     assert store.entries() == []
     assert put(store, "key")
 

@@ -157,7 +157,7 @@ SERVERS = {
     ),
     "etcd": Server(
         "exec etcd --data-dir /data/etcd",
-        f"{ETCD} endpoint health && ({ETCD} get kept | grep -q . || {ETCD} put kept baseline)",
+        f"{ETCD} endpoint health && ({ETCD} get kept | grep -q . || {ETCD} put cached baseline)",
         f"{ETCD} get --prefix '' -w fields | grep -v -e RaftTerm -e MemberID",
         f"{ETCD} put kept changed; {ETCD} put more more",
     ),
@@ -218,7 +218,7 @@ def stack_file(tmp_path: Path, image: str, servers: dict[str, Server]) -> Path:
 def copies(
     engine: Engine, stack_file: Path, unique_name: str, tmp_path: Path
 ) -> Iterator[Callable[[], tuple[Stack, Baseline]]]:
-    """Return what starts a copy, from the kept baseline if there is one."""
+    """Return what starts a copy, from the cached baseline if there is one."""
     store = BaselineStore(tmp_path / "baselines")
     settings = Settings(tmp_path, start_timeout=120.0)
     options = FactoryOptions(unique_name, "test", "0", tmp_path / "work", settings, store=store)

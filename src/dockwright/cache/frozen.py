@@ -1,4 +1,4 @@
-"""Kept baselines as volumes on an engine, which many copies share and nobody writes.
+"""Cached baselines as volumes on an engine, which many copies share and nobody writes.
 
 An entry's ``frozen.json`` names its frozen volumes by engine. A frozen volume that no entry names
 was left by a killed process, or by an entry that is gone: `FrozenVolumes.sweep` removes it, unless

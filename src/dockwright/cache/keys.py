@@ -1,7 +1,7 @@
 """The key of a stack: everything that decides what a freshly started copy holds.
 
-A kept baseline is found by it, and so is a warm stack: what a run finds under an equal key is what
-it would have started itself.
+A cached baseline is found by it, and so is a warm stack: what a run finds under an equal key is
+what it would have started itself.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ class BaselineStore:
 
     def discard(self, key: str, reason: object) -> None:
         """Discard an entry, with a warning; others may still be reading it."""
-        _log.warning("discarding the kept baseline %s: %s", key, reason)
+        _log.warning("discarding the cached baseline %s: %s", key, reason)
         _forget(self.directory / key)
 
     def intact(self, stored: Stored) -> bool:

@@ -76,7 +76,7 @@ class Maintenance:
         self._timeline = timeline
 
     def start(self, copy: Copy) -> Exception | None:
-        """Start a copy, from a kept baseline if there is one."""
+        """Start a copy, from a cached baseline if there is one."""
         factory = self._factory_of(copy)
         first = copy.start = factory.start_of(copy.stack)
 

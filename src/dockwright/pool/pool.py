@@ -84,7 +84,7 @@ class CountDeltas:
         return grown
 
 
-_KEEPING_S = 2.0  # a kept baseline saves every later run about as much
+_KEEPING_S = 2.0  # a cached baseline saves every later run about as much
 _CALLED_OFF_S = 0.5  # how long a cancelled start or reset may take to end by itself
 _BACKSTOP_S = 1.0  # waiters are notified; they also check this often by themselves
 _WATCHED_S = 1.0  # how long an audit watches an unused copy, once, to learn what it does itself

@@ -43,7 +43,7 @@ class Resettable(Protocol):
         """Return whether these volumes are layers: a new container has them as at the baseline."""
 
     def restore_volumes(self) -> bool:
-        """Fill the volumes of a new container from the kept baseline, unless they are layers.
+        """Fill the volumes of a new container from the cached baseline, unless they are layers.
 
         Returns:
             Whether they are as at the baseline now; False: none is kept.
@@ -118,7 +118,7 @@ class Constant:
 
 
 class Recreate(Constant):
-    """A new container whose volumes hold the kept baseline; without one they are empty."""
+    """A new container whose volumes hold the cached baseline; without one they are empty."""
 
     manner: Manner = "recreate"
 

@@ -52,7 +52,7 @@ class ServiceOfStack:
         return self._stack.layers.cover(self.spec.name)
 
     def restore_volumes(self) -> bool:
-        """Fill the volumes of a new container from the kept baseline, unless they are layers."""
+        """Fill the volumes of a new container from the cached baseline, unless they are layers."""
         return self.layered() or self._stack.layers.pour(self.spec.name)
 
     def address(self, port: int) -> Address:

@@ -1,4 +1,4 @@
-"""Start from a kept baseline: volumes that are layers above it, or are filled from the cache."""
+"""Start from a cached baseline: volumes that are layers above it, or are filled from the cache."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class CachedStart:
         whole: whether what is kept is what resets bring back: nothing is added to each copy.
 
     Attributes:
-        from_cache: whether the copy was started from a kept baseline.
+        from_cache: whether the copy was started from a cached baseline.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class CachedStart:
     def run(self, listener: Listener = ignore) -> None:
         """Start the copy; see `Stack.start`.
 
-        If it does not start from the kept baseline, it is created again without it.
+        If it does not start from the cached baseline, it is created again without it.
         """
         if self._store is None:
             self._stack.start(listener=listener)
@@ -293,7 +293,7 @@ class CachedStart:
     # -- before anything runs ----------------------------------------------------------------
 
     def _prepare(self, store: BaselineStore, held: ExitStack) -> None:
-        """Find the kept baseline, if there is one; make layers above its frozen volumes.
+        """Find the cached baseline, if there is one; make layers above its frozen volumes.
 
         The baseline stays as long as `held`.
         """
@@ -339,7 +339,7 @@ class CachedStart:
 
     @contextmanager
     def _lowers(self, store: BaselineStore) -> Iterator[Lowers]:
-        """Yield the frozen volumes of the kept baseline, and hold it."""
+        """Yield the frozen volumes of the cached baseline, and hold it."""
         lowers: dict[str, dict[str, FrozenPart]] = {}
         with store.holding(self._key.text if self._key else "none") as stored:
             if stored is not None:

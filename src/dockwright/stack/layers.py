@@ -40,7 +40,7 @@ class Layers:
 
     Attributes:
         source: returns a context that gives the frozen volumes of the baseline and holds them.
-        pour: fills the volumes of a service from the kept baseline; returns whether there is one.
+        pour: fills the volumes of a service from the cached baseline; returns whether there is one.
         options: the driver options of volumes that are layers, by the volumes' names.
     """
 
