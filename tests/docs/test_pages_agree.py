@@ -76,6 +76,17 @@ def test_every_package_is_explained() -> None:
     assert _packages() - explained == set()
 
 
+def test_the_files_that_the_architecture_names_exist() -> None:
+    source = ROOT / "src" / "dockwright"
+    text = _text("explanation/architecture.md")
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|js))`(?: \((`[\w.`, ]+`)\))?", text)
+    assert len(named) > 40
+    for file, names in named:
+        content = (source / file).read_text("utf-8")
+        for name in re.findall(r"[\w.]+", names):
+            assert name.rpartition(".")[2] in content, (file, name)
+
+
 def test_every_dependency_has_a_documented_reason() -> None:
     whole = _project()
     project = whole["project"]
