@@ -64,6 +64,8 @@ def test_compare_as_json_and_markdown(store: RunStore, capsys: Capture) -> None:
     assert change["unit"] == "s"
     assert change["before"] < change["after"]
     assert change["q"] <= 0.05
+    assert list(change["parts"]) == ["call"]
+    assert change["parts"]["call"]["after"] == pytest.approx(2.0, rel=0.1)
     assert run(["runs", "compare", "main", "feature", "--markdown"]) == 0
     title, _, _, _, bold, _, head, line, row = capsys.readouterr().out.splitlines()
     assert title == "### dockwright: 1 slower, 0 other changes"

@@ -283,7 +283,14 @@ def _comparison(result: Comparison) -> dict[str, Json]:
         "before": [run.id for run in result.before],
         "after": [run.id for run in result.after],
         "changes": [
-            {**_measured(each.measure, each.before, each.after), "q": each.q, "part": each.part}
+            {
+                **_measured(each.measure, each.before, each.after),
+                "q": each.q,
+                "part": each.part,
+                "parts": {
+                    name: {"before": was, "after": now} for name, (was, now) in each.parts.items()
+                },
+            }
             for each in result.changes
         ],
         "within_noise": result.noise,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from dockwright.history.choose import alike, no_revision, runs_named
-from dockwright.history.explain import changed_images, likely_part
+from dockwright.history.explain import changed_images, likely_part, parts_of_sides
 from dockwright.history.measures import Measure, Thresholds
 from dockwright.history.series import Series, read
 from dockwright.history.statistics import adjusted, scale
@@ -49,6 +49,7 @@ class Change:
         after: its median on side B.
         q: the rate of false discoveries at which it is accepted; None: the noise is unknown.
         part: what of it changed most, in words; empty: unknown.
+        parts: of a test, the seconds of each part (a fixture, a wait, its call) on both sides.
     """
 
     measure: Measure
@@ -56,6 +57,7 @@ class Change:
     after: float
     q: float | None = None
     part: str = ""
+    parts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -296,5 +298,12 @@ def _explained(store: RunStore, result: Comparison) -> Iterator[Change]:
         for side in (result.before, result.after)
     )
     for number, change in enumerate(result.changes):
-        part = likely_part(change.measure, before, after) if number < _EXPLAINED else ""
-        yield replace(change, part=part)
+        if number >= _EXPLAINED:
+            yield change
+            continue
+        of_test = change.measure.kind == "test"
+        yield replace(
+            change,
+            part=likely_part(change.measure, before, after),
+            parts=parts_of_sides(change.measure.name, before, after) if of_test else {},
+        )

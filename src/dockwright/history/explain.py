@@ -33,10 +33,20 @@ def likely_part(measure: Measure, before: Sequence[RunRecord], after: Sequence[R
     return "; ".join([each for each in (words, *images.values()) if each])
 
 
-def _part_of_test(nodeid: str, before: Sequence[RunRecord], after: Sequence[RunRecord]) -> str:
+def parts_of_sides(
+    nodeid: str, before: Sequence[RunRecord], after: Sequence[RunRecord]
+) -> dict[str, tuple[float, float]]:
+    """Return the seconds of each part of a test on both sides; empty where one lacks it."""
     was, now = _median_parts(nodeid, before), _median_parts(nodeid, after)
-    growth = {part: now.get(part, 0.0) - was.get(part, 0.0) for part in {*was, *now}}
-    if not was or not now or not growth:
+    if not was or not now:
+        return {}
+    return {part: (was.get(part, 0.0), now.get(part, 0.0)) for part in {**was, **now}}
+
+
+def _part_of_test(nodeid: str, before: Sequence[RunRecord], after: Sequence[RunRecord]) -> str:
+    parts = parts_of_sides(nodeid, before, after)
+    growth = {part: now - was for part, (was, now) in parts.items()}
+    if not growth:
         return ""
     part = max(growth, key=lambda each: abs(growth[each]))
     return f"{_WORDS.get(part, part)} takes {_more(growth[part])}"
@@ -49,7 +59,7 @@ def _median_parts(nodeid: str, records: Sequence[RunRecord]) -> dict[str, float]
         for test in record.tests
         if test.nodeid == nodeid and test.outcome == "passed"
     ]
-    names = {name for parts in attempts for name in parts}
+    names = {name: None for parts in attempts for name in parts}
     return {name: median(parts.get(name, 0.0) for parts in attempts) for name in names}
 
 
