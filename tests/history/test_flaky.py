@@ -14,6 +14,8 @@ from dockwright.cli.errors import run
 from dockwright.history import flaky_tests
 from dockwright.paths import project_hash, runs_file
 from dockwright.recording import Git, RunRecord, RunStore, Span, StoreOptions, TestRecord
+from tests._support.recording.recorded import Recorded
+from tests._support.suite import clean_environment
 
 NAMES = [f"test_it.py::test_{number}" for number in range(12)]
 ORDERED, LOADED, RANDOM, ON_WORKER = "t::ordered", "t::loaded", "t::random", "t::on_worker"
@@ -139,3 +141,67 @@ def test_the_command_lists_flaky_tests(
     assert run(["runs", "flaky", "--json"]) == 0
     documents = json.loads(capsys.readouterr().out)
     assert {each["nodeid"]: each["cause"] for each in documents}[LOADED] == "load"
+
+
+SUITE = """
+    import os
+    import random
+    import time
+
+    import pytest
+
+    RUN = int(os.environ["RUN"])
+    BUSY = RUN % 4 == 0
+    BEFORE = []
+
+    @pytest.fixture(autouse=True)
+    def usual_time(request):
+        time.sleep(0.1 if BUSY else 0.04)
+        yield
+        BEFORE.append(request.node.name)
+
+    def test_at_random():
+        assert random.Random(1000 + RUN).random() > 0.3
+
+    def test_after_another():
+        assert "test_number[3]" not in BEFORE, "3 was before"
+
+    def test_under_load():
+        assert not BUSY, "too slow"
+
+    @pytest.mark.parametrize("number", range(9))
+    def test_number(number): pass
+"""
+SHUFFLE = """
+    import os
+    import random
+
+    def pytest_collection_modifyitems(items):
+        random.Random(int(os.environ["RUN"])).shuffle(items)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_three_kinds_are_recognised_in_fifty_real_runs(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean_environment(monkeypatch, pytester.path / "state")
+    pytester.makepyfile(test_it=SUITE)
+    pytester.makeconftest(SHUFFLE)
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+        pytester.run("git", *identity, *arguments)
+    recorded = Recorded.of(pytester, monkeypatch)
+    for number in range(50):
+        monkeypatch.setenv("RUN", str(number))
+        recorded.run("--dockwright-record=on")
+    found = {each.nodeid.rpartition("::")[2]: each for each in flaky_tests(recorded.store)}
+    assert {name: each.cause for name, each in found.items()} == {
+        "test_at_random": "random",
+        "test_after_another": "order",
+        "test_under_load": "load",
+    }
+    assert found["test_after_another"].detail.endswith("it runs after test_it.py::test_number[3]")
+    assert found["test_after_another"].message == "AssertionError: 3 was before"
+    assert {each.attempts for each in found.values()} == {50}
