@@ -124,6 +124,34 @@ class Generated:
             for number, test in enumerate(self.tests)
         }
 
+    def test_code(self) -> dict[str, object]:
+        """Return what each test runs and reads: what is outside functions runs in all of them."""
+        outside = [
+            (each.constant, each.attribute, each.made, [f.cached for f in each.functions])
+            for each in self.modules
+        ]
+        made = [
+            self._run_by(self.modules[m.made[0]].functions[m.made[1]])
+            for m in self.modules
+            if m.made
+        ]
+        found: dict[str, object] = {}
+        for number, test in enumerate(self.tests):
+            wide = self.fixtures[number % 3 : number % 3 + 1]
+            found[f"test_{number}"] = (outside, made, *map(self._run_by, (test, *wide)))
+        return found
+
+    def _run_by(self, function: Function) -> object:
+        """Return a function's body, and those that it calls, with the data that they read."""
+        parts: list[object] = [function.number, list(function.terms)]
+        for kind, number in function.terms:
+            module = self.modules[number]
+            if kind == "data":
+                parts.append(module.data)
+            elif kind not in ("constant", "attribute", "made"):
+                parts.append(self._run_by(module.functions[int(kind[-1])]))
+        return parts
+
     def write(self, directory: Path) -> None:
         """Write the files that changed."""
         for name, text in self._files():

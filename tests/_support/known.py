@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests._support.forking import ForkingPytest
 from tests._support.project import LEAN
 
 _LINE = re.compile(r"^(\S+::.*?) (REUSED|PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b", re.MULTILINE)
@@ -44,12 +45,14 @@ class KnownSuite:
         place: where results and state are.
         environ: variables of every run.
         python: runs pytest.
+        forking: runs it without starting Python each time; None: each run is a new process.
     """
 
     path: Path
     place: Path
     environ: dict[str, str] = field(default_factory=dict)
     python: Path = Path(sys.executable)
+    forking: ForkingPytest | None = None
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write files, or remove those whose text is empty but for a dash."""
@@ -71,30 +74,31 @@ class KnownSuite:
         self, *arguments: str, mode: str = "use", environ: Mapping[str, str] | None = None
     ) -> Outcome:
         """Run the tests, in the order of the files."""
-        options = ("-p", "no:randomly", "-v", "--color=no")
+        options = ("-p", "no:randomly", "-v", "--color=no", f"--dockwright-results={mode}")
+        if self.forking is not None:
+            exit_code, text = self.forking.run([*options, *arguments], self.path)
+        else:
+            exit_code, text = self._run([*options, *arguments], environ or {})
+        found = {"REUSED": set[str](), "ran": set[str]()}
+        for test, word in _LINE.findall(text):
+            found["REUSED" if word == "REUSED" else "ran"].add(test.rpartition("::")[2])
+        ran, reused = frozenset(found["ran"]), frozenset(found["REUSED"])
+        return Outcome(ran, reused, exit_code, text)
+
+    def _run(self, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
         done = subprocess.run(
-            [
-                str(self.python),
-                "-m",
-                "pytest",
-                *options,
-                f"--dockwright-results={mode}",
-                *arguments,
-            ],
+            [str(self.python), "-m", "pytest", *arguments],
             cwd=self.path,
-            env={**self._variables(), **self.environ, **(environ or {})},
+            env={**self.variables(), **environ},
             capture_output=True,
             text=True,
             timeout=_LIMIT_S,
             check=False,
         )
-        found = {"REUSED": set[str](), "ran": set[str]()}
-        for test, word in _LINE.findall(done.stdout):
-            found["REUSED" if word == "REUSED" else "ran"].add(test.rpartition("::")[2])
-        ran, reused = frozenset(found["ran"]), frozenset(found["REUSED"])
-        return Outcome(ran, reused, done.returncode, done.stdout + done.stderr)
+        return done.returncode, done.stdout + done.stderr
 
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """Return the environment of every run."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -107,6 +111,7 @@ class KnownSuite:
             "DOCKWRIGHT_WAIT_FOR_REMOVAL": "1",
             "PYTEST_ADDOPTS": LEAN,
             "XDG_STATE_HOME": str(self.place / "state"),
+            **self.environ,
         }
 
     def copy_results(self, name: str) -> None:
