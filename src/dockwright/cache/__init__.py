@@ -6,7 +6,7 @@ from dockwright._lazy import lazily
 
 if TYPE_CHECKING:
     from dockwright.cache.builds import MISSING, Builds, build_key, image_id
-    from dockwright.cache.files import FileDigests
+    from dockwright.cache.files import FileDigests, NotCacheableError
     from dockwright.cache.frozen import FrozenPart, FrozenVolumes
     from dockwright.cache.keys import Key, Surroundings, content_key, left_out, start_key
     from dockwright.cache.savings import Savings, Total
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         CorruptEntryError,
         Draft,
         Manifest,
-        NotCacheableError,
         Part,
         Stored,
     )
@@ -50,7 +49,7 @@ __getattr__ = lazily(
     __name__,
     {
         "builds": ("MISSING", "Builds", "build_key", "image_id"),
-        "files": ("FileDigests",),
+        "files": ("FileDigests", "NotCacheableError"),
         "frozen": (
             "FrozenPart",
             "FrozenVolumes",
@@ -69,7 +68,6 @@ __getattr__ = lazily(
             "CorruptEntryError",
             "Draft",
             "Manifest",
-            "NotCacheableError",
             "Part",
             "Stored",
         ),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dockwright.cache.store import NotCacheableError
+from dockwright.errors import StoreError
 
 MOST_BYTES = 64 << 20
 """More than this below one mount (a dependency tree, a data set) is not worth reading each time."""
@@ -32,6 +32,10 @@ _HOST = frozenset(map(Path, ("/", "/dev", "/proc", "/run", "/sys", "/var/run")))
 _TOOLS = re.compile(r"__pycache__|\.git|\.(pytest|mypy|ruff)_cache|\.hypothesis|\.coverage(\..*)?")
 _TESTS = re.compile(r"conftest\.py|test_.*\.py|.*_test\.py")
 """Tests and what tools leave: in a mounted checkout they change, and no stack with them."""
+
+
+class NotCacheableError(StoreError):
+    """The baseline of a stack cannot be saved; the message says why."""
 
 
 class _Stamp(NamedTuple):

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockwright.cache.files import FileDigests
-from dockwright.cache.store import NotCacheableError
+from dockwright.cache.files import FileDigests, NotCacheableError
 from dockwright.model import Json, ServiceSpec, StackSpec
 
 FORMAT = "2"

@@ -37,10 +37,6 @@ from dockwright.recording.codec import decoded
 from dockwright.untrusted import json_value, read_plain
 
 
-class NotCacheableError(StoreError):
-    """The baseline of a stack cannot be saved; the message says why."""
-
-
 class CorruptEntryError(StoreError):
     """An entry does not hold what was written to it."""
 

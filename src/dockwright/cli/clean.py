@@ -19,8 +19,8 @@ from dockwright.engine import Engine
 from dockwright.errors import DockwrightError
 from dockwright.paths import baselines_directory, project_hash, state_directory
 from dockwright.pool import OwnedResources, RetainedStacks, Workspace, remove, survey
+from dockwright.pool.declared import load_options
 from dockwright.pool.reaper import BuiltImages
-from dockwright.pool.session import load_options
 from dockwright.settings import DEFAULT_STACK
 
 _PARTS = ("containers", "networks", "volumes", "processes", "images", "files")

@@ -22,7 +22,7 @@ from dockwright.compose import LoadOptions, load
 from dockwright.errors import DockwrightError, NoComposeFileError, UsageError
 from dockwright.managed import Finding
 from dockwright.model import StackSpec
-from dockwright.pool.session import load_options
+from dockwright.pool.declared import load_options
 from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.stack import sole_reason
 from dockwright.stack.host_ports import declared_host_ports

@@ -17,7 +17,8 @@ from dockwright.compose.loading import discover
 from dockwright.errors import ComposeError, UnknownServiceError
 from dockwright.model import Requirement
 from dockwright.pool import NoBrokerError, PoolClient
-from dockwright.pool.session import RunSession, load_options
+from dockwright.pool.declared import load_options
+from dockwright.pool.session import RunSession
 
 Document = Mapping[str, Any]
 

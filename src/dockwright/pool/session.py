@@ -6,82 +6,32 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockwright._text import format_size
 from dockwright.compose import LoadOptions
-from dockwright.engine import resolve_endpoint
-from dockwright.errors import DockwrightError, SettingsError, UsageError, explained
+from dockwright.errors import DockwrightError, UsageError, explained
 from dockwright.model import Json, Requirement, StackSpec, Trace
-from dockwright.paths import home_directory, project_hash, state_directory
+from dockwright.paths import project_hash, state_directory
 from dockwright.pool import Lease, PoolClient, PoolOptions, Seed
+from dockwright.pool.declared import connect_engine, find_endpoint, load_options
 from dockwright.recording import OpenSpan, SpanRecorder, Summary
-from dockwright.settings import DEFAULT_STACK, Settings, selected
+from dockwright.settings import DEFAULT_STACK, Settings
 from dockwright.stack.host_ports import PortMode, port_mode
 from dockwright.untrusted import printable
 
 if TYPE_CHECKING:
-    from dockwright.engine import Endpoint, Engine
+    from dockwright.engine import Engine
     from dockwright.stack import Stack
 
 
-__all__ = ["RunSession", "connect_engine", "find_endpoint", "load_options", "state_directory"]
+__all__ = ["RunSession", "state_directory"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _log = logging.getLogger(__name__)
-
-
-def find_endpoint(url: str, environ: Mapping[str, str]) -> Endpoint:
-    """Return the engine's endpoint; an empty `url` means the one that the docker CLI would use."""
-    return resolve_endpoint(
-        environ, home_directory(), explicit=url or None, source="the setting engine"
-    )
-
-
-def connect_engine(url: str, environ: Mapping[str, str]) -> Engine:
-    """Return the engine at `url`; an empty `url` means the one that the docker CLI would use."""
-    from dockwright.engine import connect
-
-    return connect(find_endpoint(url, environ))
-
-
-def load_options(settings: Settings, name: str, environ: Mapping[str, str]) -> LoadOptions:
-    """Return how the Compose project of one declared stack is loaded.
-
-    Args:
-        settings: which declare it.
-        name: of the stack, or a `selection` of its services.
-        environ: the environment of the run.
-
-    Raises:
-        SettingsError: a file that a setting names does not exist.
-    """
-    stack, services = selected(name)
-    files = settings.compose if stack == DEFAULT_STACK else (settings.stacks[stack],)
-    _check_there(settings, "compose" if stack == DEFAULT_STACK else "stacks", files)
-    _check_there(settings, "env_files", settings.env_files)
-    return LoadOptions(
-        files=files,
-        profiles=settings.profiles,
-        services=services,
-        env_files=settings.env_files,
-        environ=environ,
-        start=settings.root,
-    )
-
-
-def _check_there(settings: Settings, name: str, files: Iterable[Path]) -> None:
-    for file in files:
-        if not file.exists():
-            raise SettingsError(
-                f"{settings.origins.get(name, 'default')}: {name}: no such file: {file}",
-                hint=f"correct dockwright_{name}; paths in a file are relative to its directory, "
-                "paths on the command line and in the environment to the current directory",
-            )
 
 
 class RunSession:

@@ -19,7 +19,7 @@ from dockwright.isolate import (
 )
 from dockwright.isolate.inside.hooks import dockwright_isolate
 from dockwright.isolate.inside.plan import HOOKS
-from dockwright.pool.session import connect_engine
+from dockwright.pool.declared import connect_engine
 from dockwright.settings import Settings
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from dockwright.errors import DockwrightError, StackError, UnknownServiceError, UsageError
 from dockwright.model import Requirement
-from dockwright.pool.session import find_endpoint
+from dockwright.pool.declared import find_endpoint
 from dockwright.pytest_plugin.announced import DOCKER_SERVICES, Announcement, declare, name_of
 from dockwright.pytest_plugin.leases import acquire_shared, release
 from dockwright.pytest_plugin.run import HeldLease, Run, run_of, workers_of

@@ -261,7 +261,7 @@ class ResultsRun:
 
     def _connected(self) -> Engine:
         if self._engine is None:
-            from dockwright.pool.session import connect_engine
+            from dockwright.pool.declared import connect_engine
 
             engine = connect_engine(self.run.settings.engine, self._environ)
             self._engine = self._ending.enter_context(closing(engine))
@@ -298,10 +298,10 @@ class ResultsRun:
 
     def file_of(self, item: pytest.Item) -> str:
         """Return the file of a test, relative to the project's root."""
-        return os.path.realpath(item.path).removeprefix(f"{self.root}/")
+        return str(_real(item.path)).removeprefix(f"{self.root}/")
 
     def _directory_of(self, item: pytest.Item) -> Path:
-        return Path(os.path.realpath(item.path)).parent
+        return _real(item.path).parent
 
     def leased(self, lease: Lease) -> None:
         """Note that the current test or fixture leased a stack."""
@@ -364,6 +364,11 @@ class ResultsRun:
         lines += [(f"  {text}", "") for text in _most(self.ran, "ran")]
         lines += [(f"  {text}", "") for text in _most(self.not_saved, "cannot be reused later")]
         return lines
+
+
+@cache
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _most(reasons: Counter[str], what: str) -> list[str]:

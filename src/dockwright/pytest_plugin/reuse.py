@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -60,25 +60,31 @@ class Reuse:
         ago = age(time.time() - result.made)
         saved = {"seconds": result.seconds, "age": ago}
         note = f"reused: it passed {ago} ago, and nothing that it depends on has changed since"
-        for when in ("setup", "call"):
-            report = pytest.TestReport(
+        keywords: dict[str, Literal[1]] = dict.fromkeys(item.keywords, 1)
+
+        def passed(when: Literal["setup", "call", "teardown"]) -> pytest.TestReport:
+            return pytest.TestReport(
                 nodeid=item.nodeid,
                 location=item.location,
-                keywords=dict.fromkeys(item.keywords, 1),
+                keywords=keywords,
                 outcome="passed",
                 longrepr=None,
                 when=when,
                 user_properties=[("dockwright_result", note)],
             )
-            setattr(report, _REUSED, saved)
-            yield report
+
+        reports = [passed("setup"), passed("call"), passed("teardown")]
         # What earlier tests set up, and the next one does not use, is torn down here.
         state = item.session._setupstate  # noqa: SLF001 - runtest_teardown wants a test that ran
-        call = pytest.CallInfo.from_call(lambda: state.teardown_exact(nextitem), when="teardown")
-        last: pytest.TestReport = pytest.TestReport.from_item_and_call(item, call)
-        last.user_properties = [("dockwright_result", note)]
-        setattr(last, _REUSED, saved)
-        yield last
+        for report in reports:
+            if report.when == "teardown" and state.stack:
+                call = pytest.CallInfo.from_call(
+                    lambda: state.teardown_exact(nextitem), when="teardown"
+                )
+                report = pytest.TestReport.from_item_and_call(item, call)
+                report.user_properties = [("dockwright_result", note)]
+            setattr(report, _REUSED, saved)
+            yield report
 
 
 class Observe:
@@ -237,7 +243,8 @@ class Count:
         with surviving(session.config, "count reused results"):
             if results.reused:
                 results.store.savings.add(results.reused, results.saved_s)
-            results.store.tidy()
+            if results.ran:
+                results.store.tidy()
 
 
 class Save:

@@ -12,8 +12,8 @@ from dockwright.compose import hash_below, load
 from dockwright.engine import Engine
 from dockwright.errors import DockwrightError, explained
 from dockwright.model import ServiceSpec, StackSpec
+from dockwright.pool.declared import load_options
 from dockwright.pool.freshness import Freshness
-from dockwright.pool.session import load_options
 from dockwright.settings import DEFAULT_STACK, Settings, selected
 
 _SHARED_WITH_HOST = ("network_mode", "pid", "ipc", "uts", "cgroup", "userns_mode")
