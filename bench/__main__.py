@@ -24,6 +24,7 @@ from bench import (
     planning,
     plugin_cost,
     recorder,
+    repeated,
     start,
     suites,
     teardown,
@@ -64,6 +65,7 @@ MEASURES: Mapping[str, tuple[Callable[[Bench], Iterator[Row]], str]] = {
     ),
     "worlds": (worlds.measure, "worlds of isolated workers: start, disk, a suite that waits"),
     "known": (known.measure, "a suite that nothing has changed for, with reused results"),
+    "repeated": (repeated.measure, "what a run repeats though nothing has changed"),
     "own images": (own_images.measure, "a suite whose images have names of their own"),
 }
 
