@@ -109,6 +109,16 @@ EDITS = {
         {"init/2.sql": " two"},
         "cat /tmp/state",
     ),
+    "a file that a running service has mounted": (
+        {"compose.yaml": box("    volumes: ['./page.txt:/page.txt:ro']\n"), "page.txt": "one"},
+        {"page.txt": "two"},
+        "cat /page.txt",
+    ),
+    "the Compose file": (
+        {"compose.yaml": box("    environment: {GREETING: one}\n")},
+        {"compose.yaml": box("    environment: {GREETING: two}\n")},
+        "echo $GREETING",
+    ),
     "the file .env": (
         {"compose.yaml": box(start="echo $GREETING > /tmp/state"), ".env": "GREETING=one\n"},
         {".env": "GREETING=two\n"},
@@ -184,6 +194,7 @@ EDITS = {
 
 @pytest.mark.soak(sample=3)
 @pytest.mark.engine
+@pytest.mark.soak(sample=8)
 @pytest.mark.parametrize("edited", EDITS)
 def test_a_run_after_an_edit_uses_the_edited_files(warm: Warm, engine: Engine, edited: str) -> None:
     before, edit, read = EDITS[edited]
