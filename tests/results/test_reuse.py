@@ -262,7 +262,8 @@ def test_verify_runs_a_part_and_fails_if_an_outcome_differs(suite: KnownSuite) -
             "test_a.py": """
             import pathlib
             def test_it():
-                assert not pathlib.Path("flag").exists()
+                flag = pathlib.Path("flag")
+                assert not flag.exists() or flag.read_text() == "flag"
             """
         }
     )
@@ -275,6 +276,7 @@ def test_verify_runs_a_part_and_fails_if_an_outcome_differs(suite: KnownSuite) -
     done = suite.run("test_a.py", mode="verify")
     assert done.exit_code == 1
     assert "test_a.py::test_it: its saved result is wrong: it passed" in done.text
+    assert "  not part of its result: it reads flag\n" in done.text
     assert suite.run("test_a.py").ran == {"test_it"}
 
 

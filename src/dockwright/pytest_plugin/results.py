@@ -334,15 +334,29 @@ class ResultsRun:
     def explain(self, item: pytest.Item, outcome: str) -> str:
         """Return what is wrong with the result of a test that was verified."""
         result = item.stash[VERIFIED]
-        self.store.forget(item.nodeid, self.environment)
+        self.store.forget(item.nodeid, result.environment)
+        unseen = self._unseen(item, result)
         return (
             f"{item.nodeid}: its saved result is wrong: it passed "
             f"{age(time.time() - result.made)} ago, and now it {outcome}, although nothing that "
             "dockwright compares has changed\n"
+            f"{unseen}"
             "  hint: it depends on something that dockwright does not see, such as the time, the "
             "network, the order of the tests, or files that a C library reads; declare files with "
             "@pytest.mark.results(inputs=[...]) or dockwright_results_inputs"
         )
+
+    def _unseen(self, item: pytest.Item, result: Result) -> str:
+        """Return a line with what a test used now that its result does not have, if anything."""
+        if self.recorder is None:
+            return ""
+        seen = self.recorder.witness.of(item.nodeid)
+        known = {*result.files, *result.listings, *result.code}
+        paths = {path.removeprefix(f"{self.root}/") for path, _ in seen.reads | seen.listings}
+        used = [f"it reads {path}" for path in sorted(paths - known)]
+        used += [f"it connects to {each}" for each in sorted(seen.addresses - seen.reachable)]
+        used += sorted(seen.obstacles)
+        return f"  not part of its result: {', '.join(used[:3])}\n" if used else ""
 
     def close(self) -> None:
         """End."""
