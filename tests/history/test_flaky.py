@@ -189,7 +189,11 @@ def test_three_kinds_are_recognised_in_fifty_real_runs(
     clean_environment(monkeypatch, pytester.path / "state")
     pytester.makepyfile(test_it=SUITE)
     pytester.makeconftest(SHUFFLE)
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+    for arguments in (
+        ["init", "-q"],
+        ["add", "test_it.py", "conftest.py"],
+        ["commit", "-q", "-m", "first"],
+    ):
         identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
         pytester.run("git", *identity, *arguments)
     recorded = Recorded.of(pytester, monkeypatch)
