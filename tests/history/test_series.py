@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from bench.recorded_shop import series_of
 
-from dockwright.history.measures import Measure
+from dockwright.history.measures import Measure, measures_of
+from tests._support.history.records import Suite
 
 
 def _values(tests: int, seconds: float, factors: list[float], noise: float) -> dict[int, float]:
@@ -32,6 +34,16 @@ def test_many_short_tests_judge_it_together(tests: int, ratio: float) -> None:
     short = {Measure("test", f"s{n}"): _values(n, 0.005, factors, 0.2) for n in range(tests)}
     found = series_of(short, 15).factors
     assert math.exp(found[-1] - found[0]) == pytest.approx(ratio, abs=0.1)
+
+
+def test_the_cpu_time_of_a_stack_that_an_earlier_run_started_is_left_out() -> None:
+    record = Suite().run(1)
+    assert Measure("cpu", "db") in measures_of(record)
+    (stack,) = record.stacks
+    kept = replace(stack, spans=tuple(span for span in stack.spans if span.phase != "start"))
+    found = measures_of(replace(record, stacks=(stack, kept)))
+    assert Measure("cpu", "db") not in found
+    assert Measure("memory", "db") in found
 
 
 def test_a_part_of_a_series_has_factors_of_its_own() -> None:

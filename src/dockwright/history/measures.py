@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal, TypeAlias
 
 from dockwright._text import format_size
-from dockwright.recording import RunRecord, StackRecord, TestRecord
+from dockwright.recording import RunRecord, Span, StackRecord, TestRecord
 
 Kind: TypeAlias = Literal["test", "fixture", "start", "wait", "reset", "cleanup", "memory", "cpu"]
 
@@ -97,13 +97,13 @@ def _fixtures(record: RunRecord) -> Iterator[tuple[Measure, float]]:
 
 def _stacks(stacks: Sequence[StackRecord]) -> Iterator[tuple[Measure, float]]:
     cpu: dict[str, float] = {}
+    kept = {stack.name for stack in stacks if not any(_is_start(span) for span in stack.spans)}
     for stack in stacks:
         for span in stack.spans:
-            if span.phase in ("start", "cleanup") and not span.name:
-                yield (
-                    Measure("start" if span.phase == "start" else "cleanup", stack.name),
-                    (span.seconds),
-                )
+            if _is_start(span):
+                yield Measure("start", stack.name), span.seconds
+            elif span.phase == "cleanup" and not span.name:
+                yield Measure("cleanup", stack.name), span.seconds
             elif span.phase in ("wait", "reset") and span.name:
                 kind: Kind = "wait" if span.phase == "wait" else "reset"
                 service = span.name.partition(":")[0]  # a reset's name goes on with its strategy
@@ -112,8 +112,14 @@ def _stacks(stacks: Sequence[StackRecord]) -> Iterator[tuple[Measure, float]]:
             name = _in_stack(stack, unit.unit)
             if unit.peak_memory_bytes is not None:
                 yield Measure("memory", name), float(unit.peak_memory_bytes)
-            cpu[name] = cpu.get(name, 0.0) + (unit.cpu_s or 0.0)
+            # Of a copy that an earlier run started, it includes what that run used.
+            if unit.cpu_s is not None and stack.name not in kept:
+                cpu[name] = cpu.get(name, 0.0) + unit.cpu_s
     yield from ((Measure("cpu", name), seconds) for name, seconds in cpu.items())
+
+
+def _is_start(span: Span) -> bool:
+    return span.phase == "start" and not span.name
 
 
 def _in_stack(stack: StackRecord, name: str) -> str:
