@@ -21,7 +21,7 @@ demo: $(VENV)/ready  ## run the example suite on a real stack and show where the
 
 # Four workers, however few cores: most tests wait for an engine. A failed test runs again, at most twice; the
 # summary counts the reruns. The second pytest runs even if the first one fails.
-test: $(VENV)/ready  ## run all tests of the project
+test: $(VENV)/ready  ## run the tests of the project, and samples of the longest
 	@$(WITH_ENGINE) scripts/ensure-compose >/dev/null || true; scripts/ensure-chromium >/dev/null || true; \
 	scripts/ensure-guides >/dev/null || true; scripts/ensure-isolation || true; \
 	export DOCKWRIGHT_REQUIRE_ENGINE=1; failed=; \
