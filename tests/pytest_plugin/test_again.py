@@ -83,10 +83,9 @@ def test_state_in_the_memory_of_a_service_fails_no_test(served: Suite) -> None:
     assert len({first, *others}) == 4  # the second test ran twice
     result.stdout.fnmatch_lines(
         [
-            "warning: stack default: web had been kept and keeps state in memory: "
-            "test_it.py::test_it[[]1[]] failed with it as earlier tests left it (*), and passed "
-            "with a new container",
-            "  it is replaced after each test from now on; x-dockwright: *",
+            "warning: stack default: web keeps state in memory: test_it.py::test_it[[]1[]] failed "
+            "with the container of earlier tests (*), and passed with a new one",
+            "  it is replaced after each test from now on; declare x-dockwright: *",
         ]
     )
     again = served.passes("--dockwright-max-stacks=1", passed=4)
@@ -100,7 +99,7 @@ def test_a_failure_that_is_not_the_services_fault_is_reported_once(served: Suite
     result = served.run("--dockwright-max-stacks=1")
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
-        ["The test ran twice, since web had been kept for it as earlier tests left it:"]
+        ["The test ran twice, because web still had the container of earlier tests."]
     )
     assert len(set(containers(served))) == 4  # from the failure on, after each test
     assert "keeps state in memory" not in output(result)

@@ -191,7 +191,7 @@ def test_without_testmon_the_error_says_what_to_install(suite: KnownSuite) -> No
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--testmon"], "pytest-testmon is switched on itself"),
+        (["--testmon"], "pytest-testmon's own plugin is switched on"),
         (["--trace-config", "--pdb"], "a debugger or another tracer is active"),
     ],
 )

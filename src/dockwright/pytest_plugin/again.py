@@ -87,18 +87,18 @@ def _note(
     run, requirement, names = item.config.stash[RUN], requirement_of(item), listed(doubted)
     if any(each.failed for each in second):
         text = (
-            f"The test ran twice, since {names} had been kept for it as earlier tests left it:\n"
-            "it failed with a new container too."
+            f"The test ran twice, because {names} still had the container of earlier tests.\n"
+            "It failed with a new container too."
         )
         for each in second:
             each.sections.append(("dockwright", text))
         return
     reason = str(failure.longreprtext).strip().rpartition("\n")[2]
     run.session.notes.append(
-        f"warning: stack {requirement.stack}: {names} had been kept and keeps state in memory: "
-        f"{item.nodeid} failed with it as earlier tests left it ({reason}), and passed with a new "
-        "container\n  it is replaced after each test from now on; "
-        "x-dockwright: {reset: recreate} says so from the start"
+        f"warning: stack {requirement.stack}: {names} keeps state in memory: {item.nodeid} failed "
+        f"with the container of earlier tests ({reason}), and passed with a new one\n"
+        "  it is replaced after each test from now on; declare x-dockwright: {reset: recreate} to "
+        "replace it from the start"
     )
     DistrustedStacks(item.config).add(run.session.key_of(requirement.stack))
 

@@ -88,13 +88,13 @@ _NEUTRAL_OPTIONS = frozenset(
 def _why_off(given: Mapping[str, object], settings: Settings) -> str:
     """Return why results are neither reused nor saved in this run; empty: they are."""
     if settings.audited:
-        return "it looks at each test by itself"
+        return "it is an audit"
     if settings.isolate:
-        return "its tests run in worlds of their own"
+        return "its workers are isolated"
     if given.get("cov_source") and not given.get("no_cov"):
         return "pytest-cov measures it"
     if any(given.get(name) for name in ("testmon", "testmon_noselect", "testmon_forceselect")):
-        return "pytest-testmon is switched on itself"
+        return "pytest-testmon's own plugin is switched on"
     if given.get("usepdb") or given.get("trace") or sys.gettrace() is not None:
         return "a debugger or another tracer is active"
     return ""

@@ -309,7 +309,8 @@ def _path(text: str, source: Source) -> Path:
 def _check_times(settings: Settings) -> None:
     if settings.start_timeout <= 0:
         raise SettingsError(
-            "start_timeout must be greater than 0", hint=f"leave it out for the default of {START_TIMEOUT_S:g}s"
+            "start_timeout must be greater than 0",
+            hint=f"leave it out for the default of {START_TIMEOUT_S:g}s",
         )
     if settings.poll_first <= 0 or settings.poll_ceiling < settings.poll_first:
         raise SettingsError(
