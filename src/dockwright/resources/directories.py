@@ -163,7 +163,7 @@ class TemporaryBackupDir:
             raise failure
 
     def keep(self) -> None:
-        """Leave it as it is at the end, until ``dockwright clean --kept``."""
+        """Do not remove it at the end; ``dockwright clean --kept`` removes it later."""
         self._keep = True
 
     @property
@@ -178,11 +178,11 @@ class TemporaryBackupDir:
         return self._path
 
     def size_bytes(self) -> int:
-        """Return how much its files hold now."""
+        """Return the size of its files now, in bytes."""
         return sum(size for _, size in files_below(self.path))
 
     def free_bytes(self) -> int:
-        """Return how much more may be written: what the limit and the disk leave."""
+        """Return how many bytes may still be written within the limit and the free disk space."""
         free = shutil.disk_usage(self.path).free
         if self._limit_bytes is None:
             return free

@@ -34,7 +34,7 @@ class _Foreign(Identity):
 
 
 class ComposeProject:
-    """A running Compose project, whoever started it: its services can be awaited and managed.
+    """A running Compose project that another program started: waits for and manages its services.
 
     Nothing is removed at its end: see `ArtifactTracker.track_project`. Pass it to
     `StackServiceManager` to stop and start services.

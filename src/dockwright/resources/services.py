@@ -93,14 +93,14 @@ class StackServiceManager:
 
     @contextmanager
     def stopped(self, *services: str) -> Iterator[Self]:
-        """Keep services (none: all) stopped for a block; then they are what they were."""
+        """Keep services (none: all) stopped for a block; afterwards their former state returns."""
         with self:
             self.stop(*services)
             yield self
 
     @contextmanager
     def started(self, *services: str) -> Iterator[Self]:
-        """Have services (none: all) running and ready for a block; then they are what they were."""
+        """Keep services (none: all) running for a block; afterwards their former state returns."""
         with self:
             self.start(*services)
             yield self

@@ -1,4 +1,4 @@
-"""Tracks what a test makes by itself, from before it is made, and removes it in the right order."""
+"""Tracks what a test creates itself, before it is created, and removes it in the right order."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class ResourceOwner:
                 )
 
     def _show_life(self) -> None:
-        """Say now and then that this process lives: what is made after its death is not its own."""
+        """Show periodically that this process lives: what is made after its death is not its."""
         if any(each.name == self.name for each in threading.enumerate()):
             return
         threading.Thread(target=self._beat, name=self.name, daemon=True).start()
@@ -231,7 +231,7 @@ _MARKED = "marked"
 
 
 class ArtifactTracker:
-    """Removes at its end what was made in its block, and nothing that was there before.
+    """Removes at its end what was created in its block, and nothing that existed before.
 
     Call a ``track_...`` method *before* you make the thing: whatever exists then is somebody
     else's and stays. ``create_...`` and `start_process` do both. At the end go processes,
@@ -291,7 +291,7 @@ class ArtifactTracker:
         self._end(None, failed=failed)
 
     def keep(self) -> None:
-        """Leave everything as it is at the end, until ``dockwright clean --kept``."""
+        """Remove nothing at the end; ``dockwright clean --kept`` removes it later."""
         self._keep = True
 
     @property
@@ -301,9 +301,9 @@ class ArtifactTracker:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels for containers, networks and volumes that you create by calls of your own.
+        """Labels for containers, networks and volumes that you create yourself.
 
-        They say whose a thing is: what bears them goes at the end, tracked by its name or not.
+        Everything with these labels is removed at the end, even if you do not track its name.
         """
         self._check_open()
         self._on()
@@ -312,9 +312,9 @@ class ArtifactTracker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables for the environment of processes that you start by calls of your own.
+        """Variables for the environment of processes that you start yourself.
 
-        What bears them goes at the end, and so do its children.
+        Processes with these variables are killed at the end, with their children.
         """
         self._check_open()
         if not self._holding.is_recorded("process", _MARKED):
@@ -322,44 +322,44 @@ class ArtifactTracker:
         return label_environment(self._identity, "artifact")
 
     def name(self, stem: str = "artifact") -> str:
-        """Return a name that nothing else has, to create something with; it begins with `stem`."""
+        """Return a unique name that begins with `stem`, for something that you create."""
         short = re.sub(r"[^a-z0-9_.-]", "-", stem.lower())[:_NAME_LIMIT].strip("-_.") or "artifact"
         token = self._holding.name.rpartition("-")[2]
         return f"{short}-{token}-{next(self._numbers)}"
 
     def track_file(self, path: str | os.PathLike[str]) -> Path:
-        """Have a file removed, unless it exists already; return its absolute path."""
+        """Remove a file at the end, unless it exists already; return its absolute path."""
         return self._track_path("file", path)
 
     def track_directory(self, path: str | os.PathLike[str]) -> Path:
-        """Have a directory removed with all in it, unless it exists already; return its path."""
+        """Remove a directory and its content at the end, unless it exists; return its path."""
         return self._track_path("directory", path)
 
     def track_container(self, name: str | None = None) -> str:
-        """Have a container removed, unless one of this name exists; return the name.
+        """Remove a container at the end, unless one of this name exists now; return the name.
 
         Args:
-            name: that it will get; None: a new one that nothing else has.
+            name: its name; None: a new, unique one.
         """
         return self._track_on_engine("container", name)
 
     def track_network(self, name: str | None = None) -> str:
-        """Do for a network what `track_container` does for a container."""
+        """Remove a network at the end, as `track_container` does with a container."""
         return self._track_on_engine("network", name)
 
     def track_volume(self, name: str | None = None) -> str:
-        """Do for a volume what `track_container` does for a container."""
+        """Remove a volume at the end, as `track_container` does with a container."""
         return self._track_on_engine("volume", name)
 
     def track_image(self, reference: str | None = None) -> str:
-        """Have an image's name removed, and the image with its last one, unless it exists."""
+        """Remove an image's name at the end, and the image with its last name, unless it exists."""
         return self._track_on_engine("image", reference)
 
     def track_project(self, name: str) -> str:
-        """Have everything of a Compose project removed, except what it has already.
+        """Remove everything of a Compose project at the end, except what it has now.
 
-        Call it before the project is started, by whatever starts it: its containers, networks,
-        volumes and the images that are built for it go at the end.
+        Call it before the project is started: its containers, networks, volumes and the images
+        that are built for it are removed at the end.
 
         Args:
             name: the project's name; see also `name`.
@@ -373,7 +373,7 @@ class ArtifactTracker:
         return name
 
     def track_labelled(self, label: str) -> None:
-        """Have all containers, networks, volumes and images with a label removed.
+        """Remove all containers, networks, volumes and images with a label at the end.
 
         What has the label already stays.
 
@@ -391,7 +391,7 @@ class ArtifactTracker:
             )
 
     def track_process(self, process: ProcessLike) -> int:
-        """Have a process killed with its children, unless it is older than this tracker.
+        """Kill a process and its children at the end, unless it is older than this tracker.
 
         Args:
             process: a pid, a `subprocess.Popen` or a `psutil.Process`; one that has ended is fine.
@@ -457,7 +457,7 @@ class ArtifactTracker:
     def start_process(
         self, command: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[Any]:
-        """Start a process that bears our marks, and so do its children.
+        """Start a process that is killed at the end, with its children.
 
         Args:
             command: the argument list.
