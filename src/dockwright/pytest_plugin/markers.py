@@ -22,7 +22,8 @@ HELP: Mapping[str, str] = {
     "stateless": "only reads: shares one stack with any number of tests",
     "stateful": "changes state: has a stack to itself, which is reset afterwards (the default)",
     "module_cleanup": "the tests of the module share one stack to themselves, reset at its end",
-    "reset_leases": "before the test, the stacks that docker_services and stack_factory hold are reset",
+    "reset_leases": "before the test, the stacks that docker_services and stack_factory hold are "
+    "reset",
     "stack(name, services)": "which of the declared stacks the test uses, and which services of it "
     "(with what they depend on)",
     "results(inputs)": "the files that the test depends on, besides those that dockwright detects; "
