@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from dockwright.engine import PREFIX, Engine
 from dockwright.paths import project_hash
+from dockwright.results import ResultStore
 from tests._support.known import KnownSuite
 from tests._support.owned import leftovers, remove_frozen
 
@@ -264,3 +267,17 @@ def test_a_file_of_a_stack_that_changes_during_the_run_is_no_input_to_trust(
     done = built.suite.run("test_edit.py")
     assert "changed during the run" in done.text
     assert built.suite.run("test_edit.py").ran == {"test_edit"}
+
+
+def test_results_of_stacks_hold_in_another_checkout(built: Built, tmp_path: Path) -> None:
+    there = KnownSuite(tmp_path / "there", built.suite.place)
+    shutil.copytree(
+        built.suite.path, there.path, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    )
+    place = there.place / "cache" / "results"
+    archive = io.BytesIO()
+    ResultStore(place / project_hash(built.suite.path)).export(archive)
+    archive.seek(0)
+    ResultStore(place / project_hash(there.path)).merge(archive)
+    done = there.run()
+    assert done.reused == ALL, done.text
