@@ -79,7 +79,9 @@ def test_a_base_image_that_moved_changes_the_key(context: Path) -> None:
     assert key_of(request, "sha256:2") != key_of(request)
 
 
-def test_what_is_not_sent_and_where_it_lies_do_not_count(context: Path, tmp_path: Path) -> None:
+def test_ignored_files_and_the_place_of_a_context_do_not_count(
+    context: Path, tmp_path: Path
+) -> None:
     request = BuildRequest(context, ("shop:1",))
     before = key_of(request)
     (context / "debug.log").write_text("x")
@@ -106,7 +108,7 @@ def test_what_is_not_sent_and_where_it_lies_do_not_count(context: Path, tmp_path
         ({}, "FROM dockwright-test/not-there:1\n"),
     ],
 )
-def test_what_a_key_cannot_stand_for_is_built_each_time(
+def test_a_build_without_a_complete_key_runs_each_time(
     engine: Engine, scratch: str, context: Path, more: dict[str, object], text: str
 ) -> None:
     (context / "Dockerfile").write_text(f"FROM {scratch}\n{text}")

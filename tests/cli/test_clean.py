@@ -134,7 +134,7 @@ def test_the_copy_of_a_living_owner_is_kept(copy: OwnedCopy) -> None:
     assert len(copy.project.left()) == 4
 
 
-def test_a_kept_copy_is_removed_only_when_asked_for(copy: OwnedCopy) -> None:
+def test_a_kept_copy_is_removed_only_on_request(copy: OwnedCopy) -> None:
     kept = RetainedStacks(Path(copy.project.environ["XDG_STATE_HOME"]) / "dockwright" / "kept")
     kept.add(copy.name)
     copy.die()
@@ -146,7 +146,7 @@ def test_a_kept_copy_is_removed_only_when_asked_for(copy: OwnedCopy) -> None:
     assert kept.names() == frozenset()
 
 
-def test_the_copy_of_another_project_is_removed_only_when_asked_for(copy: OwnedCopy) -> None:
+def test_the_copy_of_another_project_is_removed_only_on_request(copy: OwnedCopy) -> None:
     copy.die()
     elsewhere = copy.project.directory.parent / "elsewhere"
     elsewhere.mkdir()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 WEB = plain_service("web", "exec tail -f /dev/null", ["volumes: ['data:/data']"])
 
 
-def test_volumes_are_removed_only_when_asked_for(project: Project) -> None:
+def test_volumes_are_removed_only_on_request(project: Project) -> None:
     project.write(WEB, "volumes: {data: {}}")
     project.done("stack", "start")
     result = project.done("stack", "uninstall", "--force")

@@ -45,7 +45,7 @@ def tar_of(**files: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_file_loads_to_what_was_asked_for(tmp_path: Path) -> None:
+def test_the_compose_file_describes_the_requested_container(tmp_path: Path) -> None:
     service = loaded(
         tmp_path,
         spec_of(

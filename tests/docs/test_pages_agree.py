@@ -112,7 +112,7 @@ def _unsupported(shape: Shape, path: tuple[str, ...] = ()) -> Iterator[tuple[str
             yield from _unsupported(field, (*path, key))
 
 
-def test_what_compose_keys_are_not_supported_is_listed() -> None:
+def test_unsupported_compose_keys_are_listed() -> None:
     page = _text("reference/compose-support.md")
     paths = [".".join(keys) for keys in _unsupported(SERVICE)]
     assert len(paths) > 25

@@ -74,9 +74,7 @@ def test_the_life_of_a_container(engine: Engine, owned: Owned, scratch: str) -> 
     assert engine.inspect_container(f"{owned.name}-renamed")["Id"] == container
 
 
-def test_a_stop_gives_the_grace_that_was_asked_for(
-    engine: Engine, owned: Owned, scratch: str
-) -> None:
+def test_a_stop_gives_the_requested_grace(engine: Engine, owned: Owned, scratch: str) -> None:
     deaf = owned.run(scratch, "sh", "-c", "trap '' TERM; while :; do sleep 60; done")
     began = time.monotonic()
     engine.stop_container(deaf, grace_s=1)

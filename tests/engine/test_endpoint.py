@@ -239,7 +239,7 @@ def test_a_socket_that_exists_goes_before_one_that_does_not(home: Path) -> None:
     assert first_answering([home / "absent.sock", stale]).url == f"unix://{stale}"
 
 
-def test_without_any_socket_the_default_one_is_meant(home: Path) -> None:
+def test_without_any_socket_the_default_one_is_used(home: Path) -> None:
     found = first_answering([home / "a.sock", home / "b.sock"])
     assert found == Endpoint(f"unix://{home}/a.sock", "default")
 

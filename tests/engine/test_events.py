@@ -53,7 +53,7 @@ def test_events_after_subscribing_are_seen_at_once(
 
 
 @pytest.mark.engine
-def test_a_subscription_gets_only_what_it_asked_for(
+def test_a_subscription_gets_only_the_requested_events(
     own_engine: Engine, owned: Owned, scratch: str
 ) -> None:
     one, two = owned.create(scratch, "true"), owned.create(scratch, "true")

@@ -105,7 +105,7 @@ def test_a_rerun_that_passes_is_flaky(store: RunStore) -> None:
     assert (found.failed, found.attempts, found.message) == (1, 2, "OSError: no")
 
 
-def test_what_services_log_when_it_fails(store: RunStore) -> None:
+def test_errors_that_services_log_in_failed_attempts_are_named(store: RunStore) -> None:
     def logged(number: int) -> RunRecord:
         record = record_of(number, lambda name, *_: name == RANDOM and number % 2 == 0)
         lines = (

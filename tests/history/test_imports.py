@@ -100,7 +100,7 @@ def test_junit_xml_of_jest(tmp_path: Path) -> None:
     ]
 
 
-def test_what_other_runners_leave_out_is_skipped(tmp_path: Path) -> None:
+def test_tests_that_other_runners_leave_out_are_skipped(tmp_path: Path) -> None:
     text = (
         '<?xml version="1.0" encoding="UTF-16"?><testsuites name="AllTests"><testsuite name="Cart">'
         '<testcase name="Adds" status="run" result="completed" time="0.2" classname="Cart"/>'

@@ -94,7 +94,7 @@ def test_a_week_has_the_parts_of_its_runs(tmp_path: Path) -> None:
     }
 
 
-def test_of_very_many_runs_some_are_drawn(tmp_path: Path) -> None:
+def test_only_some_of_very_many_runs_are_drawn(tmp_path: Path) -> None:
     small = replace(USUAL, call_s={0: 1.0})
     store = store_with(tmp_path / "runs.sqlite3", (small, 900))
     found = trend(store, window=850)

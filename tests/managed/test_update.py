@@ -271,7 +271,7 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(project: Project, tag: s
     assert project.done("stack", "update", "--no-pull").err.endswith("is up to date\n")
 
 
-def test_an_orphan_is_removed_only_when_asked_for(project: Project, tag: str) -> None:
+def test_an_orphan_is_removed_only_on_request(project: Project, tag: str) -> None:
     write(project, tag)
     project.done("stack", "start")
     web = plain_service("web", FOREVER, [GOOD]).replace("IMAGE", tag)

@@ -423,7 +423,7 @@ def test_a_shared_copy_that_is_removed_is_not_checked(make_pool: PoolMaker) -> N
     assert pool.statistics().resets == 0
 
 
-def test_a_copy_with_a_service_in_doubt_is_leased_to_those_alone_who_repeat_what_fails(
+def test_a_copy_with_a_service_in_doubt_is_leased_only_to_tests_that_can_be_repeated(
     make_pool: PoolMaker, engine: Engine, tmp_path: Path
 ) -> None:
     if missing := [image for image in served.IMAGES if not engine.has_image(image)]:

@@ -59,7 +59,7 @@ def test_many_senders_do_not_mix_their_messages(ends: tuple[Connection, socket.s
         sender.join()
 
 
-def test_the_end_of_a_connection_is_received_as_none(
+def test_a_closed_connection_returns_none(
     ends: tuple[Connection, socket.socket],
 ) -> None:
     connection, other = ends
@@ -67,7 +67,7 @@ def test_the_end_of_a_connection_is_received_as_none(
     assert connection.receive() is None
 
 
-def test_an_end_in_the_middle_of_a_message_is_received_as_none(
+def test_a_connection_that_ends_within_a_message_returns_none(
     ends: tuple[Connection, socket.socket],
 ) -> None:
     connection, other = ends

@@ -326,7 +326,7 @@ def test_the_revision_comes_from_git(tmp_path: Path) -> None:
         ({"CHANGE_BRANCH": "fix-cart", "BRANCH_NAME": "PR-12"}, "fix-cart"),
     ],
 )
-def test_where_a_commit_is_checked_out_the_job_names_the_branch(
+def test_the_branch_of_a_checked_out_commit_is_named_by_the_job(
     tmp_path: Path, job: Mapping[str, str], branch: str
 ) -> None:
     git(tmp_path, "init", "-b", "trunk")

@@ -116,7 +116,7 @@ def test_the_trend_page_is_usable_without_a_mouse(browser: Browser, lines: Path)
     page.context.close()
 
 
-def test_what_is_touched_is_large_enough(browser: Browser, lines: Path) -> None:
+def test_touch_targets_are_large_enough(browser: Browser, lines: Path) -> None:
     page = opened(browser, lines, "phone")
     heights = page.locator("summary").evaluate_all(
         "all => all.map(each => each.getBoundingClientRect().height)"

@@ -78,7 +78,7 @@ def used(place: Place, read: frozenset[str] = frozenset()) -> Uses:
     return uses_of("base", installed([str(place.path)]), frozenset({"early"}), read, project)
 
 
-def test_what_counts_for_every_test_and_what_for_some(place: Place) -> None:
+def test_distributions_count_for_every_test_or_by_words(place: Place) -> None:
     found = used(place)
     assert found.everywhere == {"early-1", "unnamed-1", "points-1"}
     assert found.words == {
@@ -126,14 +126,14 @@ CHANGES: dict[str, tuple[Callable[[Place], object], Change]] = {
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_what_an_update_can_affect(place: Place, kind: str) -> None:
+def test_an_update_affects_the_tests_that_use_it(place: Place, kind: str) -> None:
     before = used(place)
     update, change = CHANGES[kind]
     update(place)
     assert before.changed(installed([str(place.path)])) == change
 
 
-def test_what_counts_for_every_test_in_one_run_does_so_in_all(place: Place) -> None:
+def test_uses_of_several_runs_are_merged(place: Place) -> None:
     first, second = used(place), used(place, frozenset({"scripts-1"}))
     merged = first.added(second)
     assert merged.everywhere == first.everywhere | second.everywhere
@@ -189,7 +189,7 @@ def test_a_run_after_an_update_runs_the_tests_that_use_it(tmp_path: Path) -> Non
         (b"import a\nfresh = 1", False),
     ],
 )
-def test_what_names_a_module(text: bytes, *, names: bool) -> None:
+def test_texts_that_name_a_module_are_recognised(text: bytes, *, names: bool) -> None:
     assert bool(distributions._import_of("fresh").search(text)) == names
 
 

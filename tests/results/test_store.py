@@ -166,7 +166,7 @@ USES = Uses(
 )
 
 
-def test_what_an_environment_used_comes_back_and_grows(saved: ResultStore) -> None:
+def test_uses_of_an_environment_are_saved_and_merged(saved: ResultStore) -> None:
     saved.put_uses(LINUX, USES)
     assert saved.uses(LINUX) == USES
     more = replace(USES, everywhere=frozenset({"driver-1"}), loaded=frozenset({"more"}))
@@ -177,7 +177,7 @@ def test_what_an_environment_used_comes_back_and_grows(saved: ResultStore) -> No
 
 
 @pytest.mark.parametrize("position", range(0, 200, 7))
-def test_a_damaged_environment_is_none(saved: ResultStore, position: int) -> None:
+def test_a_damaged_environment_is_ignored(saved: ResultStore, position: int) -> None:
     saved.put_uses(LINUX, USES)
     file = saved.directory / "environments" / f"{LINUX}.json"
     content = bytearray(file.read_bytes())
@@ -202,7 +202,7 @@ def test_results_of_another_machine_are_added(saved: ResultStore, tmp_path: Path
     assert there.merge(exported(saved)) == (0, 0)
 
 
-def test_of_two_results_the_later_one_stays(saved: ResultStore, tmp_path: Path) -> None:
+def test_the_later_of_two_results_stays(saved: ResultStore, tmp_path: Path) -> None:
     saved.put_uses(LINUX, USES)
     there = ResultStore(tmp_path / "there")
     there.put(replace(RESULT, made=2000.0))

@@ -65,7 +65,7 @@ KINDS = [kind for kind in CHANGES if kind not in BY_CONTRACT and not CHANGES[kin
 @pytest.mark.soak(sample=1)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_said_to_be_affected_is(
+def test_changes_affect_exactly_the_expected_tests(
     suite: KnownSuite, before: dict[str, str], kind: str
 ) -> None:
     after = _truths(suite, kind)

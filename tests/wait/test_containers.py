@@ -110,7 +110,7 @@ def test_a_line_that_is_the_last_before_an_exit_is_found(room: Room) -> None:
     assert wait_for(target, Log("migrated"), timeout_s=LONG_S).value == "migrated"
 
 
-def test_lines_are_counted_in_the_stream_that_is_meant(room: Room) -> None:
+def test_lines_are_counted_in_the_chosen_stream(room: Room) -> None:
     target = room.run("echo tick; echo tick >&2; echo tick again >&2; sleep 600")
     report = wait_for(target, Log("^tick", times=2, stream="stderr"), timeout_s=LONG_S)
     assert report.value == "tick again"

@@ -161,7 +161,7 @@ def test_a_check_that_hangs_leaves_none_of_its_processes(
 
 
 @pytest.mark.parametrize("image", ["scratch", "redis:7"], ids=["busybox", "debian"])
-def test_a_check_that_still_runs_at_the_end_of_the_wait_leaves_none_of_its_processes(
+def test_a_check_that_outlives_the_wait_leaves_no_process(
     run: Run, scratch: str, image: str
 ) -> None:
     name = scratch if image == "scratch" else image
