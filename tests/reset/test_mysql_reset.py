@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -219,8 +220,19 @@ def test_open_transactions_and_locks_of_others_do_not_hold_a_reset_up(
     writer.rows("SELECT * FROM shop.orders FOR UPDATE")
     locker = Access.of(service).connect()
     locker.rows("LOCK TABLES shop.customers WRITE")
+    waiter = Access.of(service).connect()
+    waiter.rows("SELECT GET_LOCK('brief', 1)")
+    strategy.curious = True
     assert strategy.reset()
-    for session in (writer, locker):
+    strategy.curious = False
+    found = sorted(re.sub(r"connection \d+", "connection N", str(each)) for each in strategy.undone)
+    assert found == [
+        "lock brief (user lock, held by connection N)",
+        "lock shop.customers (table metadata lock, held by connection N)",
+        "lock shop.orders (table metadata lock, held by connection N)",  # by its foreign key
+        "transaction (left open by connection N)",
+    ]
+    for session in (writer, locker, waiter):
         with pytest.raises(StackError):
             session.rows("SELECT 1")
         session.close()
@@ -278,6 +290,13 @@ def settle(strategy: MysqlReset) -> None:
         ("SELECT NEXTVAL(shop.numbers)", ["sequence shop.numbers (advanced)"]),
         ("SET GLOBAL max_connections = 77", ["setting max_connections (changed)"]),
         ("SELECT * FROM shop.orders", []),
+        (
+            "XA START 'two'; DELETE FROM shop.orders; XA END 'two'; XA PREPARE 'two'",
+            ["prepared transaction two"],
+        ),
+        ("SELECT GET_LOCK('brief', 1)", []),
+        ("START TRANSACTION; DELETE FROM shop.orders; ROLLBACK", []),
+        ("CREATE TEMPORARY TABLE shop.gone (a INT)", []),
     ],
 )
 def test_a_reset_says_what_it_undid(
@@ -286,6 +305,7 @@ def test_a_reset_says_what_it_undid(
     settle(strategy)
     strategy.curious = True
     sql(service, change)
+    assert not (traces and strategy.untouched())
     strategy.reset()
     assert list(map(str, strategy.undone)) == traces
     strategy.curious = False

@@ -309,6 +309,7 @@ def test_a_reset_says_what_it_undid(
     server.strategy.reset()
     server.strategy.curious = True
     server.call(*commands)
+    assert not server.strategy.untouched()
     server.strategy.reset()
     assert list(map(str, server.strategy.undone)) == traces
     server.strategy.reset()

@@ -227,7 +227,7 @@ class EventHub:
             failures += 1
 
     def _events(self) -> Iterator[Event]:
-        params = {"since": self._position.since(), "filters": self._filters}
+        params = {"since": self._position.since(), "filters": self._filters(_TYPES, _ACTIONS)}
         stream = self._http.stream(
             Call("GET", "/events", "listen to events", params=params), endless=True
         )
@@ -240,8 +240,14 @@ class EventHub:
                 if self._position.advance(document):
                     yield _event(document)
 
-    def recent(self) -> list[Event]:
-        """Ask for the events until now that may still be on their way to the subscriptions.
+    def recent(
+        self, *, actions: Collection[str], labels: Mapping[str, str] = _NO_LABELS
+    ) -> list[Event]:
+        """Ask for events about containers until now that may still be on their way to waiters.
+
+        Args:
+            actions: only these actions.
+            labels: only those about containers that bear all of these.
 
         Raises:
             EngineError: the engine does not answer.
@@ -251,17 +257,21 @@ class EventHub:
         params = {
             "since": self._position.since(),
             "until": f"{until:.9f}",
-            "filters": self._filters,
+            "filters": self._filters(("container",), actions),
         }
         call = Call("GET", "/events", "ask for events", params=params)
-        with self._http.stream(call) as stream:
-            return [_event(document) for document in json_lines(stream)]
+        events = [_event(json.loads(line)) for line in self._http.lines(call)]
+        return [
+            each
+            for each in events
+            if each.action.partition(":")[0] in actions
+            and labels.items() <= each.attributes.items()
+        ]
 
-    @property
-    def _filters(self) -> str:
-        filters = {"type": list(_TYPES)}
+    def _filters(self, types: Collection[str], actions: Collection[str]) -> str:
+        filters = {"type": list(types)}
         if self._http.can.filters_events:
-            filters["event"] = list(_ACTIONS)
+            filters["event"] = list(actions)
         return json.dumps(filters)
 
     def _clock_offset_s(self) -> float:

@@ -330,6 +330,11 @@ class Transport:
             raise self._no_engine(call, "with JSON that is not an array of objects")
         return answer
 
+    def lines(self, call: Call) -> list[bytes]:
+        """Make a call whose answer ends, and return the lines of it."""
+        with self._send(call) as response, self._translated(call):
+            return self._body(response, call).splitlines()
+
     def stream(self, call: Call, *, endless: bool = False) -> ByteStream:
         """Make a call and return its answer unread.
 

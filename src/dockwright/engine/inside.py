@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
@@ -32,6 +32,8 @@ _PS = "-eo pid,ppid,sid,stat,comm,args"
 _RUNTIME = ("/run/", "/var/run/")  # rewritten at each start: contents and times do not count
 _SHARED_MEMORY = re.compile(r"/dev/shm/PostgreSQL\.\d+")  # noqa: S108 - its parallel workers come and go
 _COMMAND = 5
+_LINKS_ALONE = 2
+"""A control group without others in it has so many links."""
 _START_STACK, _START_TIME, _MEMORY = 25, 19, 20
 """In /proc/PID/stat, counted from the state; see proc(5)."""
 
@@ -158,9 +160,9 @@ class HostInside(EngineInside):
     def __init__(self, calls: ContainerCalls, details: Document) -> None:
         super().__init__(calls, details)
         self._upper, *self._lower = _layers(details)
-        self._proc = Path(f"/proc/{details['State']['Pid']}") if self._running else None
+        self._proc = f"/proc/{details['State']['Pid']}" if self._running else None
         self._engines_files = [
-            Path(details[key]) for key in ("HostnamePath", "HostsPath", "ResolvConfPath")
+            str(details[key]) for key in ("HostnamePath", "HostsPath", "ResolvConfPath")
         ]
         self._addresses = _addresses(details)
         self._volumes = {
@@ -177,12 +179,12 @@ class HostInside(EngineInside):
             _walk(found, place.rstrip("/"), root, ground)
         for file in self._engines_files:
             with suppress(OSError):
-                found[f"/etc/{file.name}"] = self._content_sign(file)
+                found[f"/etc/{os.path.basename(file)}"] = self._content_sign(file)
         return found
 
-    def _content_sign(self, file: Path) -> Sign:
+    def _content_sign(self, file: str) -> Sign:
         """Describe a file that the engine writes again at each start, with new addresses."""
-        look, content = file.stat(), file.read_bytes()
+        look, content = os.stat(file), _content(file)
         for address in self._addresses:
             content = content.replace(address, b"address")
         return look.st_mode, look.st_uid, look.st_gid, crc32(content)
@@ -192,7 +194,7 @@ class HostInside(EngineInside):
         found = {}
         for pid in self.pids():
             with suppress(OSError, ValueError):  # it has ended meanwhile
-                process = _process(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+                process = _process(_text(f"/proc/{pid}/stat"))
                 if process is not None:
                     found[pid] = process
         return found
@@ -240,7 +242,7 @@ class HostInside(EngineInside):
     def command(self, pid: int) -> str:
         """Return the command line of a process on the host; empty where it has ended."""
         with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            words = _content(f"/proc/{pid}/cmdline").split(b"\0")
             return b" ".join(words).decode(errors="replace").strip()
         return ""
 
@@ -259,8 +261,10 @@ class HostInside(EngineInside):
         if self._proc is None:
             return
         with suppress(OSError):
-            for directory, _, _ in os.walk(_cgroup(self._proc)):
-                yield from map(int, Path(directory, "cgroup.procs").read_text().split())
+            group = _cgroup(self._proc)
+            inner = os.stat(group).st_nlink > _LINKS_ALONE
+            for directory in (each[0] for each in os.walk(group)) if inner else (group,):
+                yield from map(int, _content(f"{directory}/cgroup.procs").split())
 
     @cached_property
     def _mount_points(self) -> list[tuple[str, str]]:
@@ -268,9 +272,7 @@ class HostInside(EngineInside):
         if self._proc is None:
             return []
         with suppress(OSError):
-            lines = (self._proc / "mountinfo").read_text(errors="replace").splitlines()
-            left_right = (line.split(" - ", 1) for line in lines)
-            return [(left.split()[4], right.split()[0]) for left, right in left_right]
+            return _mount_points(_text(f"{self._proc}/mountinfo"))
         return []
 
     def _tmpfs(self) -> Mapping[str, str]:
@@ -279,6 +281,13 @@ class HostInside(EngineInside):
             for point, kind in self._mount_points
             if kind == "tmpfs" and not point.startswith(("/proc", "/sys")) and point != "/dev"
         }
+
+
+@lru_cache(64)
+def _mount_points(text: str) -> list[tuple[str, str]]:
+    """Read a mountinfo, which seldom changes."""
+    left_right = (line.split(" - ", 1) for line in text.splitlines())
+    return [(left.split()[4], right.split()[0]) for left, right in left_right]
 
 
 class MainProcess:
@@ -291,8 +300,8 @@ class MainProcess:
     """
 
     def __init__(self, pid: int) -> None:
-        self._place = Path(f"/proc/{pid}")
-        self._process = _process((self._place / "stat").read_text(errors="replace"))
+        self._place = f"/proc/{pid}"
+        self._process = _process(_text(f"{self._place}/stat"))
         self._group = _cgroup(self._place, "freezer")
 
     @classmethod
@@ -312,7 +321,7 @@ class MainProcess:
     def has_ended(self) -> bool:
         """Whether it is gone, even if another process has its pid now."""
         try:
-            now = _process((self._place / "stat").read_text(errors="replace"))
+            now = _process(_text(f"{self._place}/stat"))
         except (OSError, ValueError):
             return True
         known = self._process
@@ -325,7 +334,7 @@ class MainProcess:
 
     def _says(self, file: str, word: str) -> bool:
         with suppress(OSError):
-            return (self._group / file).read_text().strip() == word
+            return _text(f"{self._group}/{file}").strip() == word
         return False
 
 
@@ -342,13 +351,13 @@ def received(details: Document) -> tuple[int, ...] | None:
     if not pid or not _is_process_on_this_host(details):
         return None
     with suppress(OSError, KeyError, ValueError):
-        return _received(Path(f"/proc/{pid}/net"))
+        return _received(f"/proc/{pid}/net")
     return None
 
 
-def _received(net: Path) -> tuple[int, ...]:
+def _received(net: str) -> tuple[int, ...]:
     """Return the counts of a network namespace; those of TCP hold both versions of IP."""
-    rows = [line.split() for line in (net / "snmp").read_text().splitlines()]
+    rows = [line.split() for line in _text(f"{net}/snmp").splitlines()]
     counts = {
         (names[0], name): int(value)
         for names, values in zip(rows[::2], rows[1::2], strict=False)
@@ -357,7 +366,7 @@ def _received(net: Path) -> tuple[int, ...]:
     found = [counts["Tcp:", "InSegs"], counts["Udp:", "InDatagrams"]]
     found.append(counts.get(("UdpLite:", "InDatagrams"), 0))
     with suppress(FileNotFoundError):  # a kernel without IPv6
-        lines = map(str.split, (net / "snmp6").read_text().splitlines())
+        lines = map(str.split, _text(f"{net}/snmp6").splitlines())
         found += [int(count) for name, count in lines if name in _RECEIVED_6]
     return tuple(found)
 
@@ -381,14 +390,14 @@ def look_inside(calls: ContainerCalls, details: Document, *, local: bool) -> Eng
 
 def _is_on_this_host(details: Document) -> bool:
     layers = _layers(details)
-    if len(layers) < 2 or not Path(layers[0]).is_dir():
+    if len(layers) < 2 or not os.path.isdir(layers[0]):
         return False
     return not details["State"]["Running"] or _is_process_on_this_host(details)
 
 
 def _is_process_on_this_host(details: Document) -> bool:
     with suppress(OSError):
-        return details["Id"] in Path(f"/proc/{details['State']['Pid']}/cgroup").read_text()
+        return details["Id"] in _text(f"/proc/{details['State']['Pid']}/cgroup")
     return False
 
 
@@ -403,7 +412,7 @@ def _layers(details: Document) -> list[str]:
     if not details["State"]["Running"] or not _is_process_on_this_host(details):
         return []
     with suppress(OSError):
-        lines = Path(f"/proc/{details['State']['Pid']}/mountinfo").read_text(errors="replace")
+        lines = _text(f"/proc/{details['State']['Pid']}/mountinfo")
         root = next((line for line in lines.splitlines() if line.split()[4] == "/"), "")
         return _overlay_layers(root)
     return []
@@ -437,7 +446,7 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
 
 def _walk(found: dict[str, Sign], place: str, root: str, ground: DataDirectory) -> None:
     with suppress(OSError):
-        top = Path(root).stat()
+        top = os.stat(root)
         found[f"{place}/"] = (top.st_mode, top.st_uid, top.st_gid)
     pending = [(place, root)]
     while pending:
@@ -507,11 +516,20 @@ def _process(text: str) -> Process | None:
     return Process(int(pid), started, int(parent), int(session), kin, name, state in "tT")
 
 
-def _cgroup(process: Path, controller: str = "pids") -> Path:
+def _cgroup(process: str, controller: str = "pids") -> str:
     """Return the directory of a process's control group, of either version."""
-    root = Path("/sys/fs/cgroup")
-    for line in (process / "cgroup").read_text().splitlines():
+    root = "/sys/fs/cgroup"
+    for line in _text(f"{process}/cgroup").splitlines():
         _, controllers, place = line.split(":", 2)
         if controller in controllers.split(","):
-            return root / controllers / place.lstrip("/")
-    return root / place.lstrip("/")
+            return f"{root}/{controllers}/{place.lstrip('/')}"
+    return f"{root}/{place.lstrip('/')}"
+
+
+def _content(file: str) -> bytes:
+    with open(file, "rb", buffering=0) as opened:
+        return opened.read()
+
+
+def _text(file: str) -> str:
+    return _content(file).decode(errors="replace")

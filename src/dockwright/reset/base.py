@@ -71,7 +71,10 @@ class ResetStrategy(Protocol):
     sequence of `Trace`; and `curious`, which is set to True before a `reset` that may take longer
     to find out the names and numbers.
 
-    One thread at a time calls `capture` and `reset`; `close` may come from another one.
+    A strategy that can tell quickly that nothing was changed may have a method `untouched`. It
+    returns True only if a `reset` would surely find nothing to undo, and changes nothing itself.
+
+    One thread at a time calls these methods; `close` may come from another one.
     """
 
     @property
@@ -96,6 +99,12 @@ class ResetStrategy(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads; the copy is about to be removed."""
+
+
+def is_untouched(strategy: ResetStrategy) -> bool:
+    """Return whether a strategy is sure that nothing was changed."""
+    look: Callable[[], bool] | None = getattr(strategy, "untouched", None)
+    return look is not None and look()
 
 
 class Constant:

@@ -19,6 +19,7 @@ from dockwright.reset.base import (
     Recreate,
     ResetStrategy,
     Resettable,
+    is_untouched,
 )
 from dockwright.reset.recognise import recognise
 
@@ -64,6 +65,10 @@ class CombinedStrategy:
     def capture(self) -> None:
         """Let all remember the baseline."""
         parallel.run([each.capture for each in self._strategies])
+
+    def untouched(self) -> bool:
+        """Return whether all are sure that nothing was changed."""
+        return all(is_untouched(each) for each in self._strategies)
 
     def reset(self) -> bool:
         """Let all bring their server back; return whether clients of any lost it."""
@@ -145,6 +150,10 @@ class Detected:
             return
         if self._otherwise:
             self._take([self._otherwise])
+
+    def untouched(self) -> bool:
+        """Return whether the strategy that was found is sure that nothing was changed."""
+        return is_untouched(self._chosen)
 
     def reset(self) -> bool:
         """Let the strategy that was found do it."""

@@ -16,7 +16,7 @@ from dockwright.engine import Engine, parallel
 from dockwright.errors import DockwrightError, StackBrokenError, StackError
 from dockwright.model import Address, ServiceSpec, Trace
 from dockwright.reset import STRATEGIES, Detected, Manner, ResetStrategy, choose
-from dockwright.reset.base import variables
+from dockwright.reset.base import is_untouched, variables
 from dockwright.stack.graph import entangled
 from dockwright.stack.stack import Stack
 from dockwright.stack.surroundings import Surroundings
@@ -238,7 +238,7 @@ class Baseline:
         """
         different = self._surroundings.outside(self._strategies)
         with self._curious():
-            cut = self._reset_kept(different)
+            cut = self._reset_kept(different, spare=is_untouched)
         others = self._having("recreate").difference(self._affected(different))
         different |= self._surroundings.inside(others)
         traces = [trace for name in self._strategies for trace in self._traces(name, different)]
@@ -277,17 +277,24 @@ class Baseline:
             strategy.close()
 
     def _reset_kept(
-        self, different: dict[str, str], *, on_reset: OnReset = lambda *_: None
+        self,
+        different: dict[str, str],
+        *,
+        on_reset: OnReset = lambda *_: None,
+        spare: Callable[[ResetStrategy], bool] = lambda _: False,
     ) -> set[str]:
         """Reset in place what can be; return the services whose clients lost their connections.
 
         Args:
             different: the services whose containers differ, in words; others are added.
             on_reset: called for each service (see `Baseline`).
+            spare: whether a service needs no reset, since its strategy is sure.
         """
         different |= self._surroundings.inside(self._kept(without=different, knowing=True))
         in_place = [
-            name for name in self._kept(without=different) if self._manner(name) == "in place"
+            name
+            for name in self._kept(without=different)
+            if self._manner(name) == "in place" and not spare(self._strategies[name])
         ]
         self._undone_in = set(in_place)
         lost = parallel.run([partial(self._reset_in_place, name, on_reset) for name in in_place])

@@ -6,6 +6,7 @@ Whatever else changes inside a container is the doing of its own processes.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from dockwright.engine import Engine, Event
 from dockwright.engine.types import Document
@@ -39,23 +40,20 @@ class Entries:
         )
         self._blind = not engine.can.reports_copied_files
         self._lost = False
+        self._asker = ThreadPoolExecutor(1, "dockwright-entries")
+        self._late: Future[list[Event]] | None = None
+        self._known_until_s = 0.0  # by the engine's clock
         self._commands: dict[str, dict[str, str]] = {}
         self._latest: dict[str, tuple[str, str]] = {}
         self._copied: set[str] = set()
         self._signalled: set[str] = set()
 
     def catch_up(self) -> None:
-        """Take all events until now."""
+        """Ask for all events until now; whoever wants to know something waits for the answer."""
         self._take_arrived()
-        try:
-            late = self._engine.events.recent()
-        except EngineError:
-            self._lost = True
-            return
-        for event in late:
-            is_own = event.attributes.get(COMPOSE_PROJECT) == self._project
-            if is_own and event.type == "container" and event.action.partition(":")[0] in _ACTIONS:
-                self._take(event)
+        self._late = self._asker.submit(
+            self._engine.events.recent, actions=_ACTIONS, labels={COMPOSE_PROJECT: self._project}
+        )
 
     def entered(self, container: str, details: Document) -> bool:
         """Return whether somebody but us and health checks ran a command there or copied files.
@@ -64,6 +62,7 @@ class Entries:
             container: its id.
             details: its inspect.
         """
+        self._take_late()
         commands = self._commands.get(container, {}).items()
         foreign = (
             not self._engine.made_exec(exec_id) and not self.is_check(command, details)
@@ -73,6 +72,7 @@ class Entries:
 
     def signalled(self, container: str) -> bool:
         """Return whether somebody sent a signal to its first process."""
+        self._take_late()
         return container in self._signalled
 
     @staticmethod
@@ -88,6 +88,7 @@ class Entries:
         A check's command line does not always give it away: scripts run under an interpreter.
         """
         self.catch_up()
+        self._take_late()
         checks = [
             exec_id
             for exec_id, (where, command) in self._latest.items()
@@ -100,6 +101,7 @@ class Entries:
 
     def forget(self) -> None:
         """Forget what happened until now."""
+        self._take_late()
         self._take_arrived()  # else they would pile up where nobody asks for them
         self._commands.clear()
         self._copied.clear()
@@ -109,10 +111,26 @@ class Entries:
     def close(self) -> None:
         """Stop to listen."""
         self._subscription.close()
+        self._asker.shutdown(wait=False)
+
+    def _take_late(self) -> None:
+        late, self._late = self._late, None
+        if late is None:
+            return
+        try:
+            events = late.result()
+        except (EngineError, ValueError):  # ValueError: an answer that is cut off
+            self._lost = True
+            return
+        for event in events:
+            self._take(event)
+        exact = (each.time_s for each in events if each.time_s % 1)  # not rounded to seconds
+        self._known_until_s = max([self._known_until_s, *exact])
 
     def _take_arrived(self) -> None:
         while (event := self._subscription.get(0)) is not None:
-            self._take(event)
+            if event.time_s > self._known_until_s:  # else the engine was asked for it
+                self._take(event)
         self._lost |= self._subscription.lost
 
     def _take(self, event: Event) -> None:

@@ -6,6 +6,7 @@ processes. After each exclusive lease it is looked at again. One that differs is
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import time
@@ -13,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from dockwright.engine import parallel
@@ -155,7 +155,7 @@ class Surroundings:
         self._engine = stack.engine
         self._entries = Entries(stack.engine, stack.identity.project)
         self._known: dict[str, _Known] = {}
-        self._bridges: dict[str, Path] = {}
+        self._bridges: dict[str, str] = {}
         self._links: dict[str, frozenset[str]] = {}
         self._guests: set[str] = set()
 
@@ -375,7 +375,7 @@ class Surroundings:
         doubtful = [
             name
             for name, bridge in self._bridges.items()
-            if not bridge.exists() or _links(bridge) != self._links[name]
+            if not os.path.exists(bridge) or _links(bridge) != self._links[name]
         ]
         found = parallel.run([partial(self._engine.inspect_network, name) for name in doubtful])
         welcome = self._guests.union(self._stack.containers.values())
@@ -459,9 +459,9 @@ def _stamp(details: Document) -> tuple[int, ...] | None:
 
     Docker writes these files whenever it changes a container: its state, its networks, its limits.
     """
-    directory = Path(str(details.get("HostsPath") or "/nowhere/hosts")).parent
+    directory = os.path.dirname(str(details.get("HostsPath") or "/nowhere/hosts"))
     try:
-        looks = [(directory / name).stat() for name in ("config.v2.json", "hostconfig.json")]
+        looks = [os.stat(f"{directory}/{name}") for name in ("config.v2.json", "hostconfig.json")]
     except OSError:
         return None
     return tuple(number for look in looks for number in (look.st_ino, look.st_mtime_ns))
@@ -473,16 +473,16 @@ def _without_execs(processes: Mapping[int, Process], init: int) -> dict[int, Pro
     return {pid: each for pid, each in processes.items() if each.session not in roots}
 
 
-def _bridge(network: Document) -> Path:
+def _bridge(network: Document) -> str:
     """Return where this host lists what is plugged into a network, if it is on this host."""
     options = network.get("Options") or {}
     device = options.get("com.docker.network.bridge.name") or f"br-{network['Id'][:12]}"
-    return Path("/sys/class/net", str(device), "brif")
+    return f"/sys/class/net/{device}/brif"
 
 
-def _links(bridge: Path) -> frozenset[str]:
+def _links(bridge: str) -> frozenset[str]:
     try:
-        return frozenset(each.name for each in bridge.iterdir())
+        return frozenset(os.listdir(bridge))
     except OSError:
         return frozenset()
 

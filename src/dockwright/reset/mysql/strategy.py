@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from dataclasses import dataclass
 
 from dockwright._text import counted
@@ -192,17 +193,48 @@ class Restoration:
                 )
 
 
+_LASTING_S = 0.02
+"""A connection that is being closed still counts for a moment."""
+
 _OPEN = """
-SELECT p.id, COALESCE(t.trx_query, '') FROM information_schema.innodb_trx t
+SELECT p.id FROM information_schema.innodb_trx t
 JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
 WHERE p.id <> CONNECTION_ID() AND p.command = 'Sleep'
 """
+# FTWRL: what FLUSH TABLES WITH READ LOCK holds.
+_HELD = """
+SELECT DISTINCT p.id, LOWER(lock_type),
+  CONCAT_WS('.', NULLIF(table_schema, ''), NULLIF(table_name, ''))
+FROM information_schema.metadata_lock_info l
+JOIN information_schema.processlist p ON p.id = l.thread_id
+WHERE p.id <> CONNECTION_ID() AND p.command = 'Sleep'
+  AND (lock_type IN ('User lock', 'Table metadata lock') OR lock_mode LIKE 'MDL_BACKUP_FTWRL%')
+"""
 
 
-def open_transactions(session: MysqlSession) -> list[Trace]:
-    """Return the transactions of connections that do nothing at the moment."""
-    count = len(session.rows(_OPEN))
-    return [Trace("transaction", "", counted(count, "connection"))] if count else []
+def left_open(session: MysqlSession) -> list[Trace]:
+    """Return the transactions and locks of connections that do nothing at the moment."""
+    found = _left_open(session)
+    if found:
+        time.sleep(_LASTING_S)
+        lasting = _left_open(session)
+        found = [each for each in found if each in lasting]
+    prepared = session.rows("XA RECOVER")
+    found += [Trace("prepared transaction", data) for *_, data in prepared]
+    return found
+
+
+def _left_open(session: MysqlSession) -> list[Trace]:
+    busy = {number for (number,) in session.rows(_OPEN)}
+    held = session.rows(_HELD) if shows_locks(session) else []
+    return [
+        *(Trace("transaction", "", f"left open by connection {each}") for each in sorted(busy)),
+        *(
+            Trace("lock", name, f"{kind}, held by connection {number}")
+            for number, kind, name in held
+            if not (kind == "table metadata lock" and number in busy)  # the transaction's own
+        ),
+    ]
 
 
 def rows_changed(more: int) -> str:
@@ -351,20 +383,32 @@ class MysqlReset:
                     f"service {name}: cannot be reset in place: {failure.message}"
                 ) from failure
 
+    def untouched(self) -> bool:
+        """Return whether surely nothing was written to the server."""
+        with self._lock:
+            try:
+                return self._shows_nothing(self._look()[1])
+            except StackError as failure:
+                log.debug("reset.mysql.untouched %s: %s", self._service.spec.name, failure)
+                return False
+
     def close(self) -> None:
         """End the connection."""
         self._disconnect()
 
+    def _shows_nothing(self, pulse: ActivityCounters | None) -> bool:
+        return pulse is not None and pulse == self._pulse
+
     def _bring_back(self) -> bool:
         self.undone = []
         session, pulse = self._look()
-        if pulse is not None and pulse == self._pulse:
+        if self._shows_nothing(pulse):
             return False
         restoration = Restoration(
             session, Dumps(self._access), self._baseline, curious=self.curious
         )
         if self.curious:
-            restoration.undone += open_transactions(session)
+            restoration.undone += left_open(session)
         restoration.expel()
         restoration.restore_variables()
         pulse = ActivityCounters.take(session)

@@ -31,6 +31,12 @@ _LASTING_S = 0.02
 """A connection that is being closed still counts for a moment."""
 
 _MOST_NAMED = 10
+_MOST_TRANSACTIONS = 10_000
+
+_COMMITTED = """
+SELECT to_jsonb(count(*))::text FROM generate_series(%d::bigint, %d::bigint) number
+WHERE txid_status(number) IS DISTINCT FROM 'aborted'
+"""
 
 _WORDS = {
     "pg_auth_members": "memberships of roles",
@@ -41,13 +47,15 @@ _WORDS = {
     "pg_replication_origin": "replication origins",
 }
 
-# Sessions that do nothing, but keep a transaction open or hold an advisory lock.
-_IDLE = f"""
+# Sessions that keep a transaction open, hold an advisory lock, or have a statement that still runs.
+_OPEN = f"""
 SELECT coalesce(jsonb_agg(jsonb_build_array(pid, coalesce(xact_start, backend_start)::text,
-  state LIKE 'idle in transaction%',
+  CASE WHEN state LIKE 'idle in transaction%' THEN 'transaction'
+    WHEN state = 'active' THEN 'statement' ELSE 'lock' END,
     left(regexp_replace(query, '\\s+', ' ', 'g'), 60))), '[]')::text
 FROM pg_stat_activity a WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-  AND datname IS DISTINCT FROM '{PREFIX}' AND (state LIKE 'idle in transaction%' OR state = 'idle'
+  AND datname IS DISTINCT FROM '{PREFIX}' AND (state LIKE 'idle in transaction%'
+    OR state = 'active' OR state = 'idle'
     AND EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND locktype = 'advisory'))
 """
 
@@ -77,7 +85,7 @@ def explain(
         touched: the blocks that were written to, by the OID of their database, where that is known.
     """
     traces = [
-        *(_idle_sessions(cluster) if quick_state.locks else ()),
+        *(_open_sessions(cluster) if quick_state.locks else ()),
         *_shared(cluster, baseline, restoration.survey),
         *_outside(cluster, baseline, restoration.survey, quick_state),
     ]
@@ -87,15 +95,34 @@ def explain(
     return traces
 
 
-def _idle_sessions(cluster: Cluster) -> Iterator[Trace]:
-    """Return the sessions that were left in a transaction, or with a lock."""
-    if not cluster.session.ask(_IDLE):
+def committed(cluster: Cluster, clean: QuickState, quick_state: QuickState) -> bool:
+    """Return whether any transaction that wrote something since then was not rolled back.
+
+    Args:
+        cluster: the cluster.
+        clean: what it looked like when it was last clean.
+        quick_state: what it looked like a moment ago.
+    """
+    first, end = clean.next_transaction, quick_state.next_transaction
+    if end - first > _MOST_TRANSACTIONS:
+        return True
+    return bool(cluster.session.ask(_COMMITTED % (first, end - 1)))
+
+
+def _open_sessions(cluster: Cluster) -> Iterator[Trace]:
+    """Return the sessions that were left in a transaction, with a lock, or at work.
+
+    Those at work may be an application's own.
+    """
+    found = cluster.session.ask(_OPEN)
+    if not found:
         return
-    before = {(pid, since) for pid, since, _, _ in cluster.session.ask(_IDLE)}
+    before = {(pid, since) for pid, since, _, _ in found}
     time.sleep(_LASTING_S)
-    for pid, since, in_transaction, query in cluster.session.ask(_IDLE):
+    for pid, since, kind, query in cluster.session.ask(_OPEN):
         if (pid, since) in before:
-            yield Trace("transaction" if in_transaction else "lock", "", f"left open: {query}")
+            how = "still runs" if kind == "statement" else "left open"
+            yield Trace(kind, "", f"{how}: {query}", certain=kind != "statement")
 
 
 def _shared(cluster: Cluster, baseline: Baseline, now: FullState) -> Iterator[Trace]:
@@ -172,6 +199,7 @@ def _inside(
         for trace in _compared("", kept.objects, objects)
         for kind, _, rest in [trace.name.partition(" ")]
     ]
+    definitions = [each for each in definitions if each.kind != "catalog"] or definitions
     known = {each.name for each in definitions}
     tables = [
         Trace(
@@ -184,19 +212,25 @@ def _inside(
 
 
 def _grouped(definitions: list[Trace]) -> list[Trace]:
-    """Leave out the parts of a table that came or went with it: indexes, constraints, ..."""
-    tables = [
-        each.name for each in definitions if each.kind == "table" and each.detail != "changed"
-    ]
+    """Leave out the parts of a table that came, went or changed with it: indexes, ..."""
+    tables = {each.name: each.detail for each in definitions if each.kind == "table"}
 
     def is_part(trace: Trace) -> bool:
-        return trace.kind in _PARTS and any(
-            trace.name.startswith(f"{table}_")
-            or trace.name.endswith(f" of {table.partition('.')[2]}")
-            for table in tables
+        if trace.kind not in _PARTS:
+            return False
+        changed = (trace.kind, trace.detail) == ("index", "changed")
+        return any(
+            (how != "changed" and trace.name.startswith(f"{table}_"))
+            or ((how != "changed" or changed) and trace.name.endswith(f" of {_inner(table)}"))
+            for table, how in tables.items()
         )
 
     return [each for each in definitions if not is_part(each)]
+
+
+def _inner(name: str) -> str:
+    """Return a name without its database."""
+    return name.partition(".")[2]
 
 
 _PARTS = ("index", "constraint", "sequence", "trigger", "policy")

@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from dockwright.errors import StackBrokenError, StackError
@@ -21,7 +22,7 @@ from dockwright.reset.base import Manner, Resettable, check_options
 from dockwright.reset.postgres.baseline import Baseline, capture, make_spare
 from dockwright.reset.postgres.cluster import TRASH, Cluster, spare_name
 from dockwright.reset.postgres.entrance import enter
-from dockwright.reset.postgres.explain import explain
+from dockwright.reset.postgres.explain import committed, explain
 from dockwright.reset.postgres.history import Blocks, History
 from dockwright.reset.postgres.restore import Restoration
 from dockwright.reset.postgres.rows import IdleSessions, RowRestoration
@@ -63,6 +64,7 @@ class PostgresReset:
         self.undone: list[Trace] = []
         self.curious = False
         self._tidier: threading.Thread | None = None
+        self._tidied = False  # whether surely no chore is left
 
     def capture(self) -> None:
         """Clone all databases and remember the rest.
@@ -72,6 +74,7 @@ class PostgresReset:
         """
         with self._lock:
             self._disconnect()
+            self._tidied = False
             self._access, self._session, version = enter(self._service)
             self._access = replace(self._access, major=version // 10000)
             self._visits = IdleSessions(self._access)
@@ -100,9 +103,7 @@ class PostgresReset:
         Raises:
             StackBrokenError: it could not.
         """
-        self._reset_waits = True  # the tidier ends after what it does now
-        with self._lock:
-            self._reset_waits = False
+        with self._interrupted_chores():
             try:
                 disturbed = self._bring_back()
             except StackError as failure:
@@ -110,8 +111,17 @@ class PostgresReset:
                 raise StackBrokenError(
                     f"service {name}: cannot be reset in place: {failure.message}"
                 ) from failure
-        self._tidy_up()
         return disturbed
+
+    def untouched(self) -> bool:
+        """Return whether surely nothing was written to the cluster; one question answers that."""
+        with self._interrupted_chores():
+            try:
+                _, quick_state = self._look()
+            except StackError as failure:
+                log.debug("reset.postgres.untouched %s: %s", self._service.spec.name, failure)
+                return False
+            return self._is_clean(quick_state)
 
     def close(self) -> None:
         """End the connection and the work behind it."""
@@ -123,8 +133,9 @@ class PostgresReset:
     def _bring_back(self) -> bool:
         self.undone = []
         session, quick_state = self._look()
-        if self._counted and self._baseline.leaves_traces and quick_state == self._clean:
+        if self._is_clean(quick_state):
             return False
+        self._tidied = False
         cluster = Cluster(self._access, session)
         touched: Mapping[int, Blocks] = {}
         if self._history is not None and self._visits is not None:
@@ -140,8 +151,9 @@ class PostgresReset:
             self._drop_trash(session)
         restoration = Restoration(cluster, self._baseline, quick_state, last=self._clean)
         if self.curious:
-            self.undone = explain(cluster, self._baseline, restoration, quick_state, touched)
-            wrote = quick_state.next_transaction != self._clean.next_transaction
+            wrote = committed(cluster, self._clean, quick_state)
+            known = touched if wrote else {}
+            self.undone = explain(cluster, self._baseline, restoration, quick_state, known)
             if wrote and not touched and not self.undone:
                 self.undone = [Trace("rows", "", "perhaps changed", certain=False)]
         self._clean = restoration.run()
@@ -156,6 +168,9 @@ class PostgresReset:
                 self._history.keep(session)
         self._spares_wanted |= {kept.original for kept in restoration.changed.values()}
         return True
+
+    def _is_clean(self, quick_state: QuickState) -> bool:
+        return self._counted and self._baseline.leaves_traces and quick_state == self._clean
 
     def _drop_trash(self, session: PostgresSession) -> None:
         trash = _trash(FullState.oids(session))
@@ -176,6 +191,16 @@ class PostgresReset:
 
     # -- behind it ---------------------------------------------------------------------------
 
+    @contextmanager
+    def _interrupted_chores(self) -> Iterator[None]:
+        """Have the server for the block; chores that are left are done after it."""
+        self._reset_waits = True  # the tidier ends after what it does now
+        with self._lock:
+            self._reset_waits = False
+            yield
+        if not self._tidied:
+            self._tidy_up()
+
     def _tidy_up(self) -> None:
         self._tidier = threading.Thread(
             target=self._do_chores, name=f"tidy {self._service.spec.name}", daemon=True
@@ -187,6 +212,7 @@ class PostgresReset:
             with self._lock:
                 try:
                     if self._session is None or not self._do_chore(self._session):
+                        self._tidied = True
                         return
                 except StackError as failure:  # the next reset finds out what is the matter
                     log.debug("reset.postgres.tidy %s: %s", self._service.spec.name, failure)

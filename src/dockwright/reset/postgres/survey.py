@@ -182,7 +182,17 @@ SELECT jsonb_build_array(oid::bigint, xmin::text, %(look)s)::text
 FROM pg_database d WHERE datname = %(name)s
 """
 
-OBJECTS = """
+_NAMELESS = (
+    "pg_cast", "pg_collation", "pg_conversion", "pg_default_acl", "pg_description", "pg_enum",
+    "pg_event_trigger", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_language",
+    "pg_largeobject_metadata", "pg_opclass", "pg_operator", "pg_opfamily", "pg_publication",
+    "pg_publication_rel", "pg_rewrite", "pg_seclabel", "pg_statistic_ext", "pg_transform",
+    "pg_ts_config", "pg_ts_config_map", "pg_ts_dict", "pg_user_mapping",
+)  # fmt: skip
+"""Catalogs of what is seldom changed: a change is reported without the name of what it is about."""
+
+OBJECTS = (
+    """
 SELECT coalesce(jsonb_object_agg(name, version), '{}')::text FROM (
   SELECT concat_ws(' ', CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view'
       WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'type'
@@ -210,8 +220,14 @@ SELECT coalesce(jsonb_object_agg(name, version), '{}')::text FROM (
     FROM pg_index JOIN pg_class c ON c.oid = indexrelid
   ) part JOIN pg_class c ON c.oid = relation JOIN pg_namespace n ON n.oid = relnamespace
   WHERE relpersistence <> 't' AND c.oid >= 16384 AND nspname <> 'pg_toast'
-) found
 """
+    + "".join(
+        f"  UNION ALL SELECT 'catalog {name}', concat(count(*), '/', sum(xmin::text::bigint))"
+        f" FROM {name}\n"
+        for name in _NAMELESS
+    )
+    + ") found"
+)
 """What is defined in a database: a text that is another one after each change, by kind and name."""
 
 _ACTIVITY = """jsonb_build_array(pg_stat_get_db_sessions(oid), pg_stat_get_db_xact_commit(oid),

@@ -42,17 +42,21 @@ class Clients:
             session: a connection to the server.
             reply: the reply to `LIST` now.
         """
-        waiting = [
-            client
-            for client in _clients(reply)
-            if client["id"] not in self._known and _waits(client)
-        ]
+        waiting = self.strangers(reply)
         if not waiting:
             return 0
         near = set(self._near())
         ids = [client["id"] for client in waiting if _host(client["addr"]) in near]
         session.call(*(("CLIENT", "KILL", "ID", each) for each in ids))
         return len(ids)
+
+    def strangers(self, reply: Reply) -> list[dict[str, str]]:
+        """Return those that wait for something and were not there at the baseline."""
+        return [
+            client
+            for client in _clients(reply)
+            if client["id"] not in self._known and _waits(client)
+        ]
 
     def _near(self) -> Iterator[str]:
         """Yield the addresses of the container itself, and of the host as the container sees it."""

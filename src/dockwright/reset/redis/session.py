@@ -45,6 +45,14 @@ class RedisSession(Protocol):
             ConnectionLostError: there is no connection any more.
         """
 
+    def call_within(self, timeout_s: float, *commands: Command) -> list[Reply]:
+        """Send commands as `call` does, and do not wait for ever.
+
+        Raises:
+            SilentError: the server does not answer within `timeout_s`: after ``CLIENT PAUSE`` it
+                answers nobody, and no command can end that.
+        """
+
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands that the server runs with nobody else's in between."""
 
@@ -85,23 +93,15 @@ class Access:
 
 
 def greet(session: RedisSession) -> None:
-    """Wait until the server answers.
+    """Wait until the server answers; see `RedisSession.call_within` for what is raised."""
+    session.call_within(_ANSWER_S, _GREETING)
 
-    Raises:
-        SilentError: it does not within 5 s: after ``CLIENT PAUSE`` it answers nobody, and no
-            command can end that.
-        ConnectionLostError: there is no connection any more.
-    """
-    try:
-        with expiring(_ANSWER_S, session.close) as expired:
-            session.call(_GREETING)
-    except Exception as failure:  # whatever a client says when it is closed while it reads
-        if not expired.is_set():
-            raise
-        raise SilentError(
-            f"the server has not answered for {_ANSWER_S:g} s: it is busy, or a test called "
-            "CLIENT PAUSE, which no command can end"
-        ) from failure
+
+def _silent(timeout_s: float) -> SilentError:
+    return SilentError(
+        f"the server has not answered for {timeout_s:g} s: it is busy, or a test called "
+        "CLIENT PAUSE, which no command can end"
+    )
 
 
 def knows(session: RedisSession, command: Command) -> bool:
@@ -167,6 +167,16 @@ class CliSession:
         mark = _line(("ECHO", self._client.mark))
         self._client.write(b"".join(_line(command) + mark for command in commands))
         return checked(commands, [_reply(self._until_mark()) for _ in commands])
+
+    def call_within(self, timeout_s: float, *commands: Command) -> list[Reply]:
+        """Send commands; see `RedisSession`."""
+        try:
+            with expiring(timeout_s, self.close) as expired:
+                return self.call(*commands)
+        except Exception as failure:  # whatever a client says when it is closed while it reads
+            if not expired.is_set():
+                raise
+            raise _silent(timeout_s) from failure
 
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands as one transaction; see `RedisSession`."""
@@ -282,6 +292,10 @@ class DriverSession:
         """Send commands; see `RedisSession`."""
         return checked(commands, self._exchange(commands))
 
+    def call_within(self, timeout_s: float, *commands: Command) -> list[Reply]:
+        """Send commands; see `RedisSession`."""
+        return checked(commands, self._exchange(commands, timeout_s))
+
     def transaction(self, *commands: Command) -> list[Reply]:
         """Send commands as one transaction; see `RedisSession`."""
         return executed(commands, self._exchange([("MULTI",), *commands, ("EXEC",)]))
@@ -290,11 +304,14 @@ class DriverSession:
         """End the connection."""
         self._connection.disconnect()
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(self, commands: Sequence[Command], timeout_s: float | None = None) -> list[Any]:
         connection = self._connection
         try:
             packed = connection.pack_commands(commands)
             connection.send_packed_command(packed, check_health=False)
+            if timeout_s is not None and not connection.can_read(timeout_s):
+                connection.disconnect()
+                raise _silent(timeout_s)
             return [self._read() for _ in commands]
         except self._refused as exc:  # the server does not let us in
             connection.disconnect()

@@ -322,6 +322,11 @@ class Vitals:
         """Return how often a command was called; 0 where that is not known."""
         return dict(self.orders or ()).get(name, 0)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether it serves its own keys, and goes on doing so."""
+        return self.role == "master" and not (self.loading or self.failing_over)
+
     def drastic_since(self, since: Vitals) -> list[str]:
         """Return the commands that cannot be undone and were called between `since` and now."""
         before = since.drastic if self.run == since.run else frozenset()
@@ -394,6 +399,7 @@ def _parse(reply: Reply) -> dict[str, str]:
 log = logging.getLogger(__name__)
 
 _SAVE_S = 10.0
+_ANSWER_S = 5.0
 _TIDYING: tuple[Command, ...] = (
     ("CLIENT", "UNPAUSE"),
     ("SLOWLOG", "RESET"),
@@ -521,15 +527,42 @@ class RedisReset:
                 ) from failure
         return False
 
+    def untouched(self) -> bool:
+        """Return whether surely nothing was changed; one round trip answers that."""
+        with self._lock:
+            try:
+                return self._session is not None and self._is_untouched(self._session)
+            except StackError as failure:
+                log.debug("reset.redis.untouched %s: %s", self._service.spec.name, failure)
+                return False
+
     def close(self) -> None:
         """End the connection."""
         self._disconnect()
+
+    def _is_untouched(self, session: RedisSession) -> bool:
+        if self._clean is None or self._settled is None:
+            return False
+        tidied = len(self._tidying)
+        *replies, clients = session.call_within(_ANSWER_S, *self._tidying, *QUESTIONS, CLIENT_LIST)[
+            tidied:
+        ]
+        vitals = Vitals.of(replies, self._counted)
+        return (
+            vitals.in_order
+            and not self._why_not(vitals)
+            and self._settled.same_settings(vitals)
+            and self._clean.same_keys(vitals)
+            and not (vitals.scripts and not self._baseline.scripts)
+            and not self._clients.strangers(clients)
+        )
 
     def _bring_back(self) -> None:
         self.undone = []
         session = self._awake()
         vitals = self._look(session)
-        self._refuse(vitals)
+        if why_not := self._why_not(vitals):
+            raise StackBrokenError(why_not)
         if vitals.failing_over:
             session.call(("FAILOVER", "ABORT"))
         if vitals.role != "master":
@@ -579,15 +612,16 @@ class RedisReset:
             self.undone.append(Trace("connection", "", waiting, certain=False))
         return vitals
 
-    def _refuse(self, vitals: Vitals) -> None:
-        """Raise StackBrokenError where something was done that cannot be undone."""
+    def _why_not(self, vitals: Vitals) -> str:
+        """Return what was done that cannot be undone; empty: nothing."""
         if drastic := vitals.drastic_since(self._last):
-            raise StackBrokenError(f"{', '.join(drastic)} was called, which cannot be undone")
+            return f"{', '.join(drastic)} was called, which cannot be undone"
         if vitals.modules != self._baseline.modules:
-            raise StackBrokenError("modules were loaded or unloaded")
+            return "modules were loaded or unloaded"
         flushed = vitals.calls("script|flush") != self._last.calls("script|flush")
         if vitals.scripts < self._baseline.scripts or (self._baseline.scripts and flushed):
-            raise StackBrokenError("cached scripts of the baseline were flushed")
+            return "cached scripts of the baseline were flushed"
+        return ""
 
     def _functions_ran(self, vitals: Vitals) -> bool:
         known = vitals.orders is not None and vitals.run == self._last.run
