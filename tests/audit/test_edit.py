@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dockwright.audit import edits, marker_in
+from dockwright.audit import edit, edits, marker_in
+from dockwright.errors import UsageError
 
 
 def written(tmp_path: Path, text: str, **wanted: str) -> str:
@@ -50,7 +51,10 @@ def test_a_marker_is_added_to_a_test_without_one(tmp_path: Path) -> None:
     ).lstrip("\n")
 
 
-@pytest.mark.parametrize("old", ["pytest.mark.stateless", "stateless", "dockwright.stateless"])
+@pytest.mark.parametrize(
+    "old",
+    ["pytest.mark.stateless", "stateless", "dockwright.stateless", "pytest.mark.stateless()"],
+)
 def test_a_wrong_marker_is_replaced(tmp_path: Path, old: str) -> None:
     text = f"import pytest\n\n@{old}\ndef test_writes(stack): ...\n"
     new = "import pytest\n\n@pytest.mark.stateful\ndef test_writes(stack): ...\n"
@@ -103,9 +107,43 @@ def test_tests_in_classes_and_asynchronous_ones_are_found(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        b"# -*- coding: latin-1 -*-\n# \xe9\n",
+        b"\xef\xbb\xbf",
+        b"# CRLF\r\n",
+        b"if True:\n    x = 1\n",
+    ],
+)
+def test_encodings_and_line_ends_stay(tmp_path: Path, head: bytes) -> None:
+    end = b"\r\n" if b"\r" in head else b"\n"
+    source = head + end.join([b"import pytest", b"@pytest.mark.stateless", b"def test_a(s): ..."])
+    file = tmp_path / "test_it.py"
+    file.write_bytes(source)
+    [change] = edits(tmp_path, {"test_it.py::test_a": "stateful"}, ["test_it.py::test_a"])
+    change.write()
+    assert file.read_bytes() == source.replace(b"stateless", b"stateful")
+
+
+def test_a_file_that_libcst_cannot_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_it.py").write_text("def test_a(stack): ...\n")
+    monkeypatch.setattr(edit, "marker_in", lambda *_: "")
+    (tmp_path / "test_it.py").write_text("def test_a(stack): (\n")
+    with pytest.raises(UsageError, match=r"test_it\.py: LibCST cannot read this file: "):
+        edits(tmp_path, {"test_it.py::test_a": "stateless"}, ["test_it.py::test_a"])
+
+
+@pytest.mark.parametrize(
     ("text", "marker"),
     [
         ("def test_a(stack): ...", ""),
+        ("@stateless()\ndef test_a(stack): ...", "stateless"),
+        ("pytestmark: object = stateless\ndef test_a(stack): ...", "stateless"),
+        ("pytestmark = []\npytestmark += [stateless]\ndef test_a(stack): ...", "stateless"),
+        ("if X:\n  @stateless\n  def test_a(stack): ...\nelse:\n  Y = 1", "stateless"),
+        ("try:\n  X = 1\nexcept OSError:\n  def test_a(stack): ...", ""),
         ("@stateless\ndef test_a(stack): ...", "stateless"),
         (
             "pytestmark = [pytest.mark.stateful, pytest.mark.slow]\ndef test_a(stack): ...",

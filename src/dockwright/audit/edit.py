@@ -12,6 +12,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from dockwright.audit.source import MODES, marker_in
+from dockwright.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class Edit:
         place: the file as node ids name it.
         before: its text.
         after: what it should be.
+        encoding: of the file.
     """
 
     file: Path
     place: str
     before: str
     after: str
+    encoding: str = "utf-8"
 
     @property
     def diff(self) -> str:
@@ -47,7 +50,7 @@ class Edit:
         Raises:
             OSError: it cannot be written.
         """
-        self.file.write_bytes(self.after.encode())
+        self.file.write_bytes(self.after.encode(self.encoding))
 
 
 def edits(root: Path, wanted: Mapping[str, str], known: Sequence[str]) -> list[Edit]:
@@ -58,6 +61,9 @@ def edits(root: Path, wanted: Mapping[str, str], known: Sequence[str]) -> list[E
         wanted: the markers, by node ids without parameters.
         known: the node ids of all tests; a module whose tests all want the same marker and whose
             ``pytestmark`` is another one gets a new ``pytestmark``.
+
+    Raises:
+        UsageError: a file has a syntax that LibCST does not know.
     """
     by_file: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for nodeid, marker in wanted.items():
@@ -67,11 +73,17 @@ def edits(root: Path, wanted: Mapping[str, str], known: Sequence[str]) -> list[E
     found = []
     for place, markers in by_file.items():
         file = root / place
-        before = file.read_bytes().decode("utf-8")
+        try:
+            module = cst.parse_module(file.read_bytes())
+        except cst.ParserSyntaxError as failure:
+            raise UsageError(
+                f"{place}: LibCST cannot read this file: {failure.message}",
+                hint="a newer LibCST may know its syntax",
+            ) from failure
         tests = [each for each in known if each.partition("::")[0] == place]
-        after = _edited(before, place, markers, same=_common(markers, tests))
-        if after != before:
-            found.append(Edit(file, place, before, after))
+        changed = _edited(module, place, markers, same=_common(markers, tests))
+        if changed.code != module.code:
+            found.append(Edit(file, place, module.code, changed.code, module.encoding))
     return found
 
 
@@ -81,13 +93,12 @@ def _common(markers: Mapping[str, str], tests: Sequence[str]) -> str:
     return kinds.pop() if len(kinds) == 1 else ""
 
 
-def _edited(text: str, place: str, markers: Mapping[str, str], *, same: str) -> str:
-    module = cst.parse_module(text)
+def _edited(module: cst.Module, place: str, markers: Mapping[str, str], *, same: str) -> cst.Module:
     marking = _Marking(place, markers, same)
     changed = module.visit(marking)
     if marking.uses_pytest and not _imports_pytest(module):
         changed = _with_import(changed)
-    return changed.code
+    return changed
 
 
 class _Marking(cst.CSTTransformer):
@@ -162,7 +173,8 @@ def _mark(marker: str) -> cst.Attribute:
 
 def _is_mode(node: cst.BaseExpression) -> bool:
     """Return whether this is one of the markers, such as ``pytest.mark.stateless``."""
-    name = node.attr if isinstance(node, cst.Attribute) else node
+    mark = node.func if isinstance(node, cst.Call) else node
+    name = mark.attr if isinstance(mark, cst.Attribute) else mark
     return isinstance(name, cst.Name) and name.value in MODES
 
 

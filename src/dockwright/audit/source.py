@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 MODES = ("stateless", "stateful", "module_cleanup")
 
+Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
 Scope: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -58,7 +59,7 @@ def _module(file: Path) -> ast.Module | None:
 def _parsed(file: Path, *state: int) -> ast.Module:
     """Return a parsed file; `state` identifies its version."""
     del state
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return ast.parse(file.read_bytes())  # it may say how it is encoded
 
 
 def _scopes(module: ast.Module, names: Sequence[str]) -> list[Scope]:
@@ -66,7 +67,7 @@ def _scopes(module: ast.Module, names: Sequence[str]) -> list[Scope]:
     scopes: list[Scope] = [module]
     for name in names:
         inside: Scope | None = None
-        for node in scopes[-1].body:
+        for node in _statements(scopes[-1].body):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 inside = node if node.name == name else inside  # the last one counts
         if inside is None:
@@ -75,25 +76,41 @@ def _scopes(module: ast.Module, names: Sequence[str]) -> list[Scope]:
     return scopes
 
 
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Return the statements of a scope, also those that only run under a condition."""
+    for node in body:
+        yield node
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            parts = (getattr(node, name, ()) for name in ("body", "orelse", "finalbody"))
+            handlers = (each.body for each in getattr(node, "handlers", ()))
+            for each in (*parts, *handlers):
+                yield from _statements(each)
+
+
 def markers_of(scope: Scope) -> Iterator[str]:
     """Return the markers that a scope itself has: decorators, or ``pytestmark``."""
     if not isinstance(scope, ast.Module):
         yield from _modes(scope.decorator_list)
     if isinstance(scope, ast.Module | ast.ClassDef):
-        for node in scope.body:
-            if isinstance(node, ast.Assign) and _sets_marks(node.targets):
+        for node in _statements(scope.body):
+            if _sets_marks(node):
                 value = node.value
                 yield from _modes(
                     value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
                 )
 
 
-def _sets_marks(targets: Iterable[ast.expr]) -> bool:
+def _sets_marks(node: ast.stmt) -> TypeGuard[Assignment]:
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    else:
+        targets = [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
     return any(isinstance(each, ast.Name) and each.id == "pytestmark" for each in targets)
 
 
-def _modes(expressions: Iterable[ast.expr]) -> Iterator[str]:
+def _modes(expressions: Iterable[ast.expr | None]) -> Iterator[str]:
     for each in expressions:
-        name = ast.unparse(each).rpartition(".")[2]
+        mark = each.func if isinstance(each, ast.Call) else each
+        name = ast.unparse(mark).rpartition(".")[2] if mark is not None else ""
         if name in MODES:
             yield name

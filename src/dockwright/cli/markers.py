@@ -74,6 +74,9 @@ def markers(
         print_json({"tests": [_document(each) for each in found], "diff": diffs})
     elif write:
         _show_edits(changed, dry_run=dry_run)
+        for verdict in found:
+            if _is_written(verdict) and marker_in(settings.root, verdict.nodeid) is None:
+                note(f"cannot find {verdict.nodeid} in its source: mark it {verdict.right} by hand")
     else:
         _show(found)
     for each in () if dry_run else changed:
@@ -103,6 +106,10 @@ def _fails(verdict: Verdict) -> bool:
     return verdict.wrong and (verdict.agreed or verdict.right == "stateful")
 
 
+def _is_written(verdict: Verdict) -> bool:
+    return verdict.wrong and verdict.agreed
+
+
 def _edits(found: Sequence[Verdict], root: Path) -> list[Edit]:
     try:
         from dockwright.audit import edits
@@ -111,7 +118,7 @@ def _edits(found: Sequence[Verdict], root: Path) -> list[Edit]:
             "--write needs LibCST, which is not installed",
             hint="pip install 'dockwright[markers]'",
         ) from failure
-    wanted = {each.nodeid: each.right for each in found if each.wrong and each.agreed}
+    wanted = {each.nodeid: each.right for each in found if _is_written(each)}
     return edits(root, wanted, [each.nodeid for each in found])
 
 
