@@ -58,7 +58,7 @@ def test_leaks_outside_of_the_stack_are_named_and_do_not_count() -> None:
         (replace(AUDITED, passed=False), "it did not pass in an audited run"),
         (
             replace(AUDITED, audited=False, marked="module_cleanup"),
-            "module_cleanup tests are not looked at one by one",
+            "its module was not looked at in an audited run",
         ),
         (replace(AUDITED, traces=(OWN,)), "it may change its stack"),
     ],
@@ -83,6 +83,29 @@ def test_a_module_whose_tests_need_each_other_is_recognised() -> None:
         "test_day.py::test_pay": "module_cleanup",
         "test_it.py::test_b": "",
     }
+
+
+MODULE = replace(AUDITED, marked="module_cleanup", audited=False)
+
+
+@pytest.mark.parametrize(
+    ("traces", "passed", "right"),
+    [
+        ((ROW,), True, "module_cleanup"),
+        ((), True, "stateless"),
+        ((OWN,), True, ""),
+        ((), False, ""),
+    ],
+)
+def test_the_tests_of_a_module_share_what_was_seen_after_the_last_of_them(
+    traces: tuple[Trace, ...], passed: bool, right: str
+) -> None:
+    first = replace(MODULE, nodeid="test_day.py::test_order", passed=passed, traces=(LEAK,))
+    last = replace(MODULE, nodeid="test_day.py::test_pay", audited=True, traces=traces)
+    found = verdicts([first, last])
+    assert [each.right for each in found] == [right, right]
+    assert found[0].leaks == ((str(LEAK),) if passed else ())
+    assert found[1].leaks == ()
 
 
 def test_the_saving_is_the_wait_for_a_stack_and_the_reset_after_it() -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import locale
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -44,6 +51,67 @@ def test_changes_of_environment_and_working_directory_are_found(
     assert changes(begin, begin, end) == []  # what fixtures change is theirs
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the umask cannot be read")
+def test_what_applies_to_all_code_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = ProcessState.take()
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend("/nowhere")
+        old = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        mask, limit = os.umask(0o70), sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + 1)
+        socket.setdefaulttimeout(5)
+        other = {"C", "C.UTF-8"} - {locale.setlocale(locale.LC_CTYPE)}
+        locale.setlocale(locale.LC_ALL, other.pop())
+        end = ProcessState.take()
+    try:
+        assert changes(begin, end, end) == [
+            "signal handler SIGUSR1 (changed)",
+            "umask (changed)",
+            "locale (changed)",
+            "sys.path (changed)",
+            "recursion limit (changed)",
+            "default timeout of sockets (changed)",
+        ]
+    finally:
+        locale.setlocale(locale.LC_ALL, str(begin.settings["locale", ""]))
+        socket.setdefaulttimeout(None)
+        sys.setrecursionlimit(limit)
+        os.umask(mask)
+        signal.signal(signal.SIGUSR1, old)
+    assert changes(begin, end, ProcessState.take()) == []
+
+
+def test_threads_that_still_run_are_perhaps_a_leak() -> None:
+    ending, begin = threading.Event(), ProcessState.take()
+    thread = threading.Thread(target=ending.wait, name="poller")
+    thread.start()
+    end = ProcessState.take()
+    try:
+        [found] = begin.left_threads(end)
+        assert (str(found), found.certain) == ("thread poller (left running)", False)
+    finally:
+        ending.set()
+        thread.join()
+    assert begin.left_threads(end) == []
+
+
+def test_temporary_files_that_were_left(tmp_path: Path) -> None:
+    requests = EngineRequests()
+    with tempfile.TemporaryDirectory(), tempfile.NamedTemporaryFile():
+        pass
+    tempfile.mkdtemp(dir=tmp_path)  # pytest removes it
+    directory = tempfile.mkdtemp()
+    number, file = tempfile.mkstemp(dir=directory)
+    os.close(number)
+    assert list(map(str, requests.temporary())) == [
+        f"temporary directory {directory} (left behind)",
+        f"temporary file {file} (left behind)",
+    ]
+    tempfile.mkstemp(dir=directory)
+    assert requests.temporary(besides=directory) == []
+    shutil.rmtree(directory)
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that outlives the parent that a test started it with."""
@@ -57,9 +125,15 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def test_processes_that_python_keeps_do_not_count() -> None:
+    begin = ProcessState.take()
+    resource_tracker.ensure_running()
+    assert begin.left_running(ProcessState.take(), "test_it.py::test_a") == []
+
+
 def test_processes_that_a_test_left_are_found(sleeper: subprocess.Popen[bytes]) -> None:
     after = ProcessState.take()
-    begin = ProcessState(after.environment, after.directory, after.pids - {sleeper.pid})
+    begin = replace(after, pids=after.pids - {sleeper.pid})
     [found] = begin.left_running(after, "test_it.py::test_a")
     assert (found.kind, found.detail) == ("process", "left running")
     assert found.name.startswith(f"{sys.executable} -c import time")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import random
 import re
+import sys
 import uuid
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import pytest
 
 from dockwright.engine import Engine
 from tests._support import suite as support
 from tests._support.engine.scratch import SCRATCH
-from tests._support.liars import COMPOSE, CONFTEST, INSIDE, LIES, SEED, TESTS
+from tests._support.liars import COMPOSE, CONFTEST, HONEST, INSIDE, LIES, SEED, TESTS
 from tests._support.sample import drawn
 from tests._support.suite import Suite, output
 
@@ -25,9 +28,19 @@ def prefix(engine: Engine) -> Iterator[str]:
     """The beginning of the names of what lies leave on the engine; it is removed in the end."""
     prefix = f"dw-lie-{uuid.uuid4().hex[:12]}"
     yield prefix
+    remove_objects(engine, prefix)
+
+
+def remove_objects(engine: Engine, prefix: str) -> None:
     engine.remove_container(f"{prefix}-container")
     engine.remove_network(f"{prefix}-network")
     engine.remove_volume(f"{prefix}-volume")
+
+
+def remove_lies(suite: Suite, prefix: str) -> None:
+    """Remove what lies leave outside of the stack."""
+    remove_objects(suite.engine, prefix)
+    (suite.path / "shared" / "left").unlink()
 
 
 @pytest.fixture
@@ -47,9 +60,10 @@ def liars(suite: Suite, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Suite:
     return suite
 
 
-def leave_out(monkeypatch: pytest.MonkeyPatch, lies: Collection[str], reads: int = 0) -> None:
-    """Run only some of the lies, and so many of the 20 honest tests fewer."""
-    left_out = [*(lie for lie in LIES if lie not in lies), *map(str, range(20 - reads, 20))]
+def leave_out(monkeypatch: pytest.MonkeyPatch, lies: Collection[str], *, reads: int) -> None:
+    """Run only some of the lies, and some of the honest tests."""
+    honest = drawn("honest").sample(HONEST, reads)
+    left_out = [each for each in (*LIES, *HONEST) if each not in (*lies, *honest)]
     monkeypatch.setenv("LEFT_OUT", ",".join(left_out))
 
 
@@ -81,7 +95,7 @@ def test_an_audit_names_the_liars_and_what_they_did(
     liars: Suite, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lies = drawn("liars").sample([*LIES], 6)
-    leave_out(monkeypatch, lies, reads=14)
+    leave_out(monkeypatch, lies, reads=6)
     monkeypatch.setenv("AUDITED", "1")
     result = liars.passes("--dockwright-audit=report", "-k", "not needs", passed=12)
     check_report(result, prefix, lies)
@@ -89,7 +103,7 @@ def test_an_audit_names_the_liars_and_what_they_did(
 
 @pytest.mark.engine
 def test_a_strict_audit_fails_the_liars(liars: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_out(monkeypatch, ["environment"], reads=19)
+    leave_out(monkeypatch, ["environment"], reads=1)
     result = liars.run("--dockwright-audit=strict", "-k", "not needs")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(
@@ -144,25 +158,121 @@ def test_files_that_a_service_writes_itself_are_reported_as_uncertain(suite: Sui
     )
 
 
+KEPT = {
+    "conftest.py": """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def mail(stack_factory):
+            with stack_factory.lease(exclusive=False) as stack:
+                yield stack
+    """,
+    "test_a_day.py": """
+        import pytest
+
+        pytestmark = pytest.mark.module_cleanup
+
+        def test_order(stack):
+            stack.exec("web", ["touch", "/order"])
+
+        def test_pay(stack):
+            assert "order" in stack.exec("web", ["ls", "/"]).stdout
+    """,
+    "test_looks.py": """
+        import pytest
+
+        pytestmark = pytest.mark.module_cleanup
+
+        def test_one(stack):
+            assert "data" in stack.exec("web", ["ls", "/"]).stdout
+
+        def test_two(stack):
+            pass
+    """,
+    "test_mail.py": """
+        def test_send(mail):
+            mail.exec("web", ["touch", "/sent"])
+    """,
+}
+
+
+@pytest.mark.engine
+def test_stacks_that_are_kept_for_longer_are_looked_at_when_their_lease_ends(suite: Suite) -> None:
+    for name, text in KEPT.items():
+        suite.write(name, text)
+    result = suite.run("--dockwright-audit=strict")
+    result.assert_outcomes(passed=5, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_send*",
+            "mail (conftest.py:*) leases its stack with exclusive=False, but left:",
+            "  web: file /sent (added)",
+        ]
+    )
+    assert list(reported(result)) == []
+    command = [str(Path(sys.executable).with_name("dockwright")), "markers", "--json"]
+    tests = json.loads(suite.pytester.run(*command).stdout.str())["tests"]
+    assert [(each["nodeid"], each["right"], each["changes"]) for each in tests] == [
+        ("test_a_day.py::test_order", "module_cleanup", ["web: file /order (added)"]),
+        ("test_a_day.py::test_pay", "module_cleanup", ["web: file /order (added)"]),
+        ("test_looks.py::test_one", "stateless", []),
+        ("test_looks.py::test_two", "stateless", []),
+    ]
+
+
+ROUNDS = 10
+"""How often each test of the soak runs the suite: the stacks of one run serve the next one."""
+
+
+def in_another_order(monkeypatch: pytest.MonkeyPatch, *, last: bool) -> None:
+    monkeypatch.setenv("ORDER", str(random.SystemRandom().randrange(1_000_000)))
+    monkeypatch.setenv("DOCKWRIGHT_KEEP_WARM", "0s" if last else "5m")
+
+
 @pytest.mark.soak
 @pytest.mark.engine
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", range(100))
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("number", range(20))
 def test_an_audit_names_exactly_the_liars_in_any_order(
     liars: Suite, prefix: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setenv("AUDITED", "1")
-    result = liars.passes("-n2", "--dockwright-audit=report", passed=44)
-    check_report(result, prefix, LIES)
+    for round_ in range(ROUNDS):
+        in_another_order(monkeypatch, last=round_ == ROUNDS - 1)
+        result = liars.run("-n2", "--dockwright-audit=report")
+        result.assert_outcomes(passed=44)
+        check_report(result, prefix, LIES)
+        remove_lies(liars, prefix)
+    assert liars.left() == []
 
 
 @pytest.mark.soak
 @pytest.mark.engine
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", range(100))
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("number", range(20))
 def test_healing_hides_the_changes_of_wrongly_marked_tests(
     liars: Suite, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    leave_out(monkeypatch, INSIDE)
-    result = liars.passes("-n2", passed=len(INSIDE) + 24)
-    result.stdout.fnmatch_lines(["warning: stack default: tests marked stateless changed it (*"])
+    leave_out(monkeypatch, INSIDE, reads=20)
+    for round_ in range(ROUNDS):
+        in_another_order(monkeypatch, last=round_ == ROUNDS - 1)
+        result = liars.run("-n2")
+        result.assert_outcomes(passed=len(INSIDE) + 24)
+        result.stdout.fnmatch_lines(
+            ["warning: stack default: tests marked stateless changed it (*"]
+        )
+    assert liars.left() == []
+
+
+@pytest.mark.soak
+@pytest.mark.engine
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("audit", ["off", "report"])
+def test_a_thousand_honest_tests_are_not_suspected(
+    liars: Suite, monkeypatch: pytest.MonkeyPatch, audit: str
+) -> None:
+    leave_out(monkeypatch, [], reads=20)
+    monkeypatch.setenv("AUDITED", "1" if audit == "report" else "")
+    monkeypatch.setenv("ROUNDS", str(1000 // len(HONEST)))
+    result = liars.passes("-n2", f"--dockwright-audit={audit}", "-k", "reads", passed=1000)
+    assert not re.search("is marked stateless|changed it", output(result))

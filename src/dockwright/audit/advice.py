@@ -29,7 +29,8 @@ class Evidence:
         nodeid: of the test, without parameters: they share one marker.
         run: the run's id.
         marked: the marker that it had then; a test without one counts as ``stateful``.
-        audited: whether it was looked at by itself.
+        audited: whether its stack was looked at after it; after the last test of a module that
+            shares one, for all of them.
         passed: whether it passed.
         traces: what it left.
         waited_s: how long it waited for a stack.
@@ -129,7 +130,7 @@ def verdicts(
         marked: returns the marker that a test has now, by its node id; None: as recorded.
     """
     by_test: defaultdict[str, list[Evidence]] = defaultdict(list)
-    for each in evidence:
+    for each in _with_modules(evidence):
         by_test[each.nodeid].append(each)
     found = [_verdict(nodeid, seen, marked(nodeid)) for nodeid, seen in by_test.items()]
     building = set(_modules_that_build_on_themselves(by_test))
@@ -139,6 +140,28 @@ def verdicts(
         else each
         for each in found
     ]
+
+
+def _with_modules(evidence: Iterable[Evidence]) -> Iterator[Evidence]:
+    """Return evidence in which all tests of a module share what was done to their one stack."""
+    evidence = list(evidence)
+    inside: defaultdict[tuple[str, str], list[Trace]] = defaultdict(list)
+    looked: set[tuple[str, str]] = set()
+    broken: set[tuple[str, str]] = set()
+    for each in evidence:
+        if each.marked == "module_cleanup":
+            lease = (each.run, _module(each.nodeid))
+            inside[lease] += [trace for trace in each.traces if trace.service]
+            looked |= {lease} if each.audited else set()
+            broken |= set() if each.passed else {lease}
+    for each in evidence:
+        lease = (each.run, _module(each.nodeid))
+        if each.marked == "module_cleanup" and lease in looked:
+            outside = [trace for trace in each.traces if not trace.service]
+            passed = lease not in broken
+            yield replace(each, audited=True, passed=passed, traces=(*inside[lease], *outside))
+        else:
+            yield each
 
 
 _BUILDS = "tests of this module fail when run alone, and tests before them change the stack"
@@ -165,7 +188,7 @@ def _verdict(nodeid: str, seen: Sequence[Evidence], now: str | None) -> Verdict:
         leaks=_texts(outside),
     )
     if changes:
-        return replace(verdict, right="stateful")
+        return replace(verdict, right=marker if marker == "module_cleanup" else "stateful")
     if inside:
         return replace(verdict, reason="it may change its stack")
     saved_s = _saved_s(seen) if marker == "stateful" else 0.0
@@ -179,7 +202,7 @@ def _known(name: str) -> Marker:
 def _why_unknown(seen: Sequence[Evidence]) -> str:
     if not any(each.audited for each in seen):
         if all(each.marked == "module_cleanup" for each in seen):
-            return "module_cleanup tests are not looked at one by one"
+            return "its module was not looked at in an audited run"
         return "no audited run; run pytest with --dockwright-audit=report"
     return "it did not pass in an audited run"
 

@@ -21,6 +21,8 @@ _CLOCK_S = 1.0
 """The engine rounds the times at which something was created down to seconds."""
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_CHOSEN = re.compile(r"[a-z]+_[a-z]+\d*|[0-9a-f]{64}")
+"""Names that an engine chooses itself."""
 _MOST_FILES, _MOST_NAMED = 20_000, 10
 _IGNORED = frozenset(
     {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".venv", "node_modules"}
@@ -84,7 +86,9 @@ class EngineObjects:
 def _is_of(found: _Object, requests: Iterable[EngineRequest]) -> bool:
     """Return whether a request may have created this."""
     for each in requests:
-        if each.kind in ("", found.kind) and each.name in ("", found.name):
+        # Others, who create something at the same moment, give it a name.
+        unnamed = not each.name and (not each.kind or _CHOSEN.fullmatch(found.name))
+        if each.kind in ("", found.kind) and (unnamed or each.name == found.name):
             return True
         # The volumes that an image declares come with a container.
         if (each.kind, found.kind) == ("container", "volume") and _ANONYMOUS.fullmatch(found.name):

@@ -1,4 +1,6 @@
-"""What a test changes about its own process: environment, working directory, child processes.
+"""What a test changes about its own process: environment, working directory, signal handlers, ...
+
+And what it leaves running, or lying about: child processes, threads, temporary files.
 
 And whether it asked an engine to create something: others use the engine as well, so what is new
 there is a test's doing only if the test asked for something of that kind.
@@ -6,20 +8,30 @@ there is a test's doing only if the test asked for something of that kind.
 
 from __future__ import annotations
 
+import locale
 import os
 import re
+import signal
+import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from dockwright.model import Trace
 
+T = TypeVar("T")
+
 _PYTESTS_OWN = "PYTEST_"
 _ENDING_S = 0.1
-"""How long a terminated process may take to end."""
+"""How long a process or thread that was told to end may take."""
+_PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Processes that Python starts once and keeps until it ends."""
+_OURS = "dockwright"
 
 _CREATES = re.compile(
     rb"POST (?:https?://[^/ ]+)?(?:/v[\d.]+)?/(containers|networks|volumes)/create"
@@ -27,6 +39,9 @@ _CREATES = re.compile(
 )
 _NAME_IN_BODY = re.compile(rb'"Name": ?"([^"]*)"')
 _CLIENTS = re.compile(r"\b(docker|docker-compose|podman|nerdctl)\b")
+_TEMPORARY = ("tempfile.mkstemp", "tempfile.mkdtemp")
+_REMOVED_LATER = re.compile(r"pymp-.*|pytest-of-.*|popen-gw\d+")
+"""Directories that Python removes when it ends, and those that pytest makes for tests."""
 _STARTS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec")
 
 
@@ -37,12 +52,16 @@ class ProcessState:
     Attributes:
         environment: its variables.
         directory: where it works; empty: in a directory that was removed.
+        settings: what else applies to all code in it, by kind and name.
         pids: the processes of this machine.
+        threads: those that run in it.
     """
 
     environment: Mapping[str, str]
     directory: str
-    pids: frozenset[int] = field(repr=False)
+    settings: Mapping[tuple[str, str], object] = field(repr=False, default_factory=dict)
+    pids: frozenset[int] = field(repr=False, default=frozenset())
+    threads: frozenset[threading.Thread] = field(repr=False, default=frozenset())
 
     @classmethod
     def take(cls) -> ProcessState:
@@ -50,7 +69,13 @@ class ProcessState:
         directory = ""
         with suppress(OSError):
             directory = str(Path.cwd())
-        return cls(dict(os.environ), directory, frozenset(_pids()))
+        return cls(
+            dict(os.environ),
+            directory,
+            dict(_settings()),
+            frozenset(_pids()),
+            frozenset(threading.enumerate()),
+        )
 
     def changes(self, end: ProcessState, after: ProcessState) -> Iterator[Trace]:
         """Return what a test changed and nothing changed back; fixtures do not count.
@@ -67,6 +92,9 @@ class ProcessState:
                 yield Trace("environment variable", name, how)
         if self.directory != end.directory == after.directory:
             yield Trace("working directory", end.directory or "(removed)", "changed")
+        for place, was in self.settings.items():
+            if was != end.settings.get(place, was) == after.settings.get(place):
+                yield Trace(*place, "changed")
 
     def left_running(self, after: ProcessState, nodeid: str) -> list[Trace]:
         """Return the processes that a test started and that still run.
@@ -75,12 +103,57 @@ class ProcessState:
             after: the state when the test's fixtures were torn down.
             nodeid: of the test; pytest puts it into the environment that processes inherit.
         """
-        started = [pid for pid in after.pids - self.pids if _belongs(pid, nodeid)]
-        deadline = time.monotonic() + _ENDING_S
-        while started and time.monotonic() < deadline:
-            time.sleep(_ENDING_S / 5)  # the kernel tells only a parent that a process has ended
-            started = [pid for pid in started if _belongs(pid, nodeid)]
+        new = after.pids - self.pids
+        started = _lasting(new, lambda pid: _belongs(pid, nodeid))
         return [Trace("process", command, "left running") for command in map(_command, started)]
+
+    def left_threads(self, end: ProcessState) -> list[Trace]:
+        """Return the threads that a test started and that still run.
+
+        They may be a pool's that the next test uses as well.
+
+        Args:
+            end: the state when the test's function had returned.
+        """
+        new = [each for each in end.threads - self.threads if not each.name.startswith(_OURS)]
+        return [
+            Trace("thread", each.name, "left running", certain=False)
+            for each in _lasting(new, threading.Thread.is_alive)
+        ]
+
+
+def _lasting(new: Iterable[T], lasts: Callable[[T], bool]) -> list[T]:
+    """Return what is still there a moment later."""
+    found = list(filter(lasts, new))
+    deadline = time.monotonic() + _ENDING_S
+    while found and time.monotonic() < deadline:
+        time.sleep(_ENDING_S / 5)  # nothing wakes who waits for the end of another's child
+        found = list(filter(lasts, found))
+    return found
+
+
+def _settings() -> Iterator[tuple[tuple[str, str], object]]:
+    """Return what applies to all code of this process."""
+    for number in signal.Signals:
+        if (handler := signal.getsignal(number)) is not None:  # None: it is not Python's
+            yield ("signal handler", number.name), handler
+    yield ("umask", ""), _umask()
+    yield ("locale", ""), locale.setlocale(locale.LC_ALL)
+    # Some packages add their own directories when they are imported.
+    yield ("sys.path", ""), tuple(each for each in sys.path if "-packages" not in each)
+    yield ("recursion limit", ""), sys.getrecursionlimit()
+    yield ("default timeout of sockets", ""), socket.getdefaulttimeout()
+
+
+def _umask() -> str:
+    """Return the mask for new files; empty where it could only be read by setting it."""
+    with suppress(OSError, IndexError):
+        return Path("/proc/self/status").read_text().partition("Umask:")[2].split()[0]
+    return ""
+
+
+def _is_removed_later(path: Path) -> bool:
+    return any(_REMOVED_LATER.fullmatch(part) for part in path.parts)
 
 
 def _pids() -> Iterator[int]:
@@ -96,7 +169,9 @@ def _belongs(pid: int, nodeid: str) -> bool:
         if state in "ZX":
             return False
         if int(parent) == os.getpid():
-            return "dial-stdio" not in _command(pid)  # the way to an engine over SSH
+            command = _command(pid)
+            # The way to an engine over SSH is kept as well.
+            return not any(each in command for each in ("dial-stdio", *_PYTHONS_OWN))
         wanted = f"PYTEST_CURRENT_TEST={nodeid} (call)".encode()
         return wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False
@@ -128,17 +203,33 @@ class EngineRequest:
 
 
 class EngineRequests:
-    """Notes what this process asks an engine to create.
+    """Notes what this process asks an engine to create, and its temporary files.
 
     Python reports what is sent over HTTP by its own client, which the Docker SDK uses, and which
     programs are started; a program that is started and talks to an engine itself is seen only if
-    its command line names a client.
+    its command line names a client. It also reports what the module `tempfile` makes.
     """
 
     def __init__(self) -> None:
         self._requests: list[EngineRequest] = []
+        self._temporary: list[Path] = []
         self._awaits_body = ""
         sys.addaudithook(self._note)
+
+    def temporary(self, *, besides: str = "") -> list[Trace]:
+        """Return the temporary files since the last call that are still there.
+
+        Args:
+            besides: a directory whose files do not count.
+        """
+        paths, self._temporary = self._temporary, []
+        return [
+            Trace(f"temporary {'directory' if path.is_dir() else 'file'}", str(path), "left behind")
+            for path in paths
+            if path.exists()
+            and not _is_removed_later(path)
+            and not (besides and path.is_relative_to(Path(besides).absolute()))
+        ]
 
     def take(self) -> list[EngineRequest]:
         """Return the requests since the last call."""
@@ -148,6 +239,8 @@ class EngineRequests:
     def _note(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "http.client.send":
             self._note_sent(arguments[1])
+        elif event in _TEMPORARY:
+            self._temporary.append(Path(str(arguments[0])).absolute())
         elif event in _STARTS and _CLIENTS.search(repr(arguments[:2])):
             self._requests.append(EngineRequest())
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dockwright._text import format_size
 from dockwright.compose import LoadOptions
@@ -161,6 +161,18 @@ class RunSession:
             return []
         with self._recorder.span(OpenSpan("wait", "audit")):
             return self._pool.audit(lease, before=before)
+
+    def uncovered(self, lease: Lease) -> list[str]:
+        """Return the services of a leased stack that are not reset in place.
+
+        Nothing shows what those keep in memory.
+        """
+        statistics = None if self._pool is None else self._pool.statistics()
+        for stack in (statistics or {}).get("stacks", ()):
+            if stack["project"] == lease.facts.project:
+                services: Mapping[str, Any] = stack["services"]
+                return [name for name, each in services.items() if each["reset"] != "in place"]
+        return []
 
     def release(self, lease: Lease, *, failed: bool = False, keep: str = "") -> None:
         """End a lease.

@@ -34,7 +34,9 @@ class ModuleLeases:
     def get(self, requirement: Requirement) -> Lease:
         """Return the module's lease; the first test of the module acquires it."""
         if requirement not in self._leases:
-            self._leases[requirement] = _acquire(self._run, requirement)
+            lease = self._leases[requirement] = _acquire(self._run, requirement)
+            if self._run.auditor is not None:
+                self._run.auditor.lease_begins(lease)
         return self._leases[requirement]
 
     def note_failure(self, requirement: Requirement) -> None:
@@ -44,6 +46,8 @@ class ModuleLeases:
     def close(self) -> None:
         """End the leases."""
         for requirement, lease in self._leases.items():
+            if self._run.auditor is not None:
+                self._run.auditor.module_ends(lease)
             self._run.release(lease, failed=requirement in self._failed)
 
 
@@ -69,6 +73,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
         shared: ModuleLeases = request.getfixturevalue("_dockwright_module_leases")
         lease = shared.get(requirement)
         item.stash.setdefault(LEASES, []).append(lease)
+        if run.auditor is not None:
+            run.auditor.test_begins(item, lease)
         yield lease.leased
         if item.stash.get(FAILED, False):
             shared.note_failure(requirement)
@@ -83,12 +89,12 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LeasedStack]:
     item.stash.setdefault(LEASES, []).append(lease)
     try:
         if run.auditor is not None:
-            run.auditor.lease_began(item, lease)
+            run.auditor.test_begins(item, lease)
         yield lease.leased
     finally:
         item.stash[LEASES].remove(lease)
         if run.auditor is not None:
-            run.auditor.lease_ends(item, lease)
+            run.auditor.test_ends(item, lease)
         run.release(lease, failed=item.stash.get(FAILED, False))
 
 

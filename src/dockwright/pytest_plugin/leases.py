@@ -98,7 +98,11 @@ class StackLease:
         """End the lease: an exclusively leased stack is reset in the background. Idempotent."""
         if self._held is not None:
             held, self._held = self._held, None
-            release(self._run, held)
+            try:
+                if self._run.auditor is not None and held.lease.requirement.audited:
+                    self._run.auditor.fixture_ends(held.lease, self.holder)
+            finally:
+                release(self._run, held)
 
 
 class StackFactory:
@@ -159,6 +163,7 @@ class StackFactory:
             "session",
             f"{holder} #{next(self._numbers)}",
             sticky=self._run.settings.sticky if sticky is None else sticky,
+            audited=self._run.settings.audited and not exclusive,
         )
         try:
             held = acquire_shared(self._run, requirement, "stack_factory")
@@ -167,6 +172,8 @@ class StackFactory:
         self._run.leased.add(Announcement(STACK_FACTORY, caller.name, name))
         lease = StackLease(self._run, held, holder)
         self._leases.append(lease)
+        if self._run.auditor is not None and requirement.audited:
+            self._run.auditor.lease_begins(held.lease)
         return lease
 
     def close(self) -> None:

@@ -108,8 +108,8 @@ class Hooks:
         if not attempt.stack:
             self._note_stack(item, attempt)
         if call.when == "teardown":
-            if (traces := item.stash.get(TRACES, None)) is not None:
-                attempt.audited, attempt.traces = True, [[*astuple(each)] for each in traces]
+            traces, attempt.audited = item.stash.get(TRACES, ((), False))
+            attempt.traces = [[*astuple(each)] for each in traces]
             self._recorder.ended(attempt, getattr(item, "fixturenames", ()))
             if self._junit:
                 from dockwright.report import properties

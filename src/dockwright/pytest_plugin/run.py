@@ -398,8 +398,8 @@ RUN = pytest.StashKey[Run]()
 TROUBLES = pytest.StashKey[list[str]]()
 """The lines of `surviving`."""
 LEASES: pytest.StashKey[list[Lease]] = pytest.StashKey()
-TRACES: pytest.StashKey[Sequence[Trace]] = pytest.StashKey()
-"""What a test left, if it was looked at by itself."""
+TRACES: pytest.StashKey[tuple[Sequence[Trace], bool]] = pytest.StashKey()
+"""What an audited test left, and whether it is known what was done to its stacks."""
 FAILED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
 REPEATABLE = pytest.StashKey[bool]()
