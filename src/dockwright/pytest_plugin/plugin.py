@@ -44,6 +44,7 @@ _COLOURS: Mapping[str, Mapping[str, bool]] = {
 
 _IN_WORKER = "PYTEST_XDIST_WORKER"
 
+_XDIST = ("xdist", "xdist.plugin")  # installed; named with -p
 _SET_UP = "be set up, so that no test gets a stack"
 _EARLY = pytest.StashKey[Settings]()
 
@@ -62,7 +63,7 @@ class _Distribution:
 
     def pytest_plugin_registered(self, plugin_name: str) -> None:
         """Fires for every plugin, also for those that are registered already."""
-        if plugin_name in ("xdist", "xdist.plugin"):
+        if plugin_name in _XDIST:
             for option in self._parser.getgroup("xdist").options:
                 if "--dist" in option.names():
                     option.attrs()["choices"].append("dockwright")
@@ -138,7 +139,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _load_for_results(config, settings)
     with surviving(config, "offer its fixtures"):
         config.pluginmanager.import_plugin("dockwright.pytest_plugin.fixtures")
-    if config.pluginmanager.hasplugin("xdist"):
+    if any(map(config.pluginmanager.hasplugin, _XDIST)):
         with surviving(config, "collect what xdist's workers did"):
             config.pluginmanager.import_plugin("dockwright.pytest_plugin.xdist")
 
