@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dockwright.engine import Engine
 from dockwright.isolate.inside import kernel, users
 from dockwright.isolate.inside.users import Ids, given_ids
+from dockwright.wait import Continue, Ready, until
 from tests._support.isolate.legacy import write_suite
 from tests._support.isolate.others import MAIN, SOURCE, Other, other, user_with_ids
 
@@ -120,6 +122,34 @@ def test_the_first_process_of_a_namespace_is_forked_once() -> None:
     if not later:
         os._exit(7 if os.getpid() > 1 else 8)
     assert os.waitstatus_to_exitcode(os.waitpid(later, 0)[1]) == 7
+
+
+@pytest.mark.soak
+def test_nothing_is_left_of_a_killed_run(nobody: Other) -> None:
+    """Although control groups do not hold together what such a user's run has started."""
+    script = "setsid sleep 633 & touch ready; sleep 633"
+    command = nobody.dockwright("isolate", "--home", "--net", "--", "sh", "-c", script)
+
+    def left() -> list[str]:
+        found = [str(each) for each in nobody.cache.glob("worlds/*")]
+        for process in psutil.process_iter(["environ"]):
+            if (process.info["environ"] or {}).get("DOCKWRIGHT_CACHE_DIR") == str(nobody.cache):
+                found.append(str(process))
+        return found
+
+    with nobody.start(*command) as process:
+        until(
+            lambda: Ready() if (nobody.project / "ready").exists() else Continue("not yet"),
+            subject="the command to run",
+            timeout_s=60,
+        )
+        assert len(left()) > 3
+        process.kill()
+    until(
+        lambda: Continue(", ".join(found)) if (found := left()) else Ready(),
+        subject="everything of the run to go",
+        timeout_s=20,
+    )
 
 
 @pytest.mark.soak
