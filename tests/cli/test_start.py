@@ -93,7 +93,9 @@ def test_a_failed_start_restores_what_it_replaced(project: Project) -> None:
     project.write(shop(), VOLUMES)
     project.done("stack", "start")
     db, web = project.container("db"), project.container("web")
-    broken = plain_service("web", "echo out of luck; exit 4")
+    # Without a health check it would count as ready if it is looked at before it exits.
+    never = ["healthcheck: {test: 'false', interval: 1s, retries: 1000}"]
+    broken = plain_service("web", "echo out of luck; exit 4", never)
     also_new = plain_service("extra", FOREVER)
     project.write(shop().partition("\nweb:")[0] + f"\n{broken}\n{also_new}", VOLUMES)
     result = project.run("stack", "start")
