@@ -125,7 +125,7 @@ def test_the_first_process_of_a_namespace_is_forked_once() -> None:
 
 
 @pytest.mark.soak
-def test_nothing_is_left_of_a_killed_run(nobody: Other) -> None:
+def test_a_killed_run_leaves_nothing(nobody: Other) -> None:
     """Although control groups do not hold together what such a user's run has started."""
     script = "setsid sleep 633 & touch ready; sleep 633"
     command = nobody.dockwright("isolate", "--home", "--net", "--", "sh", "-c", script)
