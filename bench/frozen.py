@@ -17,7 +17,7 @@ from bench.bench import Bench, alternately, timed
 from bench.results import Row, cost, speedup
 from bench.shop import load_stack, new_stack
 from dockwright.cache import BaselineStore, FrozenVolumes
-from dockwright.engine.overlays import Door, layer_directories, overlay_options
+from dockwright.engine.overlays import VolumeAccess, layer_directories, overlay_options
 from dockwright.stack import Baseline, CachedStart, Stack
 
 _NAME = "frozen"
@@ -165,7 +165,7 @@ def _replace(stack: Stack) -> None:
     layers = f"{volume}-{secrets.token_hex(3)}"
     labels = stack.identity.labels()
     engine.create_volume(layers, {"Labels": labels})
-    door = Door(engine, _IMAGE, (), labels).create(layers, {"/layers": layers})
+    door = VolumeAccess(engine, _IMAGE, (), labels).create(layers, {"/layers": layers})
     root = tarfile.TarInfo()
     root.type, root.mode = tarfile.DIRTYPE, 0o755
     engine.archive_in(door, "/layers", layer_directories([root]))
