@@ -21,12 +21,12 @@ from tests._support.recording.recorded import Recorded
 from tests._support.sample import FULL
 from tests._support.suite import clean_environment
 
-BEFORE, AFTER = (10, 3) if FULL else (1, 1)
+BEFORE, AFTER = (15, 3) if FULL else (1, 1)
 """Runs of either kind. From one run each, `compare` shows what differs without a confidence."""
 
 SLOWER_S = 0.3 if FULL else 1.5
 """By how much something becomes slower: a single run on a busy machine may differ by 0.3 s. Where
-even the runs before the change differ by as much, it is four times their spread."""
+even the runs before the change differ by as much, it is eight times their spread."""
 
 COMPOSE = """
 services:
@@ -180,7 +180,7 @@ def test_the_part_that_became_slower_is_named(
     shop: Shop, plant: Callable[[Shop, float], None], what: str, part: str
 ) -> None:
     shop.run("main", BEFORE)
-    slower_s = max(SLOWER_S, round(4 * shop.spread_s(what), 1))
+    slower_s = max(SLOWER_S, round(8 * shop.spread_s(what), 1))
     plant(shop, slower_s)
     shop.run("changed", AFTER)
     changes = shop.changes()
