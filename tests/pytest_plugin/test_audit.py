@@ -19,6 +19,7 @@ from tests._support.engine.scratch import SCRATCH
 from tests._support.liars import COMPOSE, CONFTEST, HONEST, INSIDE, LIES, SEED, TESTS
 from tests._support.sample import drawn
 from tests._support.suite import Suite, output
+from tests.pool.conftest import eventually
 
 _SENTENCE = re.compile(r"audit: test_it\.py::test_(\w+)\[(.*)\] is marked stateless, but left:")
 
@@ -224,9 +225,9 @@ ROUNDS = 10
 """How often each test of the soak runs the suite: the stacks of one run serve the next one."""
 
 
-def in_another_order(monkeypatch: pytest.MonkeyPatch, *, last: bool) -> None:
+def in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDER", str(random.SystemRandom().randrange(1_000_000)))
-    monkeypatch.setenv("DOCKWRIGHT_KEEP_WARM", "0s" if last else "5m")
+    monkeypatch.setenv("DOCKWRIGHT_KEEP_WARM", "20s")
 
 
 @pytest.mark.soak
@@ -237,13 +238,13 @@ def test_an_audit_names_exactly_the_liars_in_any_order(
     liars: Suite, prefix: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setenv("AUDITED", "1")
-    for round_ in range(ROUNDS):
-        in_another_order(monkeypatch, last=round_ == ROUNDS - 1)
+    for _ in range(ROUNDS):
+        in_another_order(monkeypatch)
         result = liars.run("-n2", "--dockwright-audit=report")
         result.assert_outcomes(passed=44)
         check_report(result, prefix, LIES)
         remove_lies(liars, prefix)
-    assert liars.left() == []
+    eventually(lambda: liars.left() == [], "the stacks to be removed")
 
 
 @pytest.mark.soak
@@ -254,14 +255,14 @@ def test_healing_hides_the_changes_of_wrongly_marked_tests(
     liars: Suite, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     leave_out(monkeypatch, INSIDE, reads=20)
-    for round_ in range(ROUNDS):
-        in_another_order(monkeypatch, last=round_ == ROUNDS - 1)
+    for _ in range(ROUNDS):
+        in_another_order(monkeypatch)
         result = liars.run("-n2")
         result.assert_outcomes(passed=len(INSIDE) + 24)
         result.stdout.fnmatch_lines(
             ["warning: stack default: tests marked stateless changed it (*"]
         )
-    assert liars.left() == []
+    eventually(lambda: liars.left() == [], "the stacks to be removed")
 
 
 @pytest.mark.soak
