@@ -85,6 +85,13 @@ def test_a_module_whose_tests_need_each_other_is_recognised() -> None:
     }
 
 
+def test_parameters_that_need_each_other_are_recognised() -> None:
+    changes = replace(AUDITED, traces=(ROW,))
+    found = verdict(changes, replace(AUDITED, passed=False))
+    assert found.right == "module_cleanup"
+    assert verdict(replace(AUDITED, passed=False), changes).right == "stateful"
+
+
 MODULE = replace(AUDITED, marked="module_cleanup", audited=False)
 
 

@@ -235,8 +235,26 @@ def _modules_that_build_on_themselves(
         changes = any(_is_change(trace) for each in audited for trace in each.traces)
         if changes and all(each.passed for each in audited):
             changed.add(module)
-        if audited and module in changed and not any(each.passed for each in audited):
+        never_passed = audited and not any(each.passed for each in audited)
+        if (never_passed and module in changed) or _parameters_build_on_each_other(audited):
             yield module
+
+
+def _parameters_build_on_each_other(audited: Sequence[Evidence]) -> bool:
+    """Return whether, in each run, one parameter changed the stack and a later one failed."""
+    runs: defaultdict[str, list[Evidence]] = defaultdict(list)
+    for each in audited:
+        runs[each.run].append(each)
+    return bool(runs) and all(map(_fails_after_a_change, runs.values()))
+
+
+def _fails_after_a_change(seen: Sequence[Evidence]) -> bool:
+    changed = False
+    for each in seen:
+        if changed and not each.passed:
+            return True
+        changed |= each.passed and any(map(_is_change, each.traces))
+    return False
 
 
 def _module(nodeid: str) -> str:
