@@ -210,7 +210,7 @@ class Waiter:
     def awaits_check(self, copy: Copy) -> bool:
         """Return whether a copy that nobody uses can be leased to it only after a check."""
         doubted = bool(copy.doubted) and copy.state is State.CLEAN and not self.repeatable
-        return copy.unproven or doubted
+        return (copy.unproven and self.exclusive) or doubted
 
 
 def client_of(holder: str) -> str:
