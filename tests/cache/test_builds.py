@@ -148,8 +148,9 @@ class Project:
 
 @pytest.fixture
 def project(engine: Engine, scratch: str, context: Path) -> Iterator[Project]:
-    (context / "Dockerfile").write_text(f"FROM {scratch}\nCOPY . /app\n")
-    made = Project(engine, context.parent, f"dockwright-test/built:{secrets.token_hex(4)}")
+    word = secrets.token_hex(4)  # no other test builds, or removes, the same image
+    (context / "Dockerfile").write_text(f"FROM {scratch}\nCOPY . /app\nLABEL test={word}\n")
+    made = Project(engine, context.parent, f"dockwright-test/built:{word}")
     yield made
     for image in (made.tag, *made.images):
         if engine.has_image(image):
