@@ -31,12 +31,14 @@ class Warm:
     root: Path
     service: PoolService
     image: str
+    built: str = field(default_factory=lambda: f"dockwright-test/fresh:{secrets.token_hex(4)}")
     files: dict[str, str] = field(default_factory=dict)
 
     def write(self, written: Mapping[str, str]) -> None:
         for name, text in written.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            text = text.replace("IMAGE", self.image).replace("PYTHON", sys.executable)
+            text = text.replace("IMAGE", self.image).replace("BUILT", self.built)
+            text = text.replace("PYTHON", sys.executable)
             (self.root / name).write_text(text)
 
     def run(self, read: str) -> tuple[str, str]:
@@ -82,11 +84,12 @@ BUILT = (
     "name: fresh\n"
     "services:\n"
     "  box:\n"
-    "    image: dockwright-test/fresh:1\n"
+    "    image: BUILT\n"
     "    build: {context: app}\n"
     f'    command: [sh, -c, "{UP}"]\n'
 )
-DOCKERFILE = "FROM IMAGE\nCOPY . /app\nRUN echo one > /built\n"
+# No other test builds, or removes, the same image.
+DOCKERFILE = "FROM IMAGE\nLABEL test=BUILT\nCOPY . /app\nRUN echo one > /built\n"
 
 EDITS = {
     "a file mounted to initialise from": (
@@ -209,7 +212,7 @@ def test_a_run_after_an_edit_uses_the_edited_files(warm: Warm, engine: Engine, e
     finally:
         if "build" in before["compose.yaml"]:
             warm.service.close()
-            engine.remove_image("dockwright-test/fresh:1")
+            engine.remove_image(warm.built)
 
 
 @pytest.mark.engine
@@ -236,7 +239,7 @@ def test_files_that_no_start_reads_keep_the_stack_warm(warm: Warm, engine: Engin
         assert warm.run("true") == first
     finally:
         warm.service.close()
-        engine.remove_image("dockwright-test/fresh:1")
+        engine.remove_image(warm.built)
 
 
 @pytest.mark.engine
