@@ -31,14 +31,19 @@ class Warm:
     root: Path
     service: PoolService
     image: str
-    built: str = field(default_factory=lambda: f"dockwright-test/fresh:{secrets.token_hex(4)}")
+    name: str = field(default_factory=lambda: f"fresh-{secrets.token_hex(4)}")
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def built(self) -> str:
+        """The image that the project builds; no other test builds, or removes, the same."""
+        return f"dockwright-test/{self.name}"
 
     def write(self, written: Mapping[str, str]) -> None:
         for name, text in written.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             text = text.replace("IMAGE", self.image).replace("BUILT", self.built)
-            text = text.replace("PYTHON", sys.executable)
+            text = text.replace("PYTHON", sys.executable).replace("PROJECT", self.name)
             (self.root / name).write_text(text)
 
     def run(self, read: str) -> tuple[str, str]:
@@ -72,7 +77,7 @@ def warm(
 def box(extra: str = "", *, start: str = "true") -> str:
     """Return a Compose file of one service that does something when it starts."""
     return (
-        "name: fresh\n"
+        "name: PROJECT\n"
         "services:\n"
         "  box:\n"
         "    image: IMAGE\n"
@@ -81,14 +86,13 @@ def box(extra: str = "", *, start: str = "true") -> str:
 
 
 BUILT = (
-    "name: fresh\n"
+    "name: PROJECT\n"
     "services:\n"
     "  box:\n"
     "    image: BUILT\n"
     "    build: {context: app}\n"
     f'    command: [sh, -c, "{UP}"]\n'
 )
-# No other test builds, or removes, the same image.
 DOCKERFILE = "FROM IMAGE\nLABEL test=BUILT\nCOPY . /app\nRUN echo one > /built\n"
 
 EDITS = {
@@ -166,7 +170,7 @@ EDITS = {
     ),
     "a file that is included": (
         {
-            "compose.yaml": "name: fresh\ninclude: [box.yaml]\n",
+            "compose.yaml": "name: PROJECT\ninclude: [box.yaml]\n",
             "box.yaml": box("    environment: {GREETING: one}\n").partition("\n")[2],
         },
         {"box.yaml": box("    environment: {GREETING: two}\n").partition("\n")[2]},
