@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from dockwright.audit import BoundFiles
+from dockwright.audit.outside import EngineObjects
+from dockwright.audit.process import EngineRequest
 from dockwright.compose import LoadOptions, load
+from dockwright.engine import PREFIX
+from tests._support.owned import Owned
 
 COMPOSE = """
 services:
@@ -67,3 +72,18 @@ def test_only_some_of_many_files_are_named(bound: BoundFiles, tmp_path: Path) ->
         (tmp_path / "shared" / f"{number:02}").touch()
     *named, last = bound.after()
     assert (len(named), str(last)) == (10, "bind mount files (20 more)")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("label", "reported"), [("built", True), ("equivalent", True), ("session", False)]
+)
+def test_a_container_is_ours_by_its_owner_not_by_its_image(
+    owned: Owned, scratch: str, label: str, reported: bool
+) -> None:
+    objects, began_s = EngineObjects(owned.engine), time.time()
+    labels = {**owned.labels, f"{PREFIX}{label}": "1"}
+    identifier = owned.create(scratch, "true", Labels=labels)
+    name = owned.engine.inspect_container(identifier)["Name"].lstrip("/")
+    left = objects.left([EngineRequest("container", name)], began_s)
+    assert [each.name for each in left] == ([name] if reported else [])

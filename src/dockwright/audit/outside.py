@@ -23,6 +23,8 @@ _CLOCK_S = 1.0
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _CHOSEN = re.compile(r"[a-z]+_[a-z]+\d*|[0-9a-f]{64}")
 """Names that an engine chooses itself."""
+_OF_IMAGES = (f"{PREFIX}built", f"{PREFIX}equivalent")
+"""Labels that containers have from their images, whoever makes them."""
 _MOST_FILES, _MOST_NAMED = 20_000, 10
 _IGNORED = frozenset(
     {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".venv", "node_modules"}
@@ -98,9 +100,9 @@ def _is_of(found: _Object, requests: Iterable[EngineRequest]) -> bool:
 
 def _object(kind: str, details: Document) -> _Object:
     names = details.get("Names") or [details.get("Name") or details.get("Id", "")]
-    labels = details.get("Labels") or {}
+    labels = [each for each in details.get("Labels") or () if not each.startswith(_OF_IMAGES)]
     created = details.get("Created") or details.get("CreatedAt") or 0
-    owned = any(str(label).startswith(PREFIX) for label in labels)
+    owned = any(label.startswith(PREFIX) for label in labels)
     return _Object(kind, str(names[0]).lstrip("/"), _seconds(created), owned)
 
 
