@@ -25,7 +25,7 @@ from dockwright.errors import (
     UnknownServiceError,
 )
 from dockwright.model import Ownership, ProcessSpec
-from dockwright.stack import Identity, NativeProcess, Stack, UnitEvent, statuses
+from dockwright.stack import Identity, NativeProcess, Stack, StartProgress, UnitEvent, statuses
 from tests._support.owned import leftovers
 from tests.stack.conftest import StackMaker
 
@@ -429,3 +429,21 @@ def test_a_declared_port_that_never_listens_is_an_error(make_stack: StackMaker) 
     assert caught.value.hint is not None
     assert "declare a health check for web" in caught.value.hint
     assert "dockwright_listen_timeout = 10s" in caught.value.hint
+
+
+def test_an_image_that_was_removed_meanwhile_is_built_again(
+    make_stack: StackMaker, engine: Engine, tmp_path: Path, unique_name: str, scratch: str
+) -> None:
+    tag = f"dockwright-test/removed:{unique_name}"
+    context = tmp_path / "web"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM {scratch}\nRUN echo {unique_name} > /built\n")
+    stack = make_stack(f"services: {{web: {{image: '{tag}', build: web, command: sleep 600}}}}")
+    stack.ensure_image("web", StartProgress())
+    engine.remove_image(tag)
+    try:
+        stack.start()
+        assert stack.exec("web", ["cat", "/built"]).stdout == f"{unique_name}\n"
+    finally:
+        stack.remove()
+        engine.remove_image(tag)

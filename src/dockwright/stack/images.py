@@ -98,12 +98,15 @@ class Images:
         """
         return self._ready(spec, service, watch, refresh=True)
 
+    def forget(self, spec: StackSpec, service: ServiceSpec) -> None:
+        """Have the next `ensure` look at the engine again."""
+        with self._lock:
+            self._inspected.pop(_key(spec, service), None)
+
     def _ready(
         self, spec: StackSpec, service: ServiceSpec, watch: ImageWatch, *, refresh: bool
     ) -> ReadyImage:
-        reference = spec.image_of(service.name)
-        # A built image depends on more than its name: two specs may build the same name.
-        key = (reference, spec.content_hash if service.build else "")
+        reference, key = spec.image_of(service.name), _key(spec, service)
         with self._lock:
             if refresh or key not in self._inspected:
                 # The same in every directory, so that equal builds are one image.
@@ -175,3 +178,8 @@ def _progress_line(progress: PullProgress) -> str:
         f"pulling {progress.image}: {progress.done} of {progress.layers} layers, "
         f"{received:.1f} of {total:.1f} MB"
     )
+
+
+def _key(spec: StackSpec, service: ServiceSpec) -> tuple[str, str]:
+    # A built image depends on more than its name: two specs may build the same name.
+    return spec.image_of(service.name), spec.content_hash if service.build else ""

@@ -10,6 +10,7 @@ from dockwright.engine import Engine, parallel
 from dockwright.errors import (
     ComposeError,
     EngineError,
+    ImageMissingError,
     PortInUseError,
     StackBrokenError,
     WaitCancelledError,
@@ -281,11 +282,17 @@ class Stack(StackView):
     def _create_one(self, name: str, progress: StartProgress) -> None:
         self._check_wanted()
         progress.report(name, "create")
-        self.containers[name] = self._creator.container(
-            self.spec.services[name], self.ready_images[name]
-        )
+        try:
+            self.containers[name] = self._container(name)
+        except ImageMissingError:  # removed since then: by a prune, by a run that has ended
+            self._images.forget(self.spec, self.spec.services[name])
+            self.ensure_image(name, progress)
+            self.containers[name] = self._container(name)
         self._unstarted.add(name)
         self.addresses.forget(name)
+
+    def _container(self, name: str) -> str:
+        return self._creator.container(self.spec.services[name], self.ready_images[name])
 
     def start_container(self, name: str) -> None:
         """Start a service's container; a new one gets other host ports if its own are taken.
