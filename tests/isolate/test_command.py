@@ -210,7 +210,7 @@ def test_a_daemon_that_does_not_start_is_refused_with_its_log(worlds: Worlds) ->
     code, text = worlds.isolate("--dockerd", str(fake), "--", "echo", "it ran")
     assert code == 1
     assert [line for line in text.splitlines() if not line.startswith("it says: ")] == [
-        "error: workers cannot have engines of their own: the engine of a world ended with code 3, "
+        "error: workers cannot have engines of their own: the engine of a world exited with code 3, "
         "so the world ends; the end of its log:",
         "no iptables here",
         "  hint: leave out the engine (--home --net --pid), or name another one with --dockerd",
@@ -220,7 +220,7 @@ def test_a_daemon_that_does_not_start_is_refused_with_its_log(worlds: Worlds) ->
 def test_a_project_that_is_the_home_directory_is_refused(worlds: Worlds) -> None:
     code, text = worlds.isolate(*WITHOUT_ENGINE, "--", "true", HOME=str(worlds.suite))
     assert code == 2
-    assert f"the project is in {worlds.suite} itself" in text
+    assert f"the project directory is {worlds.suite}, which each worker would see empty" in text
 
 
 def test_doctor_says_whether_worlds_can_be_made(worlds: Worlds) -> None:

@@ -417,7 +417,7 @@ def test_allowed_changes_cost_no_container(bench: Bench, monkeypatch: pytest.Mon
     replaced: dict[str, str] = {}
     monkeypatch.setattr(
         bench.baseline,
-        "tell",
+        "on_reset",
         lambda name, manner, why, *_: manner == "in place" or replaced.update({name: why}),
     )
     for _ in range(2):

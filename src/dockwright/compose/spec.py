@@ -49,10 +49,9 @@ def content_hash(
     The content of files and variables behind secrets and configs counts; that of bind mounts and
     build contexts does not.
     """
-    files = _file_digests(tree)
-    text = json.dumps(
-        [*_content(document, services, processes), files], sort_keys=True, default=str
-    )
+    content, options, native = _content(document, services, processes)
+    parts = [content, _file_digests(tree), options, native]
+    text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
