@@ -210,8 +210,8 @@ def test_a_daemon_that_does_not_start_is_refused_with_its_log(worlds: Worlds) ->
     code, text = worlds.isolate("--dockerd", str(fake), "--", "echo", "it ran")
     assert code == 1
     assert [line for line in text.splitlines() if not line.startswith("it says: ")] == [
-        "error: workers cannot have engines of their own: the engine of a world exited with code 3, "
-        "so the world ends; the end of its log:",
+        "error: workers cannot have engines of their own: the engine of a world exited with code "
+        "3, so the world ends; the end of its log:",
         "no iptables here",
         "  hint: leave out the engine (--home --net --pid), or name another one with --dockerd",
     ]

@@ -150,7 +150,8 @@ def open_own_database(access: Access) -> tuple[PostgresSession, int]:
             first.run(f"ALTER DATABASE {PREFIX} ALLOW_CONNECTIONS true")
     finally:
         first.close()
-    return access.connect(PREFIX), who["version"]
+    known = replace(access, major=who["version"] // 10000)  # whose timeouts are then known, too
+    return known.connect(PREFIX), who["version"]
 
 
 def _copies_files(session: PostgresSession, version: int) -> bool:

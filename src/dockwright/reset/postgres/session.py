@@ -309,8 +309,9 @@ def _send_as_replica(access: Access, database: str, start: str, message: bytes) 
     from psycopg.conninfo import make_conninfo
 
     parameters = access.parameters(database)
-    options = make_conninfo("", **parameters, replication="database", application_name=APPLICATION)
-    connection = pq.PGconn.connect(options.encode())
+    who = {"application_name": APPLICATION, "options": _options(access.major)}
+    where = make_conninfo("", **parameters, **who, replication="database")
+    connection = pq.PGconn.connect(where.encode())
     try:
         if connection.status != pq.ConnStatus.OK:
             raise StackError(connection.error_message.decode(errors="replace").strip())
