@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dockwright.errors import DockwrightError
 from tests._support.engine.scratch import scratch_image
@@ -27,6 +28,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C. The commands that tests
     # interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the same with nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # other tests run at the same time
 
 os.environ.setdefault("DOCKWRIGHT_WAIT_FOR_REMOVAL", "1")  # inner runs: tests count what is left
 
