@@ -14,7 +14,7 @@ from dockwright.model import Json
 from dockwright.reset.base import Manner, Resettable, check_options, wrong_options
 from dockwright.reset.recognise import recognise
 from dockwright.reset.redis.session import enter
-from dockwright.reset.redis.strategy import Vitals
+from dockwright.reset.redis.vitals import Vitals
 
 _CHUNK_BYTES = 1 << 20
 

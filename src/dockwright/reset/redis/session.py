@@ -23,7 +23,7 @@ from dockwright.reset.session import (
     closed_on_failure,
 )
 
-_ANSWER_S = 5.0
+ANSWER_S = 5.0
 _GREETING = ("INFO", "server")  # answered while a server loads its keys, too
 
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
@@ -94,7 +94,7 @@ class Access:
 
 def greet(session: RedisSession) -> None:
     """Wait until the server answers; see `RedisSession.call_within` for what is raised."""
-    session.call_within(_ANSWER_S, _GREETING)
+    session.call_within(ANSWER_S, _GREETING)
 
 
 def _silent(timeout_s: float) -> SilentError:
